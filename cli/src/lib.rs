@@ -1,0 +1,26 @@
+//! `agent`: version control for agents that learn.
+//!
+//! Doors: argv (`commands`), git hooks, MCP over stdio. Core: `agent_core`. Hand: `world`.
+
+pub mod arguments;
+pub mod commands;
+pub mod context;
+pub mod error;
+pub mod printer;
+pub mod world;
+
+use std::process::ExitCode;
+
+/// Parses argv, runs the verb, reports what went wrong, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
+    let context = context::Context::new(&arguments.global);
+    let exit = match commands::run(&arguments.command, &context) {
+        Ok(exit) => exit,
+        Err(error) => context.printer.error(&error),
+    };
+    ExitCode::from(exit as u8)
+}

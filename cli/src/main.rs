@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: one call that returns an exit code.
+
+fn main() -> std::process::ExitCode {
+    agent::main()
+}

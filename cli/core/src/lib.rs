@@ -1,0 +1,11 @@
+//! The pure heart of `agent`: words, formats, rules and plans.
+//!
+//! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
+
+pub mod canonical;
+pub mod diagnose;
+pub mod manifest;
+pub mod object_id;
+pub mod version;
+pub mod what;
+pub mod wire;

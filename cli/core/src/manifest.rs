@@ -1,0 +1,314 @@
+//! `agent.toml`: entry points, gates, the Architect's coder, limits, the object store.
+
+use crate::diagnose::{Diagnose, Exit};
+use serde::Deserialize;
+use std::time::Duration;
+
+pub const FILE: &str = "agent.toml";
+pub const SCHEMA: &str = "agent/manifest@1";
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub schema: String,
+    pub name: String,
+    pub runner: EntryPoint,
+    /// Absent in an adopted repository that nobody tunes yet.
+    pub tuner: Option<EntryPoint>,
+    #[serde(default)]
+    pub python: Python,
+    #[serde(default = "Gated::promote")]
+    pub promote: Gated,
+    #[serde(default = "Gated::release")]
+    pub release: Gated,
+    #[serde(default)]
+    pub architect: Architect,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub store: Store,
+}
+
+/// How a child is started; the word `python` stands for the environment's interpreter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryPoint {
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Python {
+    pub requires: String,
+    /// Hash-locked requirements; without them the standard library is all there is.
+    pub lock: Option<String>,
+}
+
+impl Default for Python {
+    fn default() -> Self {
+        Self { requires: ">=3.11".to_owned(), lock: None }
+    }
+}
+
+/// The tier that judges, and the gate it must pass.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gated {
+    pub tier: Tier,
+    #[serde(default)]
+    pub gate: GateMode,
+    /// How much worse, in points of mean score, still counts as not worse.
+    #[serde(default)]
+    pub margin: f64,
+}
+
+impl Gated {
+    fn promote() -> Self {
+        Self { tier: Tier::Micro, gate: GateMode::NotWorse, margin: 0.0 }
+    }
+
+    fn release() -> Self {
+        Self { tier: Tier::Full, gate: GateMode::NotWorse, margin: 0.0 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    Micro,
+    Fast,
+    Full,
+}
+
+impl Tier {
+    pub const ALL: [Self; 3] = [Self::Micro, Self::Fast, Self::Full];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Micro => "micro",
+            Self::Fast => "fast",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Tier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|tier| tier.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no tier; it is one of micro, fast, full"))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateMode {
+    /// Only a measured improvement passes.
+    Better,
+    #[default]
+    NotWorse,
+}
+
+impl std::str::FromStr for GateMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "better" => Ok(Self::Better),
+            "not-worse" => Ok(Self::NotWorse),
+            other => Err(format!("`{other}` is no gate; it is one of better, not-worse")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Architect {
+    pub coder: CoderKind,
+    pub command: Vec<String>,
+    pub attempts: u32,
+    pub time_limit_s: u64,
+    /// Path prefixes a change is judged for by the old evaluators first (law 5).
+    pub protect: Vec<String>,
+}
+
+impl Default for Architect {
+    fn default() -> Self {
+        Self {
+            coder: CoderKind::Builtin,
+            command: Vec::new(),
+            attempts: 3,
+            time_limit_s: 600,
+            protect: vec!["tests/".to_owned(), "ci/".to_owned()],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoderKind {
+    /// Chooses among the inspirations; needs no model.
+    Builtin,
+    /// Any program: the brief on stdin, edits in the worktree.
+    Command,
+}
+
+impl std::str::FromStr for CoderKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "builtin" => Ok(Self::Builtin),
+            "command" => Ok(Self::Command),
+            other => Err(format!("`{other}` is no coder; it is one of builtin, command")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub start_s: f64,
+    pub call_s: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { start_s: 10.0, call_s: 30.0 }
+    }
+}
+
+impl Limits {
+    pub fn start(&self) -> Duration {
+        Duration::from_secs_f64(self.start_s)
+    }
+
+    pub fn call(&self) -> Duration {
+        Duration::from_secs_f64(self.call_s)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    pub url: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: "file:.agent/store".to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    #[error("{origin}: {message}")]
+    Malformed { origin: String, message: String },
+    #[error("{origin}: `{key}` {problem}")]
+    Value { origin: String, key: &'static str, problem: String },
+    #[error("{origin}: there is no {FILE}")]
+    Missing { origin: String },
+}
+
+impl Diagnose for ManifestError {
+    fn exit(&self) -> Exit {
+        Exit::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Malformed { origin, .. } | Self::Value { origin, .. } => format!("edit {origin}; `agent init` shows a whole one"),
+            Self::Missing { .. } => {
+                "`agent init DIR` makes a new agent repository, `agent adopt` makes one of an existing MCP server".to_owned()
+            }
+        })
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest; `origin` names it in errors (a path, or `COMMIT:agent.toml`).
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)
+            .map_err(|error| ManifestError::Malformed { origin: place(origin, text, error.span()), message: error.message().to_owned() })?;
+        manifest.checked(origin)
+    }
+
+    fn checked(self, origin: &str) -> Result<Self, ManifestError> {
+        let problem = |key, problem: String| Err(ManifestError::Value { origin: origin.to_owned(), key, problem });
+        if self.schema != SCHEMA {
+            return problem("schema", format!("is `{}`; this `agent` reads `{SCHEMA}`", self.schema));
+        }
+        if self.name.trim().is_empty() {
+            return problem("name", "is empty".to_owned());
+        }
+        if self.runner.command.is_empty() {
+            return problem("runner.command", "is empty; it is the program and its arguments".to_owned());
+        }
+        if self.tuner.as_ref().is_some_and(|tuner| tuner.command.is_empty()) {
+            return problem("tuner.command", "is empty; it is the program and its arguments".to_owned());
+        }
+        if self.architect.coder == CoderKind::Command && self.architect.command.is_empty() {
+            return problem("architect.command", "is empty, but `architect.coder` is `command`".to_owned());
+        }
+        for (key, seconds) in [("limits.start_s", self.limits.start_s), ("limits.call_s", self.limits.call_s)] {
+            if !(seconds > 0.0 && seconds <= 86_400.0) {
+                return problem(key, format!("is {seconds}; it is a number of seconds above 0 and at most a day"));
+            }
+        }
+        if !self.store.url.starts_with("file:") {
+            return problem("store.url", format!("is `{}`; only `file:PATH` is served so far", self.store.url));
+        }
+        Ok(self)
+    }
+}
+
+/// `origin:line:column` of a byte range.
+fn place(origin: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let Some(before) = span.and_then(|span| text.get(..span.start)) else {
+        return origin.to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    format!("{origin}:{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n";
+
+    fn check(extra: &str, expected: &str) {
+        let error = Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn defaults_fill_what_is_not_said() {
+        let manifest = Manifest::parse(SMALLEST, "agent.toml").unwrap();
+        assert_eq!(manifest.promote.tier, Tier::Micro);
+        assert_eq!(manifest.release.tier, Tier::Full);
+        assert_eq!(manifest.architect.coder, CoderKind::Builtin);
+        assert_eq!(manifest.store.url, "file:.agent/store");
+    }
+
+    #[test]
+    fn a_wrong_manifest_names_the_place() {
+        check("[promote]\ntier = \"tiny\"\n", "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`");
+        check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
+        check(
+            "[runer]\n",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `architect`, `limits`, `store`",
+        );
+        check("[architect]\ncoder = \"command\"\n", "agent.toml: `architect.command` is empty, but `architect.coder` is `command`");
+    }
+}

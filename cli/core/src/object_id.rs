@@ -1,0 +1,67 @@
+//! Object ids of git, and the Revision of a state, which is the id its bytes have as a blob.
+
+use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
+use std::fmt;
+
+/// A git object id in lower-case hex (SHA-1: 40 digits).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectId(String);
+
+impl ObjectId {
+    /// The id from its hex form; `None` unless it is 40 lower-case hex digits.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let valid = hex.len() == 40 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then(|| Self(hex.to_owned()))
+    }
+
+    /// The id git gives to a blob with these bytes.
+    pub fn of_blob(bytes: &[u8]) -> Self {
+        let mut hash = Sha1::new();
+        hash.update(format!("blob {}\0", bytes.len()));
+        hash.update(bytes);
+        Self(hex(&hash.finalize()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The abbreviated form for people.
+    pub fn short(&self) -> &str {
+        &self.0[..9]
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Lower-case hex of any bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `sha256:<hex>` of bytes: the form every digest of ours has in trailers and stored documents.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_has_the_id_git_gives_it() {
+        // `printf hello | git hash-object --stdin`
+        assert_eq!(ObjectId::of_blob(b"hello").as_str(), "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0");
+        assert!(ObjectId::parse("b6fc").is_none());
+    }
+}

@@ -1,0 +1,19 @@
+//! The `_meta` keys and environment variables between the shim and its children: the same words as in `agent_runtime`.
+
+/// `{"revision","path"}` to a Runner, `{"revision","value"}` to a Tuner, `{"value"}` back from a Tuner.
+pub const STATE: &str = "dev.agentvc/state";
+/// `{"id","turn","data"}` to a Runner, `{"id","data","facts"}` back, `{"id","turns"}` to a Tuner.
+pub const CONVERSATION: &str = "dev.agentvc/conversation";
+/// `{"id"}`: the signal a Tuner call stands for.
+pub const SIGNAL: &str = "dev.agentvc/signal";
+/// The top-level state keys a call read.
+pub const READS: &str = "dev.agentvc/reads";
+/// W3C trace context, bare as OpenTelemetry says.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The state file chosen when the child started, for servers that do not know `_meta`.
+pub const ENV_STATE_FILE: &str = "AGENT_STATE_FILE";
+/// The process whose end must end the child.
+pub const ENV_PARENT_PID: &str = "AGENT_PARENT_PID";
+/// The one folder a Tuner may write.
+pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";

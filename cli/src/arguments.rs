@@ -1,0 +1,70 @@
+//! What can be typed: the verbs and the flags they share.
+
+use crate::commands::Command;
+use crate::printer::{Color, Volume};
+use clap::{ArgAction, Parser};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Version control for agents that learn.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Global {
+    /// Run as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less; twice says only errors
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// Say more; twice shows every step
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// When to colour
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
+    pub color: Color,
+}
+
+impl Global {
+    pub fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (0, 0) => Volume::Normal,
+            (0, 1) => Volume::Verbose,
+            (0, _) => Volume::Trace,
+            (1, _) => Volume::Quiet,
+            _ => Volume::Silent,
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  judged, and the answer is no (tests failed, gate refused, verification failed, under-bumped)
+  2  the command line is wrong
+  3  the repository, the manifest or an input file is wrong
+  4  conflict: somebody else was first and retrying did not help; nothing was changed
+  5  a child failed (Runner, Tuner, Coder or scorer)
+  6  the surroundings: git or Python missing, store or remote unreachable
+  7  not enough evidence to say yes or no
+  130  interrupted";
+
+/// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
+pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
+    Arguments::try_parse_from(argv).map_err(|error| {
+        // a closed pipe while printing help is no error
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}

@@ -1,0 +1,25 @@
+use crate::arguments;
+use crate::error::{CommandError, CommandResult};
+use agent_core::diagnose::Exit;
+use clap::CommandFactory;
+
+/// Print the manual page (roff), or one for a single verb
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The verb whose page is wanted
+    verb: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let mut command = arguments::Arguments::command();
+    command.build();
+    let page = match &arguments.verb {
+        None => command,
+        Some(verb) => {
+            command.find_subcommand(verb).cloned().ok_or_else(|| CommandError::usage(format!("`{verb}` is no verb of `agent`")))?
+        }
+    };
+    // a reader that has gone away (`| head`) is no error
+    let _ = clap_mangen::Man::new(page).render(&mut std::io::stdout());
+    Ok(Exit::Done)
+}

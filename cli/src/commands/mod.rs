@@ -1,0 +1,20 @@
+//! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
+
+mod completions;
+mod man;
+
+use crate::context::Context;
+use crate::error::CommandResult;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+pub fn run(command: &Command, _context: &Context) -> CommandResult {
+    match command {
+        Command::Completions(arguments) => Ok(completions::run(arguments)),
+        Command::Man(arguments) => man::run(arguments),
+    }
+}

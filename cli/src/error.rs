@@ -1,0 +1,52 @@
+//! The edge where typed errors become a message, a hint and an exit code.
+
+use agent_core::diagnose::{Diagnose, Exit};
+
+pub type CommandResult = Result<Exit, CommandError>;
+
+/// An error as the user meets it.
+#[derive(Debug)]
+pub struct CommandError {
+    pub exit: Exit,
+    /// What happened, to what; the causes follow, outermost first.
+    pub messages: Vec<String>,
+    pub hint: Option<String>,
+}
+
+impl CommandError {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, messages: vec![message.into()], hint: None }
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The input is wrong (exit 3).
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Exit::Input, message)
+    }
+
+    /// The command line is wrong in a way clap cannot see (exit 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+}
+
+impl<E: Diagnose> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        let mut messages = vec![error.to_string()];
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            // many errors repeat their cause in their own text
+            if !messages.iter().any(|message| message.contains(&text)) {
+                messages.push(text);
+            }
+            cause = inner.source();
+        }
+        Self { exit: error.exit(), hint: error.hint(), messages }
+    }
+}

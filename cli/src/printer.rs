@@ -1,0 +1,132 @@
+//! The one place that writes to stdout and stderr and decides about colour and volume.
+
+use crate::error::CommandError;
+use agent_core::diagnose::Exit;
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volume {
+    Silent,
+    Quiet,
+    Normal,
+    Verbose,
+    Trace,
+}
+
+/// stdout is data, stderr is conversation.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    json: bool,
+    volume: Volume,
+    color: Color,
+}
+
+/// The few styles there are, by meaning.
+#[derive(Debug, Clone, Copy)]
+pub enum Style {
+    Good,
+    Bad,
+    Warning,
+    Strong,
+    Faint,
+}
+
+impl Printer {
+    pub const fn new(json: bool, volume: Volume, color: Color) -> Self {
+        Self { json, volume, color }
+    }
+
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Data for people, or for a pipe; nothing when `--json` was asked for (then `json` is the data).
+    pub fn data(&self, text: impl AsRef<str>) {
+        if !self.json {
+            self.write_stdout(text.as_ref());
+        }
+    }
+
+    /// The one JSON document of `--json`.
+    pub fn json(&self, document: &impl Serialize) {
+        if self.json {
+            let text = serde_json::to_string_pretty(document).expect("our documents serialise");
+            self.write_stdout(&text);
+        }
+    }
+
+    /// What is going on; silent under `-q`.
+    pub fn say(&self, text: impl AsRef<str>) {
+        self.write_stderr(Volume::Normal, text.as_ref());
+    }
+
+    /// Details, under `-v`.
+    pub fn detail(&self, text: impl AsRef<str>) {
+        self.write_stderr(Volume::Verbose, text.as_ref());
+    }
+
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let line = format!("{} {}", Self::styled(Style::Warning, "warning:"), text.as_ref());
+        self.write_stderr(Volume::Quiet, &line);
+    }
+
+    /// Prints an error with its causes and its hint; gives back the exit code it asks for.
+    pub fn error(&self, error: &CommandError) -> Exit {
+        let mut lines = Vec::new();
+        for (depth, message) in error.messages.iter().enumerate() {
+            let lead = if depth == 0 { Self::styled(Style::Bad, "error:") } else { "  caused by:".to_owned() };
+            lines.push(format!("{lead} {message}"));
+        }
+        if let Some(hint) = &error.hint {
+            lines.push(format!("{} {hint}", Self::styled(Style::Strong, "hint:")));
+        }
+        self.write_stderr(Volume::Silent, &lines.join("\n"));
+        error.exit
+    }
+
+    /// Whether a progress bar would be seen and wanted.
+    pub fn shows_progress(&self) -> bool {
+        self.volume >= Volume::Normal && std::io::stderr().is_terminal()
+    }
+
+    pub fn styled(style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Good => "32;1",
+            Style::Bad => "31;1",
+            Style::Warning => "33;1",
+            Style::Strong => "1",
+            Style::Faint => "2",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    fn choice(&self) -> anstream::ColorChoice {
+        match self.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+    }
+
+    fn write_stdout(&self, text: &str) {
+        let mut stdout = anstream::AutoStream::new(std::io::stdout(), self.choice()).lock();
+        // a reader that has gone away (`| head`) is no error
+        let _ = writeln!(stdout, "{text}");
+    }
+
+    fn write_stderr(&self, at_least: Volume, text: &str) {
+        if self.volume >= at_least {
+            let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.choice()).lock();
+            let _ = writeln!(stderr, "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The clock. `AGENT_NOW` freezes it, so that tests and replays are repeatable.
+
+use crate::world::env;
+use jiff::Timestamp;
+
+/// Now, in UTC.
+pub fn now() -> Timestamp {
+    env::frozen_now().and_then(|text| text.parse().ok()).unwrap_or_else(Timestamp::now)
+}
+
+/// RFC 3339 in UTC with milliseconds: the form every document of ours has.
+pub fn rfc3339(at: Timestamp) -> String {
+    format!("{at:.3}")
+}

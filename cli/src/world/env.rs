@@ -1,0 +1,31 @@
+//! Every environment variable `agent` reads, in one documented list.
+#![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
+
+use std::ffi::OsString;
+
+/// Freezes the clock (RFC 3339); for tests.
+pub const NOW: &str = "AGENT_NOW";
+/// `1` skips the git hooks and says so.
+pub const SKIP_HOOKS: &str = "AGENT_SKIP_HOOKS";
+/// The Python to use instead of `python3` on PATH.
+pub const PYTHON: &str = "AGENT_PYTHON";
+
+pub fn frozen_now() -> Option<String> {
+    std::env::var(NOW).ok()
+}
+
+pub fn skips_hooks() -> bool {
+    std::env::var_os(SKIP_HOOKS).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+pub fn python() -> Option<OsString> {
+    std::env::var_os(PYTHON).filter(|value| !value.is_empty())
+}
+
+pub fn path() -> Option<OsString> {
+    std::env::var_os("PATH")
+}
+
+pub fn home() -> Option<OsString> {
+    std::env::var_os("HOME").filter(|value| !value.is_empty())
+}

@@ -1,0 +1,106 @@
+//! Files: whole or not at all.
+
+use agent_core::diagnose::{Diagnose, Exit};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FsError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+impl FsError {
+    /// For `map_err`: what was tried, on which path.
+    pub fn while_doing(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { action, path, source }
+    }
+
+    pub fn kind(&self) -> std::io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+impl Diagnose for FsError {
+    fn exit(&self) -> Exit {
+        Exit::Surroundings
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            std::io::ErrorKind::StorageFull => Some("the disk is full; nothing was lost, free some room and run it again".to_owned()),
+            std::io::ErrorKind::PermissionDenied => Some("check who owns it".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The bytes of a file, `None` when there is none.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(FsError::while_doing("read", path)(error)),
+    }
+}
+
+pub fn create_dir(path: &Path) -> Result<(), FsError> {
+    std::fs::create_dir_all(path).map_err(FsError::while_doing("create the folder", path))
+}
+
+/// Whether a write must survive a power cut before it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced, and its folder too.
+    Durable,
+    /// A view or a cache: rebuilt when it is lost.
+    Rebuildable,
+}
+
+/// Puts a file in place by a rename: a reader sees the old bytes or the new ones, never a part.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".agent-").tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
+    if durability == Durability::Durable {
+        file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;
+    }
+    file.persist(path).map_err(|error| FsError::while_doing("put in place", path)(error.error))?;
+    match durability {
+        Durability::Durable => sync_dir(folder),
+        Durability::Rebuildable => Ok(()),
+    }
+}
+
+pub fn sync_dir(folder: &Path) -> Result<(), FsError> {
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FsError::while_doing("sync the folder", folder))
+}
+
+/// An exclusive lock on a file, released when it is dropped and by the kernel when the process dies.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: std::fs::File,
+}
+
+impl FileLock {
+    /// Waits for the lock.
+    pub fn acquire(path: &Path) -> Result<Self, FsError> {
+        if let Some(folder) = path.parent() {
+            create_dir(folder)?;
+        }
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(FsError::while_doing("open the lock", path))?;
+        file.lock().map_err(FsError::while_doing("lock", path))?;
+        Ok(Self { _file: file })
+    }
+}

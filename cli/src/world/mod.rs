@@ -1,0 +1,9 @@
+//! The one hand: every effect has its door here.
+//!
+//! `git` alone names gix, `process` alone names duct and `tokio::process`, `store` alone names `object_store`.
+
+pub mod clock;
+pub mod env;
+pub mod fs;
+pub mod layout;
+pub mod process;
