@@ -1,0 +1,4 @@
+//! End to end: the real binary, real git, real Python children, in folders of their own.
+
+mod surface;
+mod world;
