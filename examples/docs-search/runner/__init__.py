@@ -1,0 +1,1 @@
+"""The Runner: answers questions over Python's own documentation topics."""

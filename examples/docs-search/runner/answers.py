@@ -1,0 +1,28 @@
+"""The passage of a topic that answers a question."""
+
+from collections.abc import Iterable
+
+from runner.index import rarity
+from runner.topics import load
+from runner.words import words
+
+LONGEST = 600
+# Longer paragraphs hold more words by chance alone.
+USUAL_LENGTH = 60
+
+
+def passage(name: str, asked: Iterable[str]) -> str:
+    """The paragraph of the topic with most of the question's rare words; the first one when none has any."""
+    wanted = {word: rarity(word) for word in asked}
+    best, best_score = "", 0.0
+    for paragraph in load(name).paragraphs():
+        held = words(paragraph)
+        score = sum(wanted[word] for word in wanted.keys() & set(held)) / (1 + len(held) / USUAL_LENGTH)
+        if not best or score > best_score:
+            best, best_score = paragraph, score
+    return shortened(best)
+
+
+def shortened(text: str) -> str:
+    """The text, cut after a word with an ellipsis where it is longer than LONGEST characters."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."

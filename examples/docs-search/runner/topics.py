@@ -1,0 +1,60 @@
+"""The documents: Python's own help topics, as every installation carries them in `pydoc_data.topics`."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+# The topics that Python 3.11 to 3.14 share. `else` is left out: its text is that of `if`, word for word.
+TOPICS = tuple(
+    """
+    assert assignment async atom-identifiers atom-literals attribute-access attribute-references augassign await
+    binary bitwise bltin-code-objects bltin-ellipsis-object bltin-null-object bltin-type-objects booleans break
+    callable-types calls class comparisons compound context-managers continue conversions customization debugger
+    del dict dynamic-features exceptions execmodel exprlists floating for formatstrings function global id-classes
+    identifiers if imaginary import in integers lambda lists naming nonlocal numbers numeric-types objects
+    operator-summary pass power raise return sequence-types shifting slicings specialattrs specialnames
+    string-methods strings subscriptions truth try types typesfunctions typesmapping typesmethods typesmodules
+    typesseq typesseq-mutable unary while with yield
+    """.split()
+)
+
+# A heading is a line with a line of one punctuation mark under it.
+HEADING = re.compile(r"^(\S.*)\n([*=\-~^\"])\2{2,}$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One help topic: its title, the headings under it, and the text without the title."""
+
+    name: str
+    title: str
+    headings: tuple[str, ...]
+    text: str
+
+    def paragraphs(self) -> list[str]:
+        """The text in blocks between blank lines, headings left out, white space as one space."""
+        blocks = HEADING.sub("", self.text).split("\n\n")
+        return [" ".join(block.split()) for block in blocks if block.strip()]
+
+
+def read_topic(name: str, source: str) -> Topic:
+    """The topic in `source`, the plain text that `help(name)` shows."""
+    found = HEADING.findall(source)
+    titles = [" ".join(heading.replace('"', "").split()) for heading, _underline in found]
+    first_break = source.find("\n\n")
+    text = source[first_break:].strip("\n") if titles else source
+    return Topic(name, titles[0] if titles else name, tuple(titles[1:]), text)
+
+
+@cache
+def sources() -> dict[str, str]:
+    """The raw text by topic name. A topic that this Python no longer has is left out."""
+    from pydoc_data.topics import topics
+
+    return {name: topics[name] for name in TOPICS if name in topics}
+
+
+@cache
+def load(name: str) -> Topic:
+    """The topic of this name; KeyError when there is none."""
+    return read_topic(name, sources()[name])

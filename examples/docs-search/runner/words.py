@@ -1,0 +1,10 @@
+"""What a word is, for the documents and the questions alike."""
+
+import re
+
+WORD = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, lower case; the outer underscores of names such as `__init__` fall away."""
+    return WORD.findall(text.lower())
