@@ -1,0 +1,20 @@
+"""What a Runner or Tuner imports: tools from typed functions, served over MCP, under a versioned state.
+
+    from agent_runtime import Server, state
+
+    server = Server("greeter")
+
+    @server.tool
+    def greet(name: str) -> str:
+        return f"{state()['greeting']}, {name}"
+
+    if __name__ == "__main__":
+        server.run()
+"""
+
+from .call import conversation, note, state
+from .log import log
+from .schema import DefinitionError
+from .server import Server, Tuner
+
+__all__ = ["DefinitionError", "Server", "Tuner", "conversation", "log", "note", "state"]

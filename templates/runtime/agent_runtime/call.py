@@ -1,0 +1,342 @@
+"""One call: the state it sees, the conversation it belongs to, what it notes for the Tuner."""
+
+import os
+from _collections_abc import Mapping
+from _contextvars import ContextVar
+
+from .wire import decode, encode
+
+PREFIX = "dev.agentvc/"
+STATE = PREFIX + "state"
+CONVERSATION = PREFIX + "conversation"
+READS = PREFIX + "reads"
+SIGNAL = PREFIX + "signal"
+STATE_FILE = os.path.join("state", "active.state.json")
+
+_KEPT_REVISIONS = 8
+_KEPT_CONVERSATIONS = 1000
+
+current = ContextVar("agent_runtime_call", default=None)
+
+
+class Cancelled(BaseException):
+    """Raised inside a tool whose caller no longer wants the answer; `except Exception` does not catch it."""
+
+
+class StateError(Exception):
+    """The state a call was to see cannot be had."""
+
+
+def _read_only(self, *_arguments, **_named):
+    raise TypeError("the state is read-only in a Runner; a Tuner's tool is what changes it")
+
+
+class FrozenDict(dict):
+    """An object inside a Runner's state: a dict that cannot be changed, for it is shared between calls."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _read_only
+
+    def __deepcopy__(self, memo):
+        return thaw(self)
+
+    def __copy__(self):
+        return dict(self)
+
+    def copy(self):
+        return dict(self)
+
+    def __reduce__(self):
+        return dict, (thaw(self),)
+
+
+class FrozenList(list):
+    """An array inside a Runner's state, likewise."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _read_only
+    append = clear = extend = insert = pop = remove = reverse = sort = _read_only
+
+    def __deepcopy__(self, memo):
+        return thaw(self)
+
+    def __copy__(self):
+        return list(self)
+
+    def copy(self):
+        return list(self)
+
+    def __reduce__(self):
+        return list, (thaw(self),)
+
+
+def freeze(value):
+    if type(value) is dict:
+        return FrozenDict((key, freeze(part)) for key, part in value.items())
+    if type(value) is list:
+        return FrozenList([freeze(part) for part in value])
+    return value
+
+
+def thaw(value):
+    """A deep copy in plain, changeable dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: thaw(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [thaw(part) for part in value]
+    return value
+
+
+class State(Mapping):
+    """A Runner's state: a read-only mapping that remembers which of its keys a call looked at."""
+
+    __slots__ = ("_reads", "_value", "revision")
+
+    def __init__(self, value, revision, reads):
+        self._value = value
+        self._reads = reads
+        self.revision = revision
+
+    def __getitem__(self, key):
+        # A key that is not there was read too: the answer would be another one if it were.
+        self._reads.add(key)
+        return self._value[key]
+
+    def __contains__(self, key):
+        self._reads.add(key)
+        return key in self._value
+
+    def get(self, key, default=None):
+        self._reads.add(key)
+        return self._value.get(key, default)
+
+    def __iter__(self):
+        self._reads.add("*")
+        return iter(self._value)
+
+    def __len__(self):
+        self._reads.add("*")
+        return len(self._value)
+
+    def __repr__(self):
+        return f"<State {self.revision} with {', '.join(map(str, self._value))}>"
+
+    def __agent_plain__(self):
+        self._reads.add("*")
+        return self._value
+
+    def __deepcopy__(self, memo):
+        return thaw(self)
+
+
+class StateFiles:
+    """Parsed states by revision, and by path and modification time for a run without a shim; newest last."""
+
+    def __init__(self):
+        self._parsed = {}
+
+    def load(self, given):
+        """(parsed and frozen value, revision) of a `dev.agentvc/state` value, or of the fallback file for None."""
+        if given is None:
+            return self._fallback()
+        revision = given.get("revision")
+        if "value" in given:
+            return freeze(_must_be_object(given["value"], "the state in the request")), revision
+        path = given.get("path")
+        if not isinstance(path, str):
+            raise StateError(f"the request's {STATE} names neither a path nor a value")
+        return self._cached(revision or path, path), revision
+
+    def text(self, given):
+        """The JSON text behind `load`, for a Tuner, which gets its own copy to change."""
+        if given is not None and "value" in given:
+            return encode(_must_be_object(given["value"], "the state in the request"))
+        path = given.get("path") if given is not None else fallback_path()
+        value = _must_be_object(decode(_contents(path)), path)
+        return encode(value)
+
+    def _fallback(self):
+        path = fallback_path()
+        try:
+            stamp = os.stat(path)
+        except OSError as error:
+            raise StateError(f"no state: {path}: {error.strerror}") from None
+        return self._cached((path, stamp.st_ino, stamp.st_mtime_ns, stamp.st_size), path), None
+
+    def _cached(self, key, path):
+        value = self._parsed.pop(key, None)
+        if value is None:
+            try:
+                value = freeze(_must_be_object(decode(_contents(path)), path))
+            except ValueError as error:
+                raise StateError(f"the state {path} is not JSON: {error}") from None
+        self._parsed[key] = value
+        while len(self._parsed) > _KEPT_REVISIONS:
+            del self._parsed[next(iter(self._parsed))]
+        return value
+
+
+def fallback_path():
+    return os.environ.get("AGENT_STATE_FILE") or STATE_FILE
+
+
+def _contents(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode()
+    except OSError as error:
+        raise StateError(f"no state: {path}: {error.strerror}") from None
+
+
+def _must_be_object(value, where):
+    if isinstance(value, dict):
+        return value
+    raise StateError(f"{where} must be a JSON object")
+
+
+class Conversation:
+    """A session of the Runner: `data` is carried from turn to turn, `turns` is what a Tuner sees of it."""
+
+    __slots__ = ("data", "id", "turn", "turns")
+
+    def __init__(self, identifier=None, turn=0, data=None, turns=()):
+        self.id = identifier
+        self.turn = turn
+        self.data = {} if data is None else data
+        self.turns = list(turns)
+
+    def __repr__(self):
+        return f"<Conversation {self.id} turn {self.turn}>"
+
+
+class Memory:
+    """Conversations of a run without a shim: id -> (turns so far, data as JSON text, so that nothing is shared)."""
+
+    def __init__(self):
+        self._kept = {}
+
+    def recall(self, identifier):
+        turn, data = self._kept.get(identifier, (0, "{}"))
+        return Conversation(identifier, turn + 1, decode(data))
+
+    def keep(self, identifier, turn, data):
+        self._kept.pop(identifier, None)
+        self._kept[identifier] = turn, data
+        while len(self._kept) > _KEPT_CONVERSATIONS:
+            del self._kept[next(iter(self._kept))]
+
+
+class Call:
+    """What a tool's code can ask for while it runs, and what goes back beside its result."""
+
+    __slots__ = (
+        "arguments", "batch", "before", "cancelled", "context", "conversation", "facts", "id", "interrupted", "meta",
+        "modern", "reads", "remembered", "server", "state", "tool",
+    )
+
+    def __init__(self, server, tool, identifier, arguments, meta, modern, batch):
+        self.server = server
+        self.tool = tool
+        self.id = identifier
+        self.arguments = arguments
+        self.meta = meta
+        self.modern = modern
+        self.batch = batch
+        self.cancelled = self.interrupted = self.remembered = False
+        self.context = self.conversation = self.facts = self.reads = self.state = self.before = None
+
+    def see_state(self):
+        if self.state is None:
+            given = self.meta.get(STATE)
+            if self.server.tunes:
+                self.before = self.server.states.text(given)
+                self.state = decode(self.before)
+            else:
+                self.reads = set()
+                value, revision = self.server.states.load(given)
+                self.state = State(value, revision, self.reads)
+        return self.state
+
+    def see_conversation(self):
+        if self.conversation is None:
+            self.conversation = self._conversation()
+        return self.conversation
+
+    def conversation_id(self):
+        given = self.meta.get(CONVERSATION)
+        identifier = given.get("id") if given is not None else self.arguments.get("conversation_id")
+        return identifier if isinstance(identifier, str) else None
+
+    def _conversation(self):
+        identifier = self.conversation_id()
+        if identifier is None:
+            return Conversation()
+        given = self.meta.get(CONVERSATION) or {}
+        if self.server.tunes:
+            turns = given.get("turns") or ()
+            return Conversation(identifier, len(turns), turns=turns)
+        if "turn" in given:
+            data = given.get("data")
+            return Conversation(identifier, given["turn"], data if isinstance(data, dict) else None)
+        # Nobody outside keeps this conversation, so this process does.
+        self.remembered = True
+        return self.server.memory.recall(identifier)
+
+    def note(self, facts):
+        self.facts = {**(self.facts or {}), **facts}
+
+    def side_results(self):
+        """The result's `_meta` of ours; raises Unserializable."""
+        meta = {}
+        if self.server.tunes:
+            if self.state is not None and self._state_changed():
+                meta[STATE] = {"value": self.state}
+            return meta
+        if self.conversation_id() is not None:
+            conversation = self.see_conversation()
+            meta[CONVERSATION] = {"id": conversation.id, "data": conversation.data, "facts": self.facts or {}}
+        reads = self.read_keys()
+        if reads is not None:
+            meta[READS] = reads
+        return meta
+
+    def read_keys(self):
+        """The keys of the state this call read; None where there was no state to read."""
+        if self.reads is None:
+            return [] if STATE in self.meta else None
+        return ["*"] if "*" in self.reads else sorted(self.reads)
+
+    def remember(self):
+        """After a call that went well: what the next turn of a conversation kept here begins with."""
+        if self.remembered:
+            kept = self.conversation
+            self.server.memory.keep(kept.id, kept.turn, encode(kept.data))
+
+    def _state_changed(self):
+        after = encode(self.state)
+        if after == self.before:
+            return False
+        # The same keys in another order are the same state.
+        return encode(self.state, sort=True) != encode(decode(self.before), sort=True)
+
+
+def _running():
+    call = current.get()
+    if call is None:
+        raise RuntimeError("state(), conversation() and note() work only while a tool runs, in the tool's own context")
+    return call
+
+
+def state():
+    """The call's state: a read-only mapping in a Runner, a dict of its own to change in a Tuner."""
+    return _running().see_state()
+
+
+def conversation():
+    """The call's conversation; its `id` is None when the call belongs to none."""
+    return _running().see_conversation()
+
+
+def note(**facts):
+    """Notes facts about this turn of the conversation, for the Tuner to learn from."""
+    _running().note(facts)

@@ -1,0 +1,55 @@
+"""Async tools: one event loop in a thread of its own, imported when the first async tool is called."""
+
+import asyncio
+import threading
+
+from .watch import EOF_GRACE_S
+
+
+class Loop:
+    """Runs coroutines beside the main thread; each in its call's own context."""
+
+    def __init__(self, server):
+        self._server = server
+        self._loop = asyncio.new_event_loop()
+        self._tasks = {}
+        threading.Thread(target=self._loop.run_forever, name="agent-async-tools", daemon=True).start()
+
+    def submit(self, call, arguments):
+        self._loop.call_soon_threadsafe(self._start, call, arguments)
+
+    def cancel(self, identifier):
+        self._loop.call_soon_threadsafe(self._cancel, identifier)
+
+    def finish(self):
+        """Gives what still runs a last few seconds; after the end of input."""
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
+
+    async def _finish(self):
+        if self._tasks:
+            tasks = [task for _, task in self._tasks.values()]
+            await asyncio.wait(tasks, timeout=None if self._server.answers_to_file else EOF_GRACE_S)
+
+    def _start(self, call, arguments):
+        task = self._loop.create_task(self._run(call, arguments), context=call.context)
+        self._tasks[call.id] = call, task
+        task.add_done_callback(lambda _: self._forget(call))
+
+    def _forget(self, call):
+        if self._tasks.get(call.id, (None,))[0] is call:
+            del self._tasks[call.id]
+
+    def _cancel(self, identifier):
+        if identifier in self._tasks:
+            call, task = self._tasks[identifier]
+            call.cancelled = True
+            task.cancel()
+
+    async def _run(self, call, arguments):
+        value = error = None
+        try:
+            value = await call.tool.function(**arguments)
+        except BaseException as caught:
+            error = caught
+        self._server.finish(call, value, error)
+        self._server.writer.flush()

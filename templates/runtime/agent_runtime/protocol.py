@@ -1,0 +1,91 @@
+"""The names and numbers of MCP's two eras, and the texts of frames."""
+
+from _thread import allocate_lock
+
+from .wire import encode
+
+HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+STATELESS_REVISIONS = ("2026-07-28",)
+BATCH_REVISIONS = ("2024-11-05", "2025-03-26")
+# From this revision on, arguments that do not fit are a tool's error, which a model can read and mend.
+ARGUMENT_ERRORS_IN_RESULT = ("2025-11-25",)
+
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+META_LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+META_SERVER = "io.modelcontextprotocol/serverInfo"
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+UNSUPPORTED_VERSION = -32022
+
+LIST_TTL_MS = 60_000
+
+
+class Refused(Exception):
+    """A request answered with a JSON-RPC error."""
+
+    def __init__(self, code, message, data=None):
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+def result_frame(identifier, result):
+    """A response; `result` is JSON text."""
+    return f'{{"jsonrpc":"2.0","id":{encode(identifier)},"result":{result}}}\n'
+
+
+def error_frame(identifier, code, message, data=None):
+    error = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return encode({"jsonrpc": "2.0", "id": identifier, "error": error}) + "\n"
+
+
+def check_stateless(meta):
+    """The stateless era's conditions on a request's `_meta`; raises Refused."""
+    if META_CAPABILITIES not in meta:
+        raise Refused(INVALID_PARAMS, f"params._meta lacks {META_CAPABILITIES}")
+    version = meta[META_VERSION]
+    if not isinstance(version, str):
+        raise Refused(INVALID_PARAMS, f"params._meta: {META_VERSION} must be a string")
+    if version not in STATELESS_REVISIONS:
+        known = {"supported": list(STATELESS_REVISIONS), "requested": version}
+        raise Refused(UNSUPPORTED_VERSION, f"Unsupported protocol version {version}", known)
+
+
+def wants_answer(message):
+    """Whether an element of a batch is owed one, be it an error."""
+    if not isinstance(message, dict):
+        return True
+    if "method" in message:
+        return "id" in message or not isinstance(message["method"], str)
+    return not ("result" in message or "error" in message)
+
+
+class Batch:
+    """Gathers the responses of a JSON-RPC batch into one frame, whichever thread they come from."""
+
+    def __init__(self, writer, expected):
+        self._writer = writer
+        self._expected = expected
+        self._frames = []
+        self._lock = allocate_lock()
+
+    def put(self, frame):
+        frame.encode()  # what cannot be sent is found out while its sender can still say so
+        self._gather(frame[:-1])
+
+    def drop(self):
+        self._gather(None)
+
+    def _gather(self, frame):
+        with self._lock:
+            self._expected -= 1
+            if frame is not None:
+                self._frames.append(frame)
+            if self._expected == 0 and self._frames:
+                self._writer.put(f"[{','.join(self._frames)}]\n")

@@ -1,0 +1,475 @@
+"""Server and Tuner: MCP over standard input and output, in both protocol eras.
+
+The main thread reads, runs sync tools one at a time and writes. Async tools run in the thread of `loop`. While a sync tool
+keeps the main thread, the watchdog's thread reads and answers what needs no tool, and passes cancellations on.
+"""
+
+import _signal
+import os
+import sys
+from _collections import deque
+from _contextvars import copy_context
+from _thread import get_ident
+
+from . import watch
+from .call import CONVERSATION, READS, STATE, Call, Cancelled, Memory, StateFiles, current
+from .log import LEVELS, log
+from .protocol import (
+    ARGUMENT_ERRORS_IN_RESULT,
+    BATCH_REVISIONS,
+    HANDSHAKE_REVISIONS,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LIST_TTL_MS,
+    META_LOG_LEVEL,
+    META_SERVER,
+    META_VERSION,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    STATELESS_REVISIONS,
+    Batch,
+    Refused,
+    check_stateless,
+    error_frame,
+    result_frame,
+    wants_answer,
+)
+from .schema import DefinitionError, Invalid
+from .tool import Tool, place
+from .wire import Broken, Frames, Unserializable, Writer, decode, encode, protect_streams, quote
+
+_FLUSH_AT = 64
+_NOTHING = {}
+_LATER = object()
+
+# Under a shim nothing may reach standard output but the protocol, from the first import on.
+_PARENT = watch.parent_id()
+if _PARENT is not None:
+    protect_streams()
+    watch.end_with(_PARENT)
+
+
+class Server:
+    """A Runner: `@server.tool` on typed functions, then `server.run()`."""
+
+    tunes = False
+
+    def __init__(self, name, version=None, instructions=None):
+        self.name = name
+        self.version = version or "0.0.0"
+        self.instructions = instructions
+        self.tools = {}
+        self.states = StateFiles()
+        self.memory = Memory()
+        self.inbox = deque()
+        self.running = None
+        self.watchdog = watch.Watchdog(self)
+        self._loop = None
+        self._revision = None
+        self._log_level = None
+        self._handlers = {
+            "ping": (self._ping, None),
+            "initialize": (self._initialize, None),
+            "logging/setLevel": (self._set_level, None),
+            "tools/list": (self._list, self._list),
+            "server/discover": (None, self._discover),
+        }
+
+    def tool(self, function=None, *, name=None, title=None, description=None, annotations=None):
+        """Makes a tool of a typed function, which stays what it was: `@server.tool` or `@server.tool(name="...")`."""
+
+        def register(function):
+            tool = Tool(function, name, title, description, annotations)
+            if tool.name in self.tools:
+                first = self.tools[tool.name].function
+                raise DefinitionError(
+                    f"two tools are called {tool.name!r}: {first.__qualname__} ({place(first)}) and "
+                    f"{function.__qualname__} ({place(function)})"
+                )
+            self.tools[tool.name] = tool
+            return function
+
+        return register if function is None else register(function)
+
+    def run(self):
+        """Serves until standard input ends."""
+        self._open()
+        try:
+            while self._work() and self.receive():
+                pass
+            self._work()
+            if self._loop is not None:
+                self._loop.finish()
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            self.writer.flush()
+
+    def _open(self):
+        for tool in self.tools.values():
+            tool.compile()
+        self._info = {"name": self.name, "version": self.version}
+        self._stamp = f'"{META_SERVER}":{encode(self._info)}'
+        tools = encode([tool.definition for tool in self.tools.values()])
+        self._listed = f'{{"tools":{tools}}}'
+        self._listed_stateless = (
+            f'{{"resultType":"complete","tools":{tools},"ttlMs":{LIST_TTL_MS},"cacheScope":"public",'
+            f'"_meta":{{{self._stamp}}}}}'
+        )
+        incoming, outgoing = protect_streams()
+        self.frames = Frames(incoming)
+        self.writer = Writer(outgoing)
+        self.answers_to_file = os.fstat(outgoing).st_mode & 0o170000 == 0o100000
+        self._main = get_ident()
+        # SIGURG does nothing to a process by default, so one that arrives late harms nobody.
+        _signal.signal(_signal.SIGURG, self._on_interrupt)
+        if os.isatty(incoming):
+            log.info(f"{self.name} speaks MCP on standard input and output; Ctrl-D ends it")
+
+    # The main thread's work, and what the watchdog does of it while a tool runs.
+
+    def _work(self):
+        inbox, writer = self.inbox, self.writer
+        while inbox:
+            self._handle(inbox.popleft())
+            if len(writer) >= _FLUSH_AT:
+                writer.flush()
+        writer.flush()
+        return True
+
+    def receive(self):
+        """Reads once, into the inbox; False at the end of input."""
+        lines = self.frames.read()
+        if lines is None:
+            return False
+        self.inbox.extend(lines)
+        return True
+
+    def sort_inbox_during(self, call, lock):
+        """Answers what needs no main thread, keeps the sync calls; for the watchdog, while `call` runs."""
+        with lock:
+            if self.running is call:
+                waiting = deque()
+                for _ in range(len(self.inbox)):
+                    self._handle(self.inbox.popleft(), waiting)
+                self.inbox.extend(waiting)
+        self.writer.flush()
+
+    def _handle(self, item, waiting=None):
+        """One line, or one message that waited; `waiting` takes sync calls while the main thread is in a tool."""
+        if type(item) is not str:
+            if type(item) is Broken:
+                return self.writer.put(error_frame(None, PARSE_ERROR, f"Parse error: {item.reason}"))
+            message, batch = item
+            return self._dispatch(message, batch, waiting)
+        try:
+            message = decode(item)
+        except ValueError as error:
+            if item.strip():
+                self.writer.put(error_frame(None, PARSE_ERROR, f"Parse error: {error}"))
+            return None
+        if type(message) is list:
+            return self._take_batch(message, waiting)
+        return self._dispatch(message, None, waiting)
+
+    def _take_batch(self, messages, waiting):
+        if not messages or self._revision not in BATCH_REVISIONS:
+            why = "an empty batch" if not messages else "batches belong to revision 2025-03-26"
+            return self.writer.put(error_frame(None, INVALID_REQUEST, f"Invalid Request: {why}"))
+        batch = Batch(self.writer, sum(map(wants_answer, messages)))
+        for message in messages:
+            self._dispatch(message, batch, waiting)
+        return None
+
+    def _dispatch(self, message, batch, waiting):
+        identifier = None
+        try:
+            if type(message) is not dict:
+                raise Refused(INVALID_REQUEST, "Invalid Request: a message is a JSON object")
+            method = message.get("method")
+            if type(method) is not str:
+                if method is None and ("result" in message or "error" in message):
+                    return  # an answer; this server asks nothing
+                raise Refused(INVALID_REQUEST, "Invalid Request: no method")
+            if "id" not in message:
+                return self._notified(method, message.get("params"), waiting)
+            identifier = message["id"]
+            if type(identifier) not in (int, str):
+                identifier = None
+                raise Refused(INVALID_REQUEST, "Invalid Request: an id is a string or an integer")
+            if message.get("jsonrpc") != "2.0":
+                raise Refused(INVALID_REQUEST, 'Invalid Request: "jsonrpc" must be "2.0"')
+            if self._request(method, identifier, message.get("params"), batch, waiting) is _LATER:
+                waiting.append((message, batch))
+        except Refused as refused:
+            self._send(error_frame(identifier, refused.code, str(refused), refused.data), batch)
+        except UnicodeEncodeError:
+            self._send(error_frame(None, INVALID_REQUEST, "Invalid Request: the id has no UTF-8 form"), batch)
+
+    def _send(self, frame, batch):
+        (self.writer if batch is None else batch).put(frame)
+
+    def _request(self, method, identifier, params, batch, waiting):
+        if params is None:
+            params = _NOTHING
+        elif type(params) is not dict:
+            raise Refused(INVALID_PARAMS, "params must be an object")
+        meta = params.get("_meta")
+        if meta is None:
+            meta = _NOTHING
+        elif type(meta) is not dict:
+            raise Refused(INVALID_PARAMS, "params._meta must be an object")
+        stateless = META_VERSION in meta
+        if method == "tools/call":
+            self._check_era(stateless, meta)
+            return self._call(identifier, params, meta, stateless, batch, waiting)
+        handler = self._handlers.get(method, (None, None))[stateless and method != "initialize"]
+        if handler is None:
+            raise Refused(METHOD_NOT_FOUND, f"Method not found: {method}")
+        if method not in ("ping", "initialize"):
+            self._check_era(stateless, meta)
+        self._send(result_frame(identifier, handler(params, stateless)), batch)
+
+    def _check_era(self, stateless, meta):
+        if stateless:
+            check_stateless(meta)
+        elif self._revision is None:
+            raise Refused(
+                INVALID_PARAMS, f"no initialize came before this request, and its params._meta lacks {META_VERSION}"
+            )
+
+    # Requests but tools/call: each returns its result as JSON text.
+
+    def _ping(self, params, stateless):
+        return "{}"
+
+    def _initialize(self, params, stateless):
+        requested = params.get("protocolVersion")
+        if not isinstance(requested, str):
+            raise Refused(INVALID_PARAMS, "params.protocolVersion must be a string")
+        self._revision = requested if requested in HANDSHAKE_REVISIONS else HANDSHAKE_REVISIONS[-1]
+        result = {
+            "protocolVersion": self._revision,
+            "capabilities": {"logging": {}, "tools": {"listChanged": False}},
+            "serverInfo": self._info,
+        }
+        if self.instructions:
+            result["instructions"] = self.instructions
+        return encode(result)
+
+    def _discover(self, params, stateless):
+        result = {
+            "resultType": "complete",
+            "supportedVersions": list(STATELESS_REVISIONS),
+            "capabilities": {"logging": {}, "tools": {"listChanged": False}},
+            "ttlMs": LIST_TTL_MS,
+            "cacheScope": "public",
+            "_meta": {META_SERVER: self._info},
+        }
+        if self.instructions:
+            result["instructions"] = self.instructions
+        return encode(result)
+
+    def _list(self, params, stateless):
+        # Everything is on one page, so a cursor, which was never given out, changes nothing.
+        if not isinstance(params.get("cursor", ""), (str, type(None))):
+            raise Refused(INVALID_PARAMS, "params.cursor must be a string")
+        return self._listed_stateless if stateless else self._listed
+
+    def _set_level(self, params, stateless):
+        level = params.get("level")
+        if level not in LEVELS:
+            raise Refused(INVALID_PARAMS, f"params.level must be one of {', '.join(LEVELS)}")
+        self._log_level = level
+        return "{}"
+
+    # Notifications.
+
+    def _notified(self, method, params, waiting):
+        if method == "notifications/cancelled" and isinstance(params, dict):
+            self._cancel(params.get("requestId"), waiting)
+
+    def _cancel(self, identifier, waiting):
+        if type(identifier) not in (int, str):
+            return
+        running = self.running
+        if running is not None and _same(running.id, identifier):
+            running.cancelled = True
+            _signal.pthread_kill(self._main, _signal.SIGURG)
+        elif waiting is not None:
+            for item in [item for item in waiting if _same(item[0]["id"], identifier)]:
+                waiting.remove(item)
+                if item[1] is not None:
+                    item[1].drop()
+        if self._loop is not None:
+            self._loop.cancel(identifier)
+
+    def _on_interrupt(self, _signal_number, _frame):
+        """In the main thread, between two bytecodes or out of a blocking system call: ends a cancelled tool."""
+        call = self.running
+        if call is not None and call.cancelled and not call.interrupted:
+            call.interrupted = True
+            raise Cancelled
+
+    def forward_log(self, call, level, record):
+        """A log line as a notification, to a client that asked for lines of its level."""
+        wanted = call.meta.get(META_LOG_LEVEL) if call.modern else self._log_level
+        if wanted not in LEVELS or LEVELS.index(level) < LEVELS.index(wanted):
+            return
+        params = {"level": level, "logger": self.name, "data": record}
+        try:
+            self.writer.put(encode({"jsonrpc": "2.0", "method": "notifications/message", "params": params}) + "\n")
+        except (Unserializable, UnicodeEncodeError):
+            return  # it stands on standard error, where it is shown by its repr
+        self.writer.flush()
+
+    # Calls.
+
+    def _call(self, identifier, params, meta, stateless, batch, waiting):
+        name = params.get("name")
+        tool = self.tools.get(name) if type(name) is str else None
+        if tool is None:
+            raise Refused(INVALID_PARAMS, self._unknown_tool(name))
+        if waiting is not None and not tool.is_async:
+            return _LATER
+        arguments = params.get("arguments")
+        if arguments is None:
+            arguments = _NOTHING
+        elif type(arguments) is not dict:
+            raise Refused(INVALID_PARAMS, "params.arguments must be an object")
+        if meta:
+            _check_meta(meta)
+        call = Call(self, tool, identifier, arguments, meta, stateless, batch)
+        try:
+            values = tool.bind(arguments)
+        except Invalid as invalid:
+            return self._refuse_arguments(call, invalid.message("arguments"))
+        call.context = context = copy_context()
+        context.run(current.set, call)
+        if tool.is_async:
+            return self._start_async(call, values)
+        if self.watchdog.parked:
+            self.watchdog.wake()
+        self.watchdog.start()
+        self._execute(call, values)
+        return None
+
+    def _unknown_tool(self, name):
+        if type(name) is not str:
+            return "params.name must be the name of a tool"
+        return f"Unknown tool: {name}; the tools are {', '.join(self.tools) or 'none'}"
+
+    def _refuse_arguments(self, call, problem):
+        if not call.modern and self._revision not in ARGUMENT_ERRORS_IN_RESULT:
+            raise Refused(INVALID_PARAMS, f"Invalid arguments for tool {call.tool.name}: {problem}")
+        self._send(self._error_result(call, f"Invalid arguments: {problem}"), call.batch)
+
+    def _start_async(self, call, values):
+        if self._loop is None:
+            from .loop import Loop
+
+            self._loop = Loop(self)
+        self._loop.submit(call, values)
+
+    def _execute(self, call, values):
+        """Runs a sync tool here, in the main thread; a cancellation lands as Cancelled anywhere inside."""
+        value = error = None
+        self.running = call
+        try:
+            try:
+                value = call.context.run(call.tool.function, **values)
+            except (Cancelled, KeyboardInterrupt):
+                raise
+            except BaseException as caught:
+                error = caught
+            self.running = None
+        except Cancelled:
+            self.running = None
+        if self.watchdog.reading:
+            with self.watchdog.lock:
+                pass  # from here on the watchdog sees that this call is over, and reads no more
+        self.finish(call, value, error)
+
+    def finish(self, call, value, error):
+        """Answers a call with its value or its error; a cancelled one is not answered."""
+        if call.cancelled:
+            log.write("info", "cancelled", {}, call)
+            if call.batch is not None:
+                call.batch.drop()
+            return
+        if error is None:
+            try:
+                return self._send(self._result(call, value), call.batch)
+            except Invalid as invalid:
+                error = Unserializable(invalid.message("result"))
+            except (Unserializable, UnicodeEncodeError) as caught:
+                error = Unserializable(f"the result cannot be sent: {caught}")
+        self._fail(call, error)
+
+    def _result(self, call, value):
+        tool = call.tool
+        if tool.dump is not None:
+            value = tool.dump(value)
+        text = encode(value)
+        first = text[0]
+        as_object = tool.returns_object if tool.dump is not None else first == "{"
+        structured = text if as_object else f'{{"result":{text}}}'
+        shown = text if first == '"' else quote(text)
+        content = f'[{{"type":"text","text":{shown}}}]' if value is not None else "[]"
+        side = call.side_results()
+        extra = self._extra(call, side)
+        if call.remembered:
+            call.remember()
+        return result_frame(call.id, f'{{"content":{content},"structuredContent":{structured},"isError":false{extra}}}')
+
+    def _extra(self, call, side):
+        """The rest of a result: the stateless era's fields, and `_meta`."""
+        members = encode(side)[1:-1] if side else ""
+        if call.modern:
+            members = f"{members},{self._stamp}" if members else self._stamp
+            return f',"resultType":"complete","_meta":{{{members}}}'
+        return f',"_meta":{{{members}}}' if members else ""
+
+    def _fail(self, call, error):
+        import traceback
+
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        if isinstance(error, Unserializable):
+            text = str(error)
+            log.write("error", text, {}, call)
+        else:
+            lines = "".join(traceback.format_exception(type(error), error, _without_ours(error.__traceback__)))
+            log.write("error", f"the tool failed: {text}", {"traceback": lines}, call)
+        self._send(self._error_result(call, text), call.batch)
+
+    def _error_result(self, call, text):
+        shown = quote(text.encode("utf-8", "backslashreplace").decode())
+        reads = None if self.tunes else call.read_keys()
+        extra = self._extra(call, {} if reads is None else {READS: reads})
+        return result_frame(call.id, f'{{"content":[{{"type":"text","text":{shown}}}],"isError":true{extra}}}')
+
+
+class Tuner(Server):
+    """A Tuner: its tools change a copy of the staging state, and the runtime hands the new state back."""
+
+    tunes = True
+
+
+def _same(one, other):
+    return type(one) is type(other) and one == other
+
+
+def _check_meta(meta):
+    """What the runtime itself reads of `_meta` has the right shape; raises Refused."""
+    for key in (STATE, CONVERSATION):
+        if key in meta and type(meta[key]) is not dict:
+            raise Refused(INVALID_PARAMS, f"params._meta: {key} must be an object")
+
+
+def _without_ours(traceback):
+    """A traceback from the user's own code on."""
+    here = os.path.dirname(__file__)
+    ours = traceback
+    while ours is not None and os.path.dirname(ours.tb_frame.f_code.co_filename) == here:
+        ours = ours.tb_next
+    return ours or traceback

@@ -1,0 +1,193 @@
+"""A typed function as an MCP tool."""
+
+import sys
+
+from .schema import Compiler, DefinitionError, Invalid, add_default, clean, kind
+from .wire import encode
+
+_VARIADIC, _COROUTINE, _ASYNC_GENERATOR, _GENERATOR = 0x04 | 0x08, 0x80, 0x200, 0x20
+_NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+_MISSING = object()
+
+
+class Tool:
+    """Name, schemas and the way from a call's arguments to the function and from its value to a result."""
+
+    __slots__ = (
+        "annotations", "definition", "description", "dump", "function", "is_async", "name", "parameters", "plain",
+        "required", "returns_object", "title",
+    )
+
+    def __init__(self, function, name=None, title=None, description=None, annotations=None):
+        self.function = function
+        self.name = name or getattr(function, "__name__", "")
+        if not self.name or len(self.name) > 128 or not _NAME_CHARACTERS.issuperset(self.name):
+            raise DefinitionError(
+                f"the tool name {self.name!r} ({place(function)}) must be 1 to 128 of the characters A-Z a-z 0-9 _ . -"
+            )
+        self.title = title
+        self.description = description
+        self.annotations = annotations
+        self.definition = None
+
+    def compile(self):
+        """Reads the hints: at start rather than at the decorator, so that they may name what is defined below."""
+        signature = self._signature()
+        text, lines = split_docstring(getattr(self.function, "__doc__", None) or "")
+        if self.description is None:
+            self.description = text
+        inputs = self._inputs(signature, lines)
+        outputs = self._outputs(signature)
+        self.definition = {"name": self.name}
+        for key, value in (("title", self.title), ("description", self.description)):
+            if value:
+                self.definition[key] = value
+        self.definition["inputSchema"] = inputs
+        if outputs is not None:
+            self.definition["outputSchema"] = outputs
+        if self.annotations:
+            self.definition["annotations"] = dict(self.annotations)
+
+    def _signature(self):
+        function = self.function
+        while hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        bound = hasattr(function, "__self__")
+        function = getattr(function, "__func__", function)
+        code = getattr(function, "__code__", None)
+        if code is None:
+            raise DefinitionError(f"tool {self.name!r}: {function!r} is not a function; decorate a `def`")
+        if code.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
+            raise DefinitionError(f"tool {self.name!r} ({place(function)}) is a generator; return a list instead")
+        self.is_async = bool(getattr(self.function, "__code__", code).co_flags & _COROUTINE)
+        return _Signature(function, code, bound)
+
+    def _inputs(self, signature, descriptions):
+        where = f"tool {self.name!r}"
+        signature.check(where)
+        compiler = Compiler(where)
+        self.parameters, self.required, properties = {}, [], {}
+        for name in signature.names:
+            hint = signature.hints.get(name, _MISSING)
+            if hint is _MISSING:
+                raise DefinitionError(f"{where}, parameter {name!r} has no type annotation ({place(self.function)})")
+            shape = compiler.compile(hint, signature.namespace, f"{where}, parameter {name!r}")
+            if name in descriptions and "description" not in shape.schema:
+                shape.schema = {**shape.schema, "description": descriptions[name]}
+            default = signature.defaults.get(name, _MISSING)
+            if default is _MISSING:
+                self.required.append(name)
+            else:
+                add_default(shape, default)
+            self.parameters[name] = shape.load
+            properties[name] = shape.schema
+        schema = {"type": "object", "properties": properties}
+        if self.required:
+            schema["required"] = list(self.required)
+        schema["additionalProperties"] = False
+        return _with_definitions(schema, compiler)
+
+    def _outputs(self, signature):
+        self.returns_object = None
+        self.dump = None
+        if "return" not in signature.hints:
+            return None
+        compiler = Compiler(f"tool {self.name!r}", output=True)
+        shape = compiler.compile(signature.hints["return"], signature.namespace, f"tool {self.name!r}, return value")
+        self.dump = shape.dump
+        reference = shape.schema.get("$ref", "").removeprefix("#/$defs/")
+        schema = shape.schema
+        if reference and not _mentions(compiler.definitions, reference):
+            # MCP wants an object at the root of an output schema; a class nobody else refers to can stand there itself.
+            schema = {**compiler.definitions.pop(reference), **{k: v for k, v in schema.items() if k != "$ref"}}
+        self.returns_object = schema.get("type") == "object"
+        if reference and not self.returns_object:
+            self.returns_object = True
+            schema = {"type": "object", **schema}
+        if not self.returns_object:
+            schema = {"type": "object", "properties": {"result": schema}, "required": ["result"]}
+        return _with_definitions(schema, compiler)
+
+    def bind(self, arguments):
+        """JSON arguments to keyword arguments; raises Invalid with the path of what does not fit."""
+        parameters = self.parameters
+        values = {}
+        for name, value in arguments.items():
+            load = parameters.get(name)
+            if load is None:
+                raise Invalid(f"unknown; {self._known()}").within(name)
+            try:
+                values[name] = load(value)
+            except Invalid as invalid:
+                raise invalid.within(name)
+        for name in self.required:
+            if name not in values:
+                raise Invalid("required, but missing").within(name)
+        return values
+
+    def _known(self):
+        return f"the parameters are {', '.join(self.parameters)}" if self.parameters else "there are no parameters"
+
+
+class _Signature:
+    """What `inspect.signature` would say, without the 10 ms it takes to import."""
+
+    def __init__(self, function, code, bound):
+        count = code.co_argcount + code.co_kwonlyargcount
+        names = code.co_varnames[:count]
+        positional = names[: code.co_argcount]
+        given = function.__defaults__ or ()
+        self.defaults = dict(zip(positional[len(positional) - len(given) :], given))
+        self.defaults.update(function.__kwdefaults__ or {})
+        self.names = names[1:] if bound else names
+        self.hints = function.__annotations__
+        self.namespace = function.__globals__
+        self._code = code
+        self._place = place(function)
+
+    def check(self, where):
+        if self._code.co_flags & _VARIADIC:
+            raise DefinitionError(f"{where} ({self._place}): *args and **kwargs have no schema; name the parameters")
+        if self._code.co_posonlyargcount:
+            raise DefinitionError(f"{where} ({self._place}): positional-only parameters cannot be called by name")
+
+
+def place(function):
+    """Where a function stands, for a message."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _mentions(definitions, name):
+    return f'"#/$defs/{name}"' in encode(definitions)
+
+
+def _with_definitions(schema, compiler):
+    if compiler.definitions:
+        schema["$defs"] = compiler.definitions
+    return schema
+
+
+def split_docstring(text):
+    """A docstring's prose, and what its `Args:` section says of each parameter."""
+    prose, descriptions, name, inside = [], {}, None, False
+    for line in clean(text).split("\n"):
+        if line.strip() in ("Args:", "Arguments:", "Parameters:") and not line.startswith(" "):
+            inside, margin = True, None
+        elif not inside:
+            prose.append(line)
+        elif line.strip() and not line.startswith(" "):
+            inside = False
+            prose.append(line)
+        elif line.strip():
+            depth = len(line) - len(line.lstrip())
+            margin = depth if margin is None else margin
+            head, colon, rest = line.partition(":")
+            if depth <= margin and colon:
+                name = head.partition("(")[0].strip().lstrip("*")
+                descriptions[name] = rest.strip()
+            elif name:
+                descriptions[name] = f"{descriptions[name]} {line.strip()}".strip()
+    return "\n".join(prose).strip(), descriptions

@@ -1,0 +1,136 @@
+"""What goes on beside a tool: the parent is watched, and standard input is read while a tool keeps the main thread busy."""
+
+import os
+from _thread import allocate_lock, start_new_thread
+from time import monotonic, sleep
+
+TICK_S = 0.02
+_POLL_MS = 50
+_IDLE_TICKS = 50
+EOF_GRACE_S = 2.0
+
+
+def parent_id():
+    """The process to end with: AGENT_PARENT_PID, taken out of the environment so that grandchildren do not inherit it."""
+    text = os.environ.pop("AGENT_PARENT_PID", "")
+    return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+def end_with(pid):
+    """Ends this process when process `pid` ends, whatever the main thread is doing."""
+    if pid is not None:
+        start_new_thread(_end_with, (pid,))
+
+
+def _end_with(pid):
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        os._exit(1)
+    except (AttributeError, OSError):
+        _poll_for_end(pid)
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not poll.poll():
+        pass
+    os._exit(1)
+
+
+def _poll_for_end(pid):
+    """Where there is no pidfd (macOS, old kernels)."""
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            os._exit(1)
+        except PermissionError:
+            pass
+        sleep(0.25)
+
+
+class Watchdog:
+    """Takes over reading once a tool has kept the main thread for longer than a tick, and hands it back.
+
+    The hand-over is two flags, each side writing its own before it reads the other's: `server.running` (main) and
+    `reading` (this thread). While both are set, the inbox and the reader are touched under `lock` only.
+    """
+
+    def __init__(self, server):
+        self.server = server
+        self.lock = allocate_lock()
+        self.reading = False
+        self.parked = False
+        self._bell = allocate_lock()
+        self._bell.acquire()
+        self._started = False
+
+    def wake(self):
+        """Called by the main thread before a tool, when `parked`."""
+        self.parked = False
+        if self._bell.locked():
+            self._bell.release()
+
+    def start(self):
+        if not self._started:
+            self._started = True
+            start_new_thread(self._run, ())
+
+    def _run(self):
+        last, idle = None, 0
+        while True:
+            sleep(TICK_S)
+            running = self.server.running
+            if running is None:
+                idle += 1
+                if idle >= _IDLE_TICKS:
+                    idle = self._park()
+            elif running is last:
+                idle = 0
+                self._read_during(running)
+            last = running
+
+    def _park(self):
+        self.parked = True
+        if self.server.running is None:
+            self._bell.acquire()
+        self.parked = False
+        return 0
+
+    def _read_during(self, call):
+        self.reading = True
+        if self.server.running is call:
+            self._serve(call)
+        self.reading = False
+
+    def _serve(self, call):
+        import select
+
+        server = self.server
+        poll = select.poll()
+        poll.register(server.frames.fd, select.POLLIN)
+        server.sort_inbox_during(call, self.lock)
+        while server.running is call:
+            if not poll.poll(_POLL_MS):
+                continue
+            with self.lock:
+                if server.running is not call:
+                    return
+                ended = not server.receive()
+            if ended:
+                return self._outlive_input(call, select)
+            server.sort_inbox_during(call, self.lock)
+
+    def _outlive_input(self, call, select):
+        """Input has ended: a peer that is gone is not answered, one that only closed its end gets a last few seconds."""
+        server = self.server
+        poll = select.poll()
+        poll.register(server.writer.fd, 0)
+        deadline = monotonic() + EOF_GRACE_S
+        while server.running is call:
+            if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+                os._exit(1)
+            if monotonic() > deadline and not server.answers_to_file:
+                os._exit(1)
+            sleep(TICK_S)

@@ -1,0 +1,216 @@
+"""JSON, and newline-delimited frames over two file descriptors that user code cannot reach.
+
+`json` itself imports `re` and with it half of the time a bare interpreter takes to start, so this module goes to the
+C accelerator that `json` is built on, and to `json` where an interpreter has none.
+"""
+
+import os
+import sys
+from _collections import deque
+from _thread import allocate_lock
+
+MAX_FRAME = 64 * 1024 * 1024
+_READ_SIZE = 65536
+
+
+class Unserializable(Exception):
+    """A value that has no JSON form; the message says which and why."""
+
+
+def _reject_constant(name):
+    raise ValueError(f"{name} is not JSON")
+
+
+def plain(value):
+    """The JSON form of the few objects that have an obvious one, for the encoder."""
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        return {name: getattr(value, name) for name in fields}
+    if hasattr(type(value), "__members__"):
+        return value.value
+    if hasattr(value, "__agent_plain__"):
+        return value.__agent_plain__()
+    raise Unserializable(f"a {type(value).__qualname__} is not JSON-serializable")
+
+
+try:
+    from _json import encode_basestring as quote
+    from _json import make_encoder, make_scanner
+
+    class _Rules:
+        strict = True
+        object_hook = object_pairs_hook = None
+        parse_float = float
+        parse_int = int
+        parse_constant = staticmethod(_reject_constant)
+        memo = {}
+
+    _scan = make_scanner(_Rules())
+    _encoders = {
+        sort: make_encoder(None, plain, quote, None, ":", ",", sort, False, False) for sort in (False, True)
+    }
+    _chunks = _encoders[False]
+    _sorted_chunks = _encoders[True]
+except (ImportError, TypeError):
+    import json
+    from json.encoder import encode_basestring as quote
+
+    _scan = json.JSONDecoder(parse_constant=_reject_constant).scan_once
+
+    def _encoder(sort):
+        encoder = json.JSONEncoder(
+            ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain, sort_keys=sort
+        )
+        return lambda value, _indent: encoder.encode(value)
+
+    _chunks = _encoder(False)
+    _sorted_chunks = _encoder(True)
+
+
+def decode(text):
+    """The value of one JSON text; a ValueError names the character where it stops being JSON."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration as stop:
+        stripped = text.lstrip(" \t\r\n")
+        if len(stripped) == len(text) or not stripped:
+            raise ValueError(f"not JSON at character {stop.value}") from None
+        return decode(stripped)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if end != len(text) and text[end:].strip(" \t\r\n"):
+        raise ValueError(f"more after the end of the JSON value at character {end}")
+    return value
+
+
+def encode(value, sort=False):
+    """Compact JSON text, never with NaN or Infinity; raises Unserializable."""
+    try:
+        return "".join((_sorted_chunks if sort else _chunks)(value, 0))
+    except RecursionError:
+        raise Unserializable("it contains itself, or is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise Unserializable(str(error)) from None
+
+
+class Broken:
+    """A line that could not become text, in its place among the others."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+
+def _text_of(line):
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        return Broken(f"invalid UTF-8 at byte {error.start}")
+
+
+class Frames:
+    """Whole lines out of a pipe, however the pipe cuts them."""
+
+    def __init__(self, fd, limit=MAX_FRAME):
+        self.fd = fd
+        self._limit = limit
+        self._parts = []
+        self._size = 0
+        self._skipping = False
+
+    def read(self):
+        """Blocks for the next bytes; the lines they complete (possibly none), or None at the end of input."""
+        data = os.read(self.fd, _READ_SIZE)
+        if not data:
+            return self._last_line()
+        cut = data.rfind(b"\n")
+        if cut < 0:
+            self._keep(data)
+            return ()
+        head = self._join(data[:cut])
+        self._keep(data[cut + 1 :])
+        return head
+
+    def _keep(self, data):
+        if not data or self._skipping:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            self._parts.clear()
+            self._skipping = True
+
+    def _join(self, data):
+        """The lines in what was kept and `data`, which ends where a line ends."""
+        lines = []
+        if self._skipping:
+            self._skipping = False
+            self._size = 0
+            lines.append(Broken(f"a line longer than {self._limit} bytes"))
+            _, newline, data = data.partition(b"\n")
+            if not newline:
+                return lines
+        elif self._parts:
+            data = b"".join((*self._parts, data))
+        self._parts.clear()
+        self._size = 0
+        try:
+            lines += data.decode().split("\n")
+        except UnicodeDecodeError:
+            lines += [_text_of(line) for line in data.split(b"\n")]
+        return lines
+
+    def _last_line(self):
+        """What came without a newline before the end of input, once; then None."""
+        return self._join(b"") if self._parts or self._skipping else None
+
+
+class Writer:
+    """Frames out, coalesced: `put` queues, `flush` writes all that is queued, from whichever thread."""
+
+    def __init__(self, fd):
+        self.fd = fd
+        self._queue = deque()
+        self._lock = allocate_lock()
+
+    def put(self, frame):
+        """Queues one frame (text that ends in a newline); a lone surrogate raises UnicodeEncodeError."""
+        self._queue.append(frame.encode())
+
+    def __len__(self):
+        return len(self._queue)
+
+    def flush(self):
+        queue = self._queue
+        with self._lock:
+            while queue:
+                # One reader empties it under the lock; others only append, so what is taken here is in order.
+                parts = [queue.popleft() for _ in range(len(queue))]
+                self._write(b"".join(parts))
+
+    def _write(self, data):
+        try:
+            written = os.write(self.fd, data)
+            if written < len(data):
+                view = memoryview(data)
+                while written < len(data):
+                    written += os.write(self.fd, view[written:])
+        except BrokenPipeError:
+            # Nobody is left to answer, and whichever thread noticed is not the one that could unwind the others.
+            os._exit(1)
+
+
+_streams = None
+
+
+def protect_streams():
+    """Moves the protocol off descriptors 0 and 1, once: user code's prints go to stderr, its reads meet an end of file."""
+    global _streams
+    if _streams is None:
+        _streams = os.dup(0), os.dup(1)
+        os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=True)
+    return _streams
