@@ -1,0 +1,27 @@
+# Every habit of the project as a recipe.
+
+# list the recipes
+default:
+    @just --list
+
+# what CI runs
+ci:
+    .ci/run
+
+# the main job, narrated
+demo:
+    cargo run --release -- demo
+
+# every test, Rust and Python
+test:
+    cargo test --workspace
+
+# the same, quicker to read
+nextest *ARGS:
+    cargo nextest run --workspace {{ARGS}}
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
