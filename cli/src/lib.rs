@@ -5,8 +5,10 @@
 pub mod arguments;
 pub mod commands;
 pub mod context;
+pub mod conversations;
 pub mod error;
 pub mod printer;
+pub mod report;
 pub mod world;
 
 use std::process::ExitCode;

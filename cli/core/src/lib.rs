@@ -6,6 +6,8 @@ pub mod canonical;
 pub mod diagnose;
 pub mod manifest;
 pub mod object_id;
+pub mod promotion;
+pub mod publication;
 pub mod version;
 pub mod what;
 pub mod wire;

@@ -118,6 +118,15 @@ pub enum GateMode {
     NotWorse,
 }
 
+impl GateMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::NotWorse => "not-worse",
+        }
+    }
+}
+
 impl std::str::FromStr for GateMode {
     type Err = String;
 

@@ -1,0 +1,3 @@
+//! What people and other programs are shown: folds over events and outcomes.
+
+pub mod svg;
