@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod object_id;
 pub mod promotion;
 pub mod publication;
+pub mod python_version;
 pub mod version;
 pub mod what;
 pub mod wire;

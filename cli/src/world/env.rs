@@ -22,6 +22,16 @@ pub fn python() -> Option<OsString> {
     std::env::var_os(PYTHON).filter(|value| !value.is_empty())
 }
 
+/// The folders the user's own interpreter looks into.
+pub fn python_path() -> Option<OsString> {
+    std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty())
+}
+
+/// What a `pyenv` shim chooses by, before any file.
+pub fn pyenv_version() -> Option<Vec<u8>> {
+    std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)
+}
+
 pub fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }

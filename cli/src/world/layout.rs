@@ -42,6 +42,11 @@ impl Layout {
         self.home().join("environments").join(key)
     }
 
+    /// What the interpreters on this machine have answered.
+    pub fn pythons(&self) -> PathBuf {
+        self.home().join("pythons.json")
+    }
+
     /// The Journal of staging and the sealed ones before it.
     pub fn journal(&self) -> PathBuf {
         self.home().join("journal")

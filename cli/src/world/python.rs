@@ -1,0 +1,496 @@
+//! Python: the interpreter a repository runs on, and its environment.
+//!
+//! A manifest without a lock gets the bare interpreter. One with a lock gets an environment keyed by the lock's bytes and the interpreter, made
+//! once, by `uv` where it is on PATH and by `venv` and pip otherwise.
+
+use crate::world::env;
+use crate::world::fs::{self, Durability, FileLock, FsError};
+use crate::world::layout::Layout;
+use crate::world::process::{ProcessError, Run};
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::manifest::{EntryPoint, Python};
+use agent_core::object_id;
+use agent_core::python_version::{PythonRequirement, PythonVersion};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    #[error("agent.toml: `python.requires`: {0}")]
+    Requirement(String),
+    #[error("no Python {requires} was found{}", list(found))]
+    NotFound { requires: String, found: Vec<String> },
+    #[error("agent.toml: `python.lock` names {}, which is not there", lock.display())]
+    NoLock { lock: PathBuf },
+    #[error("{}:{line}: `{entry}` cannot be part of a lock: an environment is shared by every checkout with the same lock file", lock.display())]
+    LocalEntry { lock: PathBuf, line: usize, entry: String },
+    #[error("the Python environment for {} could not be made", lock.display())]
+    Environment {
+        lock: PathBuf,
+        #[source]
+        source: ProcessError,
+    },
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+fn list(found: &[String]) -> String {
+    found.iter().flat_map(|line| ["\n  ", line]).collect()
+}
+
+impl Diagnose for PythonError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } => Exit::Input,
+            Self::NotFound { .. } | Self::Environment { .. } => Exit::Surroundings,
+            Self::Fs(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Requirement(_) => None,
+            Self::NotFound { .. } => Some(format!("install one, or name it in {}", env::PYTHON)),
+            Self::NoLock { .. } => Some("commit the lock file, or take `python.lock` out of agent.toml".to_owned()),
+            Self::LocalEntry { .. } => {
+                Some("name the package itself, pinned (`uv pip compile --generate-hashes` writes such a file)".to_owned())
+            }
+            Self::Environment { .. } => Some("nothing was left half made; run it again once the cause is mended".to_owned()),
+            Self::Fs(error) => error.hint(),
+        }
+    }
+}
+
+/// An interpreter that was asked what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interpreter {
+    /// The program itself, behind whatever shim stood on PATH.
+    pub executable: PathBuf,
+    pub version: String,
+    /// `cpython`, and the letter of a build of another kind (`cpython-t`: free-threaded).
+    pub implementation: String,
+}
+
+impl Interpreter {
+    fn release(&self) -> Option<PythonVersion> {
+        self.version.parse().ok()
+    }
+}
+
+/// The interpreter a checkout's children run on: the bare one, or that of the environment its lock asks for, made now when it is missing.
+/// `say` hears what takes time.
+pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+    let bare = find(layout, &python.requires)?;
+    match &python.lock {
+        None => Ok(bare.executable),
+        Some(lock) => environment(layout, code, Path::new(lock), &bare, say),
+    }
+}
+
+/// A child's command line: `python` and `python3` stand for the interpreter, and so does a program that its environment installed.
+pub fn command(entry: &EntryPoint, interpreter: &Path) -> Vec<OsString> {
+    let mut command: Vec<OsString> = entry.command.iter().map(OsString::from).collect();
+    if let Some(program) = command.first_mut() {
+        if *program == "python" || *program == "python3" {
+            *program = interpreter.into();
+        } else if let Some(installed) = beside(interpreter, program) {
+            *program = installed.into();
+        }
+    }
+    command
+}
+
+fn beside(interpreter: &Path, program: &OsStr) -> Option<PathBuf> {
+    let bare_name = Path::new(program).components().count() == 1;
+    let candidate = interpreter.parent()?.join(program);
+    (bare_name && is_executable(&candidate)).then_some(candidate)
+}
+
+/// What every Python child of a checkout finds in its environment besides the user's own.
+pub fn child_environment(layout: &Layout, code: &Path, python: &Python) -> Vec<(OsString, OsString)> {
+    let mut roots = vec![code.to_owned()];
+    let sources = code.join("src");
+    if sources.is_dir() {
+        roots.push(sources);
+    }
+    // a lock says all there is; a bare interpreter is the user's, with the folders the user gave it
+    if python.lock.is_none() {
+        roots.extend(env::python_path().iter().flat_map(std::env::split_paths));
+    }
+    let joined = std::env::join_paths(&roots).unwrap_or_else(|_| code.into());
+    vec![("PYTHONPATH".into(), joined), ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into())]
+}
+
+// ---- the interpreter
+
+/// The first interpreter that meets the requirement: `AGENT_PYTHON` alone when it is set, else `python3`, `python` and the newer names on PATH.
+pub fn find(layout: &Layout, requires: &str) -> Result<Interpreter, PythonError> {
+    let requirement: PythonRequirement = requires.parse().map_err(PythonError::Requirement)?;
+    let mut probes = Probes::read(layout);
+    let mut found = Vec::new();
+    for (label, path) in candidates() {
+        match path.map_or_else(|| Err("not on PATH".to_owned()), |path| probes.ask(&path)) {
+            Ok(interpreter) if interpreter.release().is_some_and(|version| requirement.allows(version)) => {
+                probes.write();
+                return Ok(interpreter);
+            }
+            Ok(interpreter) => found.push(format!("{label}: Python {} at {}", interpreter.version, interpreter.executable.display())),
+            Err(problem) => found.push(format!("{label}: {problem}")),
+        }
+    }
+    Err(PythonError::NotFound { requires: requires.to_owned(), found })
+}
+
+const NAMES: [&str; 2] = ["python3", "python"];
+/// Tried when the two names above are missing or too old (macOS and long-lived distributions keep an old `python3`).
+const NEWER_NAMES: [&str; 4] = ["python3.14", "python3.13", "python3.12", "python3.11"];
+
+fn candidates() -> Vec<(String, Option<PathBuf>)> {
+    if let Some(named) = env::python() {
+        let label = format!("{}={}", env::PYTHON, named.to_string_lossy());
+        let path = if Path::new(&named).components().count() > 1 { Some(PathBuf::from(named)) } else { on_path(&named) };
+        return vec![(label, path)];
+    }
+    let newer = NEWER_NAMES.iter().map(|name| (name, on_path(OsStr::new(name)))).filter(|(_, path)| path.is_some());
+    let usual = NAMES.iter().map(|name| (name, on_path(OsStr::new(name))));
+    usual.chain(newer).map(|(name, path)| ((*name).to_owned(), path)).collect()
+}
+
+/// The first executable file of that name on PATH.
+pub fn on_path(name: &OsStr) -> Option<PathBuf> {
+    let path = env::path()?;
+    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| is_executable(file))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+const PROBES: &str = "agent/pythons@1";
+/// Isolated and without `site`, which is what takes the time.
+const QUESTION: [&str; 4] = [
+    "-I",
+    "-S",
+    "-c",
+    "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3]); print(sys.implementation.name + ('-' + sys.abiflags if sys.abiflags else ''))",
+];
+
+/// What interpreters have answered, by path, time of change and what steers a version manager's shim: no process is started for one that is known.
+struct Probes<'a> {
+    layout: &'a Layout,
+    known: BTreeMap<String, Interpreter>,
+    changed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProbesFile {
+    schema: String,
+    probes: BTreeMap<String, Interpreter>,
+}
+
+impl<'a> Probes<'a> {
+    fn read(layout: &'a Layout) -> Self {
+        let file = fs::read_if_there(&layout.pythons()).ok().flatten();
+        let known = file
+            .and_then(|bytes| serde_json::from_slice::<ProbesFile>(&bytes).ok())
+            .filter(|file| file.schema == PROBES)
+            .map_or_else(BTreeMap::new, |file| file.probes);
+        Self { layout, known, changed: false }
+    }
+
+    /// A cache: a repository that cannot be written to asks again each time.
+    fn write(&self) {
+        if self.changed
+            && let Ok(bytes) = serde_json::to_vec_pretty(&ProbesFile { schema: PROBES.to_owned(), probes: self.known.clone() })
+        {
+            let _ = fs::replace(&self.layout.pythons(), &bytes, Durability::Rebuildable);
+        }
+    }
+
+    fn ask(&mut self, path: &Path) -> Result<Interpreter, String> {
+        let key = self.key(path).ok_or_else(|| format!("{} is not there", path.display()))?;
+        if let Some(known) = self.known.get(&key).filter(|known| is_executable(&known.executable)) {
+            return Ok(known.clone());
+        }
+        let interpreter = self.probe(path)?;
+        self.changed = true;
+        self.known.insert(key, interpreter.clone());
+        Ok(interpreter)
+    }
+
+    fn key(&self, path: &Path) -> Option<String> {
+        let metadata = path.metadata().ok()?;
+        let shim =
+            [env::pyenv_version().unwrap_or_default(), std::fs::read(self.layout.root().join(".python-version")).unwrap_or_default()];
+        let steering = shim.iter().map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned()).collect::<Vec<_>>().join(" ");
+        let key = format!("{} {}.{} {} {steering}", path.display(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
+        Some(key.trim_end().to_owned())
+    }
+
+    fn probe(&self, path: &Path) -> Result<Interpreter, String> {
+        let run = Run::new(path).args(QUESTION).env_remove("PYTHONHOME");
+        let run = if self.layout.root().is_dir() { run.directory(self.layout.root()) } else { run };
+        let finished = run.succeed().map_err(|error| error.to_string())?;
+        let text = finished.text();
+        let mut lines = text.lines();
+        let (Some(executable), Some(version), Some(implementation)) = (lines.next(), lines.next(), lines.next()) else {
+            return Err(format!("{} does not answer as Python does", path.display()));
+        };
+        Ok(Interpreter { executable: executable.into(), version: version.to_owned(), implementation: implementation.to_owned() })
+    }
+}
+
+// ---- the environment
+
+/// Written last, so that an environment without it is one that was never finished.
+const MARKER: &str = "agent-environment.json";
+
+#[derive(Serialize)]
+struct Marker<'a> {
+    schema: &'a str,
+    lock: &'a Path,
+    lock_digest: String,
+    python: &'a Interpreter,
+    made_with: &'a str,
+}
+
+fn environment(layout: &Layout, code: &Path, lock: &Path, bare: &Interpreter, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+    let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
+    let folder = layout.environment(&key(&bytes, bare));
+    if let Some(python) = finished(&folder) {
+        return Ok(python);
+    }
+    refuse_local_entries(&bytes, lock)?;
+    let mut beside = folder.clone().into_os_string();
+    beside.push(".lock");
+    let _maker = FileLock::acquire(Path::new(&beside))?;
+    if let Some(python) = finished(&folder) {
+        return Ok(python);
+    }
+    let maker = Maker { code, lock, folder: &folder, bare, hashed: lists_hashes(&bytes), uv: on_path(OsStr::new("uv")) };
+    say(&format!("making the Python environment for {} ({})", lock.display(), maker.tool()));
+    maker.make()?;
+    let finish =
+        Marker { schema: "agent/environment@1", lock, lock_digest: object_id::digest(&bytes), python: bare, made_with: maker.tool() };
+    let text = serde_json::to_vec_pretty(&finish).expect("a marker serialises");
+    fs::replace(&folder.join(MARKER), &text, Durability::Rebuildable)?;
+    Ok(python_of(&folder))
+}
+
+fn key(lock: &[u8], bare: &Interpreter) -> String {
+    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let mut text = format!("{} {} {platform}\n", bare.implementation, bare.version).into_bytes();
+    text.extend_from_slice(lock);
+    let digest = object_id::digest(&text);
+    digest.trim_start_matches("sha256:")[..32].to_owned()
+}
+
+fn python_of(folder: &Path) -> PathBuf {
+    folder.join("bin/python")
+}
+
+/// The environment's interpreter, when it was made to its end and the one it links to still stands.
+fn finished(folder: &Path) -> Option<PathBuf> {
+    let python = python_of(folder);
+    (folder.join(MARKER).is_file() && is_executable(&python)).then_some(python)
+}
+
+fn lists_hashes(lock: &[u8]) -> bool {
+    String::from_utf8_lossy(lock).contains("--hash=")
+}
+
+fn refuse_local_entries(bytes: &[u8], lock: &Path) -> Result<(), PythonError> {
+    const LOCAL: [&str; 9] = ["-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/", "file:"];
+    let text = String::from_utf8_lossy(bytes);
+    let local = text.lines().enumerate().find(|(_, line)| LOCAL.iter().any(|prefix| line.trim_start().starts_with(prefix)));
+    match local {
+        None => Ok(()),
+        Some((index, line)) => Err(PythonError::LocalEntry { lock: lock.to_owned(), line: index + 1, entry: line.trim().to_owned() }),
+    }
+}
+
+/// Makes one environment where nobody else is making it.
+struct Maker<'a> {
+    code: &'a Path,
+    lock: &'a Path,
+    folder: &'a Path,
+    bare: &'a Interpreter,
+    hashed: bool,
+    uv: Option<PathBuf>,
+}
+
+impl Maker<'_> {
+    fn tool(&self) -> &'static str {
+        if self.uv.is_some() { "uv" } else { "venv and pip" }
+    }
+
+    fn make(&self) -> Result<(), PythonError> {
+        self.clear()?;
+        let made = match &self.uv {
+            Some(uv) => self.with_uv(uv),
+            None => self.with_pip(),
+        };
+        made.map_err(|source| {
+            let _ = self.clear();
+            PythonError::Environment { lock: self.lock.to_owned(), source }
+        })
+    }
+
+    /// What a killed maker left.
+    fn clear(&self) -> Result<(), FsError> {
+        match std::fs::remove_dir_all(self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("clear", self.folder)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn with_uv(&self, uv: &Path) -> Result<(), ProcessError> {
+        self.run(uv).args(["venv", "--quiet", "--python"]).arg(&self.bare.executable).arg(self.folder).succeed()?;
+        let install = self.run(uv).args(["pip", "install", "--quiet", "--python"]).arg(python_of(self.folder));
+        self.lock_of(install).succeed().map(drop)
+    }
+
+    fn with_pip(&self) -> Result<(), ProcessError> {
+        self.run(&self.bare.executable).args(["-I", "-m", "venv"]).arg(self.folder).succeed()?;
+        let install = self.run(&python_of(self.folder)).args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]);
+        self.lock_of(install.arg("--quiet")).succeed().map(drop)
+    }
+
+    fn lock_of(&self, run: Run) -> Run {
+        let run = if self.hashed { run.arg("--require-hashes") } else { run };
+        run.arg("-r").arg(self.lock)
+    }
+
+    /// In the checkout, without what would make either tool look at another environment.
+    fn run(&self, program: &Path) -> Run {
+        ["VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]
+            .into_iter()
+            .fold(Run::new(program).directory(self.code), Run::env_remove)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    struct Repository {
+        folder: tempfile::TempDir,
+        layout: Layout,
+    }
+
+    impl Repository {
+        fn new() -> Self {
+            let folder = tempfile::Builder::new().prefix("agent with späces ").tempdir().unwrap();
+            let layout = Layout::new(folder.path());
+            Self { folder, layout }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.folder.path().join(name), text).unwrap();
+        }
+
+        /// A wheel of one module, and the lock that names it by hash.
+        fn lock_a_wheel(&self) -> String {
+            const BUILD: &str = "
+import sys, zipfile, hashlib
+with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
+    wheel.writestr('tiny_wheel.py', 'ANSWER = 42\\n')
+    wheel.writestr('tiny_wheel-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny-wheel\\nVersion: 1.0\\n')
+    wheel.writestr('tiny_wheel-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr('tiny_wheel-1.0.dist-info/RECORD', '')
+print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
+";
+            let wheel = self.folder.path().join("tiny_wheel-1.0-py3-none-any.whl");
+            let python = find(&self.layout, ">=3.11").unwrap().executable;
+            let digest = Run::new(python).args(["-c", BUILD]).arg(&wheel).succeed().unwrap().text();
+            let url = wheel.display().to_string().replace(' ', "%20").replace('ä', "%C3%A4");
+            format!("tiny-wheel @ file://{url} --hash=sha256:{digest}\n")
+        }
+
+        fn interpreter(&self, lock: Option<&str>) -> (Result<PathBuf, PythonError>, usize) {
+            let said = RefCell::new(0);
+            let python = Python { requires: ">=3.11".to_owned(), lock: lock.map(str::to_owned) };
+            let result = interpreter(&self.layout, self.folder.path(), &python, &|_| *said.borrow_mut() += 1);
+            (result, said.into_inner())
+        }
+    }
+
+    #[test]
+    fn without_a_lock_the_bare_interpreter_serves_and_its_answer_is_kept() {
+        let repository = Repository::new();
+        let (first, _) = repository.interpreter(None);
+        let kept = std::fs::read(repository.layout.pythons()).unwrap();
+        // a known interpreter is not asked again: the kept answer is what comes back, even a changed one
+        let changed = String::from_utf8(kept).unwrap().replace("\"version\": \"3.", "\"version\": \"9.");
+        std::fs::write(repository.layout.pythons(), changed).unwrap();
+        assert_eq!(repository.interpreter(None).0.unwrap(), first.unwrap());
+        assert!(find(&repository.layout, ">=9").unwrap().version.starts_with("9."));
+        assert!(!repository.layout.home().join("environments").exists());
+    }
+
+    #[test]
+    fn a_python_that_is_not_there_is_named_with_what_was_found() {
+        let repository = Repository::new();
+        let error = find(&repository.layout, ">=4").unwrap_err();
+        assert_eq!(error.exit(), Exit::Surroundings);
+        assert!(error.to_string().starts_with("no Python >=4 was found\n  python3: Python 3."), "{error}");
+        assert_eq!(find(&repository.layout, "newest").unwrap_err().exit(), Exit::Input);
+    }
+
+    #[test]
+    fn a_lock_makes_an_environment_once_over_what_a_killed_maker_left() {
+        let repository = Repository::new();
+        let lock = repository.lock_a_wheel();
+        repository.write("requirements.lock", &lock);
+        let folder = repository.layout.environment(&key(lock.as_bytes(), &find(&repository.layout, ">=3.11").unwrap()));
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        std::fs::copy("/bin/sh", folder.join("bin/python")).unwrap();
+
+        let (python, said) = repository.interpreter(Some("requirements.lock"));
+        let python = python.unwrap();
+        assert_eq!((said, python.starts_with(&folder)), (1, true));
+        let answer = Run::new(&python).args(["-c", "import tiny_wheel; print(tiny_wheel.ANSWER)"]).succeed().unwrap();
+        assert_eq!(answer.text(), "42");
+        assert_eq!(repository.interpreter(Some("requirements.lock")).1, 0);
+    }
+
+    #[test]
+    fn a_wrong_hash_is_refused_with_what_the_installer_said_and_leaves_nothing() {
+        let repository = Repository::new();
+        let lock = repository.lock_a_wheel();
+        let digest = lock.rsplit(':').next().unwrap().trim().to_owned();
+        repository.write("requirements.lock", &lock.replace(&digest, &"0".repeat(64)));
+        let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
+        assert_eq!(error.exit(), Exit::Surroundings);
+        let PythonError::Environment { source, .. } = &error else { panic!("{error}") };
+        assert!(source.to_string().contains(&digest), "{source}");
+        let left = std::fs::read_dir(repository.layout.home().join("environments")).unwrap();
+        assert!(left.flatten().all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")));
+    }
+
+    #[test]
+    fn a_lock_with_local_entries_or_none_is_wrong_input() {
+        let repository = Repository::new();
+        repository.write("requirements.lock", "# made by hand\n-e .\n");
+        let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
+        assert_eq!(error.exit(), Exit::Input);
+        assert!(error.to_string().starts_with("requirements.lock:2: `-e .`"), "{error}");
+        assert_eq!(repository.interpreter(Some("missing.lock")).0.unwrap_err().exit(), Exit::Input);
+    }
+
+    #[test]
+    fn a_leading_python_stands_for_the_interpreter() {
+        let python = Path::new("/opt/python/bin/python3.13");
+        let check = |words: &[&str], expected: &[&str]| {
+            let entry = EntryPoint { command: words.iter().map(|word| (*word).to_owned()).collect() };
+            assert_eq!(command(&entry, python), expected.iter().map(OsString::from).collect::<Vec<_>>());
+        };
+        check(&["python", "-m", "runner"], &["/opt/python/bin/python3.13", "-m", "runner"]);
+        check(&["python3", "python"], &["/opt/python/bin/python3.13", "python"]);
+        check(&["node", "server.js"], &["node", "server.js"]);
+    }
+}
