@@ -75,7 +75,7 @@ def search(query: str, k: int = 5, strategy: str = "") -> Search:
 
 
 @server.tool
-def ask(question: str, conversation_id: str = "") -> Answer:
+def ask(question: str, conversation_id: str | None = None) -> Answer:
     """Answers a question about Python from its help topics. A follow-up question uses the conversation.
 
     Args:
@@ -86,18 +86,16 @@ def ask(question: str, conversation_id: str = "") -> Answer:
     if not query:
         raise ValueError("the question has no words: ask it in English")
     talk = conversation()
-    memory = talk.data if talk is not None else {}
-    followup = bool(memory) and is_followup(question)
+    followup = bool(talk.data) and is_followup(question)
     if followup:
-        query = with_memory(query, memory, state()["ranking"]["memory"])
+        query = with_memory(query, talk.data, state()["ranking"]["memory"])
     chosen = choose(state()["strategies"])
     hits = rank(query, chosen, state(), CANDIDATES)
     note(strategy=chosen, topics=[hit.topic for hit in hits])
     if not hits:
         return {"topic": "", "title": "", "answer": "", "followup": followup, "others": []}
     best = hits[0].topic
-    if talk is not None:
-        talk.data.update(remember(query, best))
+    talk.data.update(remember(query, best))
     return {
         "topic": best,
         "title": load(best).title,

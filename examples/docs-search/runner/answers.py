@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from runner.index import rarity
 from runner.topics import load
-from runner.words import words
+from runner.words import terms
 
 LONGEST = 600
 # Longer paragraphs hold more words by chance alone.
@@ -16,7 +16,7 @@ def passage(name: str, asked: Iterable[str]) -> str:
     wanted = {word: rarity(word) for word in asked}
     best, best_score = "", 0.0
     for paragraph in load(name).paragraphs():
-        held = words(paragraph)
+        held = terms(paragraph)
         score = sum(wanted[word] for word in wanted.keys() & set(held)) / (1 + len(held) / USUAL_LENGTH)
         if not best or score > best_score:
             best, best_score = paragraph, score

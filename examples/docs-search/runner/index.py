@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from math import log
 
 from runner.topics import Topic, load, sources
-from runner.words import words
+from runner.words import terms
 
 FIELDS = ("name", "title", "headings", "lead", "body")
 LEAD_CHARACTERS = 400
@@ -32,15 +32,15 @@ class Index:
 
 def count(document: Topic) -> Document:
     """The word counts of a topic. The body holds every word of the other fields too."""
-    name, title = words(document.name), words(document.title)
-    body = Counter(words(document.text))
+    name, title = terms(document.name), terms(document.title)
+    body = Counter(terms(document.text))
     body.update(name)
     body.update(title)
     counts = (
         Counter(name),
         Counter(title),
-        Counter(words(" ".join(document.headings))),
-        Counter(words(document.text[:LEAD_CHARACTERS])),
+        Counter(terms(" ".join(document.headings))),
+        Counter(terms(document.text[:LEAD_CHARACTERS])),
         body,
     )
     return Document(document.name, counts, body.total())

@@ -6,7 +6,7 @@ from operator import mul
 from typing import Any
 
 from runner.index import FIELDS, Index, index, rarity
-from runner.words import words
+from runner.words import terms
 
 BODY = FIELDS.index("body")
 
@@ -23,8 +23,18 @@ class Hit:
 
 
 def distinct(query: str) -> dict[str, float]:
-    """The words of a query, each with the weight 1."""
-    return dict.fromkeys(words(query), 1.0)
+    """The terms of a query, each with the weight 1."""
+    return dict.fromkeys(terms(query), 1.0)
+
+
+def word_weight(state: Mapping[str, Any], word: str) -> float:
+    """How much the state says that a word of a question says."""
+    return state["words"].get(word, UNKNOWN_WORD_WEIGHT)
+
+
+def topics_of(state: Mapping[str, Any], word: str) -> Mapping[str, float]:
+    """The topics that the state has learned for a word of a question, and how strongly."""
+    return state["associations"].get(word, {})
 
 
 def saturated(frequency: int, k1: float, length_ratio: float, b: float) -> float:
@@ -77,10 +87,10 @@ def by_fields(query: Mapping[str, float], state: Mapping[str, Any], over: Index)
     everywhere = range(len(over.documents))
     scores = [0.0] * len(over.documents)
     for word, weight in query.items():
-        weight *= state["words"].get(word, UNKNOWN_WORD_WEIGHT)
+        weight *= word_weight(state, word)
         for number, row in field_values(word, state["ranking"], over, everywhere).items():
             scores[number] += weight * sum(map(mul, row, weights))
-        for topic, learned in state["associations"].get(word, {}).items():
+        for topic, learned in topics_of(state, word).items():
             if topic in numbers:
                 scores[numbers[topic]] += weight * learned
     return scores

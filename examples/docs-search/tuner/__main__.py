@@ -16,12 +16,12 @@ def reward(value: float, strategy: str | None = None, conversation_id: str | Non
         strategy: the strategy to credit, where no conversation is named
         conversation_id: the conversation to credit: every strategy its turns used, once each
     """
-    talk = conversation() if conversation_id else None
-    used = rewards.strategies_used(talk.turns) if talk is not None else []
-    if conversation_id and not used:
-        raise ValueError(f"conversation {conversation_id!r} has no turn that noted a strategy: nothing to credit")
-    if not conversation_id and strategy is None:
-        raise ValueError("name a conversation_id or a strategy: without one the reward has nothing to credit")
+    talk = conversation()
+    used = rewards.strategies_used(talk.turns)
+    if talk.id is not None and not used:
+        raise ValueError(f"conversation {talk.id!r} has no turn that noted a strategy: nothing to credit")
+    if not used and strategy is None:
+        raise ValueError("name a conversation or a strategy: without one the reward has nothing to credit")
     arms = state()["strategies"]["arms"]
     credited = used or [strategy]
     for name in credited:

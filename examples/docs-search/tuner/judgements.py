@@ -11,7 +11,7 @@ from operator import mul
 from typing import Any
 
 from runner.index import FIELDS, Index, index
-from runner.ranking import UNKNOWN_WORD_WEIGHT, by_fields, distinct, field_values
+from runner.ranking import by_fields, distinct, field_values, topics_of, word_weight
 from runner.topics import TOPICS
 
 RIVALS = 5  # how many of the best wrong topics the right one is compared with
@@ -24,6 +24,7 @@ ASSOCIATION_BOUNDS = (0.0, 8.0)
 PARAMETER_STEPS = {"k1": 0.02, "b": 0.01}
 PARAMETER_BOUNDS = {"k1": (0.2, 3.0), "b": (0.0, 1.0)}
 DECIMALS = 4
+FAINTEST = 0.02  # an association weaker than this is not worth its place in the state
 STEEPEST = 50.0  # exp of more than this says nothing new
 
 Values = dict[str, dict[int, list[float]]]  # word -> document number -> a value per field
@@ -81,7 +82,7 @@ def scores_of(state: Mapping[str, Any], ranking: Mapping[str, Any], asked: Mappi
     weights = [ranking["fields"][field] for field in FIELDS]
     scores = dict.fromkeys(numbers, 0.0)
     for word, rows in values_of(asked, ranking, numbers, over).items():
-        weight, learned = state["words"].get(word, UNKNOWN_WORD_WEIGHT), state["associations"].get(word, {})
+        weight, learned = word_weight(state, word), topics_of(state, word)
         for number, row in rows.items():
             scores[number] += weight * (sum(map(mul, row, weights)) + learned.get(over.documents[number].topic, 0.0))
     return scores
@@ -108,7 +109,7 @@ def field_weights(state: Mapping[str, Any], compared: Values, best: int, pulls: 
     """The field weights after one gradient step."""
     slopes = [0.0] * len(FIELDS)
     for word, rows in compared.items():
-        weight = state["words"].get(word, UNKNOWN_WORD_WEIGHT)
+        weight = word_weight(state, word)
         for number, pull in pulls.items():
             for field, (ahead, behind) in enumerate(zip(rows[best], rows[number], strict=True)):
                 slopes[field] += weight * pull * (ahead - behind)
@@ -121,11 +122,12 @@ def learn_word(
 ) -> None:
     """What one word of the query teaches: how much it says at all, and that it points to the topic that answers."""
     weights = [state["ranking"]["fields"][field] for field in FIELDS]
-    weight = state["words"].get(word, UNKNOWN_WORD_WEIGHT)
-    learned = state["associations"].setdefault(word, {})
+    weight = word_weight(state, word)
+    learned = dict(topics_of(state, word))
     said = {number: sum(map(mul, row, weights)) + learned.get(over.documents[number].topic, 0.0) for number, row in rows.items()}
     slope = sum(pull * (said[best] - said[number]) for number, pull in pulls.items())
     state["words"][word] = bounded(weight + WORD_STEP * slope / RIVALS, WORD_BOUNDS)
     topic = over.documents[best].topic
     size = ASSOCIATION_STEP * weight * sum(pulls.values()) / RIVALS / among
     learned[topic] = bounded(learned.get(topic, 0.0) + size, ASSOCIATION_BOUNDS)
+    state["associations"][word] = {name: strength for name, strength in sorted(learned.items()) if strength >= FAINTEST}

@@ -1,0 +1,1 @@
+"""The Runner: says how long a task will take."""

@@ -1,0 +1,1 @@
+"""The Tuner: learns from how long tasks took."""
