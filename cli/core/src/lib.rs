@@ -9,6 +9,8 @@ pub mod object_id;
 pub mod promotion;
 pub mod publication;
 pub mod python_version;
+pub mod release;
+pub mod rollback;
 pub mod version;
 pub mod what;
 pub mod wire;

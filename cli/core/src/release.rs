@@ -1,0 +1,149 @@
+//! What a release would do: a commit's code becomes active, carrying the state that is served.
+
+use crate::manifest::Gated;
+use crate::object_id::ObjectId;
+use crate::promotion::Tip;
+use crate::publication::{Candidate, Step};
+use crate::version::{Bump, Kind};
+use semver::Version;
+
+/// The commit that is to be released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub commit: ObjectId,
+    /// Its tree without `state/active.state.json`.
+    pub code: ObjectId,
+}
+
+/// What is served now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    pub tip: Tip,
+    pub code: ObjectId,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    pub branch: String,
+    pub served: Option<Served>,
+    pub source: Source,
+    /// What the released tree will hold as its state: active's, migrated and merged with what the source changed.
+    pub revision: ObjectId,
+    /// What the Contract diff asks for.
+    pub contract: Option<Bump>,
+    /// What the commit messages since active ask for.
+    pub messages: Option<Bump>,
+    /// What the user says.
+    pub declared: Option<Bump>,
+    pub gated: Gated,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    Nothing,
+    UnderBumped { declared: Bump, computed: Bump },
+    Judge { candidate: Candidate, bump: Option<Bump>, steps: Vec<Step> },
+}
+
+/// The version a repository begins with.
+pub const FIRST: Version = Version::new(0, 1, 0);
+
+pub fn plan(snapshot: &Snapshot) -> Plan {
+    let Some(served) = &snapshot.served else {
+        return judge(snapshot, FIRST, None);
+    };
+    if served.code == snapshot.source.code && served.tip.revision == snapshot.revision {
+        return Plan::Nothing;
+    }
+    let computed = snapshot.contract.max(snapshot.messages).unwrap_or(Bump::Patch);
+    match snapshot.declared {
+        Some(declared) if declared < computed => Plan::UnderBumped { declared, computed },
+        declared => {
+            let bump = declared.unwrap_or(computed);
+            judge(snapshot, bump.apply(&served.tip.version), Some(bump))
+        }
+    }
+}
+
+fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
+    let tip = snapshot.served.as_ref().map(|served| &served.tip);
+    let candidate = Candidate {
+        kind: Kind::Release,
+        version,
+        branch: snapshot.branch.clone(),
+        expect: tip.map(|tip| tip.commit.clone()),
+        parents: tip.map(|tip| tip.commit.clone()).into_iter().chain([snapshot.source.commit.clone()]).collect(),
+        revision: snapshot.revision.clone(),
+    };
+    let against = tip.map(|tip| tip.version.clone());
+    let steps = vec![
+        Step::RunTier { tier: snapshot.gated.tier, against, gate: snapshot.gated.gate },
+        Step::StoreEvaluation,
+        Step::publish(&candidate),
+    ];
+    Plan::Judge { candidate, bump, steps }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{GateMode, Tier};
+
+    fn id(text: &str) -> ObjectId {
+        ObjectId::of_blob(text.as_bytes())
+    }
+
+    fn snapshot(contract: Option<Bump>, messages: Option<Bump>, declared: Option<Bump>) -> Snapshot {
+        let tip = Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("state") };
+        Snapshot {
+            branch: "active".to_owned(),
+            served: Some(Served { tip, code: id("old code") }),
+            source: Source { commit: id("main"), code: id("new code") },
+            revision: id("state"),
+            contract,
+            messages,
+            declared,
+            gated: Gated { tier: Tier::Full, gate: GateMode::NotWorse, margin: 0.0 },
+        }
+    }
+
+    fn check(contract: Option<Bump>, messages: Option<Bump>, declared: Option<Bump>, expected: &str) {
+        let told = match plan(&snapshot(contract, messages, declared)) {
+            Plan::Judge { candidate, .. } => candidate.version.to_string(),
+            Plan::UnderBumped { declared, computed } => format!("{declared} < {computed}"),
+            Plan::Nothing => "nothing".to_owned(),
+        };
+        assert_eq!(told, expected, "{contract:?} {messages:?} {declared:?}");
+    }
+
+    #[test]
+    fn the_greatest_reason_decides_the_bump() {
+        check(None, None, None, "0.1.4");
+        check(Some(Bump::Minor), None, None, "0.2.0");
+        check(Some(Bump::Patch), Some(Bump::Minor), None, "0.2.0");
+        check(Some(Bump::Major), Some(Bump::Minor), None, "1.0.0");
+        check(Some(Bump::Patch), None, Some(Bump::Major), "1.0.0");
+        check(Some(Bump::Major), None, Some(Bump::Minor), "minor < major");
+    }
+
+    #[test]
+    fn a_released_commit_joins_what_was_served_and_its_source() {
+        let Plan::Judge { candidate, .. } = plan(&snapshot(None, None, None)) else { panic!("judged") };
+        assert_eq!(candidate.parents, [id("active"), id("main")]);
+        assert_eq!(candidate.expect, Some(id("active")));
+    }
+
+    #[test]
+    fn the_first_release_needs_no_active() {
+        let first = Snapshot { served: None, ..snapshot(None, None, None) };
+        let Plan::Judge { candidate, .. } = plan(&first) else { panic!("judged") };
+        assert_eq!((candidate.version, candidate.expect, candidate.parents), (FIRST, None, vec![id("main")]));
+    }
+
+    #[test]
+    fn the_same_code_is_released_once() {
+        let mut same = snapshot(None, None, None);
+        same.source.code = id("old code");
+        assert_eq!(plan(&same), Plan::Nothing);
+    }
+}

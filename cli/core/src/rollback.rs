@@ -1,0 +1,132 @@
+//! What a rollback would do: a new PATCH whose tree is that of an earlier version. Nothing is rewritten.
+
+use crate::object_id::ObjectId;
+use crate::publication::{Candidate, Step};
+use crate::version::{Bump, Kind};
+use semver::Version;
+
+/// A version on the branch that is rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    pub version: Version,
+    pub commit: ObjectId,
+    pub tree: ObjectId,
+    pub revision: ObjectId,
+    pub yanked: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub branch: String,
+    /// The versions of the branch, newest first; never empty.
+    pub history: Vec<Past>,
+    /// Which version to go back to; the newest good one before the tip when not said.
+    pub wanted: Option<Version>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// The tip already has that tree.
+    Nothing {
+        at: Version,
+    },
+    /// There is no such version before the tip.
+    NoTarget,
+    Publish {
+        candidate: Candidate,
+        target: Past,
+        undoes: Vec<Version>,
+        steps: Vec<Step>,
+    },
+}
+
+pub fn plan(snapshot: &Snapshot) -> Plan {
+    let Some((tip, earlier)) = snapshot.history.split_first() else {
+        return Plan::NoTarget;
+    };
+    let found = match &snapshot.wanted {
+        Some(wanted) if *wanted == tip.version => return Plan::Nothing { at: tip.version.clone() },
+        Some(wanted) => earlier.iter().position(|past| past.version == *wanted),
+        None => earlier.iter().position(|past| !past.yanked && past.tree != tip.tree),
+    };
+    let Some(position) = found else {
+        return Plan::NoTarget;
+    };
+    let target = earlier[position].clone();
+    if target.tree == tip.tree {
+        return Plan::Nothing { at: target.version };
+    }
+    publish(snapshot, tip, &earlier[..position], target)
+}
+
+fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> Plan {
+    let candidate = Candidate {
+        kind: Kind::Rollback,
+        version: Bump::Patch.apply(&tip.version),
+        branch: snapshot.branch.clone(),
+        expect: Some(tip.commit.clone()),
+        parents: vec![tip.commit.clone()],
+        revision: target.revision.clone(),
+    };
+    // what came after the target is what is being undone; a version with the target's own tree is as good as it
+    let undoes: Vec<_> = std::iter::once(tip)
+        .chain(between)
+        .filter(|past| !past.yanked && past.tree != target.tree)
+        .map(|past| past.version.clone())
+        .collect();
+    let steps =
+        vec![Step::ReuseEvaluation { of: target.version.clone() }, Step::publish(&candidate), Step::Yank { versions: undoes.clone() }];
+    Plan::Publish { candidate, target, undoes, steps }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `0.1.0=a` is a version with tree `a`; a `!` in front says it is yanked.
+    fn snapshot(history: &[&str], wanted: Option<&str>) -> Snapshot {
+        let past = |text: &&str| {
+            let (version, tree) = text.trim_start_matches('!').split_once('=').unwrap();
+            let id = ObjectId::of_blob(tree.as_bytes());
+            Past {
+                version: version.parse().unwrap(),
+                commit: ObjectId::of_blob(version.as_bytes()),
+                tree: id.clone(),
+                revision: id,
+                yanked: text.starts_with('!'),
+            }
+        };
+        Snapshot {
+            branch: "active".to_owned(),
+            history: history.iter().map(past).collect(),
+            wanted: wanted.map(|version| version.parse().unwrap()),
+        }
+    }
+
+    fn check(history: &[&str], wanted: Option<&str>, expected: &str) {
+        let told = match plan(&snapshot(history, wanted)) {
+            Plan::Nothing { at } => format!("nothing: at {at}"),
+            Plan::NoTarget => "no target".to_owned(),
+            Plan::Publish { candidate, target, undoes, .. } => {
+                let undoes: Vec<_> = undoes.iter().map(ToString::to_string).collect();
+                format!("{} = {}, undoes {}", candidate.version, target.version, undoes.join(" "))
+            }
+        };
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn goes_back_to_the_newest_good_version() {
+        check(&["0.2.0=c", "0.1.1=b", "0.1.0=a"], None, "0.2.1 = 0.1.1, undoes 0.2.0");
+        check(&["0.2.1=b", "!0.2.0=c", "0.1.1=b", "0.1.0=a"], None, "0.2.2 = 0.1.0, undoes 0.2.1 0.1.1");
+        check(&["0.1.0=a"], None, "no target");
+    }
+
+    #[test]
+    fn goes_back_to_the_version_that_is_named() {
+        check(&["0.2.0=c", "0.1.1=b", "0.1.0=a"], Some("0.1.0"), "0.2.1 = 0.1.0, undoes 0.2.0 0.1.1");
+        check(&["0.2.0=c", "0.1.0=a"], Some("0.2.0"), "nothing: at 0.2.0");
+        check(&["0.2.1=a", "!0.2.0=c", "0.1.0=a"], Some("0.1.0"), "nothing: at 0.1.0");
+        check(&["0.2.0=c", "0.1.0=a"], Some("0.3.0"), "no target");
+    }
+}
