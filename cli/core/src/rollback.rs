@@ -32,12 +32,16 @@ pub enum Plan {
     },
     /// There is no such version before the tip.
     NoTarget,
-    Publish {
-        candidate: Candidate,
-        target: Past,
-        undoes: Vec<Version>,
-        steps: Vec<Step>,
-    },
+    Publish(Box<Publish>),
+}
+
+/// A rollback that can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    pub candidate: Candidate,
+    pub target: Past,
+    pub undoes: Vec<Version>,
+    pub steps: Vec<Step>,
 }
 
 pub fn plan(snapshot: &Snapshot) -> Plan {
@@ -76,7 +80,7 @@ fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> P
         .collect();
     let steps =
         vec![Step::ReuseEvaluation { of: target.version.clone() }, Step::publish(&candidate), Step::Yank { versions: undoes.clone() }];
-    Plan::Publish { candidate, target, undoes, steps }
+    Plan::Publish(Box::new(Publish { candidate, target, undoes, steps }))
 }
 
 #[cfg(test)]
@@ -107,7 +111,8 @@ mod tests {
         let told = match plan(&snapshot(history, wanted)) {
             Plan::Nothing { at } => format!("nothing: at {at}"),
             Plan::NoTarget => "no target".to_owned(),
-            Plan::Publish { candidate, target, undoes, .. } => {
+            Plan::Publish(publish) => {
+                let Publish { candidate, target, undoes, .. } = *publish;
                 let undoes: Vec<_> = undoes.iter().map(ToString::to_string).collect();
                 format!("{} = {}, undoes {}", candidate.version, target.version, undoes.join(" "))
             }
