@@ -9,6 +9,7 @@ pub mod conversations;
 pub mod error;
 pub mod printer;
 pub mod report;
+pub mod runner;
 pub mod world;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
+    world::process::announce_launcher();
     let context = context::Context::new(&arguments.global);
     let exit = match commands::run(&arguments.command, &context) {
         Ok(exit) => exit,

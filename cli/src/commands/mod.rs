@@ -1,6 +1,7 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod completions;
+mod launch;
 mod man;
 
 use crate::context::Context;
@@ -9,12 +10,15 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Completions(completions::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
     Man(man::Arguments),
 }
 
 pub fn run(command: &Command, _context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
+        Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }
 }

@@ -39,3 +39,8 @@ pub fn path() -> Option<OsString> {
 pub fn home() -> Option<OsString> {
     std::env::var_os("HOME").filter(|value| !value.is_empty())
 }
+
+/// The process that started this one, when that was `agent`.
+pub fn parent_pid() -> Option<u32> {
+    std::env::var(agent_core::wire::ENV_PARENT_PID).ok()?.parse().ok()
+}

@@ -1,8 +1,18 @@
 //! Processes: the only file that names duct or `tokio::process`.
 
 use agent_core::diagnose::{Diagnose, Exit};
+use rustix::process::{Pid, Signal};
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::AsyncBufReadExt as _;
+pub use tokio::process::{ChildStdin, ChildStdout};
+use tokio::time::timeout;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -61,7 +71,7 @@ impl Finished {
 pub struct Run {
     program: OsString,
     arguments: Vec<OsString>,
-    directory: Option<std::path::PathBuf>,
+    directory: Option<PathBuf>,
     environment: Vec<(OsString, Option<OsString>)>,
     stdin: Vec<u8>,
 }
@@ -142,4 +152,199 @@ impl Run {
     fn shown(&self) -> String {
         std::iter::once(&self.program).chain(&self.arguments).map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Replaces this process by another program; comes back only when that failed.
+#[expect(clippy::disallowed_methods, reason = "this is the door to processes")]
+pub fn become_program(command: &[OsString]) -> ProcessError {
+    use std::os::unix::process::CommandExt as _;
+    let (program, arguments) = command.split_first().expect("clap asks for a program");
+    let source = std::process::Command::new(program).args(arguments).exec();
+    ProcessError::NotStarted { program: program.to_string_lossy().into_owned(), source }
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends; the wish survives `exec`.
+///
+/// `parent` is who that should be: when it is gone already, the wish comes too late and this process has to end by itself.
+#[cfg(target_os = "linux")]
+pub fn end_with_parent(parent: Option<u32>) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+    if parent.is_some() && parent != now {
+        return Err(std::io::Error::other("the process that started this one is gone"));
+    }
+    Ok(())
+}
+
+/// Other systems have no such signal; there a child ends when its stdin does.
+#[cfg(not(target_os = "linux"))]
+pub fn end_with_parent(_parent: Option<u32>) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// True in the `agent` binary, which can start its children through `agent launch`.
+static CAN_LAUNCH: AtomicBool = AtomicBool::new(false);
+
+/// Said once by `main`: this executable knows the verb `launch`.
+pub fn announce_launcher() {
+    CAN_LAUNCH.store(cfg!(target_os = "linux"), Ordering::Relaxed);
+}
+
+/// How long a child may take to leave after each of: its stdin closed, SIGTERM.
+const GRACE: Duration = Duration::from_millis(400);
+/// The last stderr lines that are kept for an error message.
+const TAIL_LINES: usize = 20;
+const TAIL_LINE_BYTES: usize = 400;
+
+/// Hears each stderr line of a child.
+pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A child to start with pipes on all three streams, in a process group of its own.
+#[derive(Clone)]
+pub struct Pipe {
+    pub command: Vec<OsString>,
+    pub directory: PathBuf,
+    pub environment: Vec<(OsString, OsString)>,
+    /// The one folder the child may write, where the kernel can hold it to that.
+    pub scratch: Option<PathBuf>,
+    pub listener: Option<Listener>,
+}
+
+/// A child that is running. Dropping it kills its whole process group.
+#[derive(Debug)]
+pub struct Piped {
+    group: Option<Pid>,
+    child: tokio::process::Child,
+    tail: Arc<Mutex<VecDeque<String>>>,
+    stderr: tokio::task::JoinHandle<()>,
+}
+
+impl Pipe {
+    /// Starts the child. The death signal is bound to the calling thread, so that thread has to live as long as the child should.
+    pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
+        let program = self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program, source })?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let stderr = tokio::spawn(keep_tail(stderr.expect("stderr is piped"), Arc::clone(&tail), self.listener.clone()));
+        Ok((Piped { group, child, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
+    }
+
+    fn tokio_command(&self) -> tokio::process::Command {
+        let words = self.words();
+        let mut command = tokio::process::Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(&self.directory)
+            .env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// The words to start: through `agent launch` where that can do more than a plain start.
+    fn words(&self) -> Vec<OsString> {
+        if !CAN_LAUNCH.load(Ordering::Relaxed) {
+            return self.command.clone();
+        }
+        // the very file that runs now, even when it was replaced on disk since
+        let mut words: Vec<OsString> = vec!["/proc/self/exe".into(), "launch".into()];
+        if let Some(scratch) = &self.scratch {
+            words.extend(["--scratch".into(), scratch.clone().into_os_string()]);
+        }
+        words.push("--".into());
+        words.extend(self.command.iter().cloned());
+        words
+    }
+}
+
+impl Piped {
+    /// The last lines the child wrote to stderr.
+    pub fn stderr_tail(&self) -> Vec<String> {
+        self.tail.lock().expect("no panic while it is held").iter().cloned().collect()
+    }
+
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits for a child that has closed its stdout; `None` when it stays.
+    pub async fn wait_a_little(&mut self) -> Option<ExitStatus> {
+        let status = timeout(GRACE, self.child.wait()).await.ok()?.ok();
+        // what it said last is still on its way; a grandchild may hold the stream open for ever
+        if !self.stderr.is_finished() {
+            let _ = timeout(GRACE, &mut self.stderr).await;
+        }
+        status
+    }
+
+    /// Ends the whole process group, gently at first. The child's stdin has to be closed by now.
+    pub async fn end(mut self) {
+        if timeout(GRACE, self.child.wait()).await.is_err() {
+            self.signal(Signal::TERM);
+            let _ = timeout(GRACE, self.child.wait()).await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // an empty group is what we want anyway
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        self.stderr.abort();
+    }
+}
+
+async fn keep_tail(stderr: tokio::process::ChildStderr, tail: Arc<Mutex<VecDeque<String>>>, listener: Option<Listener>) {
+    let mut reader = tokio::io::BufReader::new(stderr);
+    let mut line = Vec::new();
+    while read_line_bounded(&mut reader, &mut line).await {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if let Some(listener) = &listener {
+            listener(&text);
+        }
+        let mut tail = tail.lock().expect("no panic while it is held");
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(text);
+    }
+}
+
+/// Reads one line, of which at most `TAIL_LINE_BYTES` are kept; false at the end.
+async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), line: &mut Vec<u8>) -> bool {
+    line.clear();
+    loop {
+        let Ok(chunk) = reader.fill_buf().await else { return false };
+        if chunk.is_empty() {
+            return !line.is_empty();
+        }
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(chunk.len(), |end| end + 1);
+        line.extend_from_slice(&chunk[..taken.min(TAIL_LINE_BYTES.saturating_sub(line.len()))]);
+        reader.consume(taken);
+        if end.is_some() {
+            return true;
+        }
+    }
+}
+
+/// Runs a future to its end on this thread, which is also the one that starts children.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output, ProcessError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })?;
+    Ok(runtime.block_on(future))
 }

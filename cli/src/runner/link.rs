@@ -1,0 +1,470 @@
+//! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
+
+use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::manifest::Limits;
+use agent_core::wire;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// The last version of the handshake era, which every server of today speaks.
+pub const PROTOCOL: &str = "2025-11-25";
+
+/// A frame longer than this is no answer but a flood.
+const FRAME_LIMIT: usize = 64 << 20;
+const READ_CHUNK: usize = 256 << 10;
+/// How much of a wrong line is shown.
+const SHOWN: usize = 160;
+
+/// What a child is for; it names it in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Runner,
+    Tuner,
+    /// Speaks plain JSON-RPC: no MCP handshake.
+    Scorer,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Runner => "Runner",
+            Self::Tuner => "Tuner",
+            Self::Scorer => "scorer process",
+        })
+    }
+}
+
+/// How a child is started and how long it may take.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub role: Role,
+    pub command: Vec<OsString>,
+    /// The checkout: working directory, and where Python imports from.
+    pub directory: PathBuf,
+    pub environment: Vec<(OsString, OsString)>,
+    pub start_limit: Duration,
+    pub call_limit: Duration,
+    /// The one folder a Tuner may write.
+    pub scratch: Option<PathBuf>,
+    /// Hears the child's stderr, line by line.
+    pub listener: Option<Listener>,
+}
+
+impl ChildSpec {
+    pub fn new(role: Role, command: Vec<OsString>, directory: impl Into<PathBuf>, limits: &Limits) -> Self {
+        Self {
+            role,
+            command,
+            directory: directory.into(),
+            environment: Vec::new(),
+            start_limit: limits.start(),
+            call_limit: limits.call(),
+            scratch: None,
+            listener: None,
+        }
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn pipe(&self) -> Pipe {
+        let mut environment = vec![("PYTHONPATH".into(), self.directory.clone().into_os_string())];
+        if let Some(scratch) = &self.scratch {
+            environment.push((wire::ENV_SCRATCH.into(), scratch.clone().into_os_string()));
+        }
+        environment.extend(self.environment.iter().cloned());
+        Pipe {
+            command: self.command.clone(),
+            directory: self.directory.clone(),
+            environment,
+            scratch: self.scratch.clone(),
+            listener: self.listener.clone(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What went wrong with a child.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChildError {
+    #[error("the {role} cannot be started: {reason}")]
+    NotStarted { role: Role, reason: String },
+    #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(), shown_stderr(stderr))]
+    StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
+    #[error("the {role} (`{command}`) died: {status}{}", shown_stderr(stderr))]
+    Died { role: Role, command: String, status: String, stderr: Vec<String> },
+    #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
+    BrokeProtocol { role: Role, command: String, problem: String, line: String, stderr: Vec<String> },
+    #[error("the {role} did not answer `{what}` within {} s", limit.as_secs_f64())]
+    TimedOut { role: Role, what: String, limit: Duration },
+    #[error("the {role} refused `{what}`: {error}")]
+    Refused { role: Role, what: String, error: Box<RpcError> },
+}
+
+fn shown_stderr(lines: &[String]) -> String {
+    if lines.is_empty() { String::new() } else { format!("\n  its last words on stderr:\n    {}", lines.join("\n    ")) }
+}
+
+impl Diagnose for ChildError {
+    fn exit(&self) -> Exit {
+        Exit::Child
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotStarted { .. } => Some("look at its `command` in agent.toml, and at `agent doctor`".to_owned()),
+            Self::StartTimedOut { .. } => {
+                Some("run that command by hand; `limits.start_s` in agent.toml is how long it may take".to_owned())
+            }
+            Self::TimedOut { .. } => Some("`limits.call_s` in agent.toml is how long a call may take".to_owned()),
+            Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
+            Self::Died { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// The `error` member of an answer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RpcError {
+    pub code: i64,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub data: Option<Value>,
+}
+
+impl std::fmt::Display for RpcError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} (code {})", self.message, self.code)
+    }
+}
+
+/// What a child said.
+#[derive(Debug)]
+pub enum Incoming {
+    Answer {
+        id: u64,
+        outcome: Result<Box<RawValue>, RpcError>,
+    },
+    /// The whole frame of a notification.
+    Notification {
+        method: String,
+        frame: Value,
+    },
+}
+
+/// The members a frame may have; all else is kept by nobody and harms nobody.
+#[derive(Deserialize)]
+struct Frame {
+    jsonrpc: Option<String>,
+    #[serde(default)]
+    id: Option<Value>,
+    method: Option<String>,
+    result: Option<Box<RawValue>>,
+    error: Option<RpcError>,
+}
+
+#[derive(Serialize)]
+struct Request<'a, P: Serialize> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: P,
+}
+
+pub struct Link {
+    role: Role,
+    command: String,
+    call_limit: Duration,
+    process: Piped,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    incoming: Vec<u8>,
+    /// Where the next line starts, and how far its end was looked for.
+    line_start: usize,
+    scanned: usize,
+    outgoing: Vec<u8>,
+    written: usize,
+    next_id: u64,
+    greeting: Value,
+}
+
+impl Link {
+    /// Starts a child and waits until it is ready.
+    pub async fn start(spec: &ChildSpec) -> Result<Self, ChildError> {
+        let (process, stdin, stdout) = spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
+        let mut link = Self {
+            role: spec.role,
+            command: spec.shown(),
+            call_limit: spec.call_limit,
+            process,
+            stdin,
+            stdout,
+            incoming: Vec::with_capacity(READ_CHUNK),
+            line_start: 0,
+            scanned: 0,
+            outgoing: Vec::new(),
+            written: 0,
+            next_id: 0,
+            greeting: Value::Null,
+        };
+        match timeout(spec.start_limit, link.greet()).await {
+            Ok(greeted) => greeted.map(|()| link),
+            Err(_) => Err(ChildError::StartTimedOut {
+                role: spec.role,
+                command: link.command.clone(),
+                limit: spec.start_limit,
+                stderr: link.process.stderr_tail(),
+            }),
+        }
+    }
+
+    async fn greet(&mut self) -> Result<(), ChildError> {
+        let greeting = match self.role {
+            Role::Scorer => self.ask("list", &json!({})).await?,
+            Role::Runner | Role::Tuner => {
+                let client = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
+                let params = json!({"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client});
+                let greeting = self.ask("initialize", &params).await?;
+                self.notify("notifications/initialized", None);
+                self.flush().await?;
+                greeting
+            }
+        };
+        self.greeting = serde_json::from_str(greeting.get()).expect("a raw value is JSON");
+        Ok(())
+    }
+
+    /// One request and its answer, with nothing else under way.
+    async fn ask(&mut self, method: &str, params: &Value) -> Result<Box<RawValue>, ChildError> {
+        let asked = self.post(method, params);
+        loop {
+            if let Incoming::Answer { id, outcome } = self.next().await?
+                && id == asked
+            {
+                return outcome.map_err(|error| ChildError::Refused { role: self.role, what: method.to_owned(), error: Box::new(error) });
+            }
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn call_limit(&self) -> Duration {
+        self.call_limit
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// What the child answered when it was started: `initialize`'s result, or a scorer process's `list`.
+    pub fn greeting(&self) -> &Value {
+        &self.greeting
+    }
+
+    /// Queues a request and gives its id; it is sent by the next `next` or `flush`.
+    pub fn post(&mut self, method: &str, params: impl Serialize) -> u64 {
+        let id = self.next_id;
+        self.post_as(id, method, params);
+        id
+    }
+
+    /// The same with an id the caller chose, from `next_id` on.
+    pub fn post_as(&mut self, id: u64, method: &str, params: impl Serialize) {
+        self.next_id = self.next_id.max(id + 1);
+        self.queue(&Request { jsonrpc: "2.0", id, method, params });
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    pub fn notify(&mut self, method: &str, params: Option<Value>) {
+        let mut frame = json!({"jsonrpc": "2.0", "method": method});
+        if let Some(params) = params {
+            frame["params"] = params;
+        }
+        self.queue(&frame);
+    }
+
+    /// Tells the child that nobody waits for an answer any more.
+    pub fn cancel(&mut self, id: u64, reason: &str) {
+        self.notify("notifications/cancelled", Some(json!({"requestId": id, "reason": reason})));
+    }
+
+    fn queue(&mut self, frame: &impl Serialize) {
+        serde_json::to_writer(&mut self.outgoing, frame).expect("our frames serialise");
+        self.outgoing.push(b'\n');
+    }
+
+    /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Incoming, ChildError> {
+        loop {
+            while let Some((start, end)) = self.take_line() {
+                if let Some(incoming) = self.read_frame(start, end)? {
+                    return Ok(incoming);
+                }
+            }
+            self.pump().await?;
+        }
+    }
+
+    /// Sends what is queued, for a child that may say nothing in return.
+    pub async fn flush(&mut self) -> Result<(), ChildError> {
+        while self.written < self.outgoing.len() {
+            self.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// Moves some bytes, in whichever direction can.
+    async fn pump(&mut self) -> Result<(), ChildError> {
+        if self.written == self.outgoing.len() {
+            self.outgoing.clear();
+            self.written = 0;
+        }
+        if self.line_start > 0 {
+            self.incoming.drain(..self.line_start);
+            self.scanned -= self.line_start;
+            self.line_start = 0;
+        }
+        self.incoming.reserve(READ_CHUNK);
+        let pending = self.written < self.outgoing.len();
+        tokio::select! {
+            biased;
+            wrote = self.stdin.write(&self.outgoing[self.written..]), if pending => match wrote {
+                Ok(count) => self.written += count,
+                // a closed pipe: what the child said last tells more, so read on
+                Err(_) => self.written = self.outgoing.len(),
+            },
+            read = self.stdout.read_buf(&mut self.incoming) => if read.unwrap_or(0) == 0 {
+                return Err(self.died().await);
+            },
+        }
+        if self.incoming.len() - self.line_start > FRAME_LIMIT {
+            return Err(self.broke_protocol(
+                &format!("a line of more than {} MiB", FRAME_LIMIT >> 20),
+                self.line_start,
+                self.line_start + SHOWN,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The bounds of the next whole line, without its newline.
+    fn take_line(&mut self) -> Option<(usize, usize)> {
+        let found = self.incoming[self.scanned..].iter().position(|byte| *byte == b'\n');
+        let Some(offset) = found else {
+            self.scanned = self.incoming.len();
+            return None;
+        };
+        let (start, end) = (self.line_start, self.scanned + offset);
+        self.line_start = end + 1;
+        self.scanned = end + 1;
+        Some((start, end))
+    }
+
+    /// Validates a line and says what it is; `None` for what is answered or ignored here.
+    fn read_frame(&mut self, start: usize, end: usize) -> Result<Option<Incoming>, ChildError> {
+        let line = self.incoming[start..end].trim_ascii();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let Ok(frame) = serde_json::from_slice::<Frame>(line) else {
+            let problem =
+                if serde_json::from_slice::<Value>(line).is_ok() { "a line is JSON but no JSON-RPC frame" } else { "a line is no JSON" };
+            return Err(self.broke_protocol(problem, start, end));
+        };
+        if frame.jsonrpc.as_deref() != Some("2.0") {
+            return Err(self.broke_protocol("a frame without \"jsonrpc\": \"2.0\"", start, end));
+        }
+        match (frame.method, frame.id, frame.result, frame.error) {
+            (Some(method), Some(id), None, None) => {
+                self.answer(&method, &id);
+                Ok(None)
+            }
+            (Some(method), None, None, None) => {
+                let frame = serde_json::from_slice(line).expect("it was read before");
+                Ok(Some(Incoming::Notification { method, frame }))
+            }
+            (None, Some(id), Some(result), None) => self.answered(&id, Ok(result), start, end),
+            (None, Some(id), None, Some(error)) => self.answered(&id, Err(error), start, end),
+            _ => Err(self.broke_protocol("a frame that is no request, no notification and no answer", start, end)),
+        }
+    }
+
+    fn answered(
+        &self,
+        id: &Value,
+        outcome: Result<Box<RawValue>, RpcError>,
+        start: usize,
+        end: usize,
+    ) -> Result<Option<Incoming>, ChildError> {
+        match id.as_u64().filter(|id| *id < self.next_id) {
+            Some(id) => Ok(Some(Incoming::Answer { id, outcome })),
+            None => Err(self.broke_protocol("an answer to a request nobody made", start, end)),
+        }
+    }
+
+    /// A child's own requests: a ping is answered; sampling, roots and the like are not offered.
+    fn answer(&mut self, method: &str, id: &Value) {
+        if method == "ping" {
+            self.queue(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+        } else {
+            let message = format!("`{method}` is not offered by this client");
+            self.queue(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": message}}));
+        }
+    }
+
+    fn broke_protocol(&self, problem: &str, start: usize, end: usize) -> ChildError {
+        ChildError::BrokeProtocol {
+            role: self.role,
+            command: self.command.clone(),
+            problem: problem.to_owned(),
+            line: shortened(&String::from_utf8_lossy(&self.incoming[start..end])),
+            stderr: self.process.stderr_tail(),
+        }
+    }
+
+    async fn died(&mut self) -> ChildError {
+        let status = match self.process.wait_a_little().await {
+            Some(status) => status.to_string(),
+            None => "it closed its stdout and stayed".to_owned(),
+        };
+        ChildError::Died { role: self.role, command: self.command.clone(), status, stderr: self.process.stderr_tail() }
+    }
+
+    /// Ends the child and all it started.
+    pub async fn end(self) {
+        drop((self.stdin, self.stdout));
+        self.process.end().await;
+    }
+}
+
+fn not_started(role: Role, error: &ProcessError) -> ChildError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    ChildError::NotStarted { role, reason: format!("{error}{cause}") }
+}
+
+fn shortened(line: &str) -> String {
+    let line = line.trim();
+    if line.chars().count() <= SHOWN {
+        return line.to_owned();
+    }
+    format!("{}...", line.chars().take(SHOWN).collect::<String>())
+}
