@@ -12,6 +12,7 @@ pub mod publication;
 pub mod python_version;
 pub mod release;
 pub mod rollback;
+pub mod trailers;
 pub mod version;
 pub mod what;
 pub mod wire;

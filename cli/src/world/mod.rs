@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod env;
 pub mod fs;
+pub mod git;
 pub mod layout;
 pub mod process;
 pub mod python;

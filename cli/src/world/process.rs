@@ -124,7 +124,8 @@ impl Run {
         if let Some(directory) = &self.directory {
             expression = expression.dir(directory);
         }
-        for (name, value) in &self.environment {
+        // duct lets the first word on a variable win; here the last one does
+        for (name, value) in self.environment.iter().rev() {
             expression = match value {
                 Some(value) => expression.env(name, value),
                 None => expression.env_remove(name),

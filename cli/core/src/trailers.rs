@@ -1,0 +1,229 @@
+//! Commit trailers: the version, and the digests of its evidence, live in the commit itself.
+//!
+//! Tags and everything else are a function of these, so a command that finds something missing can make it again.
+
+use crate::object_id::ObjectId;
+use crate::version::{self, Kind};
+use semver::Version;
+
+pub const KIND: &str = "Agent-Kind";
+pub const VERSION: &str = "Agent-Version";
+pub const STATE: &str = "Agent-State";
+pub const BASE: &str = "Agent-Base";
+pub const JOURNAL: &str = "Agent-Journal";
+pub const EVAL: &str = "Agent-Eval";
+pub const CONTRACT: &str = "Agent-Contract";
+pub const FEEDBACK: &str = "Agent-Feedback";
+pub const CODER: &str = "Agent-Coder";
+pub const UNDOES: &str = "Agent-Undoes";
+
+/// What a commit says of itself in its last paragraph.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trailers {
+    pub kind: Option<Kind>,
+    pub version: Option<Version>,
+    /// The Revision of `state/active.state.json` in the commit's tree.
+    pub state: Option<ObjectId>,
+    /// The commit of the version this one was made from and compared with.
+    pub base: Option<ObjectId>,
+    /// Digest of the sealed Journal that led from the base's state to this one.
+    pub journal: Option<String>,
+    /// Digest of the evaluation that let the version pass.
+    pub eval: Option<String>,
+    /// Digest of the Contract.
+    pub contract: Option<String>,
+    /// Feedback items this version answers.
+    pub feedback: Vec<String>,
+    pub coder: Option<String>,
+    /// Versions a rollback takes out of service: they count as yanked.
+    pub undoes: Vec<Version>,
+    /// Trailers that are none of ours, in their order.
+    pub other: Vec<(String, String)>,
+    /// Trailers of ours whose value cannot be read, or that stand twice.
+    pub malformed: Vec<(String, String)>,
+}
+
+impl Trailers {
+    /// Reads the trailers of a commit message; a message without any gives the empty ones.
+    pub fn parse(message: &str) -> Self {
+        let mut trailers = Self::default();
+        for (key, value) in last_paragraph(message) {
+            trailers.take(key, value);
+        }
+        trailers
+    }
+
+    /// The kind and version of a commit that is a Version; `None` for every other commit.
+    pub fn as_version(&self) -> Option<(Kind, &Version)> {
+        Some((self.kind?, self.version.as_ref()?))
+    }
+
+    /// The value of a trailer that is none of ours.
+    pub fn other(&self, key: &str) -> Option<&str> {
+        self.other.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+    }
+
+    /// A whole commit message: subject, body, trailers.
+    pub fn message(&self, subject: &str, body: &str) -> String {
+        let mut parts = vec![one_line(subject)];
+        if !body.trim().is_empty() {
+            parts.push(body.trim().to_owned());
+        }
+        let lines = self.lines();
+        if !lines.is_empty() {
+            parts.push(lines.join("\n"));
+        }
+        parts.join("\n\n") + "\n"
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut line = |key: &str, value: Option<String>| lines.extend(value.map(|value| format!("{key}: {}", one_line(&value))));
+        line(KIND, self.kind.map(|kind| kind.as_str().to_owned()));
+        line(VERSION, self.version.as_ref().map(Version::to_string));
+        line(STATE, self.state.as_ref().map(ObjectId::to_string));
+        line(BASE, self.base.as_ref().map(ObjectId::to_string));
+        line(JOURNAL, self.journal.clone());
+        line(EVAL, self.eval.clone());
+        line(CONTRACT, self.contract.clone());
+        self.feedback.iter().for_each(|item| line(FEEDBACK, Some(item.clone())));
+        line(CODER, self.coder.clone());
+        self.undoes.iter().for_each(|undone| line(UNDOES, Some(undone.to_string())));
+        self.other.iter().for_each(|(key, value)| line(key, Some(value.clone())));
+        lines
+    }
+
+    fn take(&mut self, key: &str, value: String) {
+        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, CONTRACT, FEEDBACK, CODER, UNDOES];
+        let Some(known) = known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) else {
+            self.other.push((key.to_owned(), value));
+            return;
+        };
+        let taken = match known {
+            KIND => fill(&mut self.kind, Kind::parse(&value)),
+            VERSION => fill(&mut self.version, parse_version(&value)),
+            STATE => fill(&mut self.state, ObjectId::parse(&value)),
+            BASE => fill(&mut self.base, ObjectId::parse(&value)),
+            JOURNAL => fill(&mut self.journal, Some(value.clone())),
+            EVAL => fill(&mut self.eval, Some(value.clone())),
+            CONTRACT => fill(&mut self.contract, Some(value.clone())),
+            CODER => fill(&mut self.coder, Some(value.clone())),
+            UNDOES => parse_version(&value).map(|version| self.undoes.push(version)).is_some(),
+            _ => {
+                self.feedback.push(value.clone());
+                true
+            }
+        };
+        if !taken {
+            self.malformed.push((known.to_owned(), value));
+        }
+    }
+}
+
+/// Takes the value if there is one and none stands there yet: a second one would make the commit say two things.
+fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let free = slot.is_none() && value.is_some();
+    if free {
+        *slot = value;
+    }
+    free
+}
+
+fn parse_version(text: &str) -> Option<Version> {
+    version::from_tag(&format!("v{}", text.strip_prefix('v').unwrap_or(text)))
+}
+
+/// A value as one line, so that no text from outside can start a trailer of its own.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The `Key: value` lines of the last paragraph when all of it is such lines (folded ones included); the subject is none.
+fn last_paragraph(message: &str) -> Vec<(&str, String)> {
+    let lines: Vec<&str> = message.trim_end().lines().collect();
+    let Some(blank) = lines.iter().rposition(|line| line.trim().is_empty()) else {
+        return Vec::new();
+    };
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for line in &lines[blank + 1..] {
+        if line.starts_with([' ', '\t']) {
+            match found.last_mut() {
+                Some((_, value)) => *value = format!("{value} {}", line.trim()),
+                None => return Vec::new(),
+            }
+        } else if let Some((key, value)) = line.split_once(':').filter(|(key, _)| is_key(key)) {
+            found.push((key, value.trim().to_owned()));
+        } else {
+            return Vec::new();
+        }
+    }
+    found
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0";
+
+    fn check(message: &str, expected: &Trailers) {
+        assert_eq!(&Trailers::parse(message), expected, "{message}");
+    }
+
+    fn whole() -> Trailers {
+        Trailers {
+            kind: Some(Kind::Rollback),
+            version: Some(Version::new(0, 1, 3)),
+            state: ObjectId::parse(ID),
+            base: ObjectId::parse(ID),
+            journal: Some("sha256:aa".to_owned()),
+            eval: Some("sha256:bb".to_owned()),
+            contract: Some("sha256:cc".to_owned()),
+            feedback: vec!["f-1".to_owned(), "f-2".to_owned()],
+            coder: Some("builtin".to_owned()),
+            undoes: vec![Version::new(0, 1, 2)],
+            other: vec![("Signed-off-by".to_owned(), "A <a@b>".to_owned())],
+            malformed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        check(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how."), &whole());
+        check(&whole().message("no body", ""), &whole());
+    }
+
+    #[test]
+    fn text_from_outside_cannot_add_a_trailer() {
+        let trailers = Trailers { coder: Some("x\n\nAgent-Version: 9.9.9".to_owned()), ..Trailers::default() };
+        let message = trailers.message("subject\nAgent-Kind: release", "body\n\nAgent-Version: 8.8.8");
+        check(&message, &Trailers { coder: Some("x Agent-Version: 9.9.9".to_owned()), ..Trailers::default() });
+    }
+
+    #[test]
+    fn a_paragraph_of_prose_is_no_trailer() {
+        check("fix: a thing", &Trailers::default());
+        check("fix: a thing\n\nAgent-Version: 1.0.0 was bad\nand so on", &Trailers::default());
+        check("subject\n\n  folded: first", &Trailers::default());
+    }
+
+    #[test]
+    fn a_value_that_says_two_things_or_nothing_is_malformed() {
+        let expected = Trailers {
+            version: Some(Version::new(1, 0, 0)),
+            malformed: vec![(VERSION.to_owned(), "1.0.1".to_owned()), (KIND.to_owned(), "banana".to_owned())],
+            ..Trailers::default()
+        };
+        check("s\n\nAgent-Version: v1.0.0\nagent-version: 1.0.1\nAgent-Kind: banana\n", &expected);
+    }
+
+    #[test]
+    fn a_folded_value_is_one_value() {
+        let expected = Trailers { coder: Some("a long name".to_owned()), ..Trailers::default() };
+        check("s\n\nAgent-Coder: a long\n  name", &expected);
+    }
+}

@@ -1,0 +1,96 @@
+use crate::world::fs::FsError;
+use crate::world::process::ProcessError;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::object_id::ObjectId;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("{} is in no git repository", directory.display())]
+    NotARepository { directory: PathBuf },
+    #[error("{} belongs to another user", directory.display())]
+    Untrusted { directory: PathBuf },
+    #[error("{} stores its refs as {format}, which `agent` cannot read", directory.display())]
+    RefFormat { directory: PathBuf, format: String },
+    #[error("cannot open the git repository of {}", directory.display())]
+    Open {
+        directory: PathBuf,
+        #[source]
+        source: Box<gix::Error>,
+    },
+    #[error("`{revision}` names no commit{}", if *shallow { " that this shallow clone has" } else { "" })]
+    NoCommit { revision: String, shallow: bool },
+    #[error("cannot read {what} from the git repository")]
+    Read {
+        what: String,
+        #[source]
+        source: Box<gix::Error>,
+    },
+    #[error("cannot write {what} to the git repository")]
+    Write {
+        what: String,
+        #[source]
+        source: Box<gix::Error>,
+    },
+    #[error("{id} is a {found} and not a {wanted}")]
+    Kind { id: ObjectId, found: &'static str, wanted: &'static str },
+    #[error("`{path}` is no path git can hold")]
+    Path { path: String },
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl GitError {
+    pub(super) fn opening(directory: &Path, source: gix::Error) -> Self {
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        if source.is_permission_denied() {
+            return Self::Untrusted { directory };
+        }
+        if source.is_not_found() {
+            return Self::NotARepository { directory };
+        }
+        Self::Open { directory, source: Box::new(source) }
+    }
+
+    /// For `map_err`: what was being read.
+    pub(super) fn reading(what: impl Into<String>) -> impl FnOnce(gix::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Read { what, source: Box::new(source) }
+    }
+
+    /// For `map_err`: what was being written.
+    pub(super) fn writing(what: impl Into<String>) -> impl FnOnce(gix::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Write { what, source: Box::new(source) }
+    }
+}
+
+impl Diagnose for GitError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Process(error) => error.exit(),
+            Self::Fs(error) => error.exit(),
+            _ => Exit::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotARepository { .. } => {
+                "go to an agent repository or name it with `-C DIR`; `agent init DIR` makes a new one".to_owned()
+            }
+            Self::Untrusted { directory } => {
+                format!("if you trust it: git config --global --add safe.directory '{}'", directory.display())
+            }
+            Self::RefFormat { .. } => "convert it: git refs migrate --ref-format=files".to_owned(),
+            Self::NoCommit { shallow: true, .. } => "fetch the rest: git fetch --unshallow --tags".to_owned(),
+            Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the branches".to_owned(),
+            Self::Read { .. } => "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned(),
+            Self::Process(error) => return error.hint(),
+            Self::Fs(error) => return error.hint(),
+            Self::Open { .. } | Self::Write { .. } | Self::Kind { .. } | Self::Path { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! git: the one place that names gix; what gix cannot do goes to `git` itself.
+//!
+//! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires the hooks, and takes no global lock), pushes, and makes
+//! checkouts. A `Git` belongs to one thread; another thread opens its own, which takes about a millisecond.
+
+mod checkout;
+mod error;
+mod objects;
+
+pub use checkout::materialise_state;
+pub use error::GitError;
+pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
+
+use crate::world::layout::Layout;
+use crate::world::process::Run;
+use agent_core::object_id::ObjectId;
+use std::path::{Path, PathBuf};
+
+/// The branch that is served.
+pub const ACTIVE: &str = "refs/heads/active";
+/// The state that is served, in every version's tree.
+pub const STATE_FILE: &str = "state/active.state.json";
+
+/// An open repository.
+#[derive(Debug, Clone)]
+pub struct Git {
+    repository: gix::Repository,
+    /// The main working tree, whichever worktree it was opened from; the git directory when bare.
+    root: PathBuf,
+    common_dir: PathBuf,
+}
+
+impl Git {
+    /// Opens the repository that holds `directory`; inside a git hook, the one the hook runs for.
+    pub fn discover(directory: &Path) -> Result<Self, GitError> {
+        let options = || gix::open::Options::default().bail_if_untrusted(true);
+        let trust = gix::sec::trust::Mapping { full: options(), reduced: options() };
+        let mut repository: gix::Repository = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
+            directory,
+            gix::discover::upwards::Options::default(),
+            trust,
+        )
+        .map_err(|source| GitError::opening(directory, source))?
+        .into();
+        repository.make_paths_absolute().map_err(|source| GitError::opening(directory, source))?;
+        refuse_reftable(&repository)?;
+        let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
+        let root = resolved(main.workdir().unwrap_or_else(|| main.git_dir()));
+        let common_dir = resolved(repository.common_dir());
+        // the same few trees and commits are read again and again
+        repository.object_cache_size_if_unset(4 << 20);
+        Ok(Self { repository, root, common_dir })
+    }
+
+    /// The main working tree (the git directory itself, when bare).
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The working tree the repository was opened from; none in a bare one.
+    pub fn worktree(&self) -> Option<PathBuf> {
+        self.repository.workdir().map(resolved)
+    }
+
+    /// The git directory that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    pub fn is_bare(&self) -> bool {
+        self.repository.is_bare()
+    }
+
+    /// Whether history ends early: a shallow clone brings neither all commits nor, as a rule, the tags.
+    pub fn is_shallow(&self) -> bool {
+        self.repository.is_shallow().unwrap_or(false)
+    }
+
+    /// The checked-out branch as a full name; `None` when HEAD is detached.
+    pub fn head_branch(&self) -> Result<Option<String>, GitError> {
+        let name = self.repository.head_name().map_err(GitError::reading("HEAD"))?;
+        Ok(name.map(|name| name.as_bstr().to_string()))
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.root)
+    }
+
+    /// A commit by any name git understands (branch, tag, id, `HEAD~2`); `None` when there is no such commit.
+    pub fn resolve(&self, revision: &str) -> Result<Option<ObjectId>, GitError> {
+        let peeled = format!("{revision}^{{commit}}");
+        match self.repository.rev_parse_single(peeled.as_str()) {
+            Ok(id) => Ok(Some(objects::from_gix(id.detach()))),
+            Err(error) if error.is_corrupted() => Err(GitError::reading(revision)(error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Like `resolve`, where there has to be a commit.
+    pub fn expect(&self, revision: &str) -> Result<ObjectId, GitError> {
+        self.resolve(revision)?.ok_or_else(|| GitError::NoCommit { revision: revision.to_owned(), shallow: self.is_shallow() })
+    }
+
+    /// What a ref points at (an annotated tag: the commit behind it), by its full name.
+    pub fn reference(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
+        let found = self.repository.try_find_reference(name).map_err(GitError::reading(name))?;
+        let Some(mut reference) = found else { return Ok(None) };
+        let id = reference.peel_to_id().map_err(GitError::reading(name))?;
+        Ok(Some(objects::from_gix(id.detach())))
+    }
+
+    /// A value of the user's or the repository's git configuration.
+    pub fn config(&self, key: &str) -> Option<String> {
+        self.repository.config_snapshot().string(key).map(|value| value.to_string())
+    }
+
+    /// `git` on this repository, free of what a surrounding hook exported.
+    pub(super) fn command(&self) -> Run {
+        let mut run = Run::new("git").arg("--git-dir").arg(self.repository.git_dir()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
+            run = run.env_remove(name);
+        }
+        run.directory(&self.common_dir)
+    }
+}
+
+/// gix does not read reftable: it would see a repository without refs.
+fn refuse_reftable(repository: &gix::Repository) -> Result<(), GitError> {
+    let format = repository.config_snapshot().string("extensions.refStorage").map(|format| format.to_string());
+    match format {
+        Some(format) if !format.eq_ignore_ascii_case("files") => {
+            Err(GitError::RefFormat { directory: repository.git_dir().to_owned(), format })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without symlinks where that can be found out, so that one repository has one name.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

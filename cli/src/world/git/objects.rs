@@ -1,0 +1,408 @@
+//! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind and a torn one is mended.
+
+use super::{Git, GitError};
+use crate::world::clock;
+use crate::world::fs::FsError;
+use agent_core::object_id::ObjectId;
+use agent_core::trailers::Trailers;
+use gix::bstr::{BStr, ByteSlice};
+use gix::objs::WriteTo;
+use gix::objs::tree::EntryKind;
+use jiff::Timestamp;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Who commits when git knows no identity.
+const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
+/// Object files under way: the prefix that `git gc` prunes as well.
+const TEMPORARY: &str = "tmp_obj_agent_";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    pub id: ObjectId,
+    pub tree: ObjectId,
+    pub parents: Vec<ObjectId>,
+    pub message: String,
+    pub trailers: Trailers,
+    pub time: Timestamp,
+}
+
+impl CommitInfo {
+    pub fn subject(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+}
+
+/// A commit to be written; author and committer are the user's git identity, or `agent`'s own when there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitSpec {
+    pub tree: ObjectId,
+    pub parents: Vec<ObjectId>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    File,
+    Executable,
+    Link,
+    Folder,
+    Submodule,
+}
+
+impl Mode {
+    const fn kind(self) -> EntryKind {
+        match self {
+            Self::File => EntryKind::Blob,
+            Self::Executable => EntryKind::BlobExecutable,
+            Self::Link => EntryKind::Link,
+            Self::Folder => EntryKind::Tree,
+            Self::Submodule => EntryKind::Commit,
+        }
+    }
+
+    const fn of(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Blob => Self::File,
+            EntryKind::BlobExecutable => Self::Executable,
+            EntryKind::Link => Self::Link,
+            EntryKind::Tree => Self::Folder,
+            EntryKind::Commit => Self::Submodule,
+        }
+    }
+}
+
+/// A file (or link, or submodule) of a tree, by its path from the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub path: String,
+    pub id: ObjectId,
+    pub mode: Mode,
+}
+
+/// One change to a tree; folders come and go with their files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeEdit {
+    Put {
+        path: String,
+        id: ObjectId,
+        mode: Mode,
+    },
+    /// A file or a whole folder; nothing happens when there is none.
+    Remove {
+        path: String,
+    },
+}
+
+impl TreeEdit {
+    pub fn file(path: impl Into<String>, id: ObjectId) -> Self {
+        Self::Put { path: path.into(), id, mode: Mode::File }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Added,
+    Removed,
+    Modified,
+}
+
+/// A path whose file differs between two trees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub path: String,
+    pub status: Status,
+}
+
+impl Git {
+    pub fn commit(&self, id: &ObjectId) -> Result<CommitInfo, GitError> {
+        let commit = self.find(id)?.try_into_commit().map_err(GitError::reading(format!("commit {id}")))?;
+        let decoded = commit.decode().map_err(GitError::reading(format!("commit {id}")))?;
+        let message = decoded.message.to_str_lossy().into_owned();
+        let seconds = decoded.time().map_err(GitError::reading(format!("commit {id}")))?.seconds;
+        Ok(CommitInfo {
+            id: id.clone(),
+            tree: from_gix(decoded.tree()),
+            parents: decoded.parents().map(from_gix).collect(),
+            trailers: Trailers::parse(&message),
+            message,
+            time: Timestamp::from_second(seconds).unwrap_or_default(),
+        })
+    }
+
+    /// The tree of a commit; a tree is its own.
+    pub fn tree_of(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+        Ok(from_gix(self.peeled_tree(tree_or_commit)?.id))
+    }
+
+    /// The bytes of a file; `None` when there is no such file (links and folders are no files).
+    pub fn read(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        match self.entry(tree_or_commit, path)? {
+            Some(Entry { id, mode: Mode::File | Mode::Executable, .. }) => self.blob(&id).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// What stands at a path: file, link, folder or submodule.
+    pub fn entry(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Option<Entry>, GitError> {
+        let tree = self.peeled_tree(tree_or_commit)?;
+        let found = tree.lookup_entry(path.split('/')).map_err(GitError::reading(format!("{tree_or_commit}:{path}")))?;
+        Ok(found.map(|entry| Entry { path: path.to_owned(), id: from_gix(entry.object_id()), mode: Mode::of(entry.mode().kind()) }))
+    }
+
+    pub fn blob(&self, id: &ObjectId) -> Result<Vec<u8>, GitError> {
+        let mut blob = self.find(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
+        Ok(blob.take_data())
+    }
+
+    /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are from the root.
+    pub fn files(&self, tree_or_commit: &ObjectId, prefix: &str) -> Result<Vec<Entry>, GitError> {
+        let prefix = prefix.trim_end_matches('/');
+        let top = match prefix {
+            "" => self.tree_of(tree_or_commit)?,
+            _ => match self.entry(tree_or_commit, prefix)? {
+                Some(Entry { id, mode: Mode::Folder, .. }) => id,
+                _ => return Ok(Vec::new()),
+            },
+        };
+        let records = self
+            .peeled_tree(&top)?
+            .traverse()
+            .breadthfirst
+            .files()
+            .map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")))?;
+        let mut entries: Vec<Entry> = records
+            .into_iter()
+            .filter(|record| !record.mode.is_tree())
+            .map(|record| Entry {
+                path: joined(prefix, record.filepath.as_bstr()),
+                id: from_gix(record.oid),
+                mode: Mode::of(record.mode.kind()),
+            })
+            .collect();
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+
+    /// What differs from `old` (the empty tree, when `None`) to `new`, sorted by path; renames are a removal and an addition.
+    pub fn diff(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<Vec<Change>, GitError> {
+        let old_tree = match old {
+            Some(id) => self.peeled_tree(id)?,
+            None => self.repository.empty_tree(),
+        };
+        let new_tree = self.peeled_tree(new)?;
+        let mut recorder = gix::diff::tree::Recorder::default();
+        gix::diff::tree(
+            gix::objs::TreeRefIter::from_bytes(&old_tree.data, gix::hash::Kind::Sha1),
+            gix::objs::TreeRefIter::from_bytes(&new_tree.data, gix::hash::Kind::Sha1),
+            gix::diff::tree::State::default(),
+            &self.repository.objects,
+            &mut recorder,
+        )
+        .map_err(|source| GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(source)))?;
+        let mut changes: Vec<Change> = recorder.records.into_iter().filter_map(file_change).collect();
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(changes)
+    }
+
+    /// The best common ancestor; `None` for histories that share nothing.
+    pub fn merge_base(&self, one: &ObjectId, two: &ObjectId) -> Result<Option<ObjectId>, GitError> {
+        let mut cache = self.repository.revision_graph(None);
+        let bases = self
+            .repository
+            .merge_bases_many_with_graph(to_gix(one), &[to_gix(two)], &mut cache)
+            .map_err(GitError::reading(format!("the history of {one} and {two}")))?;
+        Ok(bases.first().map(|id| from_gix(id.detach())))
+    }
+
+    /// Whether `ancestor` is `descendant` or one of its ancestors.
+    pub fn is_ancestor(&self, ancestor: &ObjectId, descendant: &ObjectId) -> Result<bool, GitError> {
+        Ok(ancestor == descendant || self.merge_base(ancestor, descendant)?.as_ref() == Some(ancestor))
+    }
+
+    pub fn exists(&self, id: &ObjectId) -> bool {
+        self.repository.has_object(to_gix(id))
+    }
+
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<ObjectId, GitError> {
+        self.write_object(gix::objs::Kind::Blob, bytes)
+    }
+
+    /// `base` (the empty tree, when `None`) with the edits applied.
+    pub fn edit_tree(&self, base: Option<&ObjectId>, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+        let root = match base {
+            Some(id) => decoded(&self.peeled_tree(id)?)?,
+            None => gix::objs::Tree::empty(),
+        };
+        let mut editor = gix::objs::tree::Editor::new(root, &self.repository.objects, gix::hash::Kind::Sha1);
+        for edit in edits {
+            match edit {
+                TreeEdit::Put { path, id, mode } => {
+                    check_path(path, *mode)?;
+                    editor.upsert(components(path), mode.kind(), to_gix(id))
+                }
+                TreeEdit::Remove { path } => editor.remove(components(path)),
+            }
+            .map_err(GitError::writing("a tree"))?;
+        }
+        let id = editor.write(|tree| self.write_tree_object(tree).map(|id| to_gix(&id)))?;
+        Ok(from_gix(id))
+    }
+
+    /// The code of a tree: the root tree without `state/`, as an id; nothing is written.
+    pub fn code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+        let bytes = serialised(&self.code_tree_object(tree_or_commit)?)?;
+        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &bytes).map(from_gix).map_err(GitError::writing("a tree"))
+    }
+
+    pub(super) fn write_code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+        let tree = self.code_tree_object(tree_or_commit)?;
+        self.write_tree_object(&tree)
+    }
+
+    pub fn write_commit(&self, spec: &CommitSpec) -> Result<ObjectId, GitError> {
+        let identity = self.identity();
+        let commit = gix::objs::Commit {
+            tree: to_gix(&spec.tree),
+            parents: spec.parents.iter().map(to_gix).collect(),
+            author: identity.clone(),
+            committer: identity,
+            encoding: None,
+            message: spec.message.as_str().into(),
+            extra_headers: Vec::new(),
+        };
+        let mut bytes = Vec::new();
+        commit.write_to(&mut bytes).map_err(|source| GitError::writing("a commit")(gix::Error::from_error(source)))?;
+        self.write_object(gix::objs::Kind::Commit, &bytes)
+    }
+
+    fn identity(&self) -> gix::actor::Signature {
+        let configured = self.repository.committer().and_then(Result::ok).map(|who| (who.name.to_owned(), who.email.to_owned()));
+        let (name, email) = configured.unwrap_or_else(|| (FALLBACK_IDENTITY.0.into(), FALLBACK_IDENTITY.1.into()));
+        gix::actor::Signature { name, email, time: gix::date::Time::new(clock::now().as_second(), 0) }
+    }
+
+    fn code_tree_object(&self, tree_or_commit: &ObjectId) -> Result<gix::objs::Tree, GitError> {
+        let mut tree = decoded(&self.peeled_tree(tree_or_commit)?)?;
+        tree.entries.retain(|entry| entry.filename != "state");
+        Ok(tree)
+    }
+
+    fn write_tree_object(&self, tree: &gix::objs::Tree) -> Result<ObjectId, GitError> {
+        self.write_object(gix::objs::Kind::Tree, &serialised(tree)?)
+    }
+
+    /// Puts an object into the database. One that is there already is read back first: a power cut can leave an empty file
+    /// under the right name, which every later write of the same content would otherwise take for the real one.
+    fn write_object(&self, kind: gix::objs::Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
+        let what = || format!("a {kind}");
+        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(GitError::writing(what()))?;
+        let is_whole = self.repository.has_object(id) && self.repository.find_object(id).is_ok_and(|found| found.data == bytes);
+        if !is_whole {
+            let mut packed = gix::zlib::stream::deflate::Write::new(Vec::new(), gix::zlib::Compression::BEST_SPEED);
+            packed
+                .write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))
+                .and_then(|()| packed.write_all(bytes))
+                .and_then(|()| packed.flush())
+                .map_err(|source| GitError::writing(what())(gix::Error::from_error(source)))?;
+            self.place_loose(id, &packed.into_inner())?;
+        }
+        Ok(from_gix(id))
+    }
+
+    /// Writes a loose object file by a rename. It is locked while it is under way, and the kernel drops the lock on a kill,
+    /// so `sweep_temporary` knows the dead from the living.
+    fn place_loose(&self, id: gix::ObjectId, packed: &[u8]) -> Result<(), GitError> {
+        let objects = self.objects_dir();
+        let hex = id.to_string();
+        let folder = objects.join(&hex[..2]);
+        crate::world::fs::create_dir(&folder)?;
+        let path = folder.join(&hex[2..]);
+        loop {
+            let mut file = temporary_object(&objects).map_err(FsError::while_doing("create an object in", &objects))?;
+            let written = file.as_file().lock().and_then(|()| file.write_all(packed));
+            written.map_err(FsError::while_doing("write the object", &path))?;
+            match file.persist(&path) {
+                Ok(_) => return Ok(()),
+                // a sweep came between the creation and the lock
+                Err(error) if error.error.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {}
+                Err(error) => return Err(FsError::while_doing("put in place", &path)(error.error).into()),
+            }
+        }
+    }
+
+    /// Removes object files that killed processes of ours left under way; gives back how many.
+    pub fn sweep_temporary(&self) -> usize {
+        let Ok(entries) = std::fs::read_dir(self.objects_dir()) else { return 0 };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY))
+            .filter(|entry| std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()))
+            .filter(|entry| std::fs::remove_file(entry.path()).is_ok())
+            .count()
+    }
+
+    pub(super) fn objects_dir(&self) -> PathBuf {
+        self.repository.objects.store_ref().path().to_owned()
+    }
+
+    fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
+        self.repository.find_object(to_gix(id)).map_err(GitError::reading(id.as_str()))
+    }
+
+    fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
+        self.find(tree_or_commit)?.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
+    }
+}
+
+fn temporary_object(objects: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o444));
+    builder.tempfile_in(objects)
+}
+
+pub(super) fn to_gix(id: &ObjectId) -> gix::ObjectId {
+    gix::ObjectId::from_hex(id.as_str().as_bytes()).expect("an ObjectId is 40 hex digits")
+}
+
+pub(super) fn from_gix(id: gix::ObjectId) -> ObjectId {
+    ObjectId::parse(&id.to_string()).expect("gix gives 40 hex digits")
+}
+
+fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {
+    tree.decode().map(Into::into).map_err(|source| GitError::reading(format!("tree {}", tree.id))(source))
+}
+
+fn serialised(tree: &gix::objs::Tree) -> Result<Vec<u8>, GitError> {
+    let mut bytes = Vec::new();
+    tree.write_to(&mut bytes).map_err(|source| GitError::writing("a tree")(gix::Error::from_error(source)))?;
+    Ok(bytes)
+}
+
+fn components(path: &str) -> impl Iterator<Item = &BStr> {
+    path.split('/').map(BStr::new)
+}
+
+fn check_path(path: &str, mode: Mode) -> Result<(), GitError> {
+    let link = (mode == Mode::Link).then_some(gix::validate::path::component::Mode::Symlink);
+    let options = gix::validate::path::component::Options::default();
+    let valid = components(path).all(|part| gix::validate::path::component(part, link, options).is_ok());
+    if valid { Ok(()) } else { Err(GitError::Path { path: path.to_owned() }) }
+}
+
+fn joined(prefix: &str, path: &BStr) -> String {
+    let path = path.to_str_lossy();
+    if prefix.is_empty() { path.into_owned() } else { format!("{prefix}/{path}") }
+}
+
+fn file_change(change: gix::diff::tree::recorder::Change) -> Option<Change> {
+    use gix::diff::tree::recorder::Change as Recorded;
+    let (mode, path, status) = match change {
+        Recorded::Addition { entry_mode, path, .. } => (entry_mode, path, Status::Added),
+        Recorded::Deletion { entry_mode, path, .. } => (entry_mode, path, Status::Removed),
+        Recorded::Modification { entry_mode, path, .. } => (entry_mode, path, Status::Modified),
+    };
+    (!mode.is_tree()).then(|| Change { path: path.to_str_lossy().into_owned(), status })
+}
