@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
 
+pub mod call_arguments;
 pub mod call_result;
 pub mod canonical;
 pub mod diagnose;

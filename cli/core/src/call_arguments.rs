@@ -1,0 +1,63 @@
+//! The arguments of a tool as they are typed: one JSON object, or `key=value` words.
+
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentsError {
+    #[error("the arguments are no JSON object: {0}")]
+    Json(String),
+    #[error("`{0}` is neither a JSON object nor `key=value`")]
+    Word(String),
+    #[error("`{0}` is given twice")]
+    Twice(String),
+}
+
+impl crate::diagnose::Diagnose for ArgumentsError {
+    fn exit(&self) -> crate::diagnose::Exit {
+        crate::diagnose::Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "write key=value words (a value that is JSON is taken as JSON, any other as text), or one JSON object: '{\"k\": 5}'".to_owned(),
+        )
+    }
+}
+
+/// `k=5` is a number, `q=for loops` and `q="5"` are text; a single word that starts with `{` is the whole object.
+pub fn parse(words: &[String]) -> Result<Map<String, Value>, ArgumentsError> {
+    match words {
+        [only] if only.trim_start().starts_with('{') => serde_json::from_str(only).map_err(|error| ArgumentsError::Json(error.to_string())),
+        _ => words.iter().try_fold(Map::new(), |mut map, word| {
+            let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| ArgumentsError::Word(word.clone()))?;
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            match map.insert(key.to_owned(), value) {
+                None => Ok(map),
+                Some(_) => Err(ArgumentsError::Twice(key.to_owned())),
+            }
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(words: &[&str], expected: Result<Value, &str>) {
+        let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+        let parsed = parse(&words).map(Value::Object).map_err(|error| error.to_string());
+        assert_eq!(parsed, expected.map_err(ToOwned::to_owned), "{words:?}");
+    }
+
+    #[test]
+    fn reads_what_is_typed() {
+        check(&[], Ok(json!({})));
+        check(&["query=for loops", "k=5", "exact=true"], Ok(json!({"query": "for loops", "k": 5, "exact": true})));
+        check(&["text=\"5\"", "list=[1, 2]", "sum=a=b"], Ok(json!({"text": "5", "list": [1, 2], "sum": "a=b"})));
+        check(&["{\"k\": 1}"], Ok(json!({"k": 1})));
+        check(&["{\"k\": 1"], Err("the arguments are no JSON object: EOF while parsing an object at line 1 column 7"));
+        check(&["query"], Err("`query` is neither a JSON object nor `key=value`"));
+        check(&["a=1", "a=2"], Err("`a` is given twice"));
+    }
+}
