@@ -1,11 +1,11 @@
 //! The one byte form of a JSON document that is hashed, stored or diffed: keys sorted, two spaces, a newline at the end.
 
 use crate::object_id::ObjectId;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Canonical bytes: what a state file holds, so that equal states have equal Revisions and git shows small diffs.
 pub fn to_bytes(value: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(&sorted(value)).expect("a JSON value serialises");
+    let mut bytes = serde_json::to_vec_pretty(&normal(value)).expect("a JSON value serialises");
     bytes.push(b'\n');
     bytes
 }
@@ -17,19 +17,33 @@ pub fn revision(value: &Value) -> ObjectId {
 
 /// Canonical compact text, for digests of parts.
 pub fn to_compact(value: &Value) -> String {
-    sorted(value).to_string()
+    normal(value).to_string()
 }
 
-fn sorted(value: &Value) -> Value {
+/// The same document with its keys sorted and each number in its one spelling: Python writes `1e-07` where Rust writes `1e-7`.
+pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect::<Map<_, _>>())
+            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), normal(value))).collect::<Map<_, _>>())
         }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Array(items) => Value::Array(items.iter().map(normal).collect()),
+        Value::Number(number) => Value::Number(normal_number(number)),
         other => other.clone(),
     }
+}
+
+fn normal_number(number: &Number) -> Number {
+    if let Some(integer) = number.as_i64() {
+        return integer.into();
+    }
+    if let Some(integer) = number.as_u64() {
+        return integer.into();
+    }
+    // an integer too long for 64 bits keeps its digits
+    let has_fraction = number.to_string().contains(['.', 'e', 'E']);
+    number.as_f64().filter(|_| has_fraction).and_then(Number::from_f64).unwrap_or_else(|| number.clone())
 }
 
 #[cfg(test)]
@@ -43,5 +57,19 @@ mod tests {
         let two = json!({"a": "x", "b": [1, {"c": null, "d": 0.1}]});
         assert_eq!(revision(&one), revision(&two));
         assert!(to_bytes(&one).ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        for (written, normal_form) in [
+            ("1e-07", "1e-7"),
+            ("1E5", "100000.0"),
+            ("1.50", "1.5"),
+            ("-0", "0"),
+            ("7", "7"),
+            ("123456789012345678901234", "123456789012345678901234"),
+        ] {
+            assert_eq!(to_compact(&serde_json::from_str(written).unwrap()), normal_form, "{written}");
+        }
     }
 }

@@ -78,29 +78,70 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     }
 }
 
+/// As `replace`, but the file under way has a fixed name of the caller's: whoever calls holds a lock, and a kill leaves one file at most.
+pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let mut file = std::fs::File::create(under_way).map_err(FsError::while_doing("create", under_way))?;
+    file.write_all(bytes).map_err(FsError::while_doing("write", under_way))?;
+    if durability == Durability::Durable {
+        file.sync_data().map_err(FsError::while_doing("sync", under_way))?;
+    }
+    std::fs::rename(under_way, path).map_err(FsError::while_doing("put in place", path))?;
+    match durability {
+        Durability::Durable => sync_dir(folder),
+        Durability::Rebuildable => Ok(()),
+    }
+}
+
 pub fn sync_dir(folder: &Path) -> Result<(), FsError> {
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FsError::while_doing("sync the folder", folder))
 }
 
-/// An exclusive lock on a file, released when it is dropped and by the kernel when the process dies.
+/// A lock on a file, released when it is dropped and by the kernel when the process dies.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: std::fs::File,
+    file: std::fs::File,
 }
 
 impl FileLock {
-    /// Waits for the lock.
+    /// Waits until nobody else has it.
     pub fn acquire(path: &Path) -> Result<Self, FsError> {
+        let file = Self::open(path)?;
+        file.lock().map_err(FsError::while_doing("lock", path))?;
+        Ok(Self { file })
+    }
+
+    /// Takes it if nobody else has it, shared or not.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(FsError::while_doing("lock", path)(error)),
+        }
+    }
+
+    /// Takes it together with others who share it.
+    pub fn share(path: &Path) -> Result<Self, FsError> {
+        let file = Self::open(path)?;
+        file.lock_shared().map_err(FsError::while_doing("lock", path))?;
+        Ok(Self { file })
+    }
+
+    fn open(path: &Path) -> Result<std::fs::File, FsError> {
         if let Some(folder) = path.parent() {
             create_dir(folder)?;
         }
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(FsError::while_doing("open the lock", path))?;
-        file.lock().map_err(FsError::while_doing("lock", path))?;
-        Ok(Self { _file: file })
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        options.open(path).map_err(FsError::while_doing("open the lock", path))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // closing the file releases it as well, unless a child has inherited it
+        let _ = self.file.unlock();
     }
 }

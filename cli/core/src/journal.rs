@@ -1,0 +1,720 @@
+//! The Journal: the append-only record of every staging update, as JSON lines that any text tool reads.
+//!
+//! The first line is the header: the version staging started from, and its state. After it come groups: one line per update, then one commit line.
+//! A group counts when its commit line is whole and its checksum right, so a write that was cut short leaves exactly the groups before it.
+//! Space is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them after a power cut); they mean nothing.
+//! Folding the Journal gives the staging state: nothing else is needed, and nothing else is believed.
+
+use crate::canonical;
+use crate::diagnose::{Diagnose, Exit};
+use crate::object_id::ObjectId;
+use json_patch::Patch;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub const SCHEMA: &str = "agent/journal@1";
+
+/// Between the lines of a block and its checksum; eight hex digits and `"}` and a newline follow.
+const CHECKSUM_KEY: &[u8] = b",\"crc\":\"";
+const CHECKSUM_LENGTH: usize = CHECKSUM_KEY.len() + 8 + 2 + 1;
+const COMMIT_START: &[u8] = b"{\"commit\":";
+/// A commit line carries the whole state once the changes since the last one outweigh it this many times: a reader need not apply more.
+const CHANGES_PER_CHECKPOINT: usize = 4;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JournalError {
+    #[error("the Journal has no readable header: {0}")]
+    Header(String),
+    #[error("the Journal is in format `{0}`, which this `agent` does not know")]
+    Unknown(String),
+    #[error("the Journal is damaged at byte {offset}: {what}")]
+    Damaged { offset: u64, what: String },
+}
+
+impl Diagnose for JournalError {
+    fn exit(&self) -> Exit {
+        Exit::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown(_) => "use the `agent` that wrote it, or a newer one".to_owned(),
+            _ => "nothing was changed; `agent state reset` sets the file aside whole and starts staging from active again".to_owned(),
+        })
+    }
+}
+
+/// What of active staging started from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    pub version: Version,
+    pub commit: ObjectId,
+    /// The state file's blob id in that commit.
+    pub revision: ObjectId,
+}
+
+/// The turns of a conversation, as the Tuner was shown them: a replay needs the same ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    pub id: String,
+    #[serde(default)]
+    pub turns: Vec<Value>,
+}
+
+/// One update, as it is read back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts on across sealed Journals.
+    pub seq: u64,
+    /// The signal's id; each is counted once.
+    pub id: String,
+    /// The Tuner's tool, or `agent/…` for what a person or program did to the state directly.
+    pub tool: String,
+    pub arguments: Value,
+    pub before: ObjectId,
+    pub after: ObjectId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Conversation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Value>,
+    /// From the state before to the state after (RFC 6902); absent when nothing changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Patch>,
+    /// The whole state after, where that is shorter than the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Value>,
+}
+
+impl Record {
+    /// Whether the Tuner made this update (and a replay asks it again).
+    pub fn is_by_tuner(&self) -> bool {
+        !self.tool.starts_with(OWN_TOOLS)
+    }
+
+    /// The state after this update, from the state before it.
+    pub fn apply(&self, before: &mut Value) -> Result<(), json_patch::PatchError> {
+        if let Some(whole) = &self.state {
+            before.clone_from(whole);
+        } else if let Some(change) = &self.change {
+            json_patch::patch(before, change)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of updates that no Tuner made start with this.
+pub const OWN_TOOLS: &str = "agent/";
+pub const SET: &str = "agent/set";
+pub const CAS: &str = "agent/cas";
+pub const MIGRATE: &str = "agent/migrate";
+
+/// An update that is to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    pub id: String,
+    pub tool: String,
+    pub arguments: Value,
+    pub conversation: Option<Conversation>,
+    pub trace: Option<String>,
+    pub at: String,
+    pub summary: Option<Value>,
+    /// The state after; `None` when the update changed nothing.
+    pub state: Option<Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeaderLine {
+    schema: String,
+    base: Base,
+    /// The seq of the first record that follows.
+    first: u64,
+    state: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CommitLine {
+    commit: Commit,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Commit {
+    /// The seq of the group's last record.
+    seq: u64,
+    /// How many bytes of record lines stand before this line: where the group starts can be told from its end.
+    bytes: usize,
+    after: ObjectId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<Value>,
+}
+
+/// What the fold needs of a record; the rest is skipped, not parsed.
+#[derive(Deserialize)]
+struct RecordKey<'a> {
+    seq: u64,
+    id: String,
+    after: ObjectId,
+    #[serde(borrow, default)]
+    change: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    state: Option<&'a RawValue>,
+}
+
+/// A record that a fold went over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folded {
+    pub seq: u64,
+    pub id: String,
+    pub after: ObjectId,
+}
+
+/// What stands after the last whole group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing, or reserved space.
+    Clean,
+    /// Bytes that are no whole group.
+    Torn,
+}
+
+/// The staging state, and how far into the Journal it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fold {
+    pub base: Base,
+    pub state: Value,
+    pub revision: ObjectId,
+    /// The seq the first record of this Journal has or would have.
+    pub first: u64,
+    /// The seq the next record gets.
+    pub next: u64,
+    /// The length of the header and all whole groups.
+    pub end: u64,
+    /// Bytes of changes since a line held the whole state.
+    unfolded: usize,
+}
+
+/// A group ready to be written at `Fold::end`, and what the fold becomes once it is.
+#[derive(Debug)]
+pub struct Group {
+    pub bytes: Vec<u8>,
+    pub records: Vec<Folded>,
+    after: Fold,
+}
+
+/// A new Journal's first line.
+pub fn header(base: &Base, first: u64, state: &Value) -> Vec<u8> {
+    let line = HeaderLine { schema: SCHEMA.to_owned(), base: base.clone(), first, state: canonical::normal(state) };
+    let mut block = Vec::new();
+    push_closing_line(&mut block, &line);
+    block
+}
+
+impl Fold {
+    /// The fold of a Journal's header alone; `bytes` may hold more than that.
+    pub fn begin(bytes: &[u8]) -> Result<Self, JournalError> {
+        let line = first_line(bytes).ok_or_else(|| JournalError::Header("its first line does not end".to_owned()))?;
+        if !is_closed(line, 0) {
+            return Err(JournalError::Header(unknown_schema(line)?));
+        }
+        let header: HeaderLine = serde_json::from_slice(line).map_err(|error| JournalError::Header(error.to_string()))?;
+        if header.schema != SCHEMA {
+            return Err(JournalError::Unknown(header.schema));
+        }
+        Ok(Self {
+            base: header.base,
+            revision: canonical::revision(&header.state),
+            state: header.state,
+            first: header.first,
+            next: header.first,
+            end: line.len() as u64,
+            unfolded: 0,
+        })
+    }
+
+    /// Folds the whole groups of `bytes`, which start at `self.end`.
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<(Vec<Folded>, Tail), JournalError> {
+        let mut folded = Vec::new();
+        let mut changes = Changes::default();
+        let mut rest = bytes;
+        let mut last = None;
+        while let Some(group) = RawGroup::next(rest) {
+            self.take_keys(&group, &mut folded, &mut changes)?;
+            self.end += group.length as u64;
+            rest = &rest[group.length..];
+            last = Some(group.commit.after);
+        }
+        changes.apply(&mut self.state).map_err(|what| JournalError::Damaged { offset: self.end, what })?;
+        if let Some(after) = last {
+            self.arrive(&after)?;
+        }
+        let tail = if rest.first().is_none_or(|byte| is_padding(*byte)) { Tail::Clean } else { Tail::Torn };
+        Ok((folded, tail))
+    }
+
+    fn take_keys<'a>(&mut self, group: &RawGroup<'a>, folded: &mut Vec<Folded>, changes: &mut Changes<'a>) -> Result<(), JournalError> {
+        let offset = self.end;
+        let damaged = |what: String| JournalError::Damaged { offset, what };
+        for line in lines(group.records) {
+            let key: RecordKey = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+            if key.seq != self.next {
+                return Err(damaged(format!("record {} stands where {} belongs", key.seq, self.next)));
+            }
+            self.next += 1;
+            self.unfolded += key.change.map_or(0, |change| change.get().len());
+            changes.push(key.change, key.state);
+            folded.push(Folded { seq: key.seq, id: key.id, after: key.after });
+        }
+        if let Some(state) = &group.commit.state {
+            changes.restart(state.clone());
+            self.unfolded = 0;
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, after: &ObjectId) -> Result<(), JournalError> {
+        let revision = canonical::revision(&self.state);
+        if revision != *after {
+            let what = format!("its changes lead to the state {}, its commit line says {}", revision.short(), after.short());
+            return Err(JournalError::Damaged { offset: self.end, what });
+        }
+        self.revision = revision;
+        Ok(())
+    }
+
+    /// Writes updates down as one group that continues this fold.
+    pub fn compose(&self, drafts: Vec<Draft>) -> Group {
+        let mut after = self.clone();
+        let mut bytes = Vec::new();
+        let mut records = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let record = after.record(draft);
+            push_line(&mut bytes, &record);
+            records.push(Folded { seq: record.seq, id: record.id, after: record.after });
+        }
+        let state = after.checkpoint();
+        let commit = Commit { seq: after.next.saturating_sub(1), bytes: bytes.len(), after: after.revision.clone(), state };
+        push_closing_line(&mut bytes, &CommitLine { commit });
+        after.end += bytes.len() as u64;
+        Group { bytes, records, after }
+    }
+
+    /// The group is written: the fold moves behind it.
+    pub fn accept(&mut self, group: Group) {
+        *self = group.after;
+    }
+
+    fn record(&mut self, draft: Draft) -> Record {
+        let before = self.revision.clone();
+        let (change, state) = draft.state.map_or((None, None), |state| self.step(&state));
+        let record = Record {
+            seq: self.next,
+            id: draft.id,
+            tool: draft.tool,
+            arguments: draft.arguments,
+            before,
+            after: self.revision.clone(),
+            conversation: draft.conversation,
+            trace: draft.trace,
+            at: draft.at,
+            summary: draft.summary,
+            change,
+            state,
+        };
+        self.next += 1;
+        record
+    }
+
+    /// Moves to `state`; says by which change, or by which whole state where that is the shorter.
+    fn step(&mut self, state: &Value) -> (Option<Patch>, Option<Value>) {
+        let state = canonical::normal(state);
+        let revision = canonical::revision(&state);
+        if revision == self.revision {
+            return (None, None);
+        }
+        let change = json_patch::diff(&self.state, &state);
+        let length = serde_json::to_string(&change).map_or(usize::MAX, |text| text.len());
+        let whole = length > state.to_string().len() || !leads_to(&self.state, &change, &state);
+        self.unfolded = if whole { 0 } else { self.unfolded + length };
+        self.revision = revision;
+        self.state.clone_from(&state);
+        if whole { (None, Some(state)) } else { (Some(change), None) }
+    }
+
+    fn checkpoint(&mut self) -> Option<Value> {
+        let due = self.unfolded > CHANGES_PER_CHECKPOINT * self.state.to_string().len();
+        due.then(|| {
+            self.unfolded = 0;
+            self.state.clone()
+        })
+    }
+}
+
+/// A change is trusted only when applying it gives the state it was made for.
+fn leads_to(before: &Value, change: &Patch, after: &Value) -> bool {
+    let mut state = before.clone();
+    json_patch::patch(&mut state, change).is_ok() && canonical::normal(&state) == *after
+}
+
+/// Changes not applied yet: only those after the last whole state matter.
+#[derive(Default)]
+struct Changes<'a> {
+    from: Option<Value>,
+    raw: Vec<&'a RawValue>,
+    raw_state: Option<&'a RawValue>,
+}
+
+impl<'a> Changes<'a> {
+    fn push(&mut self, change: Option<&'a RawValue>, state: Option<&'a RawValue>) {
+        if state.is_some() {
+            self.raw.clear();
+            self.from = None;
+            self.raw_state = state;
+        }
+        self.raw.extend(change);
+    }
+
+    fn restart(&mut self, state: Value) {
+        self.raw.clear();
+        self.raw_state = None;
+        self.from = Some(state);
+    }
+
+    fn apply(self, state: &mut Value) -> Result<(), String> {
+        if let Some(whole) = self.raw_state {
+            *state = serde_json::from_str(whole.get()).map_err(|error| error.to_string())?;
+        } else if let Some(from) = self.from {
+            *state = from;
+        }
+        for raw in self.raw {
+            let change: Patch = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+            json_patch::patch(state, &change).map_err(|error| error.to_string())?;
+        }
+        *state = canonical::normal(state);
+        Ok(())
+    }
+}
+
+/// A whole group: its record lines, its commit line, its length in bytes.
+struct RawGroup<'a> {
+    records: &'a [u8],
+    commit: Commit,
+    length: usize,
+}
+
+impl<'a> RawGroup<'a> {
+    /// The group `bytes` starts with; `None` unless it is whole.
+    fn next(bytes: &'a [u8]) -> Option<Self> {
+        let mut start = 0;
+        while bytes.get(start).is_some_and(|byte| !is_padding(*byte)) {
+            let line = first_line(&bytes[start..])?;
+            if line.starts_with(COMMIT_START) {
+                return Self::closing(&bytes[..start + line.len()], start).filter(|group| group.records.len() == start);
+            }
+            start += line.len();
+        }
+        None
+    }
+
+    /// The group that the commit line at `start` closes; `bytes` end with that line.
+    fn closing(bytes: &'a [u8], start: usize) -> Option<Self> {
+        let line = &bytes[start..];
+        let CommitLine { commit } = serde_json::from_slice(line).ok()?;
+        let group = &bytes[start.checked_sub(commit.bytes)?..];
+        is_closed(group, commit.bytes).then(|| Self { records: &group[..commit.bytes], length: group.len(), commit })
+    }
+}
+
+/// Whether a whole group stands anywhere in `bytes`: then what is unreadable before it is damage, not a torn tail.
+pub fn holds_a_group(bytes: &[u8]) -> bool {
+    let mut start = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let end = start + line.len();
+        if line.starts_with(COMMIT_START) && RawGroup::closing(&bytes[..end], start).is_some() {
+            return true;
+        }
+        start = end;
+    }
+    false
+}
+
+/// Whether `bytes` are reserved space through and through.
+pub fn is_reserved(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| is_padding(*byte))
+}
+
+/// Every record of a Journal in order, each with the state after it.
+pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold, JournalError> {
+    let mut fold = Fold::begin(bytes)?;
+    let mut state = fold.state.clone();
+    let mut rest = &bytes[usize::try_from(fold.end).unwrap_or(usize::MAX)..];
+    while let Some(group) = RawGroup::next(rest) {
+        let damaged = |what: String| JournalError::Damaged { offset: fold.end, what };
+        for line in lines(group.records) {
+            let record: Record = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+            record.apply(&mut state).map_err(|error| damaged(error.to_string()))?;
+            visit(&record, &state);
+        }
+        fold.extend(&rest[..group.length])?;
+        rest = &rest[group.length..];
+    }
+    if holds_a_group(rest) {
+        return Err(JournalError::Damaged { offset: fold.end, what: "a group with a wrong checksum, and whole ones after it".to_owned() });
+    }
+    Ok(fold)
+}
+
+/// Every record of a Journal, in order.
+pub fn records(bytes: &[u8]) -> Result<Vec<Record>, JournalError> {
+    let mut all = Vec::new();
+    walk(bytes, |record, _| all.push(record.clone()))?;
+    Ok(all)
+}
+
+/// A Journal up to and with the record `seq`: what is sealed when that state becomes active. `None` when no group ends there.
+pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
+    let fold = Fold::begin(bytes)?;
+    let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    if fold.first == seq + 1 {
+        return Ok(Some(&bytes[..end]));
+    }
+    while let Some(group) = RawGroup::next(&bytes[end..]) {
+        end += group.length;
+        if group.commit.seq == seq {
+            return Ok(Some(&bytes[..end]));
+        }
+    }
+    Ok(None)
+}
+
+/// Finds the group end whose prefix has this digest: where a promotion that was cut short had sealed the Journal.
+pub fn sealed_at(bytes: &[u8], digest: &str) -> Result<Option<u64>, JournalError> {
+    let fold = Fold::begin(bytes)?;
+    let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    while let Some(group) = RawGroup::next(&bytes[end..]) {
+        end += group.length;
+        if crate::object_id::digest(&bytes[..end]) == digest {
+            return Ok(Some(group.commit.seq));
+        }
+    }
+    Ok(None)
+}
+
+fn is_padding(byte: u8) -> bool {
+    matches!(byte, b'\n' | 0)
+}
+
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some(&bytes[..=end])
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn push_line(block: &mut Vec<u8>, line: &impl Serialize) {
+    serde_json::to_writer(&mut *block, line).expect("a record serialises");
+    block.push(b'\n');
+}
+
+/// Adds the line that closes a block: its last key is the checksum of everything before it.
+fn push_closing_line(block: &mut Vec<u8>, line: &impl Serialize) {
+    serde_json::to_writer(&mut *block, line).expect("a commit line serialises");
+    block.pop();
+    let checksum = crc32fast::hash(block);
+    block.extend_from_slice(CHECKSUM_KEY);
+    block.extend_from_slice(format!("{checksum:08x}\"}}\n").as_bytes());
+}
+
+/// Whether a block that ends with a line from `last` on has the checksum it says.
+fn is_closed(block: &[u8], last: usize) -> bool {
+    let Some(start) = block.len().checked_sub(CHECKSUM_LENGTH).filter(|start| *start > last) else { return false };
+    let (covered, closing) = block.split_at(start);
+    closing.starts_with(CHECKSUM_KEY) && closing[CHECKSUM_KEY.len()..] == *format!("{:08x}\"}}\n", crc32fast::hash(covered)).as_bytes()
+}
+
+/// Why a first line is no header; an error of its own when it is one of a format to come.
+fn unknown_schema(line: &[u8]) -> Result<String, JournalError> {
+    match serde_json::from_slice::<Value>(line) {
+        Err(error) => Ok(error.to_string()),
+        Ok(header) => match header["schema"].as_str() {
+            Some(schema) if schema != SCHEMA => Err(JournalError::Unknown(schema.to_owned())),
+            _ => Ok("its checksum is wrong".to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn base() -> Base {
+        let id = ObjectId::of_blob(b"any");
+        Base { version: Version::new(0, 1, 0), commit: id.clone(), revision: id }
+    }
+
+    fn draft(id: &str, state: Option<Value>) -> Draft {
+        Draft {
+            id: id.to_owned(),
+            tool: "reward".to_owned(),
+            arguments: json!({"value": 1.5}),
+            conversation: None,
+            trace: None,
+            at: "2026-11-22T12:00:00.000Z".to_owned(),
+            summary: None,
+            state,
+        }
+    }
+
+    /// A Journal of these groups of states, and where each group ends.
+    fn journal(start: &Value, groups: &[Vec<Value>]) -> (Vec<u8>, Vec<(usize, Value)>) {
+        let mut bytes = header(&base(), 1, start);
+        let mut fold = Fold::begin(&bytes).unwrap();
+        let mut ends = vec![(bytes.len(), fold.state.clone())];
+        for states in groups {
+            let drafts = states.iter().map(|state| draft("s", Some(state.clone()))).collect();
+            let group = fold.compose(drafts);
+            bytes.extend(&group.bytes);
+            fold.accept(group);
+            ends.push((bytes.len(), fold.state.clone()));
+        }
+        (bytes, ends)
+    }
+
+    fn fold(bytes: &[u8]) -> Result<(Fold, Tail), JournalError> {
+        let mut fold = Fold::begin(bytes)?;
+        let (_, tail) = fold.extend(&bytes[usize::try_from(fold.end).unwrap()..])?;
+        Ok((fold, tail))
+    }
+
+    #[test]
+    fn a_group_reads_as_json_lines() {
+        let (bytes, _) = journal(
+            &json!({"n": 0, "long enough for a change to be the shorter": true}),
+            &[vec![json!({"n": 1, "long enough for a change to be the shorter": true})]],
+        );
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
+        {"schema":"agent/journal@1","base":{"version":"0.1.0","commit":"124009d7b7878b04309093e268eb3bbf1e099a72","revision":"124009d7b7878b04309093e268eb3bbf1e099a72"},"first":1,"state":{"long enough for a change to be the shorter":true,"n":0},"crc":"2a0a03a9"}
+        {"seq":1,"id":"s","tool":"reward","arguments":{"value":1.5},"before":"57389d6d45c6ff9e9066c51e8a94aa01949b1055","after":"fe5a420f974fef933146ae392694b91ae86ea24a","at":"2026-11-22T12:00:00.000Z","change":[{"op":"replace","path":"/n","value":1}]}
+        {"commit":{"seq":1,"bytes":246,"after":"fe5a420f974fef933146ae392694b91ae86ea24a"},"crc":"ef0369eb"}
+        "#);
+    }
+
+    #[test]
+    fn the_records_come_back_as_they_were_written() {
+        let (bytes, _) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 1})], vec![json!({"n": 2})]]);
+        let records = records(&bytes).unwrap();
+        assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(records[1].before, records[1].after);
+        assert!(records[1].change.is_none() && records[1].state.is_none());
+        assert_eq!(records[2].after, canonical::revision(&json!({"n": 2})));
+    }
+
+    #[test]
+    fn a_wrong_byte_in_the_middle_is_damage_and_at_the_end_a_torn_tail() {
+        let (bytes, ends) = journal(&json!({"n": 0}), &[vec![json!({"n": 1})], vec![json!({"n": 2})], vec![json!({"n": 3})]]);
+        let middle = ends[1].0 + 30;
+        let mut damaged = bytes.clone();
+        damaged[middle] ^= 1;
+        let (known, tail) = fold(&damaged).unwrap();
+        assert_eq!((known.end, tail), (ends[1].0 as u64, Tail::Torn));
+        assert!(holds_a_group(&damaged[ends[1].0..]));
+        assert!(matches!(walk(&damaged, |_, _| ()), Err(JournalError::Damaged { .. })));
+
+        let mut torn = bytes;
+        torn[ends[2].0 + 30] ^= 1;
+        assert_eq!(fold(&torn).unwrap().0.state, json!({"n": 2}));
+        assert!(!holds_a_group(&torn[ends[2].0..]));
+    }
+
+    #[test]
+    fn a_format_to_come_is_named() {
+        let line = b"{\"schema\":\"agent/journal@9\",\"more\":1}\n";
+        assert_eq!(Fold::begin(line), Err(JournalError::Unknown("agent/journal@9".to_owned())));
+        for wrong in [&b""[..], b"{", b"rubbish\n", b"{\"schema\":\"agent/journal@1\"}\n"] {
+            assert!(matches!(Fold::begin(wrong), Err(JournalError::Header(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_prefix_is_found_again_by_its_digest() {
+        let (bytes, ends) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]]);
+        assert_eq!(sealed(&bytes, 0).unwrap().unwrap().len(), ends[0].0);
+        assert_eq!(sealed(&bytes, 1).unwrap(), None);
+        let prefix = sealed(&bytes, 2).unwrap().unwrap();
+        assert_eq!(prefix.len(), ends[1].0);
+        assert_eq!(sealed_at(&bytes, &crate::object_id::digest(prefix)).unwrap(), Some(2));
+        assert_eq!(sealed_at(&bytes, "sha256:other").unwrap(), None);
+    }
+
+    fn any_state() -> impl Strategy<Value = Value> {
+        prop::collection::vec(("[a-c~/]{0,3}", any_value()), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect()))
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e9f64..1e9).prop_map(Value::from),
+            "[a-z~/.\"\\n]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-c~/]{0,3}", inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Cut anywhere, a Journal folds to the state after its last whole group, and says whether anything is left over.
+        #[test]
+        fn any_truncation_folds_to_the_last_whole_group(
+            start in any_state(),
+            groups in prop::collection::vec(prop::collection::vec(any_state(), 1..4), 0..6),
+            cut in any::<prop::sample::Index>(),
+            reserve in 0usize..40,
+        ) {
+            let (bytes, ends) = journal(&start, &groups);
+            let header = ends[0].0;
+            let cut = header + cut.index(bytes.len() - header + 1);
+            let (end, state) = ends.iter().rev().find(|(end, _)| *end <= cut).unwrap();
+            let mut written = bytes[..cut].to_vec();
+            written.resize(cut + reserve, b'\n');
+            let (known, tail) = fold(&written).unwrap();
+            prop_assert_eq!(&known.state, state);
+            prop_assert_eq!(known.end, *end as u64);
+            prop_assert_eq!(tail == Tail::Clean, cut == *end);
+            prop_assert!(!holds_a_group(&written[*end..]));
+        }
+
+        /// A fold that goes on from where it was is the fold of the whole, and the records rebuild the same bytes.
+        #[test]
+        fn folding_on_is_folding_the_whole(
+            start in any_state(),
+            groups in prop::collection::vec(prop::collection::vec(any_state(), 1..4), 1..6),
+            split in any::<prop::sample::Index>(),
+        ) {
+            let (bytes, ends) = journal(&start, &groups);
+            let at = ends[split.index(ends.len())].0;
+            let mut in_two = fold(&bytes[..at]).unwrap().0;
+            in_two.extend(&bytes[at..]).unwrap();
+            prop_assert_eq!(&in_two, &fold(&bytes).unwrap().0);
+
+            let mut states = Vec::new();
+            walk(&bytes, |record, state| states.push((record.after.clone(), canonical::to_bytes(state)))).unwrap();
+            for (after, state) in states {
+                prop_assert_eq!(after, ObjectId::of_blob(&state));
+            }
+        }
+    }
+}

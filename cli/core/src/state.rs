@@ -1,0 +1,189 @@
+//! A State as a document: paths into it, what differs between two, what may not be in it.
+
+use serde_json::{Map, Number, Value};
+use std::fmt;
+use std::str::FromStr;
+
+/// A larger state is refused: every Tuner call carries it.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// A place in a state: `ranking.k1`, `weights.0`, or a JSON Pointer (`/ranking/k1`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Path(Vec<String>);
+
+impl FromStr for Path {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(pointer) = text.strip_prefix('/') {
+            return Ok(Self(pointer.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect()));
+        }
+        let keys: Vec<String> = text.split('.').map(str::to_owned).collect();
+        if keys.iter().any(String::is_empty) {
+            return Err(format!("`{text}` is no path into a state; write `key.inner` or `/key/inner`"));
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = self.0.iter().all(|key| !key.is_empty() && !key.contains(['.', '/', '~']));
+        if plain && !self.0.is_empty() {
+            return formatter.write_str(&self.0.join("."));
+        }
+        self.0.iter().try_for_each(|key| write!(formatter, "/{}", key.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
+impl Path {
+    fn inside(&self, key: impl Into<String>) -> Self {
+        let mut keys = self.0.clone();
+        keys.push(key.into());
+        Self(keys)
+    }
+
+    /// The value there, if there is one.
+    pub fn get<'a>(&self, state: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(state, |value, key| match value {
+            Value::Object(map) => map.get(key),
+            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    /// Puts a value there; objects on the way are made, everything else must exist.
+    pub fn set(&self, state: &mut Value, value: Value) -> Result<(), String> {
+        let mut place = state;
+        for (depth, key) in self.0.iter().enumerate() {
+            place = match place {
+                Value::Object(map) => map.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())),
+                Value::Array(items) => {
+                    let length = items.len();
+                    key.parse().ok().and_then(|index: usize| items.get_mut(index)).ok_or_else(|| {
+                        format!("`{}` is an array of {length}, and `{key}` is no index into it", Self(self.0[..depth].to_vec()))
+                    })?
+                }
+                _ => return Err(format!("`{}` is neither object nor array, so nothing is inside it", Self(self.0[..depth].to_vec()))),
+            };
+        }
+        *place = value;
+        Ok(())
+    }
+}
+
+/// One place where two states differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    pub path: Path,
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+}
+
+/// Where two states differ, as deep as it goes, in the order of the paths.
+pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare(&Path::default(), Some(old), Some(new), &mut found);
+    found
+}
+
+fn compare(path: &Path, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+    match (old, new) {
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+            keys.sort_unstable();
+            for key in keys {
+                compare(&path.inside(key), before.get(key), after.get(key), found);
+            }
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            for index in 0..before.len().max(after.len()) {
+                compare(&path.inside(index.to_string()), before.get(index), after.get(index), found);
+            }
+        }
+        _ if old == new => {}
+        _ => found.push(Difference { path: path.clone(), old: old.cloned(), new: new.cloned() }),
+    }
+}
+
+/// Refuses numbers that other programs would read as something else: beyond 64 bits, or beyond a double.
+pub fn check_numbers(value: &Value) -> Result<(), String> {
+    check_numbers_at(&Path::default(), value)
+}
+
+fn check_numbers_at(path: &Path, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Number(number) if !is_portable(number) => {
+            Err(format!("the number {} at `{path}` is too large: integers fit 64 bits, others a double", shortened(&number.to_string())))
+        }
+        Value::Object(map) => map.iter().try_for_each(|(key, inner)| check_numbers_at(&path.inside(key), inner)),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(index, inner)| check_numbers_at(&path.inside(index.to_string()), inner))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_portable(number: &Number) -> bool {
+    let is_integer = !number.to_string().contains(['.', 'e', 'E']);
+    if is_integer { number.is_i64() || number.is_u64() } else { number.as_f64().is_some_and(f64::is_finite) }
+}
+
+fn shortened(text: &str) -> String {
+    if text.len() > 24 { format!("{}…", &text[..24]) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn path(text: &str) -> Path {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_path_reads_and_writes_the_place_it_names() {
+        let mut state = json!({"a": {"b": [1, 2]}, "x.y": 0});
+        for (text, value, shown) in [("a.b.1", json!(5), "a.b.1"), ("/x.y", json!(1), "/x.y"), ("n.m", json!(true), "n.m")] {
+            path(text).set(&mut state, value.clone()).unwrap();
+            assert_eq!(path(text).get(&state), Some(&value), "{text}");
+            assert_eq!(path(text).to_string(), shown);
+        }
+        assert_eq!(state, json!({"a": {"b": [1, 5]}, "x.y": 1, "n": {"m": true}}));
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_says_where_it_ends() {
+        let mut state = json!({"a": {"b": [1, 2]}});
+        assert_eq!(path("a.b.7").set(&mut state, json!(0)).unwrap_err(), "`a.b` is an array of 2, and `7` is no index into it");
+        assert!(path("a.b.0.c").set(&mut state, json!(0)).unwrap_err().contains("`a.b.0` is neither object nor array"));
+        assert!("a..b".parse::<Path>().is_err());
+    }
+
+    #[test]
+    fn differences_are_named_by_path() {
+        let found = differences(&json!({"a": 1, "b": {"c": [1, 2]}, "d": 0}), &json!({"a": 1, "b": {"c": [1, 3, 4]}, "e": 0}));
+        let shown: Vec<String> = found.iter().map(|one| format!("{}: {:?} -> {:?}", one.path, one.old, one.new)).collect();
+        assert_eq!(
+            shown,
+            [
+                "b.c.1: Some(Number(2)) -> Some(Number(3))",
+                "b.c.2: None -> Some(Number(4))",
+                "d: Some(Number(0)) -> None",
+                "e: None -> Some(Number(0))"
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused_with_their_place() {
+        for (text, place) in
+            [(r#"{"a":[1e999]}"#, "`a.0`"), (r#"{"n":123456789012345678901}"#, "`n`"), (r#"{"n":-9223372036854775809}"#, "`n`")]
+        {
+            let error = check_numbers(&serde_json::from_str(text).unwrap()).unwrap_err();
+            assert!(error.contains(place), "{error}");
+        }
+        check_numbers(&serde_json::from_str(r"[18446744073709551615, -9223372036854775808, 1e308, 0.1]").unwrap()).unwrap();
+    }
+}
