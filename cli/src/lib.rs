@@ -3,13 +3,17 @@
 //! Doors: argv (`commands`), git hooks, MCP over stdio. Core: `agent_core`. Hand: `world`.
 
 pub mod arguments;
+pub mod calling;
+pub mod children;
 pub mod commands;
 pub mod context;
 pub mod conversations;
 pub mod error;
 pub mod printer;
 pub mod report;
+pub mod repository;
 pub mod runner;
+pub mod target;
 pub mod world;
 
 use std::process::ExitCode;

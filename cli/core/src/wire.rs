@@ -17,3 +17,8 @@ pub const ENV_STATE_FILE: &str = "AGENT_STATE_FILE";
 pub const ENV_PARENT_PID: &str = "AGENT_PARENT_PID";
 /// The one folder a Tuner may write.
 pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";
+
+/// Whether a `_meta` key is one of ours.
+pub fn is_ours(key: &str) -> bool {
+    key.starts_with("dev.agentvc/")
+}

@@ -3,6 +3,7 @@
 mod completions;
 mod launch;
 mod man;
+mod run;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -13,12 +14,14 @@ pub enum Command {
     #[command(hide = true)]
     Launch(launch::Arguments),
     Man(man::Arguments),
+    Run(run::Arguments),
 }
 
-pub fn run(command: &Command, _context: &Context) -> CommandResult {
+pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
         Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),
+        Command::Run(arguments) => run::run(arguments, context),
     }
 }

@@ -1,0 +1,123 @@
+use crate::calling::{Call, CallError, Called};
+use crate::children;
+use crate::context::Context;
+use crate::conversations;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::runner::child::{Child, ChildError, Role};
+use crate::target::Target;
+use crate::world::process;
+use agent_core::call_arguments;
+use agent_core::diagnose::Exit;
+use agent_core::what::What;
+use serde_json::{Map, Value, json};
+
+/// Call a tool of the Runner once
+///
+/// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any other as text. What the tool answers goes to stdout.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent run search query='for loops' k=3\n  agent run ask '{\"question\": \"What is a slice?\"}' --conversation c1\n  agent run search query=slices --at staging"
+)]
+pub struct Arguments {
+    /// The tool to call
+    tool: String,
+    /// `{"key": "value"}` or key=value words
+    #[arg(value_name = "ARGUMENTS")]
+    words: Vec<String>,
+    /// What to run: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    #[arg(long, value_name = "WHAT")]
+    at: Option<What>,
+    /// The conversation this call belongs to; its version stays the one it began with
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let given = call_arguments::parse(&arguments.words)?;
+    let repository = Repository::open(context)?;
+    let target = target(arguments, &repository)?;
+    let call = Call {
+        target: &target,
+        layout: &repository.layout,
+        conversation: arguments.conversation.as_deref(),
+        tool: &arguments.tool,
+        arguments: &given,
+    };
+    let called = make(&call, &repository, context)?;
+    report(&call, &called, context);
+    Ok(if called.result.is_error() { Exit::No } else { Exit::Done })
+}
+
+/// A conversation that has begun keeps what it began with.
+fn target(arguments: &Arguments, repository: &Repository) -> Result<Target, CommandError> {
+    let kept = arguments.conversation.as_deref().map(|id| conversations::load(&repository.layout, id)).transpose()?.flatten();
+    match (kept, &arguments.at) {
+        (Some(kept), None) => repository.pinned(&kept.header),
+        (Some(kept), Some(at)) => {
+            let asked = repository.target(at)?;
+            let same = asked.commit == kept.header.commit && asked.state.revision == kept.header.revision;
+            same.then_some(asked).ok_or_else(|| {
+                let began = kept.header.version.map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
+                CommandError::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.header.id))
+                    .with_hint("leave `--at` out, or begin another conversation")
+            })
+        }
+        (None, at) => repository.target(at.as_ref().unwrap_or(&What::Active)),
+    }
+}
+
+fn make(call: &Call<'_>, repository: &Repository, context: &Context) -> Result<Called, CommandError> {
+    let spec = children::spec(Role::Runner, call.target, &repository.layout, context)?;
+    process::block_on(async {
+        let child = Child::start(&spec).await?;
+        let called = match call.make(&child).await {
+            Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, call.tool).await? => {
+                Err(no_tool(&child, call.tool).await?)
+            }
+            other => other.map_err(CommandError::from),
+        };
+        child.end().await;
+        called
+    })?
+}
+
+async fn has_tool(child: &Child, tool: &str) -> Result<bool, ChildError> {
+    Ok(child.tools().await?.iter().any(|known| known["name"] == tool))
+}
+
+async fn no_tool(child: &Child, tool: &str) -> Result<CommandError, ChildError> {
+    let tools = child.tools().await?;
+    let names: Vec<_> = tools.iter().filter_map(|known| known["name"].as_str()).collect();
+    Ok(CommandError::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
+}
+
+fn report(call: &Call<'_>, called: &Called, context: &Context) {
+    let printer = &context.printer;
+    printer.detail(format!("{} with state {} in {:.1} ms", call.target.shown(), call.target.state.revision.short(), called.duration_ms));
+    let result = &called.result;
+    if result.is_error() {
+        printer.say(format!("the tool `{}` answered with an error", call.tool));
+    }
+    printer.data(match result.structured() {
+        Some(structured) => serde_json::to_string_pretty(structured).expect("JSON serialises"),
+        None => result.text(),
+    });
+    printer.json(&json!({
+        "schema": "agent/call@1", "tool": call.tool, "arguments": call.arguments, "conversation": call.conversation,
+        "version": call.target.version, "commit": call.target.commit, "revision": call.target.state.revision,
+        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": without_wire_keys(result.value()),
+    }));
+}
+
+/// The result as a host sees it: what travels between the shim and the child stays there.
+fn without_wire_keys(result: &Value) -> Value {
+    let mut result = result.clone();
+    if let Some(Value::Object(meta)) = result.get_mut("_meta") {
+        meta.retain(|key, _| !agent_core::wire::is_ours(key));
+        if meta.is_empty() {
+            result.as_object_mut().map(|members: &mut Map<_, _>| members.remove("_meta"));
+        }
+    }
+    result
+}

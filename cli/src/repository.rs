@@ -1,0 +1,75 @@
+//! An agent repository, open: git, where our things lie, and the manifest of any tree.
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::world::git::{ACTIVE, Git};
+use crate::world::layout::Layout;
+use agent_core::diagnose::Exit;
+use agent_core::manifest::{self, Manifest, ManifestError};
+use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
+use std::path::Path;
+
+pub struct Repository {
+    pub git: Git,
+    pub layout: Layout,
+}
+
+impl Repository {
+    /// Opens the repository the user stands in, and finishes what a killed command left undone.
+    pub fn open(context: &Context) -> Result<Self, CommandError> {
+        let git = Git::discover(&context.directory)?;
+        Ok(Self { layout: git.layout(), git })
+    }
+
+    /// The manifest of a commit or tree.
+    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, CommandError> {
+        let origin = format!("{}:{}", tree.short(), manifest::FILE);
+        let bytes = self.git.read(tree, manifest::FILE)?.ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
+        Ok(Manifest::parse(&String::from_utf8_lossy(&bytes), &origin)?)
+    }
+
+    /// The tip of what is served; `None` before the first release.
+    pub fn tip(&self) -> Result<Option<Tip>, CommandError> {
+        self.git.reference(ACTIVE)?.map(|commit| self.tip_at(&commit)).transpose()
+    }
+
+    /// The same, where there has to be one.
+    pub fn expect_tip(&self) -> Result<Tip, CommandError> {
+        self.tip()?.ok_or_else(|| {
+            let shallow = if self.git.is_shallow() { "; this clone is shallow, so it may only be missing here" } else { "" };
+            CommandError::input(format!("nothing is served yet: there is no branch `active`{shallow}")).with_hint(
+                "`agent release` makes the first version of what is on `main`; in a fresh clone, `git fetch origin active:active --tags`",
+            )
+        })
+    }
+
+    /// A commit of `active` as the version it is, read from its trailers.
+    pub fn tip_at(&self, commit: &ObjectId) -> Result<Tip, CommandError> {
+        let info = self.git.commit(commit)?;
+        let no_version = || {
+            CommandError::input(format!("commit {} is no version: its message has no Agent-Version", commit.short())).with_hint(
+                "`active` is moved by `agent promote`, `agent release` and `agent rollback` alone; `agent doctor` looks for what moved it",
+            )
+        };
+        let (Some(version), Some(revision)) = (info.trailers.version, info.trailers.state) else {
+            return Err(no_version());
+        };
+        Ok(Tip { version, commit: commit.clone(), revision })
+    }
+
+    /// The working tree the user stands in; a bare repository has none.
+    pub fn worktree(&self) -> Result<std::path::PathBuf, CommandError> {
+        self.git.worktree().ok_or_else(|| {
+            CommandError::new(Exit::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
+        })
+    }
+}
+
+/// The manifest of a folder on disk.
+pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, CommandError> {
+    let path = folder.join(manifest::FILE);
+    let bytes = crate::world::fs::read_if_there(&path)?;
+    let bytes = bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;
+    Ok(Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE)?)
+}

@@ -1,0 +1,144 @@
+//! From WHAT to what runs: a checkout of the code, one state, the manifest.
+
+use crate::conversations::Header;
+use crate::error::CommandError;
+use crate::repository::{Repository, manifest_on_disk};
+use crate::world::git::{STATE_FILE, TreeEdit, materialise_state};
+use agent_core::canonical;
+use agent_core::manifest::Manifest;
+use agent_core::object_id::ObjectId;
+use agent_core::what::What;
+use semver::Version;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// A state, by Revision, as bytes a child can open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub revision: ObjectId,
+    pub path: PathBuf,
+    pub value: Value,
+}
+
+/// Code and state to run together.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub what: What,
+    /// The commit the code comes from; `None` for the working tree.
+    pub commit: Option<ObjectId>,
+    /// The whole tree, code and state, as it would be committed; `None` for the working tree.
+    pub tree: Option<ObjectId>,
+    /// The tree without `state/`: what the checkout is keyed by.
+    pub code: Option<ObjectId>,
+    /// The version, when the commit is one and the state is its own.
+    pub version: Option<Version>,
+    pub directory: PathBuf,
+    pub state: State,
+    pub manifest: Manifest,
+}
+
+impl Target {
+    /// How people see it: the version, else the commit, else the word that was typed.
+    pub fn shown(&self) -> String {
+        match (&self.version, &self.commit, &self.what) {
+            (Some(version), _, _) => format!("v{version}"),
+            (None, _, What::Staging) => "staging".to_owned(),
+            (None, Some(commit), _) => commit.short().to_owned(),
+            (None, None, what) => what.to_string(),
+        }
+    }
+}
+
+impl Repository {
+    pub fn target(&self, what: &What) -> Result<Target, CommandError> {
+        match what {
+            What::Active => self.target_at(what, &self.expect_tip()?.commit),
+            What::Worktree => self.worktree_target(),
+            other => self.target_at(other, &self.commit_named(other)?),
+        }
+    }
+
+    /// The commit a version, a range, a pin or any revision names.
+    pub fn commit_named(&self, what: &What) -> Result<ObjectId, CommandError> {
+        match what {
+            What::Active | What::Staging => Ok(self.expect_tip()?.commit),
+            What::Worktree => Ok(self.git.expect("HEAD")?),
+            What::Version(version) => Ok(self.git.expect(&format!("refs/tags/{}", agent_core::version::tag(version)))?),
+            What::Range(_) => Err(CommandError::usage(format!("`{what}` is a range; name a version or a commit"))),
+            What::Name(name) => Ok(self.git.expect(name)?),
+        }
+    }
+
+    fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, CommandError> {
+        let version = self.git.commit(commit)?.trailers.version;
+        let bytes = self.git.read(commit, STATE_FILE)?.ok_or_else(|| no_state(commit.short()))?;
+        let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
+        Ok(Target { version, tree: Some(self.git.tree_of(commit)?), ..self.code_at(what, commit, state)? })
+    }
+
+    /// The code of a commit with a state of its own choosing: a candidate that no commit holds yet.
+    pub fn candidate(&self, what: &What, commit: &ObjectId, state: &Value) -> Result<Target, CommandError> {
+        let state = self.materialised(state)?;
+        let blob = self.git.write_blob(&canonical::to_bytes(&state.value))?;
+        let tree = self.git.edit_tree(Some(&self.git.tree_of(commit)?), &[TreeEdit::file(STATE_FILE, blob)])?;
+        Ok(Target { tree: Some(tree), ..self.code_at(what, commit, state)? })
+    }
+
+    /// What a conversation began with, for as long as it lasts.
+    pub fn pinned(&self, header: &Header) -> Result<Target, CommandError> {
+        let Some(commit) = &header.commit else {
+            return self.worktree_target();
+        };
+        let bytes = self.git.blob(&header.revision)?;
+        let state = self.state_of(&bytes, &format!("state {}", header.revision.short()))?;
+        let version = header.version.as_deref().and_then(|version| version.parse().ok());
+        Ok(Target { version, ..self.code_at(&What::Name(commit.to_string()), commit, state)? })
+    }
+
+    fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, CommandError> {
+        Ok(Target {
+            what: what.clone(),
+            commit: Some(commit.clone()),
+            tree: None,
+            code: Some(self.git.code_tree(commit)?),
+            version: None,
+            directory: self.git.checkout(&self.layout, commit)?,
+            state,
+            manifest: self.manifest(commit)?,
+        })
+    }
+
+    fn worktree_target(&self) -> Result<Target, CommandError> {
+        let directory = self.worktree()?;
+        let path = directory.join(STATE_FILE);
+        let bytes = crate::world::fs::read_if_there(&path)?.ok_or_else(|| no_state(&directory.display().to_string()))?;
+        let state = self.state_of(&bytes, STATE_FILE)?;
+        Ok(Target {
+            what: What::Worktree,
+            commit: None,
+            tree: None,
+            code: None,
+            version: None,
+            manifest: manifest_on_disk(&directory)?,
+            directory,
+            state,
+        })
+    }
+
+    fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))?;
+        let revision = ObjectId::of_blob(bytes);
+        let path = materialise_state(&self.layout, &revision, bytes)?;
+        Ok(State { revision, path, value })
+    }
+
+    fn materialised(&self, value: &Value) -> Result<State, CommandError> {
+        self.state_of(&canonical::to_bytes(value), STATE_FILE)
+    }
+}
+
+fn no_state(of: &str) -> CommandError {
+    CommandError::input(format!("{of} has no {STATE_FILE}"))
+        .with_hint("an agent repository tracks the state it serves; `agent init` shows a whole one")
+}
