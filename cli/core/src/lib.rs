@@ -2,9 +2,12 @@
 //!
 //! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
 
+pub mod assessment;
 pub mod call_arguments;
 pub mod call_result;
 pub mod canonical;
+pub mod contract;
+pub mod conventional;
 pub mod diagnose;
 pub mod journal;
 pub mod manifest;
@@ -14,6 +17,7 @@ pub mod publication;
 pub mod python_version;
 pub mod release;
 pub mod rollback;
+pub mod semantic;
 pub mod state;
 pub mod trailers;
 pub mod version;

@@ -1,0 +1,171 @@
+//! The rules of the bump, as data: `rules.toml` holds what each change asks for, why, and the words it is reported in.
+
+use crate::version::Bump;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+macro_rules! rule_ids {
+    ($($variant:ident,)*) => {
+        /// What can change. A variant's name in kebab case is the rule's id.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum RuleId {
+            $($variant,)*
+        }
+
+        impl RuleId {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+        }
+    };
+}
+
+rule_ids! {
+    ToolAdded,
+    ToolRemoved,
+    ToolRenamed,
+    ToolDescriptionChanged,
+    ToolAnnotationsChanged,
+    ToolPromiseWeakened,
+    ToolMetadataChanged,
+    RequiredParameterAdded,
+    OptionalParameterAdded,
+    ParameterRemoved,
+    ParameterMadeRequired,
+    ParameterMadeOptional,
+    ParameterWidened,
+    ParameterNarrowed,
+    ParameterUndecided,
+    ParameterValueAdded,
+    ParameterValueRemoved,
+    ParameterDefaultChanged,
+    ParameterDescriptionChanged,
+    ResultSchemaAdded,
+    ResultSchemaRemoved,
+    RequiredResultFieldAdded,
+    OptionalResultFieldAdded,
+    RequiredResultFieldRemoved,
+    OptionalResultFieldRemoved,
+    ResultFieldMadeRequired,
+    ResultFieldMadeOptional,
+    ResultNarrowed,
+    ResultWidened,
+    ResultUndecided,
+    ResultValueAdded,
+    ResultValueRemoved,
+    ResultDescriptionChanged,
+    SchemaRewritten,
+    StateSchemaAdded,
+    StateSchemaRemoved,
+    StateVersionRaised,
+    StateVersionLowered,
+    StateWidened,
+    StateNarrowed,
+    StateUndecided,
+    StateDescriptionChanged,
+    StateChanged,
+    CodeChanged,
+    CommitSaysFix,
+    CommitSaysFeature,
+    CommitSaysBreaking,
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub id: RuleId,
+    /// The least bump the change asks for.
+    pub level: Bump,
+    /// Why it asks for that, in terms of who would notice.
+    pub why: String,
+    /// What the reader is told; `{name}`, `{old}`, `{new}` and `{detail}` stand for the change's own words.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<Rule>,
+}
+
+static RULES: LazyLock<BTreeMap<RuleId, Rule>> = LazyLock::new(|| {
+    let file: File = toml::from_str(include_str!("rules.toml")).expect("rules.toml is read by the tests");
+    file.rule.into_iter().map(|rule| (rule.id, rule)).collect()
+});
+
+/// Every rule, by id.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    RULES.values()
+}
+
+pub fn rule(id: RuleId) -> &'static Rule {
+    RULES.get(&id).expect("every id has a rule: the tests hold it")
+}
+
+/// The words a change brings to its rule's message.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    pub name: String,
+    pub old: String,
+    pub new: String,
+    pub detail: String,
+}
+
+impl Rule {
+    pub fn tell(&self, words: &Words) -> String {
+        // one pass, so that a value that looks like a placeholder stays what it is
+        let mut told = String::new();
+        let mut rest = self.message.as_str();
+        while let Some((before, from)) = rest.split_once('{') {
+            let (placeholder, after) = from.split_once('}').unwrap_or((from, ""));
+            told.push_str(before);
+            told.push_str(match placeholder {
+                "name" => &words.name,
+                "old" => &words.old,
+                "new" => &words.new,
+                _ => &words.detail,
+            });
+            rest = after;
+        }
+        told.push_str(rest);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_exactly_one_rule() {
+        let file: File = toml::from_str(include_str!("rules.toml")).unwrap();
+        let mut ids: Vec<_> = file.rule.iter().map(|rule| rule.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, RuleId::ALL);
+    }
+
+    #[test]
+    fn messages_use_only_words_there_are() {
+        for rule in all() {
+            for part in rule.message.split('{').skip(1) {
+                let placeholder = part.split_once('}').map(|(name, _)| name);
+                assert!(matches!(placeholder, Some("name" | "old" | "new" | "detail")), "{}: {}", rule.id, rule.message);
+            }
+            assert!(rule.why.len() > 20, "{}: says too little of why", rule.id);
+        }
+    }
+
+    #[test]
+    fn a_value_with_braces_is_not_taken_for_a_placeholder() {
+        let words = Words { name: "{old}".to_owned(), old: "x".to_owned(), ..Words::default() };
+        let rule = Rule { message: "`{name}` was {old}".to_owned(), ..rule(RuleId::ToolAdded).clone() };
+        assert_eq!(rule.tell(&words), "`{old}` was x");
+    }
+}

@@ -1,0 +1,66 @@
+//! Conventional Commits as a floor: what the authors say a change is. It can raise a bump, never lower it.
+
+use crate::version::Bump;
+
+/// What a commit message says of itself; `None` when it says nothing in that form, or names a type that moves no version.
+///
+/// After Conventional Commits 1.0.0: `type(scope)!: description`, footers `BREAKING CHANGE: ...` or `BREAKING-CHANGE: ...`.
+pub fn says(message: &str) -> Option<Bump> {
+    let (header, body) = message.split_once('\n').unwrap_or((message, ""));
+    let (kind, breaking) = header_of(header)?;
+    if breaking || body.lines().any(is_breaking_footer) {
+        return Some(Bump::Major);
+    }
+    match kind.to_ascii_lowercase().as_str() {
+        "feat" => Some(Bump::Minor),
+        "fix" | "perf" => Some(Bump::Patch),
+        _ => None,
+    }
+}
+
+/// The type of a header, and whether it has the mark of a break.
+fn header_of(header: &str) -> Option<(&str, bool)> {
+    let (prefix, description) = header.split_once(": ")?;
+    let (prefix, breaking) = prefix.strip_suffix('!').map_or((prefix, false), |kept| (kept, true));
+    let kind = match prefix.split_once('(') {
+        Some((kind, scope)) if scope.len() > 1 && scope.ends_with(')') => kind,
+        Some(_) => return None,
+        None => prefix,
+    };
+    let word = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (word && !description.trim().is_empty()).then_some((kind, breaking))
+}
+
+fn is_breaking_footer(line: &str) -> bool {
+    ["BREAKING CHANGE: ", "BREAKING-CHANGE: ", "BREAKING CHANGE #", "BREAKING-CHANGE #"].iter().any(|token| line.starts_with(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_authors_write() {
+        for (message, expected) in [
+            ("feat: follow-up questions", Some(Bump::Minor)),
+            ("feat(ask): follow-up questions", Some(Bump::Minor)),
+            ("Fix: a typo", Some(Bump::Patch)),
+            ("perf: fewer reads", Some(Bump::Patch)),
+            ("refactor!: rename a tool", Some(Bump::Major)),
+            ("feat(api)!: rename a tool", Some(Bump::Major)),
+            ("fix: x\n\nlong\n\nBREAKING CHANGE: the result is a list", Some(Bump::Major)),
+            ("fix: x\n\nBREAKING-CHANGE: the result is a list", Some(Bump::Major)),
+            ("fix: x\n\nthis is no BREAKING CHANGE: really", Some(Bump::Patch)),
+            ("chore: tidy", None),
+            ("Add a tool", None),
+            ("two words: a thing", None),
+            ("feat:no space", None),
+            ("feat(: broken", None),
+            ("feat(): empty scope", None),
+            ("feat: ", None),
+            ("", None),
+        ] {
+            assert_eq!(says(message), expected, "{message:?}");
+        }
+    }
+}
