@@ -1,5 +1,6 @@
 """The passage of a topic that answers a question."""
 
+import re
 from collections.abc import Iterable
 
 from runner.index import rarity
@@ -9,13 +10,16 @@ from runner.words import terms
 LONGEST = 600
 # Longer paragraphs hold more words by chance alone.
 USUAL_LENGTH = 60
+# A rule of the grammar, as Python 3.14 writes it or those before. It answers nobody's question in words.
+GRAMMAR = re.compile(r"[a-z_]+\s*(::=|:)\s")
 
 
 def passage(name: str, asked: Iterable[str]) -> str:
     """The paragraph of the topic with most of the question's rare words; the first one when none has any."""
+    prose = [paragraph for paragraph in load(name).paragraphs() if not GRAMMAR.match(paragraph)]
     wanted = {word: rarity(word) for word in asked}
     best, best_score = "", 0.0
-    for paragraph in load(name).paragraphs():
+    for paragraph in prose or load(name).paragraphs():
         held = terms(paragraph)
         score = sum(wanted[word] for word in wanted.keys() & set(held)) / (1 + len(held) / USUAL_LENGTH)
         if not best or score > best_score:

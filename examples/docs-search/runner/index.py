@@ -1,9 +1,9 @@
 """Word counts of every topic, by field. Counting takes a few hundredths of a second, once per process."""
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import log
+from typing import NamedTuple
 
 from runner.topics import Topic, load, sources
 from runner.words import terms
@@ -12,8 +12,7 @@ FIELDS = ("name", "title", "headings", "lead", "body")
 LEAD_CHARACTERS = 400
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """The word counts of one topic: one counter per field, in the order of FIELDS, and the body's length in words."""
 
     topic: str
@@ -21,8 +20,7 @@ class Document:
     length: int
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(NamedTuple):
     """All documents, the number of each by topic, and the mean length of their bodies in words."""
 
     documents: tuple[Document, ...]

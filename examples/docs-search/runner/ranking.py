@@ -1,9 +1,8 @@
 """Ranking: how well each topic answers a query, under the parameters in the state."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from operator import mul
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.index import FIELDS, Index, index, rarity
 from runner.words import terms
@@ -14,8 +13,7 @@ BODY = FIELDS.index("body")
 UNKNOWN_WORD_WEIGHT = 1.0
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """A topic and its score; higher answers better."""
 
     topic: str

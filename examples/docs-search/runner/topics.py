@@ -1,8 +1,8 @@
 """The documents: Python's own help topics, as every installation carries them in `pydoc_data.topics`."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 # The topics that Python 3.11 to 3.14 share. `else` is left out: its text is that of `if`, word for word.
 TOPICS = tuple(
@@ -18,12 +18,11 @@ TOPICS = tuple(
     """.split()
 )
 
-# A heading is a line with a line of one punctuation mark under it.
-HEADING = re.compile(r"^(\S.*)\n([*=\-~^\"])\2{2,}$", re.MULTILINE)
+# A heading is a line with a line of one punctuation mark under it. The search starts at the rarer line, the lower one.
+UNDERLINE = re.compile(r"\n([*=\-~^\"])\1{2,}\n")
 
 
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """One help topic: its title, the headings under it, and the text without the title."""
 
     name: str
@@ -33,16 +32,15 @@ class Topic:
 
     def paragraphs(self) -> list[str]:
         """The text in blocks between blank lines, headings left out, white space as one space."""
-        blocks = HEADING.sub("", self.text).split("\n\n")
-        return [" ".join(block.split()) for block in blocks if block.strip()]
+        blocks = self.text.split("\n\n")
+        return [" ".join(block.split()) for block in blocks if block.strip() and not UNDERLINE.search(block + "\n")]
 
 
 def read_topic(name: str, source: str) -> Topic:
     """The topic in `source`, the plain text that `help(name)` shows."""
-    found = HEADING.findall(source)
-    titles = [" ".join(heading.replace('"', "").split()) for heading, _underline in found]
-    first_break = source.find("\n\n")
-    text = source[first_break:].strip("\n") if titles else source
+    lines = [source[source.rfind("\n", 0, under.start()) + 1 : under.start()] for under in UNDERLINE.finditer(source)]
+    titles = [" ".join(line.replace('"', "").split()) for line in lines if line]
+    text = source.partition("\n\n")[2].strip("\n") if titles else source
     return Topic(name, titles[0] if titles else name, tuple(titles[1:]), text)
 
 
