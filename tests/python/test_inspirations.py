@@ -19,7 +19,7 @@ MINIMAL = ROOT / "templates/minimal"
 
 # Which repositories each is for, with a call that shows it at work and what the answer says.
 EXPECTED = {
-    "word-forms": {EXAMPLE: ("search", {"query": "lopping", "k": 3}, "string-methods|for|while|break|continue")},
+    "word-forms": {EXAMPLE: ("search", {"query": "dictonaries", "k": 3}, "typesmapping|dict")},
     "symbols": {EXAMPLE: ("search", {"query": "<<", "strategy": "bm25"}, "shifting")},
     "synonyms": {EXAMPLE: ("search", {"query": "falsy", "strategy": "bm25"}, "truth")},
     "filler-words": {EXAMPLE: ("search", {"query": "how do I use lambda please", "k": 1}, "lambda")},
