@@ -1,0 +1,123 @@
+//! The user's own `git` as a program: what has to obey their configuration, their hooks and their index.
+
+use crate::world::process::{ProcessError, Run};
+use std::path::{Path, PathBuf};
+
+/// What git itself calls local to a repository: set for a hook, and never meant for another repository.
+const LOCAL: [&str; 12] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+];
+
+#[derive(Debug, Clone)]
+pub struct GitCommand {
+    directory: PathBuf,
+    isolated: bool,
+}
+
+impl GitCommand {
+    /// git in a folder, free of the environment of a hook that may have started us.
+    pub fn isolated(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), isolated: true }
+    }
+
+    /// git as the hook that started us sees it: its index, its git directory.
+    pub fn inherited(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), isolated: false }
+    }
+
+    pub fn run(&self) -> Run {
+        let run = Run::new("git").directory(&self.directory);
+        if self.isolated { LOCAL.into_iter().fold(run, Run::env_remove) } else { run }
+    }
+
+    fn text(&self, arguments: &[&str]) -> Result<String, ProcessError> {
+        self.run().args(arguments).succeed().map(|finished| finished.text())
+    }
+
+    /// stdout of a question whose answer may be no.
+    fn answer(&self, arguments: &[&str]) -> Result<Option<String>, ProcessError> {
+        let finished = self.run().args(arguments).finish()?;
+        Ok(finished.success().then(|| finished.text()))
+    }
+
+    /// `git version 2.47.3` without the first two words.
+    pub fn version() -> Result<String, ProcessError> {
+        let shown = Run::new("git").arg("--version").succeed()?.text();
+        Ok(shown.trim_start_matches("git version ").to_owned())
+    }
+
+    /// The root of the working tree this folder lies in.
+    pub fn top_level(&self) -> Result<Option<PathBuf>, ProcessError> {
+        Ok(self.answer(&["rev-parse", "--show-toplevel"])?.map(PathBuf::from))
+    }
+
+    /// A path inside the git directory, as `git rev-parse --git-path` resolves it.
+    pub fn git_path(&self, name: &str) -> Result<PathBuf, ProcessError> {
+        Ok(self.directory.join(self.text(&["rev-parse", "--git-path", name])?))
+    }
+
+    pub fn common_dir(&self) -> Result<PathBuf, ProcessError> {
+        Ok(self.directory.join(self.text(&["rev-parse", "--git-common-dir"])?))
+    }
+
+    pub fn init(&self) -> Result<(), ProcessError> {
+        self.text(&["init", "--quiet", "--initial-branch=main"]).map(drop)
+    }
+
+    pub fn has_commit(&self) -> Result<bool, ProcessError> {
+        Ok(self.answer(&["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])?.is_some())
+    }
+
+    pub fn config(&self, key: &str) -> Result<Option<String>, ProcessError> {
+        self.answer(&["config", "--get", key])
+    }
+
+    pub fn local_config(&self, key: &str) -> Result<Option<String>, ProcessError> {
+        self.answer(&["config", "--local", "--get", key])
+    }
+
+    pub fn set_config(&self, key: &str, value: &str) -> Result<(), ProcessError> {
+        self.text(&["config", "--local", key, value]).map(drop)
+    }
+
+    pub fn unset_config(&self, key: &str) -> Result<(), ProcessError> {
+        self.answer(&["config", "--local", "--unset", key]).map(drop)
+    }
+
+    /// Stages exactly these paths, ignored or not.
+    pub fn add(&self, paths: &[PathBuf]) -> Result<(), ProcessError> {
+        let list = paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\0"]).flatten().copied().collect::<Vec<u8>>();
+        self.run().args(["add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"]).stdin(list).succeed().map(drop)
+    }
+
+    /// Commits the index without running hooks; where git knows no identity the program's own stands in.
+    pub fn commit(&self, message: &str) -> Result<(), ProcessError> {
+        let run = self.run().args(["commit", "--quiet", "--no-verify", "--file=-"]).stdin(message);
+        self.with_identity(run)?.succeed().map(drop)
+    }
+
+    fn with_identity(&self, run: Run) -> Result<Run, ProcessError> {
+        let mut run = run;
+        for role in ["AUTHOR", "COMMITTER"] {
+            if self.answer(&["var", &format!("GIT_{role}_IDENT")])?.is_none() {
+                run = run.env(format!("GIT_{role}_NAME"), FALLBACK_NAME).env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL);
+            }
+        }
+        Ok(run)
+    }
+}
+
+/// Who writes a commit where git knows no identity.
+pub const FALLBACK_NAME: &str = "agent";
+pub const FALLBACK_EMAIL: &str = "agent@localhost";
