@@ -14,6 +14,8 @@ pub mod report;
 pub mod repository;
 pub mod runner;
 pub mod target;
+pub mod scaffold;
+pub mod templates;
 pub mod world;
 
 use std::process::ExitCode;

@@ -32,6 +32,11 @@ pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)
 }
 
+/// The binary that is running, for shims that hand over to it; `None` where the system does not tell.
+pub fn binary() -> Option<std::path::PathBuf> {
+    std::env::current_exe().ok()
+}
+
 pub fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }

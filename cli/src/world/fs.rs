@@ -94,6 +94,46 @@ pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8], durability: 
     }
 }
 
+/// Writes a file of the user's, with the mode that their umask gives; its folders come along.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    create_dir(path.parent().unwrap_or(Path::new(".")))?;
+    std::fs::write(path, bytes).map_err(FsError::while_doing("write", path))
+}
+
+/// Puts a program in place.
+pub fn replace_program(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    replace(path, bytes, Durability::Rebuildable)?;
+    set_mode(path, 0o755)
+}
+
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(FsError::while_doing("set the mode of", path))
+}
+
+/// Removes a file; one that is not there is as good.
+pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder, sorted; empty when there is no such folder.
+pub fn names(folder: &Path) -> Result<Vec<String>, FsError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FsError::while_doing("list", folder)(error)),
+    };
+    let mut names = entries
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(FsError::while_doing("list", folder))?;
+    names.sort();
+    Ok(names)
+}
+
 pub fn sync_dir(folder: &Path) -> Result<(), FsError> {
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FsError::while_doing("sync the folder", folder))
 }

@@ -75,6 +75,11 @@ impl GitCommand {
         self.text(&["init", "--quiet", "--initial-branch=main"]).map(drop)
     }
 
+    /// Names the branch of the first commit in a repository that has none.
+    pub fn name_unborn_branch(&self, branch: &str) -> Result<(), ProcessError> {
+        self.text(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).map(drop)
+    }
+
     pub fn has_commit(&self) -> Result<bool, ProcessError> {
         Ok(self.answer(&["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])?.is_some())
     }

@@ -42,6 +42,11 @@ impl Layout {
         self.home().join("environments").join(key)
     }
 
+    /// There while `agent init` has not come to its end.
+    pub fn unfinished(&self) -> PathBuf {
+        self.home().join("init.json")
+    }
+
     /// What the interpreters on this machine have answered.
     pub fn pythons(&self) -> PathBuf {
         self.home().join("pythons.json")

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod env;
 pub mod fs;
 pub mod git;
+pub mod git_command;
 pub mod layout;
 pub mod process;
 pub mod python;

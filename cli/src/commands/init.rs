@@ -1,0 +1,68 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::scaffold::Scaffold;
+use crate::templates;
+use crate::world::env;
+use crate::world::git_command::GitCommand;
+use crate::world::layout::Layout;
+use crate::world::python;
+use agent_core::diagnose::Exit;
+use agent_core::manifest;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Make a new agent repository: files, git, hooks, a first commit on `main`
+///
+/// The folder must be empty or not there yet. `agent templates list` names what it can start from. A run that was stopped in the middle is
+/// taken up again by the same command.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder to make
+    directory: PathBuf,
+    /// What to start from
+    #[arg(long, default_value = templates::DEFAULT, value_name = "NAME")]
+    template: String,
+    /// Print what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let template = templates::named(&arguments.template)?;
+    GitCommand::version()?;
+    let plan = Scaffold::plan(&context.directory.join(&arguments.directory), template)?;
+    if arguments.dry_run {
+        return Ok(show(&plan, context));
+    }
+    python::find(&Layout::new(&plan.folder), &manifest::Python::default().requires)?;
+    if let Some(around) = &plan.inside {
+        context.printer.warn(format!("{} lies inside the repository {}; list it in that one's .gitignore", plan.folder.display(), around.display()));
+    }
+    plan.apply()?;
+    plan.finish()?;
+    report(&plan, context)
+}
+
+fn show(plan: &Scaffold, context: &Context) -> Exit {
+    let files: Vec<_> = plan.files.iter().map(|file| file.path.display().to_string()).collect();
+    context.printer.data(plan.steps().join("\n"));
+    context.printer.detail(files.join("\n"));
+    context.printer.json(&json!({
+        "schema": "agent/init@1", "done": false, "directory": plan.folder, "name": plan.name,
+        "template": plan.template.name, "steps": plan.steps(), "files": files,
+    }));
+    Exit::Done
+}
+
+fn report(plan: &Scaffold, context: &Context) -> CommandResult {
+    let commit = GitCommand::isolated(&plan.folder).head()?;
+    context.printer.say(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name));
+    if env::binary().is_none() {
+        context.printer.warn("this system does not say where `agent` lies; the hooks look for it on PATH");
+    }
+    context.printer.json(&json!({
+        "schema": "agent/init@1", "done": true, "directory": plan.folder, "name": plan.name,
+        "template": plan.template.name, "commit": commit,
+    }));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,63 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::templates::{self, Template};
+use agent_core::diagnose::Exit;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// What `agent init` can start from
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Name every template with what it is
+    List,
+    /// Print a template's files, or one of them
+    Show {
+        /// The template
+        name: String,
+        /// Print this file of it
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
+    },
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    match &arguments.command {
+        Command::List => Ok(list(context)),
+        Command::Show { name, file: None } => Ok(show(templates::named(name)?, context)),
+        Command::Show { name, file: Some(file) } => show_file(templates::named(name)?, file, context),
+    }
+}
+
+fn list(context: &Context) -> Exit {
+    let width = templates::all().iter().map(|template| template.name.len()).max().unwrap_or_default();
+    for template in templates::all() {
+        context.printer.data(format!("{:width$}  {}", template.name, template.about));
+    }
+    let templates: Vec<_> = templates::all().iter().map(|template| json!({"name": template.name, "about": template.about})).collect();
+    context.printer.json(&json!({"schema": "agent/templates@1", "templates": templates}));
+    Exit::Done
+}
+
+fn show(template: &Template, context: &Context) -> Exit {
+    let files: Vec<_> = template.files().iter().map(|file| file.path.display().to_string()).collect();
+    context.printer.data(files.join("\n"));
+    context.printer.json(&json!({"schema": "agent/template@1", "name": template.name, "about": template.about, "files": files}));
+    Exit::Done
+}
+
+fn show_file(template: &Template, path: &PathBuf, context: &Context) -> CommandResult {
+    let file = template.files().into_iter().find(|file| file.path == *path).ok_or_else(|| {
+        CommandError::usage(format!("the template {} has no file {}", template.name, path.display()))
+            .with_hint(format!("`agent templates show {}` names its files", template.name))
+    })?;
+    let text = String::from_utf8_lossy(&file.bytes);
+    context.printer.data(text.strip_suffix('\n').unwrap_or(&text));
+    context.printer.json(&json!({"schema": "agent/template-file@1", "name": template.name, "path": file.path, "text": text}));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,264 @@
+//! A new agent repository: planned as files, then written, put under git and committed, so that a kill at any moment leaves something
+//! `agent init` goes on from.
+
+use crate::templates::{self, NewFile, Template};
+use crate::world::env;
+use crate::world::fs::{self, FsError};
+use crate::world::git_command::GitCommand;
+use crate::world::layout::Layout;
+use crate::world::process::ProcessError;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_hooks::event::HookName;
+use agent_hooks::shim::{self, Binary};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Tracked hooks, and what `core.hooksPath` says.
+pub const HOOKS_FOLDER: &str = ".githooks";
+const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
+/// What must never be committed.
+const IGNORED: [&str; 2] = ["state/staging.state.json", ".agent/"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScaffoldError {
+    #[error("{} is not empty: it holds {}", folder.display(), some(names))]
+    NotEmpty { folder: PathBuf, names: Vec<String> },
+    #[error("{} is a file", .0.display())]
+    IsFile(PathBuf),
+    #[error(transparent)]
+    Git(#[from] ProcessError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+impl Diagnose for ScaffoldError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotEmpty { .. } | Self::IsFile(_) => Exit::Input,
+            Self::Git(error) => error.exit(),
+            Self::Fs(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotEmpty { .. } => {
+                Some("name a folder that is empty or not there yet; `agent adopt` makes an agent repository of an existing one".to_owned())
+            }
+            Self::IsFile(_) => Some("name a folder".to_owned()),
+            Self::Git(error) => error.hint(),
+            Self::Fs(error) => error.hint(),
+        }
+    }
+}
+
+/// A repository about to be made.
+#[derive(Debug)]
+pub struct Scaffold {
+    pub folder: PathBuf,
+    pub name: String,
+    pub template: &'static Template,
+    pub files: Vec<NewFile>,
+    /// The repository around the folder, which will see the new one as a foreign body.
+    pub inside: Option<PathBuf>,
+}
+
+/// What is there of a repository that was begun before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    Nothing,
+    Files,
+    Committed,
+}
+
+impl Scaffold {
+    /// Looks at the folder and decides what would be written; refuses one that holds anything but a repository without commits.
+    pub fn plan(folder: &Path, template: &'static Template) -> Result<Self, ScaffoldError> {
+        if folder.is_file() {
+            return Err(ScaffoldError::IsFile(folder.to_owned()));
+        }
+        let folder = std::path::absolute(folder).map_err(FsError::while_doing("resolve", folder))?;
+        let folder: PathBuf = folder.components().collect();
+        if !Layout::new(&folder).unfinished().exists() {
+            refuse_occupied(&folder)?;
+        }
+        let name = folder.file_name().map_or_else(|| template.name.to_owned(), |name| name.to_string_lossy().into_owned());
+        let files = files(template, &name);
+        let inside = surrounding(&folder)?;
+        Ok(Self { folder, name, template, files, inside })
+    }
+
+    /// The steps as `--dry-run` tells them.
+    pub fn steps(&self) -> Vec<String> {
+        vec![
+            format!("write {} files from the template {} into {}", self.files.len(), self.template.name, self.folder.display()),
+            "git init, branch main".to_owned(),
+            format!("set core.hooksPath to {HOOKS_FOLDER}"),
+            "commit it on main".to_owned(),
+            "run the tests of the first version, then make active and v0.1.0".to_owned(),
+        ]
+    }
+
+    /// Writes the files and the first commit, from wherever an earlier run was stopped; the folder stays marked until `finish`.
+    pub fn apply(&self) -> Result<(), ScaffoldError> {
+        self.mark()?;
+        let git = GitCommand::isolated(&self.folder);
+        if self.begun(&git)? == Begun::Committed {
+            return Ok(());
+        }
+        for file in &self.files {
+            write(&self.folder, file)?;
+        }
+        self.put_under_git(&git)?;
+        let paths: Vec<_> = self.files.iter().map(|file| file.path.clone()).collect();
+        git.add(&paths)?;
+        git.commit(&format!("init: {} from the template {}\n", self.name, self.template.name))?;
+        Ok(())
+    }
+
+    /// The repository stands, its first version with it.
+    pub fn finish(&self) -> Result<(), ScaffoldError> {
+        Ok(fs::remove_if_there(&Layout::new(&self.folder).unfinished())?)
+    }
+
+    fn mark(&self) -> Result<(), FsError> {
+        let marker = json!({"schema": "agent/unfinished-init@1", "template": self.template.name});
+        fs::write(&Layout::new(&self.folder).unfinished(), marker.to_string().as_bytes())
+    }
+
+    fn begun(&self, git: &GitCommand) -> Result<Begun, ScaffoldError> {
+        if !self.folder.join(".git").exists() {
+            return Ok(if self.folder.join("agent.toml").exists() { Begun::Files } else { Begun::Nothing });
+        }
+        // a killed git leaves its locks; before the first commit nobody else can be at work here
+        if !git.has_commit()? {
+            for lock in ["index.lock", "config.lock", "HEAD.lock"] {
+                fs::remove_if_there(&self.folder.join(".git").join(lock))?;
+            }
+            return Ok(Begun::Files);
+        }
+        Ok(Begun::Committed)
+    }
+
+    fn put_under_git(&self, git: &GitCommand) -> Result<(), ScaffoldError> {
+        git.init()?;
+        git.name_unborn_branch("main")?;
+        git.set_config("core.hooksPath", HOOKS_FOLDER)?;
+        link_binary(git)
+    }
+}
+
+/// Points the tracked shims of this clone at the running binary.
+pub fn link_binary(git: &GitCommand) -> Result<(), ScaffoldError> {
+    let link = git.common_dir()?.join(shim::LINK);
+    if let Some(binary) = env::binary() {
+        fs::remove_if_there(&link)?;
+        std::os::unix::fs::symlink(&binary, &link).map_err(FsError::while_doing("link the binary at", &link))?;
+    }
+    Ok(())
+}
+
+/// Writes one file of a plan.
+pub fn write(root: &Path, file: &NewFile) -> Result<(), FsError> {
+    let path = root.join(&file.path);
+    fs::write(&path, &file.bytes)?;
+    if file.executable { fs::set_mode(&path, 0o755) } else { Ok(()) }
+}
+
+/// Empty, or a repository in which nothing was committed yet, as a hosting service hands it out.
+fn refuse_occupied(folder: &Path) -> Result<(), ScaffoldError> {
+    let names = fs::names(folder)?;
+    let fresh_clone = names == [".git"] && !GitCommand::isolated(folder).has_commit()?;
+    if names.is_empty() || fresh_clone {
+        return Ok(());
+    }
+    Err(ScaffoldError::NotEmpty { folder: folder.to_owned(), names })
+}
+
+fn surrounding(folder: &Path) -> Result<Option<PathBuf>, ScaffoldError> {
+    let Some(existing) = folder.ancestors().skip(1).find(|parent| parent.is_dir()) else {
+        return Ok(None);
+    };
+    Ok(GitCommand::isolated(existing).top_level()?)
+}
+
+/// Everything a new repository holds, sorted by path.
+fn files(template: &Template, name: &str) -> Vec<NewFile> {
+    let mut files = template.files();
+    for file in &mut files {
+        match file.path.to_str() {
+            Some("agent.toml") => file.bytes = named(&file.bytes, name),
+            Some(".gitignore") => file.bytes = ignoring(&file.bytes),
+            _ => {}
+        }
+    }
+    files.extend(house_files());
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    files
+}
+
+/// What every agent repository has besides its agent: the runtime, the hooks, the workflow.
+pub fn house_files() -> Vec<NewFile> {
+    let shims = HookName::CLIENT.map(|hook| NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked)));
+    let mut files = templates::runtime();
+    files.extend(shims);
+    files.push(NewFile::new(".github/workflows/agent.yml", WORKFLOW));
+    files
+}
+
+/// The manifest with the repository's own name.
+fn named(manifest: &[u8], name: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(manifest);
+    let quoted = toml::Value::from(name).to_string();
+    let lines = text.lines().map(|line| if line.starts_with("name = ") { format!("name = {quoted}\n") } else { format!("{line}\n") });
+    lines.collect::<String>().into_bytes()
+}
+
+/// A `.gitignore` that names what must never be committed, whatever else it names.
+pub fn ignoring(bytes: &[u8]) -> Vec<u8> {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    for entry in IGNORED {
+        let bare = entry.trim_end_matches('/');
+        if !text.lines().any(|line| line.trim().trim_start_matches('/').trim_end_matches('/') == bare) {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(entry);
+            text.push('\n');
+        }
+    }
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::manifest::Manifest;
+
+    #[test]
+    fn the_manifest_takes_the_folders_name_whatever_is_in_it() {
+        for name in ["docs", "ein \"schöner\" Ordner", "back\\slash"] {
+            let bytes = named(b"schema = \"agent/manifest@1\"\nname = \"x\"\n[runner]\ncommand = [\"python\"]\n", name);
+            let manifest = Manifest::parse(std::str::from_utf8(&bytes).unwrap(), "agent.toml").unwrap();
+            assert_eq!(manifest.name, name);
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_committed_is_ignored_once() {
+        let whole = "state/staging.state.json\n.agent/\n";
+        for (before, after) in [("", whole), (whole, whole), ("*.pyc", "*.pyc\nstate/staging.state.json\n.agent/\n")] {
+            assert_eq!(String::from_utf8(ignoring(before.as_bytes())).unwrap(), after);
+        }
+        assert_eq!(ignoring(b"/.agent\nstate/staging.state.json\n"), b"/.agent\nstate/staging.state.json\n");
+    }
+}
