@@ -7,6 +7,7 @@ use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::process::ProcessError;
+use agent_core::canonical;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};
@@ -33,11 +34,8 @@ pub enum ScaffoldError {
 
 fn some(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
-    }
-    text
+    let text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{text} and {} more", names.len() - SHOWN) } else { text }
 }
 
 impl Diagnose for ScaffoldError {
@@ -118,7 +116,7 @@ impl Scaffold {
         for file in &self.files {
             write(&self.folder, file)?;
         }
-        self.put_under_git(&git)?;
+        put_under_git(&git)?;
         let paths: Vec<_> = self.files.iter().map(|file| file.path.clone()).collect();
         git.add(&paths)?;
         git.commit(&format!("init: {} from the template {}\n", self.name, self.template.name))?;
@@ -148,13 +146,13 @@ impl Scaffold {
         }
         Ok(Begun::Committed)
     }
+}
 
-    fn put_under_git(&self, git: &GitCommand) -> Result<(), ScaffoldError> {
-        git.init()?;
-        git.name_unborn_branch("main")?;
-        git.set_config("core.hooksPath", HOOKS_FOLDER)?;
-        link_binary(git)
-    }
+fn put_under_git(git: &GitCommand) -> Result<(), ScaffoldError> {
+    git.init()?;
+    git.name_unborn_branch("main")?;
+    git.set_config("core.hooksPath", HOOKS_FOLDER)?;
+    link_binary(git)
 }
 
 /// Points the tracked shims of this clone at the running binary.
@@ -197,6 +195,7 @@ fn files(template: &Template, name: &str) -> Vec<NewFile> {
     for file in &mut files {
         match file.path.to_str() {
             Some("agent.toml") => file.bytes = named(&file.bytes, name),
+            Some("state/active.state.json") => file.bytes = canonical(&file.bytes),
             Some(".gitignore") => file.bytes = ignoring(&file.bytes),
             _ => {}
         }
@@ -213,6 +212,11 @@ pub fn house_files() -> Vec<NewFile> {
     files.extend(shims);
     files.push(NewFile::new(".github/workflows/agent.yml", WORKFLOW));
     files
+}
+
+/// A state in the bytes whose blob id is its Revision.
+fn canonical(state: &[u8]) -> Vec<u8> {
+    serde_json::from_slice(state).map_or_else(|_| state.to_vec(), |value| canonical::to_bytes(&value))
 }
 
 /// The manifest with the repository's own name.

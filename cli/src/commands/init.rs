@@ -18,7 +18,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The folder to make
-    directory: PathBuf,
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
     /// What to start from
     #[arg(long, default_value = templates::DEFAULT, value_name = "NAME")]
     template: String,
@@ -30,13 +31,17 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let template = templates::named(&arguments.template)?;
     GitCommand::version()?;
-    let plan = Scaffold::plan(&context.directory.join(&arguments.directory), template)?;
+    let plan = Scaffold::plan(&context.directory.join(&arguments.folder), template)?;
     if arguments.dry_run {
         return Ok(show(&plan, context));
     }
     python::find(&Layout::new(&plan.folder), &manifest::Python::default().requires)?;
     if let Some(around) = &plan.inside {
-        context.printer.warn(format!("{} lies inside the repository {}; list it in that one's .gitignore", plan.folder.display(), around.display()));
+        context.printer.warn(format!(
+            "{} lies inside the repository {}; list it in that one's .gitignore",
+            plan.folder.display(),
+            around.display()
+        ));
     }
     plan.apply()?;
     plan.finish()?;

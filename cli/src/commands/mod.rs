@@ -1,9 +1,11 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod completions;
+mod init;
 mod launch;
 mod man;
 mod run;
+mod templates;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -11,17 +13,21 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Completions(completions::Arguments),
+    Init(init::Arguments),
     #[command(hide = true)]
     Launch(launch::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
+    Templates(templates::Arguments),
 }
 
 pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
+        Command::Init(arguments) => init::run(arguments, context),
         Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),
         Command::Run(arguments) => run::run(arguments, context),
+        Command::Templates(arguments) => templates::run(arguments, context),
     }
 }

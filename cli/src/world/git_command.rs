@@ -75,6 +75,10 @@ impl GitCommand {
         self.text(&["init", "--quiet", "--initial-branch=main"]).map(drop)
     }
 
+    pub fn head(&self) -> Result<String, ProcessError> {
+        self.text(&["rev-parse", "--verify", "HEAD^{commit}"])
+    }
+
     /// Names the branch of the first commit in a repository that has none.
     pub fn name_unborn_branch(&self, branch: &str) -> Result<(), ProcessError> {
         self.text(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).map(drop)

@@ -204,6 +204,7 @@ impl<'a> Probes<'a> {
     /// A cache: a repository that cannot be written to asks again each time.
     fn write(&self) {
         if self.changed
+            && self.layout.root().is_dir()
             && let Ok(bytes) = serde_json::to_vec_pretty(&ProbesFile { schema: PROBES.to_owned(), probes: self.known.clone() })
         {
             let _ = fs::replace(&self.layout.pythons(), &bytes, Durability::Rebuildable);
