@@ -13,8 +13,8 @@ pub mod printer;
 pub mod report;
 pub mod repository;
 pub mod runner;
-pub mod target;
 pub mod scaffold;
+pub mod target;
 pub mod templates;
 pub mod world;
 
