@@ -8,9 +8,7 @@ fn fake_git(world: &World, script: &str) -> std::ffi::OsString {
     let real = World::finish(world.command("sh", ".").args(["-c", "command -v git"])).ok().stdout.trim().to_owned();
     let fake = world.write("fake/git", format!("#!/bin/sh\nreal={real}\n{script}\nexec \"$real\" \"$@\"\n"));
     std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut folders = vec![world.path("fake")];
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    std::env::join_paths(folders).unwrap()
+    world.path_led_by("fake")
 }
 
 #[test]

@@ -96,6 +96,13 @@ impl World {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// PATH with a folder of the world in front, for programs that stand in for real ones.
+    pub fn path_led_by(&self, folder: impl AsRef<Path>) -> std::ffi::OsString {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.path(folder)).chain(std::env::split_paths(&inherited));
+        std::env::join_paths(folders).expect("a PATH")
+    }
+
     /// A command of this world: frozen HOME and git configuration, nothing inherited that could change the outcome.
     pub fn command(&self, program: impl AsRef<OsStr>, directory: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program);
