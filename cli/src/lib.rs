@@ -7,6 +7,7 @@ pub mod calling;
 pub mod children;
 pub mod commands;
 pub mod context;
+pub mod contracts;
 pub mod conversations;
 pub mod error;
 pub mod printer;

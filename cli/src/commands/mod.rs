@@ -5,6 +5,7 @@ mod init;
 mod launch;
 mod man;
 mod run;
+mod semver;
 mod templates;
 
 use crate::context::Context;
@@ -19,6 +20,7 @@ pub enum Command {
     Man(man::Arguments),
     Run(run::Arguments),
     Templates(templates::Arguments),
+    Semver(semver::Arguments),
 }
 
 pub fn run(command: &Command, context: &Context) -> CommandResult {
@@ -29,5 +31,6 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Man(arguments) => man::run(arguments),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),
+        Command::Semver(arguments) => semver::run(arguments, context),
     }
 }

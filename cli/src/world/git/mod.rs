@@ -5,6 +5,7 @@
 
 mod checkout;
 mod error;
+mod history;
 mod objects;
 
 pub use checkout::materialise_state;

@@ -1,0 +1,95 @@
+//! The Contract of a target: both servers are started once and asked for their tools.
+
+use crate::children;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::child::{Child, ChildError, ChildSpec, Role};
+use crate::target::Target;
+use crate::world::fs;
+use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::process;
+use agent_core::assessment::{Assessment, End, assess};
+use agent_core::contract::Contract;
+use serde_json::Value;
+
+/// The state's JSON Schema, in every tree that has one.
+pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
+
+/// What a target promises.
+pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
+    let mut contract = listed(target, repository, context)?;
+    contract.state = state_schema(target, repository)?;
+    Ok(contract)
+}
+
+/// The bump from one target to another, rule by rule.
+pub fn assessed(from: &Target, to: &Target, repository: &Repository, context: &Context) -> Result<Assessment, CommandError> {
+    let ends = (end(from, repository, context)?, end(to, repository, context)?);
+    Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
+}
+
+fn end(target: &Target, repository: &Repository, context: &Context) -> Result<End, CommandError> {
+    Ok(End {
+        name: target.shown(),
+        version: target.version.clone(),
+        contract: of(target, repository, context)?,
+        code: code_identity(target, repository)?,
+        state: Some(target.state.revision.to_string()),
+    })
+}
+
+/// Everything but the learned state: a migration or a schema is code too.
+fn code_identity(target: &Target, repository: &Repository) -> Result<String, CommandError> {
+    let Some(commit) = &target.commit else {
+        return Ok(target.what.to_string());
+    };
+    let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
+    let tree = repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?;
+    Ok(tree.to_string())
+}
+
+/// What the authors say of the commits between; versions are commits that nobody wrote.
+fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, CommandError> {
+    let head = match &to.commit {
+        Some(commit) => commit.clone(),
+        None => repository.git.expect("HEAD")?,
+    };
+    let Some(base) = &from.commit else { return Ok(Vec::new()) };
+    let commits = repository.git.between(base, &head)?;
+    let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
+    Ok(infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| info.message).collect())
+}
+
+fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
+    let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
+    let tuner = target.manifest.tuner.as_ref().map(|_| children::spec(Role::Tuner, target, &repository.layout, context)).transpose()?;
+    let (runner, tuner) = process::block_on(async { tokio::try_join!(tools(&runner), tuners(tuner.as_ref())) })??;
+    Ok(Contract::new(runner, tuner, None)?)
+}
+
+async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Vec<Value>>, ChildError> {
+    match spec {
+        Some(spec) => tools(spec).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn tools(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
+    let child = Child::start(spec).await?;
+    let tools = child.tools().await;
+    child.end().await;
+    tools
+}
+
+fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, CommandError> {
+    let (bytes, origin) = match target.tree.as_ref().or(target.commit.as_ref()) {
+        Some(tree) => (repository.git.read(tree, STATE_SCHEMA_FILE)?, format!("{}:{STATE_SCHEMA_FILE}", target.shown())),
+        None => (fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, STATE_SCHEMA_FILE.to_owned()),
+    };
+    let parsed = |bytes: Vec<u8>| {
+        serde_json::from_slice(&bytes)
+            .map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))
+    };
+    bytes.map(parsed).transpose()
+}
