@@ -4,7 +4,7 @@ import os
 from _collections_abc import Mapping
 from _contextvars import ContextVar
 
-from .wire import decode, encode
+from .wire import Unserializable, decode, encode
 
 PREFIX = "dev.agentvc/"
 STATE = PREFIX + "state"
@@ -313,7 +313,10 @@ class Call:
             self.server.memory.keep(kept.id, kept.turn, encode(kept.data))
 
     def _state_changed(self):
-        after = encode(self.state)
+        try:
+            after = encode(self.state)
+        except Unserializable as error:
+            raise Unserializable(f"the new state: {error}") from None
         if after == self.before:
             return False
         # The same keys in another order are the same state.

@@ -53,20 +53,21 @@ class Log:
             record.update(_surroundings(call))
         for name, value in fields.items():
             record[f"{name}_" if name in record else name] = value
-        line = _line(record).encode("utf-8", "backslashreplace")
+        record = _presentable(record)
         try:
-            os.write(2, line)
+            os.write(2, f"{encode(record)}\n".encode("utf-8", "backslashreplace"))
         except OSError:
             return  # nobody reads it; a log line is never worth a failed call
         if call is not None:
             call.server.forward_log(call, level, record)
 
 
-def _line(record):
+def _presentable(record):
     try:
-        return encode(record) + "\n"
+        encode(record)
     except Unserializable:
-        return encode({name: _shown(value) for name, value in record.items()}) + "\n"
+        return {name: _shown(value) for name, value in record.items()}
+    return record
 
 
 def _shown(value):

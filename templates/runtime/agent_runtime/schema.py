@@ -6,7 +6,7 @@ Nothing here imports `typing`, `dataclasses`, `enum` or `inspect`: where a hint 
 import sys
 from _collections_abc import Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence, Set
 
-from .wire import Unserializable, encode, plain
+from .wire import Unserializable, decode, encode
 
 SUPPORTED = (
     "str, int, float, bool, None, Any, list, dict, tuple, set, unions, Optional, Literal, Enum, dataclasses, "
@@ -489,18 +489,10 @@ def _nothing_missing(required, values):
 def add_default(shape, value):
     """Writes a default into a schema, where it has a JSON form."""
     try:
-        encoded = encode(value)
+        text = encode(_items_of(value) if isinstance(value, (set, frozenset)) else value)
     except Unserializable:
         return
-    shape.schema = {**shape.schema, "default": _simplified(value) if encoded else None}
-
-
-def _simplified(value):
-    if isinstance(value, (set, frozenset)):
-        return _items_of(value)
-    if hasattr(type(value), "__members__") or hasattr(type(value), "__dataclass_fields__"):
-        return plain(value)
-    return value
+    shape.schema = {**shape.schema, "default": decode(text)}
 
 
 def clean(text):

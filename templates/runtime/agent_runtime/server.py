@@ -12,7 +12,7 @@ from _contextvars import copy_context
 from _thread import get_ident
 
 from . import watch
-from .call import CONVERSATION, READS, STATE, Call, Cancelled, Memory, StateFiles, current
+from .call import CONVERSATION, READS, STATE, Call, Cancelled, Memory, StateError, StateFiles, current
 from .log import LEVELS, log
 from .protocol import (
     ARGUMENT_ERRORS_IN_RESULT,
@@ -187,16 +187,15 @@ class Server:
             if type(message) is not dict:
                 raise Refused(INVALID_REQUEST, "Invalid Request: a message is a JSON object")
             method = message.get("method")
-            if type(method) is not str:
-                if method is None and ("result" in message or "error" in message):
-                    return  # an answer; this server asks nothing
-                raise Refused(INVALID_REQUEST, "Invalid Request: no method")
-            if "id" not in message:
+            if method is None and ("result" in message or "error" in message):
+                return None  # an answer; this server asks nothing
+            if type(method) is str and "id" not in message:
                 return self._notified(method, message.get("params"), waiting)
-            identifier = message["id"]
-            if type(identifier) not in (int, str):
-                identifier = None
+            if type(message.get("id")) not in (int, str):
                 raise Refused(INVALID_REQUEST, "Invalid Request: an id is a string or an integer")
+            identifier = message["id"]
+            if type(method) is not str:
+                raise Refused(INVALID_REQUEST, "Invalid Request: a method is a string")
             if message.get("jsonrpc") != "2.0":
                 raise Refused(INVALID_REQUEST, 'Invalid Request: "jsonrpc" must be "2.0"')
             if self._request(method, identifier, message.get("params"), batch, waiting) is _LATER:
@@ -204,7 +203,8 @@ class Server:
         except Refused as refused:
             self._send(error_frame(identifier, refused.code, str(refused), refused.data), batch)
         except UnicodeEncodeError:
-            self._send(error_frame(None, INVALID_REQUEST, "Invalid Request: the id has no UTF-8 form"), batch)
+            self._send(error_frame(None, INVALID_REQUEST, "Invalid Request: a string has no UTF-8 form"), batch)
+        return None
 
     def _send(self, frame, batch):
         (self.writer if batch is None else batch).put(frame)
@@ -319,8 +319,8 @@ class Server:
         params = {"level": level, "logger": self.name, "data": record}
         try:
             self.writer.put(encode({"jsonrpc": "2.0", "method": "notifications/message", "params": params}) + "\n")
-        except (Unserializable, UnicodeEncodeError):
-            return  # it stands on standard error, where it is shown by its repr
+        except UnicodeEncodeError:
+            return  # it stands on standard error, its lone surrogates escaped
         self.writer.flush()
 
     # Calls.
@@ -431,15 +431,9 @@ class Server:
         return f',"_meta":{{{members}}}' if members else ""
 
     def _fail(self, call, error):
-        import traceback
-
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-        if isinstance(error, Unserializable):
-            text = str(error)
-            log.write("error", text, {}, call)
-        else:
-            lines = "".join(traceback.format_exception(type(error), error, _without_ours(error.__traceback__)))
-            log.write("error", f"the tool failed: {text}", {"traceback": lines}, call)
+        text = _words(error)
+        fields = {} if isinstance(error, (Unserializable, StateError)) else {"traceback": _traceback(error)}
+        log.write("error", f"the tool failed: {text}", fields, call)
         self._send(self._error_result(call, text), call.batch)
 
     def _error_result(self, call, text):
@@ -466,10 +460,23 @@ def _check_meta(meta):
             raise Refused(INVALID_PARAMS, f"params._meta: {key} must be an object")
 
 
-def _without_ours(traceback):
+def _words(error):
+    """An exception for the caller: type and message; of our own, which say all there is to say, the message."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be shown)"
+    if isinstance(error, (Unserializable, StateError)):
+        return message
+    return f"{type(error).__qualname__}: {message}" if message else type(error).__qualname__
+
+
+def _traceback(error):
     """A traceback from the user's own code on."""
+    import traceback
+
     here = os.path.dirname(__file__)
-    ours = traceback
-    while ours is not None and os.path.dirname(ours.tb_frame.f_code.co_filename) == here:
-        ours = ours.tb_next
-    return ours or traceback
+    user = error.__traceback__
+    while user is not None and os.path.dirname(user.tb_frame.f_code.co_filename) == here:
+        user = user.tb_next
+    return "".join(traceback.format_exception(type(error), error, user or error.__traceback__))

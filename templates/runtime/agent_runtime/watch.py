@@ -17,18 +17,16 @@ def parent_id():
 
 
 def end_with(pid):
-    """Ends this process when process `pid` ends, whatever the main thread is doing."""
-    if pid is not None:
-        start_new_thread(_end_with, (pid,))
-
-
-def _end_with(pid):
+    """Ends this process when process `pid` ends, whatever the main thread is doing; at once if it is gone already."""
     try:
-        descriptor = os.pidfd_open(pid)
+        start_new_thread(_wait_for_end, (os.pidfd_open(pid),))
     except ProcessLookupError:
         os._exit(1)
     except (AttributeError, OSError):
-        _poll_for_end(pid)
+        start_new_thread(_poll_for_end, (pid,))
+
+
+def _wait_for_end(descriptor):
     import select
 
     poll = select.poll()

@@ -68,19 +68,26 @@ except (ImportError, TypeError):
 
 
 def decode(text):
-    """The value of one JSON text; a ValueError names the character where it stops being JSON."""
+    """The value of one JSON text; a ValueError says where it stops being JSON."""
     try:
         value, end = _scan(text, 0)
-    except StopIteration as stop:
-        stripped = text.lstrip(" \t\r\n")
-        if len(stripped) == len(text) or not stripped:
-            raise ValueError(f"not JSON at character {stop.value}") from None
-        return decode(stripped)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except (StopIteration, SystemError):
+        # The bare scanner takes no leading space, and without `json` beside it some versions cannot say what is wrong.
+        return _decode_or_explain(text)
     if end != len(text) and text[end:].strip(" \t\r\n"):
-        raise ValueError(f"more after the end of the JSON value at character {end}")
+        raise ValueError(f"Extra data: char {end}")
     return value
+
+
+def _decode_or_explain(text):
+    import json
+
+    try:
+        return json.loads(text, parse_constant=_reject_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def encode(value, sort=False):
