@@ -15,6 +15,7 @@ pub mod report;
 pub mod repository;
 pub mod runner;
 pub mod scaffold;
+pub mod staging;
 pub mod target;
 pub mod templates;
 pub mod world;

@@ -181,7 +181,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // closing the file releases it as well, unless a child has inherited it
+        // closing the file releases it as well, but not while a child that is just being started shares it
         let _ = self.file.unlock();
     }
 }

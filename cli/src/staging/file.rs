@@ -1,0 +1,96 @@
+//! The Journal as a file: reserved space ahead of its end, so that a durable append changes no metadata.
+//!
+//! Overwriting space that is already on disk lets fdatasync write the data alone; growing the file makes it commit the file system's
+//! journal too (measured on ext4: 2 to 3 times slower).
+
+use crate::world::fs::FsError;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// How much is reserved at a time; what is reserved is written, not only allocated.
+const RESERVE: u64 = 256 << 10;
+/// What reserved space is filled with: a reader of JSON lines skips empty ones.
+const FILLER: u8 = b'\n';
+
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    path: PathBuf,
+    file: File,
+    inode: u64,
+}
+
+impl JournalFile {
+    /// Opens it and reads it whole.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>), FsError> {
+        let mut options = File::options();
+        let file = options.read(true).write(true).open(path).map_err(FsError::while_doing("open", path))?;
+        let metadata = file.metadata().map_err(FsError::while_doing("read", path))?;
+        let opened = Self { path: path.to_owned(), file, inode: metadata.ino() };
+        let bytes = opened.read_from(0)?;
+        Ok((opened, bytes))
+    }
+
+    /// Whether another file has been put in this one's place.
+    pub(super) fn was_replaced(&self) -> Result<bool, FsError> {
+        let metadata = std::fs::metadata(&self.path).map_err(FsError::while_doing("read", &self.path))?;
+        Ok(metadata.ino() != self.inode)
+    }
+
+    /// What stands from `end` on; nothing when that is reserved space.
+    pub(super) fn read_news(&self, end: u64) -> Result<Vec<u8>, FsError> {
+        let mut first = [FILLER];
+        let read = self.file.read_at(&mut first, end).map_err(FsError::while_doing("read", &self.path))?;
+        if read == 0 || matches!(first[0], FILLER | 0) {
+            return Ok(Vec::new());
+        }
+        let mut bytes = self.read_from(end)?;
+        let used = bytes.iter().rposition(|byte| !matches!(*byte, FILLER | 0)).map_or(0, |last| last + 1);
+        // the last line's own newline looks like the reserve
+        bytes.truncate(used + 1);
+        Ok(bytes)
+    }
+
+    pub(super) fn read_from(&self, offset: u64) -> Result<Vec<u8>, FsError> {
+        let length = self.file.metadata().map_err(FsError::while_doing("read", &self.path))?.len();
+        let mut bytes = vec![0; usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let read = self.file.read_at(&mut bytes[filled..], offset + filled as u64);
+            match read.map_err(FsError::while_doing("read", &self.path))? {
+                // cut shorter meanwhile
+                0 => break,
+                more => filled += more,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Writes a group at `end` and syncs: when this returns, it is durable. When it fails, the group is taken off again as far as possible.
+    pub(super) fn commit(&self, end: u64, group: &[u8]) -> Result<(), FsError> {
+        let outcome =
+            self.reserve(end + group.len() as u64).and_then(|()| self.file.write_all_at(group, end)).and_then(|()| self.file.sync_data());
+        outcome.map_err(|error| {
+            // nobody is told that it was appended, so it should not be; the next to hold the lock does the same to a torn tail
+            let _ = self.cut(end);
+            FsError::while_doing("append to", &self.path)(error)
+        })
+    }
+
+    /// Makes room up to `needed`, and some ahead. The sync after the group's bytes covers it.
+    fn reserve(&self, needed: u64) -> std::io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if needed > length {
+            let target = needed + RESERVE;
+            let filler = vec![FILLER; usize::try_from(target - length).unwrap_or(usize::MAX)];
+            self.file.write_all_at(&filler, length)?;
+        }
+        Ok(())
+    }
+
+    /// Takes off everything after `end`.
+    pub(super) fn cut(&self, end: u64) -> Result<(), FsError> {
+        self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(FsError::while_doing("cut the torn end off", &self.path))
+    }
+}

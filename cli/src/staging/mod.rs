@@ -1,0 +1,367 @@
+//! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
+//!
+//! What lies where, under `.agent/journal/`:
+//! - `current.jsonl`: the Journal (format in `agent_core::journal`). It alone says what staging is.
+//! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
+//! - `counted`: digests of the signal ids in sealed Journals.
+//! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
+//!
+//! `state/staging.state.json` is a view: renamed into place after the fact, at most every few milliseconds, and rebuilt when it is not what
+//! the Journal says.
+//!
+//! An update, in order: lock; read what others appended; compare the Revision; write the group into reserved space; fdatasync (here it is
+//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that nobody was told of: both are what the next
+//! reader makes of the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and their folder synced.
+
+mod counted;
+mod file;
+mod succession;
+mod view;
+
+pub use succession::{Replayed, Sealed};
+pub use view::Notice;
+
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
+use agent_core::object_id::ObjectId;
+use counted::Counted;
+use file::JournalFile;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use view::View;
+
+/// A Journal that grew beyond this has to be promoted or reset.
+const MAX_JOURNAL_BYTES: u64 = 256 << 20;
+/// One group's limit: a reader holds a group in memory.
+const MAX_GROUP_BYTES: usize = 32 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error("{} cannot be used", path.display())]
+    Journal {
+        path: PathBuf,
+        #[source]
+        source: JournalError,
+    },
+    #[error("the Journal of staging has reached {} MiB", MAX_JOURNAL_BYTES >> 20)]
+    Full,
+    #[error("an update of {0} bytes is too large for the Journal")]
+    TooLarge(usize),
+    #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
+    Gone(u64),
+}
+
+impl Diagnose for StagingError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fs(error) => error.exit(),
+            Self::Journal { source, .. } => source.exit(),
+            Self::Full | Self::TooLarge(_) => Exit::Input,
+            Self::Gone(_) => Exit::Conflict,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(error) => error.hint(),
+            Self::Journal { source, .. } => source.hint(),
+            Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
+            Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
+            Self::Gone(_) => Some("run it again".to_owned()),
+        }
+    }
+}
+
+/// What is served now, as far as staging needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    pub base: Base,
+    pub state: Value,
+    /// The digest of the Journal that was sealed to make this version (its trailer `Agent-Journal`).
+    pub journal: Option<String>,
+}
+
+/// Staging at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    pub base: Base,
+    pub state: Value,
+    pub revision: ObjectId,
+    /// The seq of the last update; seal up to here to promote this snapshot.
+    pub seq: u64,
+    /// How many updates there are since the base.
+    pub updates: u64,
+}
+
+/// How a compare-and-swap went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Append {
+    /// Durable: acknowledge it.
+    Appended(Vec<Folded>),
+    /// The Revision was another one, or one of the ids has been counted; nothing was written.
+    Lost,
+}
+
+/// Staging, open.
+#[derive(Debug)]
+pub struct Staging {
+    places: Places,
+    file: JournalFile,
+    fold: Fold,
+    counted: Counted,
+    view: View,
+    notices: Vec<Notice>,
+    held: Option<FileLock>,
+    /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
+    _presence: FileLock,
+}
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    folder: PathBuf,
+    view: PathBuf,
+}
+
+impl Places {
+    fn new(layout: &Layout) -> Self {
+        Self { folder: layout.journal(), view: layout.staging() }
+    }
+
+    fn current(&self) -> PathBuf {
+        self.folder.join("current.jsonl")
+    }
+
+    /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
+    fn under_way(&self) -> PathBuf {
+        self.folder.join("under-way")
+    }
+
+    fn lock(&self) -> Result<FileLock, FsError> {
+        FileLock::acquire(&self.folder.join("lock"))
+    }
+
+    fn presence(&self) -> PathBuf {
+        self.folder.join("open")
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], durability: fs::Durability) -> Result<(), FsError> {
+        fs::replace_through(&self.under_way(), path, bytes, durability)
+    }
+
+    fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
+        let path = self.current();
+        move |source| StagingError::Journal { path, source }
+    }
+}
+
+impl Staging {
+    /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`).
+    pub fn open(layout: &Layout, active: &Active) -> Result<Self, StagingError> {
+        let places = Places::new(layout);
+        let lock = places.lock()?;
+        let alone = FileLock::try_acquire(&places.presence())?.is_some();
+        let presence = FileLock::share(&places.presence())?;
+        let is_new = !places.current().exists();
+        if is_new {
+            let first = journal::header(&active.base, 1, &active.state);
+            places.replace(&places.current(), &first, fs::Durability::Durable)?;
+            fs::sync_dir(&layout.home())?;
+            fs::sync_dir(layout.root())?;
+        }
+        let mut notices = Vec::new();
+        let (file, bytes) = JournalFile::open(&places.current())?;
+        let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
+        let mut staging = Self {
+            view: View::new(),
+            counted: Counted::new(&places, folded.iter().map(|record| record.id.as_str())),
+            places,
+            file,
+            fold,
+            notices,
+            held: Some(lock),
+            _presence: presence,
+        };
+        staging.settle(active)?;
+        let known = folded.into_iter().map(|record| record.after).collect();
+        let notice = staging.view.mend(&staging.places, &staging.fold, known, is_new)?;
+        staging.notices.extend(notice.filter(|notice| alone || !notice.is_a_delay()));
+        staging.release();
+        Ok(staging)
+    }
+
+    /// What had to be mended when it was opened.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// Staging as it is now, with what other processes appended.
+    pub fn snapshot(&mut self) -> Result<Snapshot, StagingError> {
+        self.catch_up()?;
+        Ok(Snapshot {
+            base: self.fold.base.clone(),
+            state: self.fold.state.clone(),
+            revision: self.fold.revision.clone(),
+            seq: self.fold.next.saturating_sub(1),
+            updates: self.fold.next - self.fold.first,
+        })
+    }
+
+    /// The same, when every update in it is durable: what a promotion may build on.
+    pub fn durable_snapshot(&mut self) -> Result<Snapshot, StagingError> {
+        self.locked(Self::snapshot)
+    }
+
+    /// Whether a signal with this id is in staging or in a Journal sealed before.
+    pub fn has_counted(&mut self, id: &str) -> Result<bool, StagingError> {
+        Ok(self.counted.has(id)?)
+    }
+
+    /// Whether active has moved on to a version that staging is not based on: rebase before more is appended.
+    pub fn is_behind(&self, active: &Active) -> bool {
+        self.fold.base.commit != active.base.commit && self.fold.base.version <= active.base.version
+    }
+
+    /// Keeps others from changing staging until `release`: for when races were lost too often.
+    pub fn hold(&mut self) -> Result<(), StagingError> {
+        if self.held.is_none() {
+            self.held = Some(self.places.lock()?);
+        }
+        Ok(())
+    }
+
+    pub fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// Appends updates as one group if staging still has the Revision they were made from. When this returns, they are durable.
+    pub fn append(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Append, StagingError> {
+        self.locked(|staging| staging.append_locked(drafts, expected))
+    }
+
+    fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Append, StagingError> {
+        self.catch_up()?;
+        self.drop_torn_tail()?;
+        if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()))? {
+            return Ok(Append::Lost);
+        }
+        let group = self.fold.compose(drafts);
+        if group.bytes.len() > MAX_GROUP_BYTES {
+            return Err(StagingError::TooLarge(group.bytes.len()));
+        }
+        if self.fold.end + group.bytes.len() as u64 > MAX_JOURNAL_BYTES {
+            return Err(StagingError::Full);
+        }
+        self.file.commit(self.fold.end, &group.bytes)?;
+        let records = group.records.clone();
+        self.fold.accept(group);
+        self.counted.add(records.iter().map(|record| record.id.as_str()));
+        self.view.refresh(&self.places, &self.fold)?;
+        Ok(Append::Appended(records))
+    }
+
+    /// The Journal's bytes, whole groups only.
+    pub fn journal(&mut self) -> Result<Vec<u8>, StagingError> {
+        self.catch_up()?;
+        let mut bytes = self.file.read_from(0)?;
+        bytes.truncate(usize::try_from(self.fold.end).unwrap_or(usize::MAX));
+        Ok(bytes)
+    }
+
+    /// Puts the view in place if it is not the Journal's end.
+    pub fn flush_view(&mut self) -> Result<(), StagingError> {
+        if self.view.is_due(&self.fold) {
+            self.locked(|staging| {
+                staging.catch_up()?;
+                Ok(staging.view.put(&staging.places, &staging.fold)?)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Does something under the lock, taking it unless it is held already.
+    fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StagingError>) -> Result<T, StagingError> {
+        if self.held.is_some() {
+            return work(self);
+        }
+        self.hold()?;
+        let outcome = work(self);
+        self.release();
+        outcome
+    }
+
+    /// Folds what others appended since; starts over when the Journal was sealed or rebased.
+    fn catch_up(&mut self) -> Result<(), StagingError> {
+        if self.file.was_replaced()? {
+            return self.reload();
+        }
+        let bytes = self.file.read_news(self.fold.end)?;
+        if !bytes.is_empty() {
+            let (folded, _) = self.fold.extend(&bytes).map_err(self.places.damaged())?;
+            self.counted.add(folded.iter().map(|record| record.id.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Reads the Journal anew.
+    fn reload(&mut self) -> Result<(), StagingError> {
+        let (file, bytes) = JournalFile::open(&self.places.current())?;
+        let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
+        self.counted = Counted::new(&self.places, folded.iter().map(|record| record.id.as_str()));
+        (self.file, self.fold) = (file, fold);
+        Ok(())
+    }
+
+    /// Under the lock nobody is writing: what is no whole group now was left by a killed process.
+    fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
+        let rest = self.file.read_news(self.fold.end)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if journal::holds_a_group(&rest) {
+            return Err(self.places.damaged()(unreadable_group(self.fold.end)));
+        }
+        Ok(self.file.cut(self.fold.end)?)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // the view is rebuilt by the next reader if this fails
+        let _ = self.flush_view();
+    }
+}
+
+fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
+    let mut fold = Fold::begin(bytes).map_err(places.damaged())?;
+    let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    let (folded, tail) = fold.extend(&bytes[header..]).map_err(places.damaged())?;
+    Ok((fold, folded, tail))
+}
+
+/// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut left at its end.
+fn recover(places: &Places, file: &JournalFile, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<(Fold, Vec<Folded>), StagingError> {
+    let (fold, folded, _) = fold_whole(places, bytes)?;
+    let rest = &bytes[usize::try_from(fold.end).unwrap_or(usize::MAX)..];
+    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of the reserve is looked at
+    if !journal::is_reserved(rest) {
+        if journal::holds_a_group(rest) {
+            return Err(places.damaged()(unreadable_group(fold.end)));
+        }
+        let torn = rest.iter().rposition(|byte| !matches!(byte, 0 | b'\n')).map_or(0, |last| last + 1);
+        file.cut(fold.end)?;
+        notices.push(Notice::TornTail { bytes: torn });
+    }
+    Ok((fold, folded))
+}
+
+fn unreadable_group(offset: u64) -> JournalError {
+    JournalError::Damaged { offset, what: "a group that cannot be read, and whole ones after it".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! One Journal after another: sealed by a promotion, rebased on a new active, reset.
+//!
+//! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the rename, and its folder's sync, is the
+//! commit point. Before it, at most ids have been added to `counted` that the old Journal holds as well, which changes nothing.
+
+use super::view::{Notice, View};
+use super::{Active, Places, Staging, StagingError};
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::layout::Layout;
+use agent_core::canonical;
+use agent_core::journal::{self, Draft, Fold, JournalError, Record};
+use agent_core::object_id;
+use json_patch::Patch;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// How many files of a kind are kept in `set-aside/`.
+const KEPT_ASIDE: usize = 8;
+/// Replayed updates share a group up to this many.
+const REPLAYED_GROUP: usize = 256;
+
+/// A Journal up to the update that is being promoted: what goes to the object store, and its digest for the trailer `Agent-Journal`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    pub seq: u64,
+    pub bytes: Vec<u8>,
+    pub digest: String,
+}
+
+/// What an update came to when it was replayed on another state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Replayed {
+    Unchanged,
+    State(Value),
+    /// It does not apply any more; its record stays, without effect, and says why.
+    Dropped(String),
+}
+
+impl Staging {
+    /// The Journal up to `seq`, as it will be sealed once the promotion is published.
+    pub fn sealed(&mut self, seq: u64) -> Result<Sealed, StagingError> {
+        let journal = self.journal()?;
+        let bytes = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
+        Ok(Sealed { seq, digest: object_id::digest(bytes), bytes: bytes.to_vec() })
+    }
+
+    /// After a promotion was published: its updates leave staging, later ones stay, based on the new active.
+    pub fn seal(&mut self, seq: u64, active: &Active) -> Result<(), StagingError> {
+        self.locked(|staging| staging.seal_locked(seq, active))
+    }
+
+    fn seal_locked(&mut self, seq: u64, active: &Active) -> Result<(), StagingError> {
+        let journal = self.journal()?;
+        let sealed = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
+        let mut ids = Vec::new();
+        let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone())).map_err(self.places.damaged())?;
+        self.counted.seal(&self.places, ids.iter().map(String::as_str))?;
+        let mut next = journal::header(&active.base, seq + 1, &fold.state);
+        next.extend_from_slice(&journal[sealed.len()..]);
+        self.succeed(&next)
+    }
+
+    /// Puts the next Journal in place and goes on with it.
+    fn succeed(&mut self, next: &[u8]) -> Result<(), StagingError> {
+        self.places.replace(&self.places.current(), next, Durability::Durable)?;
+        self.reload()?;
+        Ok(self.view.put(&self.places, &self.fold)?)
+    }
+
+    /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it was sealed, or it is empty.
+    pub(super) fn settle(&mut self, active: &Active) -> Result<(), StagingError> {
+        if !self.is_behind(active) {
+            return Ok(());
+        }
+        if let Some(seq) = self.sealed_by(active)? {
+            let updates = seq + 1 - self.fold.first;
+            self.seal_locked(seq, active)?;
+            self.notices.push(Notice::Resealed { updates });
+            return Ok(());
+        }
+        if self.fold.next == self.fold.first {
+            let next = journal::header(&active.base, self.fold.next, &active.state);
+            return self.succeed(&next);
+        }
+        Ok(())
+    }
+
+    /// The last update that active's own Journal holds, when that Journal is the beginning of this one.
+    fn sealed_by(&mut self, active: &Active) -> Result<Option<u64>, StagingError> {
+        let Some(digest) = &active.journal else { return Ok(None) };
+        let journal = self.journal()?;
+        journal::sealed_at(&journal, digest).map_err(self.places.damaged())
+    }
+
+    /// Replays staging's updates on what is served now, under the lock, and swaps the outcome in as one new Journal.
+    ///
+    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made are applied as they were recorded.
+    pub async fn rebase<E: From<StagingError>>(
+        &mut self,
+        active: &Active,
+        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+    ) -> Result<Vec<(Record, String)>, E> {
+        self.hold()?;
+        let outcome = self.rebase_locked(active, replay).await;
+        self.release();
+        outcome
+    }
+
+    async fn rebase_locked<E: From<StagingError>>(
+        &mut self,
+        active: &Active,
+        mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+    ) -> Result<Vec<(Record, String)>, E> {
+        self.drop_torn_tail()?;
+        let old = self.journal()?;
+        let records = with_own_changes(&old).map_err(self.places.damaged())?;
+        let mut next = journal::header(&active.base, self.fold.first, &active.state);
+        let mut fold = Fold::begin(&next).map_err(self.places.damaged())?;
+        let mut state = fold.state.clone();
+        let mut dropped = Vec::new();
+        for group in records.chunks(REPLAYED_GROUP) {
+            let mut drafts = Vec::with_capacity(group.len());
+            for (record, own) in group {
+                let replayed = match own {
+                    None => replay(&state, record).await?,
+                    Some(change) => reapply(&state, record, change),
+                };
+                if let Replayed::Dropped(why) = &replayed {
+                    dropped.push((record.clone(), why.clone()));
+                }
+                drafts.push(redraft(record, replayed, &mut state));
+            }
+            let group = fold.compose(drafts);
+            next.extend_from_slice(&group.bytes);
+            fold.accept(group);
+        }
+        set_aside(&self.places, "rebased", "jsonl", &old).map_err(StagingError::from)?;
+        self.succeed(&next)?;
+        Ok(dropped)
+    }
+
+    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read. Says how many updates went.
+    pub fn reset(layout: &Layout, active: &Active) -> Result<(Option<u64>, Option<PathBuf>), StagingError> {
+        let places = Places::new(layout);
+        let _lock = places.lock()?;
+        let old = fs::read_if_there(&places.current())?;
+        let fold = old.as_deref().and_then(|bytes| super::fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
+        let kept = old.map(|bytes| set_aside(&places, "discarded", "jsonl", &bytes)).transpose()?;
+        let next = journal::header(&active.base, fold.as_ref().map_or(1, |fold| fold.next), &active.state);
+        places.replace(&places.current(), &next, Durability::Durable)?;
+        let fresh = Fold::begin(&next).map_err(places.damaged())?;
+        View::new().mend(&places, &fresh, fold.iter().map(|fold| fold.revision.clone()).collect(), true)?;
+        Ok((fold.map(|fold| fold.next - fold.first), kept))
+    }
+}
+
+/// The records of a Journal; those that no Tuner made each with what they changed.
+fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, JournalError> {
+    let mut before = Fold::begin(journal)?.state;
+    let mut records = Vec::new();
+    journal::walk(journal, |record, after| {
+        let own = (!record.is_by_tuner()).then(|| json_patch::diff(&before, after));
+        records.push((record.clone(), own));
+        before.clone_from(after);
+    })?;
+    Ok(records)
+}
+
+/// A person's or program's own update, on another state: the same places get the same values.
+fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
+    let mut after = state.clone();
+    match json_patch::patch(&mut after, change) {
+        Ok(()) => Replayed::State(after),
+        Err(error) => Replayed::Dropped(format!("{} does not apply to what is served now: {error}", record.tool)),
+    }
+}
+
+fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
+    let mut summary = record.summary.clone();
+    let after = match replayed {
+        Replayed::Unchanged => None,
+        Replayed::State(after) => {
+            *state = canonical::normal(&after);
+            Some(after)
+        }
+        Replayed::Dropped(why) => {
+            summary = Some(json!({ "dropped": why }));
+            None
+        }
+    };
+    Draft {
+        id: record.id.clone(),
+        tool: record.tool.clone(),
+        arguments: record.arguments.clone(),
+        conversation: record.conversation.clone(),
+        trace: record.trace.clone(),
+        at: record.at.clone(),
+        summary,
+        state: after,
+    }
+}
+
+/// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The lock is held.
+pub(super) fn set_aside(places: &Places, kind: &str, extension: &str, bytes: &[u8]) -> Result<PathBuf, FsError> {
+    let folder = places.folder.join("set-aside");
+    fs::create_dir(&folder)?;
+    let mut kept = numbers(&folder, kind, extension)?;
+    let number = kept.last().map_or(1, |last| last + 1);
+    let name = |number: u64| folder.join(format!("{kind}-{number:06}.{extension}"));
+    places.replace(&name(number), bytes, Durability::Durable)?;
+    kept.push(number);
+    for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {
+        std::fs::remove_file(name(*old)).map_err(FsError::while_doing("remove", &name(*old)))?;
+    }
+    Ok(name(number))
+}
+
+/// The numbers of the files of one kind, in order.
+fn numbers(folder: &std::path::Path, kind: &str, extension: &str) -> Result<Vec<u64>, FsError> {
+    let entries = std::fs::read_dir(folder).map_err(FsError::while_doing("list", folder))?;
+    let number = |name: &str| name.strip_prefix(kind)?.strip_prefix('-')?.strip_suffix(extension)?.strip_suffix('.')?.parse().ok();
+    let mut numbers: Vec<u64> = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

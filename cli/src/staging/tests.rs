@@ -1,0 +1,383 @@
+use super::*;
+use crate::world::process::block_on;
+use agent_core::canonical;
+use agent_core::journal::SET;
+use agent_core::object_id;
+use semver::Version;
+use serde_json::json;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An agent repository as far as staging is concerned.
+struct Place {
+    folder: tempfile::TempDir,
+    layout: Layout,
+}
+
+fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path());
+    Place { folder, layout }
+}
+
+impl Place {
+    fn open(&self) -> Staging {
+        Staging::open(&self.layout, &active(1)).unwrap()
+    }
+
+    fn journal_file(&self) -> PathBuf {
+        self.layout.journal().join("current.jsonl")
+    }
+
+    fn aside(&self, kind: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.layout.journal().join("set-aside")).into_iter().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        found.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(kind));
+        found.sort();
+        found
+    }
+}
+
+/// Version 0.1.N of an agent that counts.
+fn active(patch: u64) -> Active {
+    let state = json!({"total": 0, "patch": patch});
+    let base = Base {
+        version: Version::new(0, 1, patch),
+        commit: ObjectId::of_blob(format!("commit {patch}").as_bytes()),
+        revision: canonical::revision(&state),
+    };
+    Active { base, state, journal: None }
+}
+
+fn add(state: &Value, value: i64) -> Value {
+    let mut after = state.clone();
+    after["total"] = json!(state["total"].as_i64().unwrap() + value);
+    after
+}
+
+fn draft(id: &str, value: i64, state: Value) -> Draft {
+    Draft {
+        id: id.to_owned(),
+        tool: "add".to_owned(),
+        arguments: json!({ "value": value }),
+        conversation: None,
+        trace: None,
+        at: "2026-11-22T12:00:00.000Z".to_owned(),
+        summary: None,
+        state: Some(state),
+    }
+}
+
+/// Adds under compare-and-swap until it is through, as a Tuner's caller does.
+fn tune(staging: &mut Staging, id: &str, value: i64) {
+    loop {
+        let before = staging.snapshot().unwrap();
+        let group = vec![draft(id, value, add(&before.state, value))];
+        if matches!(staging.append(group, &before.revision).unwrap(), Append::Appended(_)) {
+            return;
+        }
+        assert!(!staging.has_counted(id).unwrap(), "{id} was counted by somebody else");
+    }
+}
+
+fn total(staging: &mut Staging) -> i64 {
+    staging.snapshot().unwrap().state["total"].as_i64().unwrap()
+}
+
+#[test]
+fn an_update_is_there_for_the_next_process_and_in_the_view() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 2);
+    tune(&mut staging, "s-2", 3);
+    drop(staging);
+    let mut again = place.open();
+    assert_eq!(again.notices(), []);
+    let snapshot = again.snapshot().unwrap();
+    assert_eq!((snapshot.state["total"].clone(), snapshot.seq, snapshot.updates), (json!(5), 2, 2));
+    assert_eq!(std::fs::read(place.layout.staging()).unwrap(), canonical::to_bytes(&snapshot.state));
+}
+
+#[test]
+fn a_stale_revision_and_a_counted_id_both_lose() {
+    let place = place();
+    let (mut one, mut two) = (place.open(), place.open());
+    let before = one.snapshot().unwrap();
+    tune(&mut two, "s-1", 1);
+    assert_eq!(one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap(), Append::Lost);
+    let now = one.snapshot().unwrap();
+    assert_eq!(one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap(), Append::Lost);
+    assert!(one.has_counted("s-1").unwrap() && !one.has_counted("s-2").unwrap());
+    assert_eq!(total(&mut one), 1);
+}
+
+#[test]
+fn threads_that_race_add_up() {
+    let place = place();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let place = &place;
+            scope.spawn(move || {
+                let mut staging = place.open();
+                for signal in 0..25 {
+                    tune(&mut staging, &format!("{writer}-{signal}"), 1);
+                }
+            });
+        }
+    });
+    let mut staging = place.open();
+    assert_eq!(total(&mut staging), 100);
+    assert_eq!(staging.snapshot().unwrap().updates, 100);
+}
+
+#[test]
+fn whoever_holds_staging_wins_the_next_race() {
+    let place = place();
+    let (mut one, mut two) = (place.open(), place.open());
+    one.hold().unwrap();
+    let before = one.snapshot().unwrap();
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            tune(&mut two, "other", 10);
+            done.store(1, Ordering::SeqCst);
+        });
+        let group = vec![draft("mine", 1, add(&before.state, 1))];
+        assert!(matches!(one.append(group, &before.revision).unwrap(), Append::Appended(_)));
+        assert_eq!(done.load(Ordering::SeqCst), 0, "the other had to wait");
+        one.release();
+    });
+    assert_eq!(total(&mut one), 11);
+}
+
+#[test]
+fn a_kill_at_any_byte_of_the_last_group_leaves_the_groups_before_it() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let whole = staging.journal().unwrap();
+    let before = staging.snapshot().unwrap().state;
+    let drafts = vec![draft("s-2", 1, add(&before, 1)), draft("s-3", 1, add(&before, 2))];
+    let group = staging.fold.compose(drafts).bytes;
+    drop(staging);
+    let full = [&whole[..], &group].concat();
+    for cut in 0..=group.len() {
+        // with and without the reserve behind it, as a kill and a power cut leave it
+        let mut written = full[..whole.len() + cut].to_vec();
+        written.resize(written.len() + 100 * (cut % 3), if cut % 3 == 1 { b'\n' } else { 0 });
+        std::fs::write(place.journal_file(), &written).unwrap();
+        let mut staging = place.open();
+        let is_whole = written.starts_with(&full);
+        let expected = if is_whole { 3 } else { 1 };
+        assert_eq!(total(&mut staging), expected, "cut at {cut}");
+        let torn = staging.notices().iter().any(|notice| matches!(notice, Notice::TornTail { .. }));
+        assert_eq!(torn, cut > 0 && !is_whole, "cut at {cut}: {:?}", staging.notices());
+        if cut % 50 == 0 || is_whole {
+            // what comes next is durable and whole
+            tune(&mut staging, "next", 5);
+            drop(staging);
+            assert_eq!(total(&mut place.open()), expected + 5, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_late_page_of_a_lost_write_is_not_taken_for_reserve() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let end = usize::try_from(staging.fold.end).unwrap();
+    drop(staging);
+    let mut bytes = std::fs::read(place.journal_file()).unwrap();
+    bytes[end + 5000..end + 5004].copy_from_slice(b"\"}x\n");
+    std::fs::write(place.journal_file(), &bytes).unwrap();
+    assert_eq!(place.open().notices(), [Notice::TornTail { bytes: 5003 }]);
+    assert_eq!(place.open().notices(), []);
+}
+
+#[test]
+fn an_unreadable_middle_is_an_error_that_changes_nothing() {
+    let place = place();
+    let mut staging = place.open();
+    for signal in 0..3 {
+        tune(&mut staging, &format!("s-{signal}"), 1);
+    }
+    let middle = usize::try_from(journal::Fold::begin(&staging.journal().unwrap()).unwrap().end).unwrap() + 20;
+    drop(staging);
+    let mut bytes = std::fs::read(place.journal_file()).unwrap();
+    bytes[middle] ^= 1;
+    std::fs::write(place.journal_file(), &bytes).unwrap();
+    let error = Staging::open(&place.layout, &active(1)).unwrap_err();
+    assert_eq!(error.exit(), Exit::Input);
+    assert!(error.hint().unwrap().contains("agent state reset"));
+    assert_eq!(std::fs::read(place.journal_file()).unwrap(), bytes);
+
+    Staging::reset(&place.layout, &active(1)).unwrap();
+    assert_eq!(std::fs::read(&place.aside("discarded")[0]).unwrap(), bytes);
+    assert_eq!(total(&mut place.open()), 0);
+}
+
+#[test]
+fn a_torn_tail_of_a_killed_neighbour_is_cut_off_by_the_next_append() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let end = staging.fold.end;
+    std::os::unix::fs::FileExt::write_all_at(
+        &std::fs::File::options().write(true).open(place.journal_file()).unwrap(),
+        b"{\"seq\":2,\"id\":\"torn",
+        end,
+    )
+    .unwrap();
+    assert_eq!(total(&mut staging), 1);
+    tune(&mut staging, "s-2", 1);
+    drop(staging);
+    assert_eq!(total(&mut place.open()), 2);
+    assert_eq!(place.open().notices(), []);
+}
+
+/// What is found in the view's place, and what is said of it.
+fn check_view(found: Option<&[u8]>, said: &str) {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 7);
+    drop(staging);
+    match found {
+        Some(bytes) => std::fs::write(place.layout.staging(), bytes).unwrap(),
+        None => std::fs::remove_file(place.layout.staging()).unwrap(),
+    }
+    let mut staging = place.open();
+    let shown: Vec<String> = staging.notices().iter().map(ToString::to_string).collect();
+    assert!(shown.len() == 1 && shown[0].contains(said), "{shown:?}");
+    assert_eq!(total(&mut staging), 7);
+    assert_eq!(std::fs::read(place.layout.staging()).unwrap(), canonical::to_bytes(&staging.snapshot().unwrap().state));
+    if let [Notice::ViewReplaced { kept, .. }] = staging.notices() {
+        assert_eq!(std::fs::read(kept).unwrap(), found.unwrap());
+    }
+}
+
+#[test]
+fn a_view_that_is_not_the_journals_end_is_rebuilt_and_said_so() {
+    check_view(None, "was missing");
+    check_view(Some(b"{\"total\": 7, \"pat"), "was no JSON");
+    check_view(Some(b"{\"total\":999}"), "held a state the Journal does not know");
+    check_view(Some(&canonical::to_bytes(&active(1).state)), "was behind");
+}
+
+#[test]
+fn sealing_keeps_what_came_after_the_promoted_update() {
+    let place = place();
+    let (mut staging, mut other) = (place.open(), place.open());
+    tune(&mut staging, "s-1", 1);
+    let promoted = staging.durable_snapshot().unwrap();
+    tune(&mut other, "s-2", 10);
+    let sealed = staging.sealed(promoted.seq).unwrap();
+    assert_eq!(sealed.digest, object_id::digest(&sealed.bytes));
+    assert_eq!(journal::records(&sealed.bytes).unwrap().len(), 1);
+
+    let next = Active { state: promoted.state.clone(), ..active(2) };
+    staging.seal(promoted.seq, &next).unwrap();
+    tune(&mut other, "s-3", 100);
+    let snapshot = staging.snapshot().unwrap();
+    assert_eq!((snapshot.state["total"].clone(), snapshot.updates, snapshot.seq), (json!(111), 2, 3));
+    assert_eq!(snapshot.base, next.base);
+    for id in ["s-1", "s-2", "s-3"] {
+        assert!(staging.has_counted(id).unwrap() && other.has_counted(id).unwrap(), "{id}");
+    }
+    drop((staging, other));
+    let mut again = Staging::open(&place.layout, &next).unwrap();
+    assert!(again.has_counted("s-1").unwrap());
+    assert_eq!(again.notices(), []);
+}
+
+#[test]
+fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let sealed = staging.sealed(1).unwrap();
+    tune(&mut staging, "s-2", 10);
+    let promoted = Active { state: add(&active(1).state, 1), journal: Some(sealed.digest), ..active(2) };
+    drop(staging);
+    let mut again = Staging::open(&place.layout, &promoted).unwrap();
+    assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
+    let snapshot = again.snapshot().unwrap();
+    assert_eq!((total(&mut again), snapshot.updates, snapshot.base.version), (11, 1, Version::new(0, 1, 2)));
+    assert!(again.has_counted("s-1").unwrap());
+}
+
+#[test]
+fn empty_staging_follows_active_and_nobody_takes_it_back() {
+    let place = place();
+    drop(place.open());
+    let mut ahead = Staging::open(&place.layout, &active(2)).unwrap();
+    assert_eq!(ahead.snapshot().unwrap().state["patch"], 2);
+    drop(ahead);
+    // somebody who looked active up before it moved
+    let mut late = Staging::open(&place.layout, &active(1)).unwrap();
+    assert_eq!(late.snapshot().unwrap().base, active(2).base);
+    assert!(!late.is_behind(&active(1)));
+}
+
+#[test]
+fn rebasing_replays_the_signals_on_what_is_served_now() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let before = staging.snapshot().unwrap();
+    let mut edited = before.state.clone();
+    edited["rate"] = json!(0.5);
+    let own = Draft { tool: SET.to_owned(), ..draft("own", 0, edited) };
+    staging.append(vec![own], &before.revision).unwrap();
+    tune(&mut staging, "s-2", 20);
+
+    let next = Active { state: json!({"total": 1000, "patch": 2}), ..active(2) };
+    assert!(staging.is_behind(&next));
+    let replay = async |state: &Value, record: &journal::Record| -> Result<Replayed, StagingError> {
+        let value = record.arguments["value"].as_i64().unwrap();
+        Ok(if value == 20 { Replayed::Dropped("no longer".to_owned()) } else { Replayed::State(add(state, value)) })
+    };
+    let dropped = block_on(staging.rebase(&next, replay)).unwrap().unwrap();
+    assert_eq!(dropped.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(), [("s-2", "no longer")]);
+    let snapshot = staging.snapshot().unwrap();
+    assert_eq!(snapshot.state, json!({"total": 1001, "patch": 2, "rate": 0.5}));
+    assert_eq!((snapshot.base, snapshot.updates), (next.base.clone(), 3));
+    assert!(staging.has_counted("s-2").unwrap(), "what was acknowledged stays in the Journal, even without effect");
+    assert_eq!(place.aside("rebased").len(), 1);
+    assert!(!staging.is_behind(&next));
+}
+
+#[test]
+fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
+    let place = place();
+    let mut bystander = place.open();
+    for round in 0..10 {
+        let mut staging = place.open();
+        tune(&mut staging, "s-1", 1 + round);
+        drop(staging);
+        let (discarded, kept) = Staging::reset(&place.layout, &active(1)).unwrap();
+        assert_eq!(discarded, Some(1));
+        assert!(kept.unwrap().exists());
+    }
+    assert_eq!(total(&mut bystander), 0);
+    assert!(!bystander.has_counted("s-1").unwrap());
+    assert_eq!(place.aside("discarded").len(), 8, "only the last few are kept");
+    drop(bystander);
+    assert_eq!(place.open().notices(), []);
+}
+
+#[test]
+fn nothing_is_left_lying_around() {
+    let place = place();
+    let mut staging = place.open();
+    for signal in 0..20 {
+        tune(&mut staging, &signal.to_string(), 1);
+    }
+    drop(staging);
+    let mut names: Vec<String> = std::fs::read_dir(place.layout.journal())
+        .unwrap()
+        .chain(std::fs::read_dir(place.folder.path().join("state")).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["current.jsonl", "lock", "open", "staging.state.json"]);
+}

@@ -1,0 +1,120 @@
+//! `state/staging.state.json`: the Journal's end, for people and editors to look at.
+
+use super::{Places, succession};
+use crate::world::fs::{self, Durability, FsError};
+use agent_core::canonical;
+use agent_core::journal::Fold;
+use agent_core::object_id::ObjectId;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// While updates come fast, the view follows at most this often: a rename a time would cost more than the update itself.
+const PACE: Duration = Duration::from_millis(25);
+
+/// What was found out of order when staging was opened, and mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    TornTail { bytes: usize },
+    ViewMissing,
+    ViewBehind,
+    ViewReplaced { why: String, kept: PathBuf },
+    Resealed { updates: u64 },
+}
+
+impl Notice {
+    /// Whether this is also how a view looks that another process is about to put in place.
+    pub(super) fn is_a_delay(&self) -> bool {
+        matches!(self, Self::ViewBehind)
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TornTail { bytes } => {
+                write!(
+                    formatter,
+                    "the Journal of staging ended in {bytes} bytes of an update that was never acknowledged; they were cut off"
+                )
+            }
+            Self::ViewMissing => formatter.write_str("state/staging.state.json was missing; it was rebuilt from the Journal"),
+            Self::ViewBehind => formatter.write_str("state/staging.state.json was behind the Journal; it was rebuilt"),
+            Self::ViewReplaced { why, kept } => write!(
+                formatter,
+                "state/staging.state.json {why}; it was rebuilt from the Journal and what stood there is kept in {} (edit staging with `agent state set` or `cas`)",
+                kept.display()
+            ),
+            Self::Resealed { updates } => {
+                write!(formatter, "a promotion had been cut short after it was published; its {updates} updates are now sealed")
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct View {
+    /// The Revision that this process last put in place or found there.
+    shown: Option<ObjectId>,
+    at: Option<Instant>,
+}
+
+impl View {
+    pub(super) fn new() -> Self {
+        Self { shown: None, at: None }
+    }
+
+    pub(super) fn is_due(&self, fold: &Fold) -> bool {
+        self.shown.as_ref() != Some(&fold.revision)
+    }
+
+    /// Follows the Journal, at its pace. The lock is held.
+    pub(super) fn refresh(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
+        let waits = self.at.is_some_and(|at| at.elapsed() < PACE);
+        if waits { Ok(()) } else { self.put(places, fold) }
+    }
+
+    pub(super) fn put(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
+        if self.is_due(fold) {
+            places.replace(&places.view, &canonical::to_bytes(&fold.state), Durability::Rebuildable)?;
+        }
+        self.shown = Some(fold.revision.clone());
+        self.at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Compares what lies there with the Journal's end and rebuilds it; what the Journal never held is kept aside. The lock is held.
+    pub(super) fn mend(
+        &mut self,
+        places: &Places,
+        fold: &Fold,
+        mut known: HashSet<ObjectId>,
+        is_new: bool,
+    ) -> Result<Option<Notice>, FsError> {
+        let found = fs::read_if_there(&places.view)?;
+        let notice = match &found {
+            None => (!is_new).then_some(Notice::ViewMissing),
+            Some(bytes) if ObjectId::of_blob(bytes) == fold.revision => {
+                self.shown = Some(fold.revision.clone());
+                None
+            }
+            Some(bytes) => {
+                known.insert(fold.base.revision.clone());
+                let why = match serde_json::from_slice::<Value>(bytes) {
+                    Err(error) => Some(format!("was no JSON ({error})")),
+                    Ok(state) => {
+                        (!known.contains(&canonical::revision(&state))).then(|| "held a state the Journal does not know".to_owned())
+                    }
+                };
+                Some(match why {
+                    None => Notice::ViewBehind,
+                    Some(why) => Notice::ViewReplaced { why, kept: succession::set_aside(places, "staging", "json", bytes)? },
+                })
+            }
+        };
+        self.put(places, fold)?;
+        Ok(notice)
+    }
+}
