@@ -169,12 +169,17 @@ impl FileLock {
         Ok(Self { file })
     }
 
+    /// The locked file: a process that inherits it holds the lock as well.
+    pub const fn file(&self) -> &std::fs::File {
+        &self.file
+    }
+
     fn open(path: &Path) -> Result<std::fs::File, FsError> {
         if let Some(folder) = path.parent() {
             create_dir(folder)?;
         }
         let mut options = std::fs::OpenOptions::new();
-        options.create(true).truncate(false).write(true);
+        options.create(true).truncate(false).read(true).write(true);
         options.open(path).map_err(FsError::while_doing("open the lock", path))
     }
 }

@@ -73,12 +73,24 @@ pub struct Run {
     arguments: Vec<OsString>,
     directory: Option<PathBuf>,
     environment: Vec<(OsString, Option<OsString>)>,
-    stdin: Vec<u8>,
+    stdin: Stdin,
+}
+
+#[derive(Debug, Clone)]
+enum Stdin {
+    Bytes(Vec<u8>),
+    File(std::sync::Arc<std::fs::File>),
 }
 
 impl Run {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { program: program.as_ref().to_owned(), arguments: Vec::new(), directory: None, environment: Vec::new(), stdin: Vec::new() }
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            directory: None,
+            environment: Vec::new(),
+            stdin: Stdin::Bytes(Vec::new()),
+        }
     }
 
     #[must_use]
@@ -113,14 +125,25 @@ impl Run {
 
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = bytes.into();
+        self.stdin = Stdin::Bytes(bytes.into());
+        self
+    }
+
+    /// An open file as stdin; the process shares its position, and its lock.
+    #[must_use]
+    pub fn stdin_file(mut self, file: std::fs::File) -> Self {
+        self.stdin = Stdin::File(std::sync::Arc::new(file));
         self
     }
 
     /// Runs to the end and hands back whatever the status was.
     pub fn finish(&self) -> Result<Finished, ProcessError> {
-        let mut expression =
-            duct::cmd(&self.program, &self.arguments).stdin_bytes(self.stdin.clone()).stdout_capture().stderr_capture().unchecked();
+        let not_started = |source| ProcessError::NotStarted { program: self.program.to_string_lossy().into_owned(), source };
+        let mut expression = duct::cmd(&self.program, &self.arguments).stdout_capture().stderr_capture().unchecked();
+        expression = match &self.stdin {
+            Stdin::Bytes(bytes) => expression.stdin_bytes(bytes.clone()),
+            Stdin::File(file) => expression.stdin_file(file.try_clone().map_err(not_started)?),
+        };
         if let Some(directory) = &self.directory {
             expression = expression.dir(directory);
         }
@@ -131,8 +154,7 @@ impl Run {
                 None => expression.env_remove(name),
             };
         }
-        let output =
-            expression.run().map_err(|source| ProcessError::NotStarted { program: self.program.to_string_lossy().into_owned(), source })?;
+        let output = expression.run().map_err(not_started)?;
         Ok(Finished { code: output.status.code(), stdout: output.stdout, stderr: output.stderr })
     }
 

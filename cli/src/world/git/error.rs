@@ -36,6 +36,10 @@ pub enum GitError {
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
     #[error("`{path}` is no path git can hold")]
     Path { path: String },
+    #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    NotMoved { name: String, why: String },
+    #[error("{name} was moved by others again and again")]
+    Busy { name: String },
     #[error(transparent)]
     Process(#[from] ProcessError),
     #[error(transparent)]
@@ -67,11 +71,19 @@ impl GitError {
     }
 }
 
+fn is_locked(why: &str) -> bool {
+    why.contains(".lock")
+}
+
 impl Diagnose for GitError {
     fn exit(&self) -> Exit {
         match self {
             Self::Process(error) => error.exit(),
             Self::Fs(error) => error.exit(),
+            Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
+            // a hook of the repository has judged
+            Self::NotMoved { .. } => Exit::No,
+            Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
     }
@@ -88,9 +100,13 @@ impl Diagnose for GitError {
             Self::NoCommit { shallow: true, .. } => "fetch the rest: git fetch --unshallow --tags".to_owned(),
             Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the branches".to_owned(),
             Self::Read { .. } => "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned(),
+            Self::NotMoved { why, .. } if is_locked(why) => {
+                "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
+            }
+            Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),
-            Self::Open { .. } | Self::Write { .. } | Self::Kind { .. } | Self::Path { .. } => return None,
+            Self::NotMoved { .. } | Self::Open { .. } | Self::Write { .. } | Self::Kind { .. } | Self::Path { .. } => return None,
         })
     }
 }

@@ -7,10 +7,15 @@ mod checkout;
 mod error;
 mod history;
 mod objects;
+mod publish;
+mod refs;
+mod worktree;
 
 pub use checkout::materialise_state;
 pub use error::GitError;
 pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
+pub use publish::{Healed, Publication, Published};
+pub use refs::{Move, Moved};
 
 use crate::world::layout::Layout;
 use crate::world::process::Run;
@@ -141,5 +146,7 @@ fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
+#[cfg(test)]
+mod publish_tests;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,204 @@
+//! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing is made again from the commit.
+
+use super::refs::{Move, Moved};
+use super::{ACTIVE, CommitInfo, CommitSpec, Git, GitError, TreeEdit};
+use agent_core::object_id::ObjectId;
+use agent_core::version;
+use semver::Version;
+
+/// More versions than this without a tag are no sign of a kill but of a clone without tags.
+const HEAL_AT_MOST: usize = 64;
+/// How often a commit is put on a ref that others move as well.
+const ATTEMPTS: usize = 64;
+
+/// A commit to be made a version: the branch moves to it, then the tag is created.
+///
+/// The tag is a lightweight one: it holds nothing that the commit's trailers do not, so whoever heals it makes the very same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// `active`, or `line/X.Y`.
+    pub branch: String,
+    /// Where the branch must still be; `None` when it must not exist.
+    pub expect: Option<ObjectId>,
+    pub commit: ObjectId,
+    pub version: Version,
+}
+
+impl Publication {
+    fn branch_ref(&self) -> String {
+        format!("refs/heads/{}", self.branch)
+    }
+
+    fn tag_ref(&self) -> String {
+        tag_ref(&self.version)
+    }
+}
+
+fn tag_ref(version: &Version) -> String {
+    format!("refs/tags/{}", version::tag(version))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// The version is out and on disk. A tag that could not be made is made by the next command; the text says why it was not.
+    Done { tag_missing: Option<String> },
+    /// The branch has moved on; nothing was changed.
+    Conflict { found: Option<ObjectId> },
+    /// Another commit already has this version's tag; nothing was changed.
+    TagTaken { by: ObjectId },
+}
+
+/// What was found half done and is whole again, and what only a person can mend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Healed {
+    /// Tags that were missing and are there again.
+    pub tags: Vec<String>,
+    /// Object files that a killed process left under way.
+    pub temporary: usize,
+    /// Things to be told: a tag that disagrees with its commit, a clone without tags.
+    pub notes: Vec<String>,
+}
+
+impl Healed {
+    /// One line for each thing, for the verb that healed to pass on.
+    pub fn lines(&self) -> Vec<String> {
+        let tags = self.tags.iter().map(|tag| format!("an earlier command was killed before it could tag {tag}; it is tagged now"));
+        tags.chain(self.notes.iter().cloned()).collect()
+    }
+}
+
+impl Git {
+    /// Makes a commit a version. Done twice, the second finds it done.
+    pub fn publish(&self, publication: &Publication) -> Result<Published, GitError> {
+        let lock = self.lock_refs()?;
+        let (branch, tag) = (publication.branch_ref(), publication.tag_ref());
+        let tagged = self.reference(&tag)?;
+        if let Some(by) = tagged.clone().filter(|by| *by != publication.commit) {
+            return Ok(Published::TagTaken { by });
+        }
+        let mut moves = Vec::new();
+        if self.target(&branch)?.as_ref() != Some(&publication.commit) {
+            moves.push(Move { name: branch, from: publication.expect.clone(), to: Some(publication.commit.clone()) });
+        }
+        if tagged.is_none() {
+            moves.push(Move::create(tag, publication.commit.clone()));
+        }
+        let done = Published::Done { tag_missing: None };
+        if moves.is_empty() {
+            return Ok(done);
+        }
+        Ok(match lock.apply(&moves, &format!("agent: v{}", publication.version))? {
+            Moved::All => done,
+            Moved::Conflict { found, .. } => Published::Conflict { found },
+            Moved::FirstOnly { why } => Published::Done { tag_missing: Some(why) },
+        })
+    }
+
+    /// Rolls forward what a killed command left half done. Every verb that looks at versions begins with this; it costs a few reads
+    /// when there is nothing to do.
+    pub fn heal(&self) -> Result<Healed, GitError> {
+        let mut healed = Healed { temporary: self.sweep_temporary(), ..Healed::default() };
+        if self.has_unfinished_moves() {
+            self.lock_refs()?;
+        }
+        for (branch, tip) in self.version_branches()? {
+            self.heal_branch(&branch, &tip, &mut healed)?;
+        }
+        Ok(healed)
+    }
+
+    /// `active` and every `line/X.Y`, with their tips.
+    pub fn version_branches(&self) -> Result<Vec<(String, ObjectId)>, GitError> {
+        let active = self.target(ACTIVE)?.map(|tip| (ACTIVE.to_owned(), tip));
+        Ok(active.into_iter().chain(self.references("refs/heads/line/")?).collect())
+    }
+
+    fn heal_branch(&self, branch: &str, tip: &ObjectId, healed: &mut Healed) -> Result<(), GitError> {
+        let untagged = self.untagged_versions(tip, healed)?;
+        if untagged.is_empty() {
+            return Ok(());
+        }
+        if self.is_shallow() || untagged.len() > HEAL_AT_MOST {
+            healed
+                .notes
+                .push(format!("{branch} has versions without tags: this clone lacks them (git fetch --tags, or --unshallow --tags)"));
+            return Ok(());
+        }
+        let lock = self.lock_refs()?;
+        // oldest first, so that a kill in between leaves the same kind of gap
+        for (version, commit) in untagged.into_iter().rev() {
+            if self.target(&tag_ref(&version))?.is_some() {
+                continue;
+            }
+            let moved = lock.apply(&[Move::create(tag_ref(&version), commit)], "agent: heal")?;
+            if moved == Moved::All {
+                healed.tags.push(version::tag(&version));
+            }
+        }
+        Ok(())
+    }
+
+    /// The versions from a tip back to the first one whose tag is there, newest first.
+    fn untagged_versions(&self, tip: &ObjectId, healed: &mut Healed) -> Result<Vec<(Version, ObjectId)>, GitError> {
+        let mut untagged = Vec::new();
+        for commit in self.first_parents(tip) {
+            let commit = commit?;
+            let Some((_, version)) = commit.trailers.as_version() else { break };
+            match self.reference(&tag_ref(version))? {
+                None => untagged.push((version.clone(), commit.id)),
+                Some(tagged) if tagged == commit.id => break,
+                Some(tagged) => {
+                    healed.notes.push(format!(
+                        "tag v{version} is on {}, but {} on the branch says it is that version; `agent verify v{version}` tells more",
+                        tagged.short(),
+                        commit.id.short()
+                    ));
+                    break;
+                }
+            }
+            if untagged.len() > HEAL_AT_MOST {
+                break;
+            }
+        }
+        Ok(untagged)
+    }
+
+    /// A commit and its first parents, newest first, as far as this clone has them.
+    pub fn first_parents(&self, tip: &ObjectId) -> impl Iterator<Item = Result<CommitInfo, GitError>> + '_ {
+        let mut next = Some(tip.clone());
+        std::iter::from_fn(move || {
+            let id = next.take()?;
+            let commit = self.commit(&id);
+            if let Ok(commit) = &commit {
+                next = commit.parents.first().filter(|parent| self.exists(parent)).cloned();
+            }
+            Some(commit)
+        })
+    }
+
+    /// Adds files to the tree of a ref of ours (such as `refs/agent/inbox`) in a new commit, whoever else does the same meanwhile.
+    /// Once it returns, they are on disk.
+    pub fn append_to_ref(&self, name: &str, subject: &str, files: &[(String, Vec<u8>)]) -> Result<ObjectId, GitError> {
+        let mut edits = Vec::new();
+        for (path, bytes) in files {
+            edits.push(TreeEdit::file(path.clone(), self.write_blob(bytes)?));
+        }
+        self.edit_ref(name, subject, &edits)
+    }
+
+    /// Edits the tree of a ref of ours in a new commit; gives back the commit.
+    pub fn edit_ref(&self, name: &str, subject: &str, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+        for _ in 0..ATTEMPTS {
+            let tip = self.target(name)?;
+            let tree = self.edit_tree(tip.as_ref(), edits)?;
+            let parents = tip.clone().into_iter().collect();
+            let commit = self.write_commit(&CommitSpec { tree, parents, message: format!("{subject}\n") })?;
+            let change = Move { name: name.to_owned(), from: tip, to: Some(commit.clone()) };
+            match self.move_ref(change, subject)? {
+                Moved::Conflict { .. } => {}
+                Moved::All | Moved::FirstOnly { .. } => return Ok(commit),
+            }
+        }
+        Err(GitError::Busy { name: name.to_owned() })
+    }
+}

@@ -1,0 +1,329 @@
+//! The publish protocol: races, refusals, kills at the worst moments.
+
+use super::tests::Repository;
+use super::*;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::trailers::Trailers;
+use agent_core::version::{self, Kind};
+use semver::Version;
+use std::os::unix::fs::PermissionsExt;
+
+/// A version commit on top of `parent` whose state is `state`.
+fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {
+    let blob = git.write_blob(state.as_bytes()).unwrap();
+    let tree = git.edit_tree(Some(parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
+    let trailers = Trailers {
+        kind: Some(Kind::Promotion),
+        version: Some(version.clone()),
+        state: Some(blob),
+        base: Some(parent.clone()),
+        ..Trailers::default()
+    };
+    let message = trailers.message(&format!("promote v{version}"), "");
+    git.write_commit(&CommitSpec { tree, parents: vec![parent.clone()], message }).unwrap()
+}
+
+fn publication(expect: Option<&ObjectId>, commit: &ObjectId, version: &Version) -> Publication {
+    Publication { branch: "active".to_owned(), expect: expect.cloned(), commit: commit.clone(), version: version.clone() }
+}
+
+fn patch(number: u64) -> Version {
+    Version::new(0, 1, number)
+}
+
+const DONE: Published = Published::Done { tag_missing: None };
+
+/// A repository whose `active` is at v0.1.0.
+fn served() -> (Repository, Git, ObjectId) {
+    let repository = Repository::with_code();
+    let git = repository.open();
+    let first = candidate(&git, &repository.id("main"), &patch(0), "{}\n");
+    assert_eq!(git.publish(&publication(None, &first, &patch(0))).unwrap(), DONE);
+    (repository, git, first)
+}
+
+fn hook(repository: &Repository, name: &str, script: &str) {
+    let path = repository.path().join(".git/hooks").join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn lock_files(repository: &Repository) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![repository.path().join(".git")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.extend(entry.path().extension().filter(|extension| *extension == "lock").map(|_| entry.path()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
+    let (repository, git, first) = served();
+    assert_eq!([repository.id("active"), repository.id("v0.1.0")], [first.clone(), first.clone()]);
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let publication = publication(Some(&first), &second, &patch(1));
+    assert_eq!(git.publish(&publication).unwrap(), DONE);
+    assert_eq!(git.publish(&publication).unwrap(), DONE, "the second time finds it done");
+    assert_eq!(repository.git(&["log", "--format=%s %D", "-1", "active"]), "promote v0.1.1 tag: v0.1.1, active");
+    assert!(repository.git(&["reflog", "active"]).contains("agent: v0.1.1"));
+    assert_eq!(std::fs::read(repository.path().join(".git/agent/refs-under-way")).unwrap(), b"");
+    repository.git(&["fsck", "--strict"]);
+}
+
+#[test]
+fn whoever_comes_second_is_told_and_changes_nothing() {
+    let (repository, git, first) = served();
+    let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
+    assert_eq!(git.publish(&publication(Some(&first), &theirs, &patch(1))).unwrap(), DONE);
+    let lost = git.publish(&publication(Some(&first), &mine, &patch(2))).unwrap();
+    assert_eq!(lost, Published::Conflict { found: Some(theirs.clone()) });
+    let taken = git.publish(&publication(Some(&theirs), &mine, &patch(1))).unwrap();
+    assert_eq!(taken, Published::TagTaken { by: theirs.clone() });
+    let absent = git.publish(&publication(None, &mine, &patch(2))).unwrap();
+    assert_eq!(absent, Published::Conflict { found: Some(theirs.clone()) });
+    assert_eq!([repository.id("active"), repository.id("v0.1.1")], [theirs.clone(), theirs]);
+    assert_eq!(git.reference("refs/tags/v0.1.2").unwrap(), None);
+}
+
+/// Promotes on top of whatever is served until it has won `wins` times.
+fn promote_until(repository: &Repository, worker: usize, wins: usize) {
+    let git = repository.open();
+    let mut won = 0;
+    while won < wins {
+        let tip = git.target(ACTIVE).unwrap().unwrap();
+        let next = patch(git.commit(&tip).unwrap().trailers.version.unwrap().patch + 1);
+        let commit = candidate(&git, &tip, &next, &format!("{{\"{worker}\": {won}}}\n"));
+        won += usize::from(git.publish(&publication(Some(&tip), &commit, &next)).unwrap() == DONE);
+    }
+}
+
+#[test]
+fn racing_promotions_give_consecutive_versions() {
+    let (repository, git, _) = served();
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let repository = &repository;
+            scope.spawn(move || promote_until(repository, worker, 3));
+        }
+    });
+    let history: Vec<_> = git.first_parents(&repository.id("active")).map(Result::unwrap).take(25).collect();
+    for (back, commit) in history.iter().enumerate() {
+        let version = commit.trailers.version.as_ref().unwrap();
+        assert_eq!(version, &patch(24 - back as u64));
+        assert_eq!(repository.id(&version::tag(version)), commit.id);
+    }
+    repository.git(&["fsck", "--strict"]);
+    assert_eq!(lock_files(&repository), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_hook_that_refuses_is_heard() {
+    let (repository, git, first) = served();
+    hook(&repository, "reference-transaction", "test \"$1\" != prepared || { echo 'active is frozen today' >&2; exit 1; }");
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let error = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap_err();
+    assert!(error.to_string().contains("active is frozen today"), "{error}");
+    assert_eq!(error.exit(), Exit::No);
+    assert_eq!(repository.id("active"), first);
+}
+
+#[test]
+fn a_branch_without_its_tag_is_healed() {
+    let (repository, git, first) = served();
+    hook(&repository, "reference-transaction", "test \"$1\" != prepared || ! grep -q refs/tags/");
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let published = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap();
+    assert!(matches!(published, Published::Done { tag_missing: Some(_) }), "{published:?}");
+    assert_eq!(repository.id("active"), second);
+    hook(&repository, "reference-transaction", "exit 0");
+    let healed = git.heal().unwrap();
+    assert_eq!(healed.tags, ["v0.1.1"]);
+    assert_eq!(healed.lines(), ["an earlier command was killed before it could tag v0.1.1; it is tagged now"]);
+    assert_eq!(repository.id("v0.1.1"), second);
+    assert_eq!(git.heal().unwrap(), Healed::default());
+}
+
+#[test]
+fn several_missing_tags_on_every_line_are_healed() {
+    let (repository, git, first) = served();
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let third = candidate(&git, &second, &patch(2), "{\"a\":2}\n");
+    let other = candidate(&git, &first, &Version::new(0, 0, 9), "{\"b\":2}\n");
+    repository.git(&["update-ref", "refs/heads/active", third.as_str()]);
+    repository.git(&["update-ref", "refs/heads/line/0.0", other.as_str()]);
+    assert_eq!(git.heal().unwrap().tags, ["v0.1.1", "v0.1.2", "v0.0.9"]);
+    assert_eq!([repository.id("v0.1.1"), repository.id("v0.1.2"), repository.id("v0.0.9")], [second, third, other]);
+}
+
+#[test]
+fn a_tag_that_disagrees_is_told_and_left_alone() {
+    let (repository, git, first) = served();
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    repository.git(&["tag", "v0.1.1", first.as_str()]);
+    repository.git(&["update-ref", "refs/heads/active", second.as_str()]);
+    let healed = git.heal().unwrap();
+    assert_eq!(healed.tags, Vec::<String>::new());
+    assert!(healed.notes[0].starts_with("tag v0.1.1 is on "), "{:?}", healed.notes);
+    assert_eq!(repository.id("v0.1.1"), first);
+}
+
+#[test]
+fn a_shallow_clone_is_not_given_tags_but_told() {
+    let (repository, ..) = served();
+    let clone = repository.beside("shallow");
+    let url = format!("file://{}", repository.path().display());
+    repository.git(&["clone", "-q", "--depth", "1", "--no-tags", "-b", "active", &url, clone.to_str().unwrap()]);
+    let healed = Git::discover(&clone).unwrap().heal().unwrap();
+    assert_eq!(healed.tags, Vec::<String>::new());
+    assert!(healed.notes[0].contains("--unshallow --tags"), "{:?}", healed.notes);
+}
+
+/// git itself is killed while it holds the locks: in the hook that it runs when everything is prepared.
+fn killed_while_preparing(reference: &str, on_active: bool) {
+    let (repository, git, first) = served();
+    if on_active {
+        repository.git(&["checkout", "-q", "active"]);
+    }
+    hook(&repository, "reference-transaction", &format!("if test \"$1\" = prepared && grep -q {reference}; then kill -9 $PPID; fi"));
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let outcome = git.publish(&publication(Some(&first), &second, &patch(1)));
+    assert!(!matches!(outcome, Ok(DONE)), "{outcome:?}");
+    assert_eq!(lock_files(&repository), Vec::<PathBuf>::new(), "{reference}");
+    hook(&repository, "reference-transaction", "exit 0");
+    git.heal().unwrap();
+    let tip = repository.id("active");
+    assert_eq!(git.publish(&publication(Some(&first), &second, &patch(1))).unwrap(), DONE, "was {tip}");
+    assert_eq!([repository.id("active"), repository.id("v0.1.1")], [second.clone(), second]);
+}
+
+#[test]
+fn a_git_killed_with_its_locks_blocks_nobody() {
+    killed_while_preparing("refs/heads/active", false);
+    killed_while_preparing("refs/heads/active", true);
+    killed_while_preparing("refs/tags/", true);
+}
+
+/// What a kill of both processes leaves: the record of what was under way, and lock files.
+fn leave_record(repository: &Repository, commit: &ObjectId, from: &ObjectId) {
+    std::fs::write(
+        repository.path().join(".git/agent/refs-under-way"),
+        format!("start\nupdate refs/heads/active {commit} {from}\nprepare\ncommit\n"),
+    )
+    .unwrap();
+}
+
+#[test]
+fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
+    let (repository, git, first) = served();
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let lock = repository.path().join(".git/refs/heads/active.lock");
+    let publication = publication(Some(&first), &second, &patch(1));
+
+    // ours: it holds what we were writing
+    leave_record(&repository, &second, &first);
+    std::fs::write(&lock, format!("{second}\n")).unwrap();
+    git.heal().unwrap();
+    assert!(!lock.exists());
+
+    // ours: created, and killed before it was written
+    leave_record(&repository, &second, &first);
+    std::fs::write(&lock, b"").unwrap();
+    git.heal().unwrap();
+    assert!(!lock.exists());
+
+    // somebody else's: older than our record
+    std::fs::write(&lock, format!("{second}\n")).unwrap();
+    let long_ago = std::fs::metadata(&lock).unwrap().modified().unwrap() - std::time::Duration::from_secs(5);
+    std::fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
+    leave_record(&repository, &second, &first);
+    git.heal().unwrap();
+    assert!(lock.exists());
+
+    // somebody else's: it holds another commit
+    leave_record(&repository, &second, &first);
+    std::fs::write(&lock, format!("{first}\n")).unwrap();
+    git.heal().unwrap();
+    assert!(lock.exists());
+    let error = git.publish(&publication).unwrap_err();
+    assert_eq!(error.exit(), Exit::Conflict, "{error}");
+    assert!(error.to_string().contains("active.lock"), "{error}");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(git.publish(&publication).unwrap(), DONE);
+}
+
+#[test]
+fn a_record_torn_by_a_power_cut_harms_nobody() {
+    let (repository, git, first) = served();
+    let record = repository.path().join(".git/agent/refs-under-way");
+    for torn in ["start\nupdate refs/heads/act", "update refs/../../x 0\n", "\0\0\0\0", "update refs/heads/active deadbeef\n"] {
+        std::fs::write(&record, torn).unwrap();
+        git.heal().unwrap();
+        assert_eq!(std::fs::read(&record).unwrap(), b"", "{torn:?}");
+    }
+    assert_eq!(repository.id("active"), first);
+}
+
+#[test]
+fn no_appended_item_is_lost_in_a_race() {
+    let repository = Repository::with_code();
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            let repository = &repository;
+            scope.spawn(move || {
+                let git = repository.open();
+                for item in 0..4 {
+                    let file = (format!("items/{worker}-{item}.json"), b"{}\n".to_vec());
+                    git.append_to_ref("refs/agent/inbox", "feedback", &[file]).unwrap();
+                }
+            });
+        }
+    });
+    let git = repository.open();
+    let tip = git.target("refs/agent/inbox").unwrap().unwrap();
+    assert_eq!(git.files(&tip, "items").unwrap().len(), 24);
+    assert_eq!(git.first_parents(&tip).count(), 24);
+}
+
+#[test]
+fn a_worktree_is_edited_and_seen_as_a_tree() {
+    let repository = Repository::with_code();
+    repository.write(".gitignore", "*.tmp\n");
+    let base = repository.commit_all("ignore");
+    let git = repository.open();
+    let place = git.layout().home().join("worktrees/run 1");
+    hook(&repository, "post-checkout", "exit 1");
+    git.add_worktree(&place, &base).unwrap();
+    assert_eq!(git.snapshot_folder(&place, &base).unwrap(), git.tree_of(&base).unwrap(), "nothing was edited yet");
+    std::fs::write(place.join("runner/new.py"), "y = 2\n").unwrap();
+    std::fs::write(place.join("junk.tmp"), "").unwrap();
+    std::fs::remove_file(place.join("agent.toml")).unwrap();
+    // a coder may well commit by itself
+    let committed =
+        Run::new("git").args(["-c", "user.name=c", "-c", "user.email=c@c", "commit", "-qam", "by the coder"]).directory(&place).succeed();
+    committed.unwrap();
+    let tree = git.snapshot_folder(&place, &base).unwrap();
+    let changed: Vec<_> = git.diff(Some(&base), &tree).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
+    assert_eq!(changed, [("agent.toml".to_owned(), Status::Removed), ("runner/new.py".to_owned(), Status::Added)]);
+    git.remove_worktree(&place).unwrap();
+    assert!(!place.exists());
+    assert_eq!(repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
+}
+
+#[test]
+fn the_index_of_a_commit_under_way_is_a_tree() {
+    let repository = Repository::with_code();
+    repository.write("staged.txt", "staged\n");
+    repository.git(&["add", "staged.txt"]);
+    repository.write("staged.txt", "edited since\n");
+    let git = repository.open();
+    let tree = git.index_tree(&repository.path().join(".git/index")).unwrap();
+    assert_eq!(git.read(&tree, "staged.txt").unwrap().as_deref(), Some(b"staged\n".as_slice()));
+}

@@ -1,0 +1,253 @@
+//! Moving refs: by compare-and-swap, through `git` (which fires the hooks), synced before and after, one process at a time.
+//!
+//! The lock file is also what `git update-ref --stdin` reads: the child inherits the lock with it, so that the lock is free only when
+//! both processes are gone, and what stands in the file then says which refs a killed predecessor was moving.
+
+use super::{Git, GitError, objects};
+use crate::world::fs::{FileLock, FsError};
+use agent_core::object_id::ObjectId;
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// How long an empty lock file must stay as it is before it counts as left behind: a living git fills its own at once.
+const ABANDONED_AFTER: Duration = Duration::from_millis(150);
+
+/// One ref from where it must be to where it goes; `None` is a ref that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub name: String,
+    pub from: Option<ObjectId>,
+    pub to: Option<ObjectId>,
+}
+
+impl Move {
+    pub fn create(name: impl Into<String>, to: ObjectId) -> Self {
+        Self { name: name.into(), from: None, to: Some(to) }
+    }
+
+    fn transaction(&self) -> String {
+        let hex = |id: &Option<ObjectId>| id.as_ref().map_or(NOTHING, ObjectId::as_str).to_owned();
+        let line = match &self.to {
+            Some(to) => format!("update {} {to} {}", self.name, hex(&self.from)),
+            None => format!("delete {} {}", self.name, hex(&self.from)),
+        };
+        format!("start\n{line}\nprepare\ncommit\n")
+    }
+}
+
+/// What became of moves that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// All of them, and synced.
+    All,
+    /// Somebody else was first: this ref is not where it had to be. Nothing was moved.
+    Conflict { name: String, found: Option<ObjectId> },
+    /// The first was moved and synced, the ones after it were not: git's own words say why.
+    FirstOnly { why: String },
+}
+
+/// The lock that every move of a ref by `agent` is made under.
+pub(super) struct RefLock<'git> {
+    git: &'git Git,
+    lock: FileLock,
+}
+
+impl Git {
+    /// Where a ref points, without following an annotated tag.
+    pub fn target(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
+        let found = self.repository.try_find_reference(name).map_err(GitError::reading(name))?;
+        Ok(found.and_then(|reference| reference.try_id().map(|id| objects::from_gix(id.detach()))))
+    }
+
+    /// The refs below a prefix such as `refs/agent/pins/`, by full name and target, sorted by name.
+    pub fn references(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>, GitError> {
+        let wrong = || GitError::Path { path: prefix.to_owned() };
+        let platform = self.repository.references().map_err(GitError::reading(prefix))?;
+        let iterator = platform.prefixed(prefix).map_err(|_| wrong())?;
+        let mut found = Vec::new();
+        for reference in iterator {
+            let reference = reference.map_err(GitError::reading(prefix))?;
+            found.extend(reference.try_id().map(|id| (reference.name().as_bstr().to_string(), objects::from_gix(id.detach()))));
+        }
+        Ok(found)
+    }
+
+    /// Moves one ref; the objects it points to are synced first.
+    pub fn move_ref(&self, change: Move, reason: &str) -> Result<Moved, GitError> {
+        self.lock_refs()?.apply(&[change], reason)
+    }
+
+    pub(super) fn lock_refs(&self) -> Result<RefLock<'_>, GitError> {
+        let lock = FileLock::acquire(&self.lock_path())?;
+        let lock = RefLock { git: self, lock };
+        lock.reap()?;
+        Ok(lock)
+    }
+
+    /// Whether a process of ours died while it moved refs, as far as can be seen without the lock.
+    pub(super) fn has_unfinished_moves(&self) -> bool {
+        std::fs::metadata(self.lock_path()).is_ok_and(|file| file.len() > 0)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.common_dir.join("agent/refs-under-way")
+    }
+
+    /// Everything written so far reaches the disk: the objects before a ref names them, the ref before it is acknowledged.
+    fn sync(&self) -> Result<(), GitError> {
+        let folder = self.objects_dir();
+        let open = |path: &Path| std::fs::File::open(path).map_err(FsError::while_doing("open", path));
+        sync_filesystem(&open(&folder)?).map_err(FsError::while_doing("sync", &folder))?;
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn sync_filesystem(folder: &std::fs::File) -> std::io::Result<()> {
+    rustix::fs::syncfs(folder).map_err(Into::into)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_filesystem(folder: &std::fs::File) -> std::io::Result<()> {
+    rustix::fs::sync();
+    folder.sync_all()
+}
+
+impl RefLock<'_> {
+    /// Makes the moves, each a transaction of its own, in order; the first is the commit point of them all.
+    pub(super) fn apply(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
+        for change in moves {
+            let found = self.git.target(&change.name)?;
+            if found != change.from {
+                return Ok(Moved::Conflict { name: change.name.clone(), found });
+            }
+        }
+        let script: String = moves.iter().map(Move::transaction).collect();
+        self.record(&script)?;
+        self.git.sync()?;
+        let outcome = self.update(moves, reason);
+        let synced = self.git.sync();
+        // after the sync: until then, the record must outlive a power cut
+        self.record("")?;
+        synced?;
+        outcome
+    }
+
+    fn update(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
+        let stdin = self.lock.file().try_clone().map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
+        // git syncs the ref file before its rename, so the second ref can never be on disk without the first
+        let run = self.git.command().args(["-c", "core.fsync=reference", "update-ref", "--stdin", "-m", reason]).stdin_file(stdin);
+        let finished = run.finish()?;
+        if finished.code.is_none() {
+            self.reap()?;
+        }
+        let committed = finished.text().matches("commit: ok").count();
+        if committed == moves.len() {
+            return Ok(Moved::All);
+        }
+        let why = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        if committed > 0 {
+            return Ok(Moved::FirstOnly { why });
+        }
+        let Move { name, from, to } = &moves[0];
+        let found = self.git.target(name)?;
+        if found == *to {
+            // moved, and git died before it could say so
+            return Ok(if moves.len() == 1 { Moved::All } else { Moved::FirstOnly { why } });
+        }
+        if found != *from {
+            return Ok(Moved::Conflict { name: name.clone(), found });
+        }
+        Err(GitError::NotMoved { name: name.clone(), why })
+    }
+
+    /// Replaces what the lock file says is under way and leaves its position at the start, where git begins to read.
+    fn record(&self, script: &str) -> Result<(), GitError> {
+        let mut file = self.lock.file();
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(script.as_bytes()))
+            .and_then(|()| file.rewind())
+            .map_err(FsError::while_doing("write", &self.git.lock_path()))?;
+        Ok(())
+    }
+
+    /// Removes the lock files that a killed git of ours left, and nobody else's: they are of the refs it was moving, no older than its
+    /// record, and hold what it was writing.
+    fn reap(&self) -> Result<Vec<PathBuf>, GitError> {
+        let path = self.git.lock_path();
+        let mut script = String::new();
+        let mut file = self.lock.file();
+        file.rewind().and_then(|()| file.read_to_string(&mut script)).map_err(FsError::while_doing("read", &path))?;
+        if script.is_empty() {
+            return Ok(Vec::new());
+        }
+        let since = file.metadata().and_then(|file| file.modified()).map_err(FsError::while_doing("read", &path))?;
+        let mut reaped = Vec::new();
+        for (name, to) in script.lines().filter_map(parse_line) {
+            let lock = Leftover::at(self.git.common_dir.join(format!("{name}.lock")), since);
+            let was_ours = lock.as_ref().is_some_and(|lock| lock.is_abandoned(&to));
+            let moved = self.git.target(&name)?.map_or(NOTHING.to_owned(), |id| id.to_string()) == to;
+            if was_ours || moved {
+                reaped.extend(self.head_locks(&name, since).into_iter().filter(|lock| lock.is_abandoned(&to)).map(|lock| lock.path));
+            }
+            if was_ours {
+                reaped.extend(lock.map(|lock| lock.path));
+            }
+        }
+        for lock in &reaped {
+            std::fs::remove_file(lock).map_err(FsError::while_doing("remove", lock))?;
+        }
+        self.record("")?;
+        Ok(reaped)
+    }
+
+    /// The lock of each worktree's HEAD that is on this branch: git takes it along with the branch's own.
+    fn head_locks(&self, branch: &str, since: std::time::SystemTime) -> Vec<Leftover> {
+        let linked = std::fs::read_dir(self.git.common_dir.join("worktrees")).into_iter().flatten().flatten().map(|entry| entry.path());
+        std::iter::once(self.git.common_dir.clone())
+            .chain(linked)
+            .filter(|folder| std::fs::read_to_string(folder.join("HEAD")).is_ok_and(|head| head.trim_end() == format!("ref: {branch}")))
+            .filter_map(|folder| Leftover::at(folder.join("HEAD.lock"), since))
+            .collect()
+    }
+}
+
+/// A lock file that may have been left behind.
+struct Leftover {
+    path: PathBuf,
+}
+
+impl Leftover {
+    fn at(path: PathBuf, since: std::time::SystemTime) -> Option<Self> {
+        let modified = std::fs::metadata(&path).and_then(|file| file.modified()).ok()?;
+        (modified >= since).then_some(Self { path })
+    }
+
+    /// Holds what the dead process was writing, or nothing for longer than a living one takes.
+    fn is_abandoned(&self, to: &str) -> bool {
+        let content = || std::fs::read(&self.path).ok();
+        match content() {
+            Some(bytes) if bytes.is_empty() => {
+                std::thread::sleep(ABANDONED_AFTER);
+                content().is_some_and(|bytes| bytes.is_empty())
+            }
+            Some(bytes) => bytes.trim_ascii_end() == to.as_bytes(),
+            None => false,
+        }
+    }
+}
+
+/// The ref and its new target in a line of the record; a line torn by a power cut is none.
+fn parse_line(line: &str) -> Option<(String, String)> {
+    let mut words = line.split(' ');
+    let (verb, name, to) = (words.next()?, words.next()?, words.next()?);
+    let plain = name.starts_with("refs/") && !name.split('/').any(|part| part == "..");
+    match verb {
+        "update" if plain && to.len() == NOTHING.len() => Some((name.to_owned(), to.to_owned())),
+        "delete" if plain => Some((name.to_owned(), NOTHING.to_owned())),
+        _ => None,
+    }
+}
