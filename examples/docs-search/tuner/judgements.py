@@ -23,8 +23,10 @@ WORD_BOUNDS = (0.05, 3.0)
 ASSOCIATION_BOUNDS = (0.0, 8.0)
 PARAMETER_STEPS = {"k1": 0.02, "b": 0.01}
 PARAMETER_BOUNDS = {"k1": (0.2, 3.0), "b": (0.0, 1.0)}
-DECIMALS = 4
-FAINTEST = 0.02  # an association weaker than this is not worth its place in the state
+DECIMALS = 3
+FAINTEST = 0.2  # an association weaker than this is not worth its place in the state
+MOST_TOPICS = 6
+FAINTEST_MOVE = 0.01  # likewise, a first step away from the usual weight
 STEEPEST = 50.0  # exp of more than this says nothing new
 
 Values = dict[str, dict[int, list[float]]]  # word -> document number -> a value per field
@@ -126,8 +128,17 @@ def learn_word(
     learned = dict(topics_of(state, word))
     said = {number: sum(map(mul, row, weights)) + learned.get(over.documents[number].topic, 0.0) for number, row in rows.items()}
     slope = sum(pull * (said[best] - said[number]) for number, pull in pulls.items())
-    state["words"][word] = bounded(weight + WORD_STEP * slope / RIVALS, WORD_BOUNDS)
+    moved = bounded(weight + WORD_STEP * slope / RIVALS, WORD_BOUNDS)
+    if word in state["words"] or abs(moved - weight) >= FAINTEST_MOVE:
+        state["words"][word] = moved
     topic = over.documents[best].topic
     size = ASSOCIATION_STEP * weight * sum(pulls.values()) / RIVALS / among
     learned[topic] = bounded(learned.get(topic, 0.0) + size, ASSOCIATION_BOUNDS)
-    state["associations"][word] = {name: strength for name, strength in sorted(learned.items()) if strength >= FAINTEST}
+    keep(state["associations"], word, learned)
+
+
+def keep(associations: dict[str, Any], word: str, learned: dict[str, float]) -> None:
+    """Keeps the strongest associations of a word: a word that points everywhere says nothing and would swell the state."""
+    strongest = sorted((name for name in learned if learned[name] >= FAINTEST), key=lambda name: (-learned[name], name))
+    if strongest:
+        associations[word] = {name: learned[name] for name in sorted(strongest[:MOST_TOPICS])}
