@@ -10,3 +10,4 @@ pub mod git_command;
 pub mod layout;
 pub mod process;
 pub mod python;
+pub mod sandbox;
