@@ -1,0 +1,125 @@
+//! `ci/budgets.json`: what each tier may cost and must reach, and the SLOs of live traffic.
+
+use crate::document::{DocumentError, Fields};
+use crate::manifest::Tier;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub const FILE: &str = "ci/budgets.json";
+pub const SCHEMA: &str = "agent/budgets@1";
+const TIER_KEYS: [&str; 4] = ["wall_s", "pass_rate", "score", "p95_ms"];
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Budgets {
+    pub tiers: BTreeMap<Tier, Budget>,
+    /// Read by the triggers.
+    pub slos: Vec<Value>,
+}
+
+/// What a tier is held to; what is absent is not looked at, but with neither `pass_rate` nor `score` every case has to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Budget {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<f64>,
+}
+
+impl Budgets {
+    /// Reads the file; `file` names it in errors.
+    pub fn parse(text: &str, file: &str) -> Result<Self, DocumentError> {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            let reason = error.to_string();
+            let problem = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
+            DocumentError::new(format!("{file}:{}:{}", error.line(), error.column()), format!("no JSON: {problem}"), "mend the JSON")
+        })?;
+        let mut fields = Fields::new(value, file, "the budgets", &["schema", "tiers", "slos"])?;
+        match fields.text("schema")? {
+            Some(schema) if schema == SCHEMA => {}
+            Some(schema) => {
+                return Err(fields.error(format!("\"schema\" is \"{schema}\""), format!("this `agent` reads \"{SCHEMA}\"")));
+            }
+            None => return Err(fields.missing("schema", &format!("add \"schema\": \"{SCHEMA}\""))),
+        }
+        let tiers = match fields.take("tiers") {
+            None => BTreeMap::new(),
+            Some(tiers) => parse_tiers(tiers, file)?,
+        };
+        Ok(Self { tiers, slos: fields.list("slos")?.unwrap_or_default() })
+    }
+
+    pub fn of(&self, tier: Tier) -> Budget {
+        self.tiers.get(&tier).copied().unwrap_or_default()
+    }
+}
+
+fn parse_tiers(value: Value, file: &str) -> Result<BTreeMap<Tier, Budget>, DocumentError> {
+    let mut fields = Fields::new(value, &format!("{file}: tiers"), "\"tiers\"", &Tier::ALL.map(Tier::as_str))?;
+    let mut tiers = BTreeMap::new();
+    for tier in Tier::ALL {
+        if let Some(value) = fields.take(tier.as_str()) {
+            tiers.insert(tier, parse_budget(value, &format!("{file}: tiers.{tier}"))?);
+        }
+    }
+    Ok(tiers)
+}
+
+fn parse_budget(value: Value, place: &str) -> Result<Budget, DocumentError> {
+    let mut fields = Fields::new(value, place, "a tier's budget", &TIER_KEYS)?;
+    Ok(Budget {
+        wall_s: bounded(&mut fields, "wall_s", f64::MAX, "a number of seconds above 0")?,
+        pass_rate: bounded(&mut fields, "pass_rate", 1.0, "a share from 0 to 1")?,
+        score: bounded(&mut fields, "score", 1.0, "a score from 0 to 1")?,
+        p95_ms: bounded(&mut fields, "p95_ms", f64::MAX, "a number of milliseconds above 0")?,
+    })
+}
+
+fn bounded(fields: &mut Fields, key: &str, most: f64, wanted: &str) -> Result<Option<f64>, DocumentError> {
+    match fields.number(key)? {
+        Some(number) if !(0.0..=most).contains(&number) => {
+            Err(fields.error(format!("\"{key}\" is {number}"), format!("make \"{key}\" {wanted}")))
+        }
+        number => Ok(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_there() {
+        let text = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"wall_s":10,"score":0.5}},"slos":[{}]}"#;
+        let budgets = Budgets::parse(text, FILE).unwrap();
+        assert_eq!(budgets.of(Tier::Micro), Budget { wall_s: Some(10.0), score: Some(0.5), ..Budget::default() });
+        assert_eq!(budgets.of(Tier::Full), Budget::default());
+        assert_eq!(budgets.slos.len(), 1);
+    }
+
+    #[track_caller]
+    fn check(text: &str, message: &str) {
+        assert_eq!(Budgets::parse(text, "ci/budgets.json").unwrap_err().to_string(), format!("ci/budgets.json{message}"));
+    }
+
+    #[test]
+    fn a_wrong_budget_names_its_place() {
+        check("{\n\"schema\":", ":2:9: no JSON: EOF while parsing a value");
+        check("{}", ": \"schema\" is missing");
+        check(r#"{"schema":"agent/budgets@9"}"#, ": \"schema\" is \"agent/budgets@9\"");
+        check(r#"{"schema":"agent/budgets@1","tier":{}}"#, ": \"tier\" is no key of the budgets (did you mean \"tiers\"?)");
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"mikro":{}}}"#,
+            ": tiers: \"mikro\" is no key of \"tiers\" (did you mean \"micro\"?)",
+        );
+        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"score":2}}}"#, ": tiers.fast: \"score\" is 2");
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"fast":{"walls":2}}}"#,
+            ": tiers.fast: \"walls\" is no key of a tier's budget (did you mean \"wall_s\"?)",
+        );
+    }
+}

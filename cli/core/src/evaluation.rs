@@ -1,0 +1,484 @@
+//! What a tier run showed: results case by case, their summary, and the evaluation that a version's commit names by digest.
+
+use crate::budget::Budget;
+use crate::canonical;
+use crate::event::Event;
+use crate::manifest::Tier;
+use crate::object_id::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+pub const SCHEMA: &str = "agent/eval@1";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Passed,
+    Failed,
+    /// It could not be judged: the child crashed or hung, the scorer raised.
+    Errored,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    pub id: String,
+    pub outcome: Outcome,
+    /// From 0 to 1; an errored case has 0.
+    pub score: f64,
+    pub weight: f64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub must: bool,
+    /// What the child needed for its calls.
+    pub ms: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// `FILE:LINE` of the case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The top-level state keys its calls read; absent when the Runner does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Vec<String>>,
+}
+
+impl CaseResult {
+    pub fn passed(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            outcome: Outcome::Passed,
+            score: 1.0,
+            weight: 1.0,
+            must: false,
+            ms: 0.0,
+            why: None,
+            place: None,
+            tags: Vec::new(),
+            reads: None,
+        }
+    }
+}
+
+/// What a tier run says; ordered, so that the worst of several wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Pass,
+    NotEnoughEvidence,
+    Fail,
+}
+
+impl Verdict {
+    /// The verdict over both: the worse one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::NotEnoughEvidence => "not enough evidence",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TierSummary {
+    pub cases: usize,
+    pub passed: usize,
+    pub failed: usize,
+    pub errored: usize,
+    pub flaky: usize,
+    pub cached: usize,
+    /// Weighted mean, from 0 to 1.
+    pub score: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub wall_s: f64,
+    pub budget: Budget,
+    pub verdict: Verdict,
+    /// Why it is not a pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Digest of the stored results, case by case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<String>,
+}
+
+/// A fold over the events of a tier: any order, any split into shards and any repeat of events gives the same.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TierFold {
+    results: BTreeMap<String, CaseResult>,
+    expected: usize,
+    wall_s: f64,
+}
+
+impl TierFold {
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::TierStarted { cases, .. } => self.expected = self.expected.max(*cases),
+            Event::TierFinished { wall_s, .. } => self.wall_s = self.wall_s.max(*wall_s),
+            Event::CaseFinished { result, .. } => self.add_result(result),
+        }
+    }
+
+    /// Of two results for one case the worse one stays, so that the order does not matter.
+    fn add_result(&mut self, result: &CaseResult) {
+        match self.results.entry(result.id.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(result.clone());
+            }
+            Entry::Occupied(mut there) => {
+                if rank(result) > rank(there.get()) {
+                    there.insert(result.clone());
+                }
+            }
+        }
+    }
+
+    pub fn join(&mut self, other: &Self) {
+        self.expected = self.expected.max(other.expected);
+        self.wall_s = self.wall_s.max(other.wall_s);
+        for result in other.results.values() {
+            self.add_result(result);
+        }
+    }
+
+    /// By case id.
+    pub fn results(&self) -> impl Iterator<Item = &CaseResult> {
+        self.results.values()
+    }
+
+    pub fn into_results(self) -> Vec<CaseResult> {
+        self.results.into_values().collect()
+    }
+
+    pub fn finished(&self) -> usize {
+        self.results.len()
+    }
+
+    pub fn summary(&self, budget: Budget) -> TierSummary {
+        let count = |outcome| self.results().filter(|result| result.outcome == outcome).count();
+        let mut times: Vec<f64> = self.results().filter(|result| result.outcome != Outcome::Errored).map(|result| result.ms).collect();
+        times.sort_by(f64::total_cmp);
+        let mut summary = TierSummary {
+            cases: self.results.len(),
+            passed: count(Outcome::Passed),
+            failed: count(Outcome::Failed),
+            errored: count(Outcome::Errored),
+            flaky: 0,
+            cached: 0,
+            score: mean_score(self.results()),
+            p50_ms: percentile(&times, 50),
+            p95_ms: percentile(&times, 95),
+            wall_s: self.wall_s,
+            budget,
+            verdict: Verdict::Pass,
+            reasons: Vec::new(),
+            results: None,
+        };
+        (summary.verdict, summary.reasons) = self.verdict(&summary);
+        summary
+    }
+
+    fn verdict(&self, summary: &TierSummary) -> (Verdict, Vec<String>) {
+        if summary.cases == 0 {
+            return (Verdict::NotEnoughEvidence, vec!["there are no cases".to_owned()]);
+        }
+        let mut reasons: Vec<String> = Vec::new();
+        let musts: Vec<_> =
+            self.results().filter(|result| result.must && result.outcome != Outcome::Passed).map(|result| result.id.as_str()).collect();
+        if !musts.is_empty() {
+            reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), first_few(&musts)));
+        }
+        reasons.extend(budget_breaches(summary));
+        if !reasons.is_empty() {
+            return (Verdict::Fail, reasons);
+        }
+        if summary.cases < self.expected {
+            let missing = format!("only {} of {} cases were run", summary.cases, self.expected);
+            return (Verdict::NotEnoughEvidence, vec![missing]);
+        }
+        (Verdict::Pass, reasons)
+    }
+}
+
+fn budget_breaches(summary: &TierSummary) -> Vec<String> {
+    let budget = summary.budget;
+    let pass_rate = summary.passed as f64 / summary.cases as f64;
+    // with nothing said about how many, every case has to pass
+    let wanted_rate = budget.pass_rate.or(budget.score.is_none().then_some(1.0));
+    let below = |what: &str, got: f64, least: Option<f64>| {
+        least.filter(|least| got < *least).map(|least| format!("{what} {got:.3} is below the budget of {least}"))
+    };
+    let above = |what: &str, unit: &str, got: f64, most: Option<f64>| {
+        most.filter(|most| got > *most).map(|most| format!("{what} {got:.3} {unit} is above the budget of {most} {unit}"))
+    };
+    [
+        below("the pass rate", pass_rate, wanted_rate),
+        below("the score", summary.score, budget.score),
+        above("the 95th percentile of latency", "ms", summary.p95_ms, budget.p95_ms),
+        above("the wall time", "s", summary.wall_s, budget.wall_s),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn first_few(ids: &[&str]) -> String {
+    let shown = ids.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > 5 { format!("{shown}, ...") } else { shown }
+}
+
+/// A total order on the results of one case: worse outcome, lower score, then anything that decides.
+fn rank(result: &CaseResult) -> (Outcome, std::cmp::Reverse<u64>, String) {
+    let score = std::cmp::Reverse(result.score.max(0.0).to_bits());
+    (result.outcome, score, serde_json::to_string(result).expect("a result serialises"))
+}
+
+/// The weighted mean; 0 of nothing.
+pub fn mean_score<'a>(results: impl Iterator<Item = &'a CaseResult>) -> f64 {
+    let (sum, weight) = results.fold((0.0, 0.0), |(sum, weight), result| (sum + result.score * result.weight, weight + result.weight));
+    if weight > 0.0 { sum / weight } else { 0.0 }
+}
+
+/// Nearest rank on sorted values; 0 of nothing.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    rank.checked_sub(1).and_then(|index| sorted.get(index)).copied().unwrap_or(0.0)
+}
+
+/// Digests of what judged: results are compared only where these are equal (law 5).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Definitions {
+    /// By tier: the cases with their golden files.
+    pub cases: BTreeMap<Tier, String>,
+    /// `tests/scorers.py`; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorers: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<String>,
+}
+
+impl Definitions {
+    /// What differs for a tier, in words; empty when results can be compared. Budgets judge but do not score.
+    pub fn differences(&self, other: &Self, tier: Tier) -> Vec<&'static str> {
+        let mut differences = Vec::new();
+        if self.cases.get(&tier) != other.cases.get(&tier) {
+            differences.push("cases");
+        }
+        if self.scorers != other.scorers {
+            differences.push("scorers");
+        }
+        differences
+    }
+}
+
+/// The document at `evals/{commit}/summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub schema: String,
+    /// Absent while the commit it lets pass does not exist yet.
+    pub commit: Option<String>,
+    /// The git tree that was tested; absent for a working tree that is no commit's.
+    pub tree: Option<String>,
+    /// The Revision of the state that was served.
+    pub state: Option<String>,
+    pub tiers: BTreeMap<Tier, TierSummary>,
+    /// Commits it was compared with under the same definitions.
+    #[serde(default)]
+    pub comparable_with: Vec<String>,
+    #[serde(default)]
+    pub definitions: Definitions,
+}
+
+impl Evaluation {
+    pub fn new(tree: Option<String>, state: Option<String>) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            commit: None,
+            tree,
+            state,
+            tiers: BTreeMap::new(),
+            comparable_with: Vec::new(),
+            definitions: Definitions::default(),
+        }
+    }
+
+    /// The digest a commit's trailer names: of the canonical document without `commit`, since it is made before the commit is.
+    pub fn digest(&self) -> String {
+        let without_commit = Self { commit: None, ..self.clone() };
+        digest(canonical::to_compact(&without_commit.to_value()).as_bytes())
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
+    }
+
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("an evaluation serialises")
+    }
+
+    /// The stored bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical::to_bytes(&self.to_value())
+    }
+
+    /// Reads stored bytes; `None` when they are of another schema or damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(bytes).ok().filter(|evaluation| evaluation.schema == SCHEMA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn result(id: &str, outcome: Outcome, score: f64) -> CaseResult {
+        CaseResult { outcome, score, ..CaseResult::passed(id) }
+    }
+
+    fn fold(results: &[CaseResult]) -> TierFold {
+        let mut fold = TierFold::default();
+        fold.add(&Event::TierStarted { tier: Tier::Micro, cases: results.len(), shards: 1 });
+        for result in results {
+            fold.add(&Event::CaseFinished { tier: Tier::Micro, result: result.clone() });
+        }
+        fold.add(&Event::TierFinished { tier: Tier::Micro, wall_s: 2.0 });
+        fold
+    }
+
+    #[track_caller]
+    fn check(results: &[CaseResult], budget: Budget, verdict: Verdict, reasons: &[&str]) {
+        let summary = fold(results).summary(budget);
+        assert_eq!((summary.verdict, summary.reasons), (verdict, reasons.iter().map(ToString::to_string).collect()));
+    }
+
+    #[test]
+    fn a_tier_is_judged_by_its_budget() {
+        let [a, b] = [result("a", Outcome::Passed, 1.0), result("b", Outcome::Failed, 0.2)];
+        let must = CaseResult { must: true, ..b.clone() };
+        let lenient = Budget { pass_rate: Some(0.5), score: Some(0.6), ..Budget::default() };
+        check(&[a.clone(), b.clone()], lenient, Verdict::Pass, &[]);
+        check(&[a.clone(), b.clone()], Budget { score: Some(0.1), ..Budget::default() }, Verdict::Pass, &[]);
+        check(std::slice::from_ref(&a), Budget::default(), Verdict::Pass, &[]);
+        check(&[], lenient, Verdict::NotEnoughEvidence, &["there are no cases"]);
+        check(&[a.clone(), must], lenient, Verdict::Fail, &["1 case that must pass did not: b"]);
+        check(&[a.clone(), b.clone()], Budget::default(), Verdict::Fail, &["the pass rate 0.500 is below the budget of 1"]);
+        let strict = Budget { score: Some(0.7), wall_s: Some(1.0), ..Budget::default() };
+        check(
+            &[a, b],
+            strict,
+            Verdict::Fail,
+            &["the score 0.600 is below the budget of 0.7", "the wall time 2.000 s is above the budget of 1 s"],
+        );
+    }
+
+    #[test]
+    fn an_unfinished_tier_is_no_pass() {
+        let mut fold = TierFold::default();
+        fold.add(&Event::TierStarted { tier: Tier::Micro, cases: 2, shards: 1 });
+        fold.add(&Event::CaseFinished { tier: Tier::Micro, result: CaseResult::passed("a") });
+        let summary = fold.summary(Budget::default());
+        assert_eq!((summary.verdict, &summary.reasons[..]), (Verdict::NotEnoughEvidence, &["only 1 of 2 cases were run".to_owned()][..]));
+    }
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        assert_eq!(
+            (percentile(&values, 50), percentile(&values, 95), percentile(&values[..1], 95), percentile(&[], 50)),
+            (10.0, 19.0, 1.0, 0.0)
+        );
+    }
+
+    #[test]
+    fn the_digest_leaves_the_commit_out_and_nothing_else() {
+        let mut evaluation = Evaluation::new(Some("t".to_owned()), None);
+        evaluation.tiers.insert(Tier::Micro, fold(&[CaseResult::passed("a")]).summary(Budget::default()));
+        let before = evaluation.digest();
+        evaluation.commit = Some("c".to_owned());
+        assert_eq!(evaluation.digest(), before);
+        assert_eq!(Evaluation::from_bytes(&evaluation.to_bytes()).unwrap(), evaluation);
+        evaluation.tiers.get_mut(&Tier::Micro).unwrap().score = 0.5;
+        assert_ne!(evaluation.digest(), before);
+    }
+
+    #[test]
+    fn definitions_that_differ_are_named() {
+        let one = Definitions { cases: [(Tier::Micro, "a".to_owned())].into(), scorers: Some("s".to_owned()), budgets: None };
+        let two = Definitions { cases: [(Tier::Micro, "b".to_owned())].into(), scorers: None, budgets: Some("x".to_owned()) };
+        assert_eq!(one.differences(&two, Tier::Micro), ["cases", "scorers"]);
+        assert!(one.differences(&one.clone(), Tier::Micro).is_empty());
+    }
+
+    fn any_result() -> impl Strategy<Value = CaseResult> {
+        let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
+        ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<bool>(), 0.0..9.0f64).prop_map(|(id, outcome, score, weight, must, ms)| CaseResult {
+            outcome,
+            score,
+            weight: f64::from(weight),
+            must,
+            ms,
+            ..CaseResult::passed(id)
+        })
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            8 => any_result().prop_map(|result| Event::CaseFinished { tier: Tier::Fast, result }),
+            1 => (0usize..9).prop_map(|cases| Event::TierStarted { tier: Tier::Fast, cases, shards: 1 }),
+            1 => (0.0..9.0f64).prop_map(|wall_s| Event::TierFinished { tier: Tier::Fast, wall_s }),
+        ]
+    }
+
+    fn summary_bytes(fold: &TierFold) -> String {
+        serde_json::to_string(&fold.summary(Budget::default())).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_fold_is_a_join(events in prop::collection::vec((any_event(), 0usize..3, any::<u32>()), 0..40)) {
+            let mut whole = TierFold::default();
+            for (event, ..) in &events {
+                whole.add(event);
+            }
+
+            // split into shards, in another order, some events twice
+            let mut shuffled = events.clone();
+            shuffled.sort_by_key(|(_, _, key)| *key);
+            let mut shards = [TierFold::default(), TierFold::default(), TierFold::default()];
+            for (event, shard, key) in &shuffled {
+                shards[*shard].add(event);
+                if key % 2 == 0 {
+                    shards[(*shard + 1) % 3].add(event);
+                }
+            }
+            let mut joined = TierFold::default();
+            for shard in [2, 0, 1, 0] {
+                joined.join(&shards[shard]);
+            }
+            prop_assert_eq!(&joined, &whole);
+            prop_assert_eq!(summary_bytes(&joined), summary_bytes(&whole));
+        }
+
+        #[test]
+        fn the_verdict_is_a_join(one in 0usize..3, two in 0usize..3, three in 0usize..3) {
+            let all = [Verdict::Pass, Verdict::NotEnoughEvidence, Verdict::Fail];
+            let (one, two, three) = (all[one], all[two], all[three]);
+            prop_assert_eq!(one.and(two), two.and(one));
+            prop_assert_eq!(one.and(two).and(three), one.and(two.and(three)));
+            prop_assert_eq!(one.and(one), one);
+            prop_assert_eq!(Verdict::Pass.and(one), one);
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! What a case expects of a result, and the judgement with a reason a person can read.
+
+use crate::call_result::CallResult;
+use crate::document::{DocumentError, Fields};
+use crate::suggestion::did_you_mean;
+use regex::Regex;
+use serde_json::{Map, Value};
+
+const KINDS: [&str; 8] = ["equals", "subset", "regex", "approx", "schema", "golden", "scorer", "error"];
+/// How many differences a reason names.
+const DIFFERENCES_SHOWN: usize = 3;
+/// How much of a value or a text a reason shows.
+const SHOWN: usize = 160;
+
+#[derive(Debug)]
+pub enum Expectation {
+    Local(Check),
+    /// Judged by a function of `tests/scorers.py`.
+    Scorer(ScorerCall),
+}
+
+/// What can be judged from the result alone.
+#[derive(Debug)]
+pub enum Check {
+    Equals(Value),
+    /// Every key named is there and matches; others may be there too.
+    Subset(Value),
+    /// Searched in the text.
+    Regex(Regex),
+    /// Equal, numbers within a tolerance: `|got - value| <= max(abs, rel * |value|)`.
+    Approx {
+        value: Value,
+        rel: f64,
+        abs: f64,
+    },
+    Schema(Box<jsonschema::Validator>),
+    Golden(Golden),
+    /// The tool fails and its text matches.
+    Error(Regex),
+}
+
+/// A file beside the case that holds the result wanted; who reads the cases fills `content`.
+#[derive(Debug)]
+pub struct Golden {
+    pub path: String,
+    pub content: Option<GoldenContent>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum GoldenContent {
+    Json(Value),
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScorerCall {
+    pub name: String,
+    /// The score that counts as passed, where the scorer itself does not say.
+    pub at_least: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// From 0 to 1.
+    pub score: f64,
+    pub passed: bool,
+    /// Why it did not pass.
+    pub why: Option<String>,
+}
+
+impl Judgement {
+    pub fn passed() -> Self {
+        Self { score: 1.0, passed: true, why: None }
+    }
+
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self { score: 0.0, passed: false, why: Some(why.into()) }
+    }
+
+    fn from_reason(why: Option<String>) -> Self {
+        why.map_or_else(Self::passed, Self::failed)
+    }
+}
+
+impl Expectation {
+    /// Reads the object under `expect`.
+    pub fn parse(value: Value, place: &str) -> Result<Self, DocumentError> {
+        let mend = format!("give it exactly one of {}", KINDS.join(", "));
+        let Value::Object(map) = value else {
+            return Err(DocumentError::new(place, "\"expect\" is not an object", mend));
+        };
+        if map.len() != 1 {
+            return Err(DocumentError::new(place, format!("\"expect\" has {} keys, not one", map.len()), mend));
+        }
+        let (kind, value) = map.into_iter().next().expect("it has one key");
+        let check = match kind.as_str() {
+            "equals" => Check::Equals(value),
+            "subset" => Check::Subset(value),
+            "regex" => Check::Regex(pattern(&value, "regex", place)?),
+            "error" => Check::Error(pattern(&value, "error", place)?),
+            "approx" => approx(value, place)?,
+            "schema" => schema(&value, place)?,
+            "golden" => golden(&value, place)?,
+            "scorer" => return scorer(value, place).map(Self::Scorer),
+            other => {
+                let problem = format!("\"{other}\" is no expectation{}", did_you_mean(other, KINDS));
+                return Err(DocumentError::new(place, problem, mend));
+            }
+        };
+        Ok(Self::Local(check))
+    }
+
+    pub fn golden_mut(&mut self) -> Option<&mut Golden> {
+        match self {
+            Self::Local(Check::Golden(golden)) => Some(golden),
+            _ => None,
+        }
+    }
+}
+
+fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, DocumentError> {
+    let Some(text) = value.as_str() else {
+        return Err(DocumentError::new(place, format!("\"{key}\" is not a text"), "write a regular expression in quotes"));
+    };
+    Regex::new(text).map_err(|error| {
+        let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mend = "a literal `.`, `(` or `[` needs two backslashes before it in JSON";
+        DocumentError::new(place, format!("\"{key}\" is no regular expression: {reason}: {text}"), mend)
+    })
+}
+
+fn approx(value: Value, place: &str) -> Result<Check, DocumentError> {
+    let mut fields = Fields::new(value, place, "\"approx\"", &["value", "rel", "abs"])?;
+    let value = fields.take("value").ok_or_else(|| fields.missing("value", "\"approx\" is {\"value\": ..., \"rel\": 1e-9, \"abs\": 0}"))?;
+    let (rel, abs) = (fields.number("rel")?.unwrap_or(1e-9), fields.number("abs")?.unwrap_or(0.0));
+    if rel < 0.0 || abs < 0.0 {
+        return Err(fields.error("a tolerance of \"approx\" is below zero", "make \"rel\" and \"abs\" zero or more"));
+    }
+    Ok(Check::Approx { value, rel, abs })
+}
+
+fn schema(value: &Value, place: &str) -> Result<Check, DocumentError> {
+    let validator = jsonschema::validator_for(value).map_err(|error| {
+        DocumentError::new(
+            place,
+            format!("\"schema\" is no JSON Schema: {error} (at {})", path_of(error.instance_path().as_str())),
+            "mend the schema",
+        )
+    })?;
+    Ok(Check::Schema(Box::new(validator)))
+}
+
+fn golden(value: &Value, place: &str) -> Result<Check, DocumentError> {
+    match value.as_str().filter(|path| !path.is_empty()) {
+        Some(path) if !path.starts_with('/') => Ok(Check::Golden(Golden { path: path.to_owned(), content: None })),
+        _ => Err(DocumentError::new(place, "\"golden\" is no relative path", "name a file, relative to the case file")),
+    }
+}
+
+/// The scorer reads its own keys from the case, so only ours are looked at here.
+fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
+    let mend = "\"scorer\" is {\"name\": \"function in tests/scorers.py\", \"at_least\": 0.5}";
+    let Value::Object(map) = value else {
+        return Err(DocumentError::new(place, "\"scorer\" is not an object", mend));
+    };
+    let Some(name) = map.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
+        return Err(DocumentError::new(place, "\"scorer\" has no \"name\"", mend));
+    };
+    let at_least = match map.get("at_least") {
+        None => 1.0,
+        Some(value) => value
+            .as_f64()
+            .filter(|score| (0.0..=1.0).contains(score))
+            .ok_or_else(|| DocumentError::new(place, "\"at_least\" is no number from 0 to 1", mend))?,
+    };
+    Ok(ScorerCall { name: name.to_owned(), at_least })
+}
+
+/// Judges a result; pure, and the same on every machine.
+pub fn judge(check: &Check, result: &CallResult) -> Judgement {
+    if let Check::Error(pattern) = check {
+        return Judgement::from_reason(judge_error(pattern, result));
+    }
+    if result.is_error() {
+        return Judgement::failed(format!("the tool failed: {}", shortened(&result.text())));
+    }
+    Judgement::from_reason(match check {
+        Check::Equals(expected) => differences(expected, &answer(result, expected), &Matching::EXACT),
+        Check::Subset(expected) => differences(expected, &answer(result, expected), &Matching { subset: true, ..Matching::EXACT }),
+        Check::Approx { value, rel, abs } => differences(value, &answer(result, value), &Matching { subset: false, rel: *rel, abs: *abs }),
+        Check::Regex(pattern) => {
+            let text = text_of(result);
+            (!pattern.is_match(&text)).then(|| format!("`{pattern}` does not match {}", quoted(&text)))
+        }
+        Check::Schema(validator) => schema_violations(validator, &answer(result, &Value::Null)),
+        Check::Golden(golden) => judge_golden(golden, result),
+        Check::Error(_) => unreachable!("judged above"),
+    })
+}
+
+fn judge_error(pattern: &Regex, result: &CallResult) -> Option<String> {
+    let text = result.text();
+    if !result.is_error() {
+        return Some(format!("expected an error, the tool answered {}", quoted(&text_of(result))));
+    }
+    (!pattern.is_match(&text)).then(|| format!("`{pattern}` does not match the error {}", quoted(&text)))
+}
+
+fn judge_golden(golden: &Golden, result: &CallResult) -> Option<String> {
+    match &golden.content {
+        None => Some(format!("there is no golden file {}; `agent test --bless` writes it", golden.path)),
+        Some(GoldenContent::Json(expected)) => {
+            differences(expected, &answer(result, expected), &Matching::EXACT).map(|why| format!("against {}: {why}", golden.path))
+        }
+        Some(GoldenContent::Text(expected)) => {
+            let text = text_of(result);
+            (expected.trim_end() != text.trim_end()).then(|| format!("against {}:\n{}", golden.path, text_diff(expected, &text)))
+        }
+    }
+}
+
+/// What a golden file of this name should hold for this result.
+pub fn golden_bytes(path: &str, result: &CallResult) -> Vec<u8> {
+    if is_json(path) {
+        let mut bytes = serde_json::to_vec_pretty(&answer(result, &Value::Null)).expect("a JSON value serialises");
+        bytes.push(b'\n');
+        return bytes;
+    }
+    let mut text = text_of(result);
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.into_bytes()
+}
+
+/// Golden files are JSON by their name.
+pub fn is_json(path: &str) -> bool {
+    path.rsplit('.').next().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
+/// The structured content, or the text when there is none: as JSON where it is JSON and no text is expected.
+///
+/// Servers wrap an answer that is no object as `{"result": answer}`; unless that form is expected, the answer itself is looked at.
+fn answer(result: &CallResult, expected: &Value) -> Value {
+    let Some(structured) = result.structured() else {
+        let text = result.text();
+        let parsed = if expected.is_string() { None } else { serde_json::from_str(&text).ok() };
+        return parsed.unwrap_or(Value::String(text));
+    };
+    match structured.as_object().and_then(only_result) {
+        Some(inner) if !expected.is_null() && expected.as_object().and_then(only_result).is_none() => inner.clone(),
+        _ => structured.clone(),
+    }
+}
+
+fn only_result(map: &Map<String, Value>) -> Option<&Value> {
+    map.get("result").filter(|_| map.len() == 1)
+}
+
+/// The text, or the structured content in one line when there is no text.
+fn text_of(result: &CallResult) -> String {
+    let text = result.text();
+    match result.structured() {
+        Some(structured) if text.is_empty() => structured.to_string(),
+        _ => text,
+    }
+}
+
+fn schema_violations(validator: &jsonschema::Validator, got: &Value) -> Option<String> {
+    let mut errors = validator.iter_errors(got);
+    let first: Vec<_> =
+        errors.by_ref().take(DIFFERENCES_SHOWN).map(|error| format!("{}: {error}", path_of(error.instance_path().as_str()))).collect();
+    listed(&first, errors.count())
+}
+
+/// `$.a[0]` from a JSON pointer.
+fn path_of(pointer: &str) -> String {
+    pointer.split('/').skip(1).fold("$".to_owned(), |path, token| match token.parse::<usize>() {
+        Ok(index) => format!("{path}[{index}]"),
+        Err(_) => format!("{path}.{}", token.replace("~1", "/").replace("~0", "~")),
+    })
+}
+
+/// How two values are compared.
+struct Matching {
+    subset: bool,
+    rel: f64,
+    abs: f64,
+}
+
+impl Matching {
+    const EXACT: Self = Self { subset: false, rel: 0.0, abs: 0.0 };
+
+    fn numbers_match(&self, expected: f64, got: f64) -> bool {
+        (expected - got).abs() <= self.abs.max(self.rel * expected.abs())
+    }
+}
+
+fn differences(expected: &Value, got: &Value, matching: &Matching) -> Option<String> {
+    let mut found = Vec::new();
+    compare("$", expected, got, matching, &mut found);
+    let more = found.len().saturating_sub(DIFFERENCES_SHOWN);
+    found.truncate(DIFFERENCES_SHOWN);
+    listed(&found, more)
+}
+
+fn listed(first: &[String], more: usize) -> Option<String> {
+    if first.is_empty() {
+        return None;
+    }
+    let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Some(first.join("; ") + &tail)
+}
+
+fn compare(path: &str, expected: &Value, got: &Value, matching: &Matching, found: &mut Vec<String>) {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => compare_objects(path, expected, got, matching, found),
+        (Value::Array(expected), Value::Array(got)) => compare_lists(path, expected, got, matching, found),
+        (Value::Number(one), Value::Number(two))
+            if one.as_f64().zip(two.as_f64()).is_some_and(|(one, two)| matching.numbers_match(one, two)) => {}
+        _ if expected == got => {}
+        (Value::String(one), Value::String(two)) if one.contains('\n') && two.contains('\n') => {
+            found.push(format!("{path}:\n{}", text_diff(one, two)));
+        }
+        _ => found.push(format!("{path}: expected {}, got {}", shown(expected), shown(got))),
+    }
+}
+
+fn compare_objects(path: &str, expected: &Map<String, Value>, got: &Map<String, Value>, matching: &Matching, found: &mut Vec<String>) {
+    for (key, value) in expected {
+        match got.get(key) {
+            Some(other) => compare(&format!("{path}.{key}"), value, other, matching, found),
+            None => found.push(format!("{path}.{key}: expected {}, it is missing", shown(value))),
+        }
+    }
+    if !matching.subset {
+        let unexpected = got.iter().filter(|(key, _)| !expected.contains_key(*key));
+        found.extend(unexpected.map(|(key, value)| format!("{path}.{key}: unexpected {}", shown(value))));
+    }
+}
+
+fn compare_lists(path: &str, expected: &[Value], got: &[Value], matching: &Matching, found: &mut Vec<String>) {
+    if expected.len() != got.len() {
+        found.push(format!("{path}: expected {} items, got {}", expected.len(), got.len()));
+    }
+    for (index, (value, other)) in expected.iter().zip(got).enumerate() {
+        compare(&format!("{path}[{index}]"), value, other, matching, found);
+    }
+}
+
+fn shown(value: &Value) -> String {
+    shortened(&value.to_string())
+}
+
+fn quoted(text: &str) -> String {
+    shown(&Value::String(text.to_owned()))
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= SHOWN { text.to_owned() } else { format!("{}...", text.chars().take(SHOWN).collect::<String>()) }
+}
+
+/// The changed lines with one line around them, at most twenty.
+fn text_diff(expected: &str, got: &str) -> String {
+    let diff = similar::TextDiff::from_lines(expected, got);
+    let unified = diff.unified_diff().context_radius(1).to_string();
+    let mut lines: Vec<_> = unified.lines().take(20).map(|line| format!("    {line}")).collect();
+    if unified.lines().count() > lines.len() {
+        lines.push("    ...".to_owned());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+
+    fn text(text: &str) -> Value {
+        json!({"content": [{"type": "text", "text": text}]})
+    }
+
+    fn structured(value: &Value) -> Value {
+        json!({"content": [{"type": "text", "text": value.to_string()}], "structuredContent": value})
+    }
+
+    /// `why` is empty for a pass.
+    #[track_caller]
+    fn check(expect: Value, result: &Value, why: &str) {
+        let Expectation::Local(check) = Expectation::parse(expect, "c.jsonl:1").unwrap() else { panic!("not local") };
+        let judged = judge(&check, &CallResult::parse(to_raw_value(result).unwrap()));
+        assert_eq!(judged.why.as_deref().unwrap_or_default(), why);
+        assert_eq!((judged.passed, judged.score), if why.is_empty() { (true, 1.0) } else { (false, 0.0) });
+    }
+
+    #[test]
+    fn equals_looks_at_structured_content_then_text() {
+        check(json!({"equals": {"a": 1, "b": [1.0]}}), &structured(&json!({"b": [1], "a": 1})), "");
+        check(json!({"equals": 5}), &structured(&json!({"result": 5})), "");
+        check(json!({"equals": {"result": 5}}), &structured(&json!({"result": 5})), "");
+        check(json!({"equals": "5"}), &text("5"), "");
+        check(json!({"equals": 5}), &text("5"), "");
+        check(
+            json!({"equals": {"a": 1, "b": [1, 2], "c": 0}}),
+            &structured(&json!({"a": "x", "b": [1], "d": null})),
+            "$.a: expected 1, got \"x\"; $.b: expected 2 items, got 1; $.c: expected 0, it is missing; and 1 more",
+        );
+    }
+
+    #[test]
+    fn subset_lets_others_be() {
+        check(json!({"subset": {"a": {"b": 1}}}), &structured(&json!({"a": {"b": 1, "c": 2}, "d": 3})), "");
+        check(json!({"subset": {"a": [1]}}), &structured(&json!({"a": [1, 2]})), "$.a: expected 1 items, got 2");
+    }
+
+    #[test]
+    fn regex_searches_the_text() {
+        check(json!({"regex": "^wor.d$"}), &text("hello\nworld"), "`^wor.d$` does not match \"hello\\nworld\"");
+        check(json!({"regex": "(?m)^wor.d$"}), &text("hello\nworld"), "");
+    }
+
+    #[test]
+    fn approx_allows_either_tolerance() {
+        check(json!({"approx": {"value": {"x": 100, "s": "a"}, "rel": 0.01}}), &structured(&json!({"x": 100.9, "s": "a"})), "");
+        check(json!({"approx": {"value": [0], "abs": 0.1}}), &text("[0.05]"), "");
+        check(json!({"approx": {"value": 1, "rel": 0.01}}), &text("1.1"), "$: expected 1, got 1.1");
+    }
+
+    #[test]
+    fn schema_names_the_place() {
+        let schema = json!({"schema": {"properties": {"n": {"type": "array", "items": {"minimum": 1}}}}});
+        check(schema.clone(), &structured(&json!({"n": [1]})), "");
+        check(schema, &structured(&json!({"n": [1, 0]})), "$.n[1]: 0 is less than the minimum of 1");
+    }
+
+    #[test]
+    fn an_expected_error_has_to_come_and_match() {
+        let failed = json!({"content": [{"type": "text", "text": "k is 0"}], "isError": true});
+        check(json!({"error": "k is"}), &failed, "");
+        check(json!({"error": "j is"}), &failed, "`j is` does not match the error \"k is 0\"");
+        check(json!({"error": "k is"}), &text("fine"), "expected an error, the tool answered \"fine\"");
+        check(json!({"equals": "k is 0"}), &failed, "the tool failed: k is 0");
+    }
+
+    #[test]
+    fn golden_files_are_compared_as_what_they_are() {
+        let judge_with = |path: &str, content, result: &Value| {
+            let golden = Golden { path: path.to_owned(), content };
+            judge(&Check::Golden(golden), &CallResult::parse(to_raw_value(result).unwrap())).why.unwrap_or_default()
+        };
+        assert_eq!(judge_with("g.json", None, &text("a")), "there is no golden file g.json; `agent test --bless` writes it");
+        let json_content = Some(GoldenContent::Json(json!({"a": 1})));
+        assert_eq!(judge_with("g.json", json_content, &structured(&json!({"a": 2}))), "against g.json: $.a: expected 1, got 2");
+        let why = judge_with("g.txt", Some(GoldenContent::Text("one\ntwo\n".to_owned())), &text("one\n2"));
+        assert!(why.starts_with("against g.txt:\n") && why.contains("    -two\n    +2"), "{why}");
+        let result = CallResult::parse(to_raw_value(&structured(&json!({"a": [1]}))).unwrap());
+        assert_eq!(golden_bytes("g.json", &result), b"{\n  \"a\": [\n    1\n  ]\n}\n");
+        assert_eq!(golden_bytes("g.txt", &result), b"{\"a\":[1]}\n");
+    }
+
+    #[track_caller]
+    fn check_wrong(expect: Value, message: &str) {
+        assert_eq!(Expectation::parse(expect, "c.jsonl:7").unwrap_err().to_string(), format!("c.jsonl:7: {message}"));
+    }
+
+    #[test]
+    fn a_wrong_expectation_names_its_place() {
+        check_wrong(json!({"equal": 1}), "\"equal\" is no expectation (did you mean \"equals\"?)");
+        check_wrong(json!({}), "\"expect\" has 0 keys, not one");
+        check_wrong(json!({"equals": 1, "subset": 2}), "\"expect\" has 2 keys, not one");
+        check_wrong(json!({"regex": "("}), "\"regex\" is no regular expression: unclosed group: (");
+        check_wrong(json!({"approx": {"val": 1}}), "\"val\" is no key of \"approx\" (did you mean \"value\"?)");
+        check_wrong(json!({"scorer": {"at_least": 1}}), "\"scorer\" has no \"name\"");
+        check_wrong(json!({"scorer": {"name": "x", "at_least": 2}}), "\"at_least\" is no number from 0 to 1");
+        check_wrong(json!({"golden": "/etc/passwd"}), "\"golden\" is no relative path");
+        check_wrong(
+            json!({"schema": {"type": "objekt"}}),
+            "\"schema\" is no JSON Schema: \"objekt\" is not valid under any of the schemas listed in the 'anyOf' keyword (at $.type)",
+        );
+    }
+}
