@@ -3,23 +3,23 @@
 //! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
 
 pub mod assessment;
+pub mod budget;
 pub mod call_arguments;
 pub mod call_result;
+pub mod call_result;
 pub mod canonical;
+pub mod canonical;
+pub mod case;
 pub mod contract;
 pub mod conventional;
 pub mod diagnose;
-pub mod journal;
-pub mod budget;
-pub mod call_result;
-pub mod canonical;
-pub mod case;
 pub mod diagnose;
 pub mod document;
 pub mod evaluation;
 pub mod event;
 pub mod expectation;
 pub mod gate;
+pub mod journal;
 pub mod manifest;
 pub mod object_id;
 pub mod promotion;
@@ -29,8 +29,8 @@ pub mod release;
 pub mod rollback;
 pub mod semantic;
 pub mod state;
-pub mod trailers;
 pub mod suggestion;
+pub mod trailers;
 pub mod version;
 pub mod what;
 pub mod wire;
