@@ -63,8 +63,7 @@ def by_frequency(query: Mapping[str, float], state: Mapping[str, Any], over: Ind
     """How often a topic has the query's words, rare words counting more."""
     rarities = {word: weight * rarity(word) for word, weight in query.items()}
     return [
-        sum(rarity * document.counts[BODY][word] for word, rarity in rarities.items()) / document.length**0.5
-        for document in over.documents
+        sum(rarity * document.counts[BODY][word] for word, rarity in rarities.items()) / document.length**0.5 for document in over.documents
     ]
 
 

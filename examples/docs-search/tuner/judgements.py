@@ -10,7 +10,7 @@ from math import exp, log1p
 from operator import mul
 from typing import Any
 
-from runner.index import FIELDS, Index, index
+from runner.index import FIELDS, index
 from runner.ranking import by_fields, distinct, field_values, topics_of, word_weight
 from runner.topics import TOPICS
 
@@ -58,11 +58,11 @@ def step(state: dict[str, Any], query: str, relevant: list[str]) -> None:
     scores = by_fields(asked, state, over)
     best = max(right, key=lambda number: (scores[number], -number))
     pulls = rivals(scores, best, right)
-    compared = values_of(asked, state["ranking"], [best, *pulls], over)
-    moved = parameters(state, asked, best, list(pulls), over)
+    compared = values_of(asked, state["ranking"], [best, *pulls])
+    moved = parameters(state, asked, best, list(pulls))
     fields = field_weights(state, compared, best, pulls)
     for word in asked:
-        learn_word(state, word, len(asked), compared[word], best, pulls, over)
+        learn_word(state, word, len(asked), compared[word], best, pulls)
     state["ranking"] |= moved | {"fields": fields}
 
 
@@ -72,37 +72,37 @@ def rivals(scores: list[float], best: int, right: list[int]) -> dict[int, float]
     return {number: 1 / (1 + exp(min(scores[best] - scores[number], STEEPEST))) for number in wrong[:RIVALS]}
 
 
-def values_of(asked: Mapping[str, float], ranking: Mapping[str, Any], numbers: list[int], over: Index) -> Values:
+def values_of(asked: Mapping[str, float], ranking: Mapping[str, Any], numbers: list[int]) -> Values:
     """The field values of these documents alone, zeros where a document lacks the word."""
     nothing = [0.0] * len(FIELDS)
-    rows = {word: field_values(word, ranking, over, numbers) for word in asked}
+    rows = {word: field_values(word, ranking, index(), numbers) for word in asked}
     return {word: {number: found.get(number, nothing) for number in numbers} for word, found in rows.items()}
 
 
-def scores_of(state: Mapping[str, Any], ranking: Mapping[str, Any], asked: Mapping[str, float], numbers: list[int], over: Index) -> dict[int, float]:
+def scores_of(state: Mapping[str, Any], ranking: Mapping[str, Any], asked: Mapping[str, float], numbers: list[int]) -> dict[int, float]:
     """The scores of these documents alone."""
     weights = [ranking["fields"][field] for field in FIELDS]
-    scores = dict.fromkeys(numbers, 0.0)
-    for word, rows in values_of(asked, ranking, numbers, over).items():
+    documents, scores = index().documents, dict.fromkeys(numbers, 0.0)
+    for word, rows in values_of(asked, ranking, numbers).items():
         weight, learned = word_weight(state, word), topics_of(state, word)
         for number, row in rows.items():
-            scores[number] += weight * (sum(map(mul, row, weights)) + learned.get(over.documents[number].topic, 0.0))
+            scores[number] += weight * (sum(map(mul, row, weights)) + learned.get(documents[number].topic, 0.0))
     return scores
 
 
-def loss(state: Mapping[str, Any], ranking: Mapping[str, Any], asked: Mapping[str, float], best: int, wrong: list[int], over: Index) -> float:
+def loss(state: Mapping[str, Any], ranking: Mapping[str, Any], asked: Mapping[str, float], best: int, wrong: list[int]) -> float:
     """The logistic loss of the best right document against the wrong ones."""
-    scores = scores_of(state, ranking, asked, [best, *wrong], over)
+    scores = scores_of(state, ranking, asked, [best, *wrong])
     return sum(log1p(exp(min(scores[number] - scores[best], STEEPEST))) for number in wrong)
 
 
-def parameters(state: Mapping[str, Any], asked: Mapping[str, float], best: int, wrong: list[int], over: Index) -> dict[str, float]:
+def parameters(state: Mapping[str, Any], asked: Mapping[str, float], best: int, wrong: list[int]) -> dict[str, float]:
     """k1 and b, each moved to the side where the loss is lower, if one is."""
     moved = {}
     for name, size in PARAMETER_STEPS.items():
         value = state["ranking"][name]
         sides = [bounded(value - size, PARAMETER_BOUNDS[name]), bounded(value + size, PARAMETER_BOUNDS[name])]
-        less, more = (loss(state, {**state["ranking"], name: side}, asked, best, wrong, over) for side in sides)
+        less, more = (loss(state, {**state["ranking"], name: side}, asked, best, wrong) for side in sides)
         moved[name] = value if less == more else sides[less > more]
     return moved
 
@@ -119,19 +119,17 @@ def field_weights(state: Mapping[str, Any], compared: Values, best: int, pulls: 
     return {name: bounded(old[name] + FIELD_STEP * slope / RIVALS, FIELD_BOUNDS) for name, slope in zip(FIELDS, slopes, strict=True)}
 
 
-def learn_word(
-    state: dict[str, Any], word: str, among: int, rows: dict[int, list[float]], best: int, pulls: Mapping[int, float], over: Index
-) -> None:
+def learn_word(state: dict[str, Any], word: str, among: int, rows: dict[int, list[float]], best: int, pulls: Mapping[int, float]) -> None:
     """What one word of the query teaches: how much it says at all, and that it points to the topic that answers."""
     weights = [state["ranking"]["fields"][field] for field in FIELDS]
-    weight = word_weight(state, word)
+    weight, documents = word_weight(state, word), index().documents
     learned = dict(topics_of(state, word))
-    said = {number: sum(map(mul, row, weights)) + learned.get(over.documents[number].topic, 0.0) for number, row in rows.items()}
+    said = {number: sum(map(mul, row, weights)) + learned.get(documents[number].topic, 0.0) for number, row in rows.items()}
     slope = sum(pull * (said[best] - said[number]) for number, pull in pulls.items())
     moved = bounded(weight + WORD_STEP * slope / RIVALS, WORD_BOUNDS)
     if word in state["words"] or abs(moved - weight) >= FAINTEST_MOVE:
         state["words"][word] = moved
-    topic = over.documents[best].topic
+    topic = documents[best].topic
     size = ASSOCIATION_STEP * weight * sum(pulls.values()) / RIVALS / among
     learned[topic] = bounded(learned.get(topic, 0.0) + size, ASSOCIATION_BOUNDS)
     keep(state["associations"], word, learned)
