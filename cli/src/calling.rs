@@ -5,17 +5,22 @@ use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
 use crate::world::clock;
 use crate::world::layout::Layout;
+use agent_core::raw_object::RawObject;
 use agent_core::wire;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
+
+/// The argument that names a conversation, for tools that take one.
+pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
 /// What a call is made under.
 pub struct Call<'a> {
     pub target: &'a Target,
     pub layout: &'a Layout,
-    pub conversation: Option<&'a str>,
-    pub tool: &'a str,
-    pub arguments: &'a Map<String, Value>,
+    /// The parameters of `tools/call` as they came; only `_meta` is touched.
+    pub params: RawObject,
+    pub conversation: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,43 +53,38 @@ pub struct Called {
     pub duration_ms: f64,
 }
 
-impl Call<'_> {
-    pub async fn make(&self, child: &Child) -> Result<Called, CallError> {
-        let kept = self.conversation.map(|id| conversations::load(self.layout, id)).transpose()?.flatten();
+impl<'a> Call<'a> {
+    /// The call that a host's parameters ask for; the conversation is named in `_meta`, else by the argument.
+    pub fn new(target: &'a Target, layout: &'a Layout, params: RawObject) -> Self {
+        let in_meta =
+            params.object("_meta").and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
+        let in_arguments = || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
+        let conversation = in_meta.or_else(in_arguments).filter(|id| !id.is_empty());
+        Self { target, layout, params, conversation }
+    }
+
+    pub async fn make(mut self, child: &Child) -> Result<Called, CallError> {
+        let kept = self.conversation.as_deref().map(|id| conversations::load(self.layout, id)).transpose()?.flatten();
         let started = Instant::now();
-        let mut arguments = self.arguments.clone();
-        self.name_conversation(&mut arguments, child).await?;
-        let result = child.call(self.tool, &Value::Object(arguments), self.meta(kept.as_ref())).await?;
+        self.add_meta(kept.as_ref());
+        let result = CallResult::parse(child.pass("tools/call", self.params.to_raw()).await?);
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        if let Some(id) = self.conversation {
+        if let Some(id) = &self.conversation {
             self.keep_turn(id, kept, &result, duration_ms)?;
         }
         Ok(Called { result, duration_ms })
     }
 
-    /// A tool that takes a `conversation_id` is told the one that was named beside the arguments.
-    async fn name_conversation(&self, arguments: &mut Map<String, Value>, child: &Child) -> Result<(), ChildError> {
-        const ARGUMENT: &str = "conversation_id";
-        let Some(id) = self.conversation.filter(|_| !arguments.contains_key(ARGUMENT)) else {
-            return Ok(());
-        };
-        let tools = child.tools().await?;
-        let takes_it = tools.iter().any(|tool| tool["name"] == self.tool && tool["inputSchema"]["properties"].get(ARGUMENT).is_some());
-        if takes_it {
-            arguments.insert(ARGUMENT.to_owned(), json!(id));
-        }
-        Ok(())
-    }
-
-    fn meta(&self, kept: Option<&Conversation>) -> Map<String, Value> {
+    fn add_meta(&mut self, kept: Option<&Conversation>) {
         let state = &self.target.state;
-        let mut meta = Map::from_iter([(wire::STATE.to_owned(), json!({"revision": state.revision, "path": state.path}))]);
-        if let Some(id) = self.conversation {
+        let mut meta = self.params.object("_meta").unwrap_or_default();
+        meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.path}));
+        if let Some(id) = &self.conversation {
             let turn = kept.map_or(1, Conversation::next_turn);
             let data = kept.map(Conversation::data).unwrap_or_default();
-            meta.insert(wire::CONVERSATION.to_owned(), json!({"id": id, "turn": turn, "data": data}));
+            meta.set(wire::CONVERSATION, &json!({"id": id, "turn": turn, "data": data}));
         }
-        meta
+        self.params.set("_meta", &meta);
     }
 
     fn keep_turn(&self, id: &str, kept: Option<Conversation>, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
@@ -96,8 +96,8 @@ impl Call<'_> {
         let data = part("data").or_else(|| kept.as_ref().map(Conversation::data)).unwrap_or_default();
         let turn = Turn {
             turn: kept.as_ref().map_or(1, Conversation::next_turn),
-            tool: self.tool.to_owned(),
-            arguments: Value::Object(self.arguments.clone()),
+            tool: self.params.text("name").unwrap_or_default(),
+            arguments: self.params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default(),
             is_error: result.is_error(),
             facts: part("facts").unwrap_or_default(),
             data,
@@ -106,17 +106,68 @@ impl Call<'_> {
             at: now.clone(),
             duration_ms,
         };
-        let header = kept.map_or_else(
-            || Header {
-                schema: conversations::SCHEMA.to_owned(),
-                id: id.to_owned(),
-                version,
-                commit: self.target.commit.clone(),
-                revision,
-                opened: now,
-            },
-            |kept| kept.header,
+        let begun = || Header {
+            schema: conversations::SCHEMA.to_owned(),
+            id: id.to_owned(),
+            version,
+            commit: self.target.commit.clone(),
+            revision,
+            opened: now,
+        };
+        conversations::append(self.layout, &kept.map_or_else(begun, |kept| kept.header), &turn)
+    }
+}
+
+/// The parameters of a call that is typed: a tool that takes a `conversation_id` is told the one named beside the arguments.
+pub async fn typed_params(
+    child: &Child,
+    tool: &str,
+    arguments: &Map<String, Value>,
+    conversation: Option<&str>,
+) -> Result<RawObject, ChildError> {
+    let mut arguments = arguments.clone();
+    if let Some(id) = conversation.filter(|_| !arguments.contains_key(CONVERSATION_ARGUMENT)) {
+        let takes_it = |known: &Value| known["name"] == tool && known["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some();
+        if child.tools().await?.iter().any(takes_it) {
+            arguments.insert(CONVERSATION_ARGUMENT.to_owned(), json!(id));
+        }
+    }
+    let mut params = RawObject::default();
+    params.set("name", &tool);
+    params.set("arguments", &arguments);
+    if let Some(id) = conversation {
+        params.set("_meta", &json!({wire::CONVERSATION: {"id": id}}));
+    }
+    Ok(params)
+}
+
+/// A result as a host sees it: what travels between the shim and the child in `_meta` stays there, all else keeps its bytes.
+pub fn for_host(result: &RawValue) -> Box<RawValue> {
+    let untouched = || result.to_owned();
+    let Some(mut members) = RawObject::parse(result) else { return untouched() };
+    let Some(mut meta) = members.object("_meta") else { return untouched() };
+    meta.retain(|key| !wire::is_ours(key));
+    if meta.is_empty() {
+        members.remove("_meta");
+    } else {
+        members.set("_meta", &meta);
+    }
+    members.to_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_sees_what_the_tool_said_and_nothing_of_ours() {
+        let shown = |text: &str| for_host(&RawValue::from_string(text.to_owned()).unwrap()).get().to_owned();
+        let plain = r#"{"content":[],"n":1.10}"#;
+        assert_eq!(shown(plain), plain);
+        assert_eq!(shown(r#"{"content":[],"_meta":{"dev.agentvc/reads":["a"]},"n":1.10}"#), plain);
+        assert_eq!(
+            shown(r#"{"_meta":{"dev.agentvc/reads":["a"],"vendor/x":12345678901234567890123}}"#),
+            r#"{"_meta":{"vendor/x":12345678901234567890123}}"#
         );
-        conversations::append(self.layout, &header, &turn)
     }
 }

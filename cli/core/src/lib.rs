@@ -22,6 +22,7 @@ pub mod object_id;
 pub mod promotion;
 pub mod publication;
 pub mod python_version;
+pub mod raw_object;
 pub mod release;
 pub mod rollback;
 pub mod semantic;

@@ -1,4 +1,4 @@
-use crate::calling::{Call, CallError, Called};
+use crate::calling::{self, Call, CallError, Called};
 use crate::children;
 use crate::context::Context;
 use crate::conversations;
@@ -37,15 +37,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
     let repository = Repository::open(context)?;
     let target = target(arguments, &repository)?;
-    let call = Call {
-        target: &target,
-        layout: &repository.layout,
-        conversation: arguments.conversation.as_deref(),
-        tool: &arguments.tool,
-        arguments: &given,
-    };
-    let called = make(&call, &repository, context)?;
-    report(&call, &called, context);
+    let called = make(arguments, &given, &target, &repository, context)?;
+    report(arguments, &given, &target, &called, context);
     Ok(if called.result.is_error() { Exit::No } else { Exit::Done })
 }
 
@@ -67,13 +60,20 @@ fn target(arguments: &Arguments, repository: &Repository) -> Result<Target, Comm
     }
 }
 
-fn make(call: &Call<'_>, repository: &Repository, context: &Context) -> Result<Called, CommandError> {
-    let spec = children::spec(Role::Runner, call.target, &repository.layout, context)?;
+fn make(
+    arguments: &Arguments,
+    given: &Map<String, Value>,
+    target: &Target,
+    repository: &Repository,
+    context: &Context,
+) -> Result<Called, CommandError> {
+    let spec = children::spec(Role::Runner, target, &repository.layout, context)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
-        let called = match call.make(&child).await {
-            Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, call.tool).await? => {
-                Err(no_tool(&child, call.tool).await?)
+        let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
+        let called = match Call::new(target, &repository.layout, params).make(&child).await {
+            Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
+                Err(no_tool(&child, &arguments.tool).await?)
             }
             other => other.map_err(CommandError::from),
         };
@@ -92,32 +92,20 @@ async fn no_tool(child: &Child, tool: &str) -> Result<CommandError, ChildError> 
     Ok(CommandError::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
 }
 
-fn report(call: &Call<'_>, called: &Called, context: &Context) {
+fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, called: &Called, context: &Context) {
     let printer = &context.printer;
-    printer.detail(format!("{} with state {} in {:.1} ms", call.target.shown(), call.target.state.revision.short(), called.duration_ms));
+    printer.detail(format!("{} with state {} in {:.1} ms", target.shown(), target.state.revision.short(), called.duration_ms));
     let result = &called.result;
     if result.is_error() {
-        printer.say(format!("the tool `{}` answered with an error", call.tool));
+        printer.say(format!("the tool `{}` answered with an error", arguments.tool));
     }
     printer.data(match result.structured() {
         Some(structured) => serde_json::to_string_pretty(structured).expect("JSON serialises"),
         None => result.text(),
     });
     printer.json(&json!({
-        "schema": "agent/call@1", "tool": call.tool, "arguments": call.arguments, "conversation": call.conversation,
-        "version": call.target.version, "commit": call.target.commit, "revision": call.target.state.revision,
-        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": without_wire_keys(result.value()),
+        "schema": "agent/call@1", "tool": arguments.tool, "arguments": given, "conversation": arguments.conversation,
+        "version": target.version, "commit": target.commit, "revision": target.state.revision,
+        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": calling::for_host(result.raw()),
     }));
-}
-
-/// The result as a host sees it: what travels between the shim and the child stays there.
-fn without_wire_keys(result: &Value) -> Value {
-    let mut result = result.clone();
-    if let Some(Value::Object(meta)) = result.get_mut("_meta") {
-        meta.retain(|key, _| !agent_core::wire::is_ours(key));
-        if meta.is_empty() {
-            result.as_object_mut().map(|members: &mut Map<_, _>| members.remove("_meta"));
-        }
-    }
-    result
 }
