@@ -53,16 +53,7 @@ pub struct Called {
     pub duration_ms: f64,
 }
 
-impl<'a> Call<'a> {
-    /// The call that a host's parameters ask for; the conversation is named in `_meta`, else by the argument.
-    pub fn new(target: &'a Target, layout: &'a Layout, params: RawObject) -> Self {
-        let in_meta =
-            params.object("_meta").and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
-        let in_arguments = || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
-        let conversation = in_meta.or_else(in_arguments).filter(|id| !id.is_empty());
-        Self { target, layout, params, conversation }
-    }
-
+impl Call<'_> {
     pub async fn make(mut self, child: &Child) -> Result<Called, CallError> {
         let kept = self.conversation.as_deref().map(|id| conversations::load(self.layout, id)).transpose()?.flatten();
         let started = Instant::now();
@@ -116,6 +107,13 @@ impl<'a> Call<'a> {
         };
         conversations::append(self.layout, &kept.map_or_else(begun, |kept| kept.header), &turn)
     }
+}
+
+/// The conversation a call's parameters name: in `_meta`, else by the argument.
+pub fn conversation_of(params: &RawObject) -> Option<String> {
+    let in_meta = params.object("_meta").and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
+    let in_arguments = || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
+    in_meta.or_else(in_arguments).filter(|id| !id.is_empty())
 }
 
 /// The parameters of a call that is typed: a tool that takes a `conversation_id` is told the one named beside the arguments.

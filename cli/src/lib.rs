@@ -16,6 +16,7 @@ pub mod repository;
 pub mod runner;
 pub mod scaffold;
 pub mod staging;
+pub mod serve;
 pub mod target;
 pub mod templates;
 pub mod world;

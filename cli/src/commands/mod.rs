@@ -4,6 +4,7 @@ mod completions;
 mod init;
 mod launch;
 mod man;
+mod mcp;
 mod run;
 mod semver;
 mod templates;
@@ -18,6 +19,7 @@ pub enum Command {
     #[command(hide = true)]
     Launch(launch::Arguments),
     Man(man::Arguments),
+    Mcp(mcp::Arguments),
     Run(run::Arguments),
     Templates(templates::Arguments),
     Semver(semver::Arguments),
@@ -29,6 +31,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Init(arguments) => init::run(arguments, context),
         Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),
+        Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),

@@ -71,7 +71,8 @@ fn make(
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
-        let called = match Call::new(target, &repository.layout, params).make(&child).await {
+        let call = Call { target, layout: &repository.layout, params, conversation: arguments.conversation.clone() };
+        let called = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)
             }

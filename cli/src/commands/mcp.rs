@@ -1,0 +1,37 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use crate::serve::runner::Shim;
+use crate::serve::stdio;
+use crate::world::process;
+use agent_core::what::What;
+
+/// Serve the Runner or the Tuner to an MCP host over stdio
+///
+/// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
+/// by the next call, and a Runner that dies is started again.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Server {
+    /// The tools that do the tasks
+    Runner(Serve),
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// What to serve: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    #[arg(long, value_name = "WHAT", default_value = "active")]
+    at: What,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let Server::Runner(serve) = &arguments.server;
+    let repository = Repository::open(context)?;
+    let shim = Shim::new(repository, context.clone(), serve.at.clone());
+    process::block_on(async { tokio::task::LocalSet::new().run_until(stdio::serve(shim)).await })?
+}
