@@ -10,6 +10,7 @@ pub mod context;
 pub mod contracts;
 pub mod conversations;
 pub mod error;
+pub mod githooks;
 pub mod printer;
 pub mod report;
 pub mod repository;

@@ -157,12 +157,10 @@ fn put_under_git(git: &GitCommand) -> Result<(), ScaffoldError> {
 
 /// Points the tracked shims of this clone at the running binary.
 pub fn link_binary(git: &GitCommand) -> Result<(), ScaffoldError> {
-    let link = git.common_dir()?.join(shim::LINK);
-    if let Some(binary) = env::binary() {
-        fs::remove_if_there(&link)?;
-        std::os::unix::fs::symlink(&binary, &link).map_err(FsError::while_doing("link the binary at", &link))?;
+    match env::binary() {
+        Some(binary) => Ok(fs::link(&binary, &git.common_dir()?.join(shim::LINK))?),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes one file of a plan.

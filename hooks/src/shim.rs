@@ -18,6 +18,12 @@ pub enum Binary<'a> {
     Linked,
 }
 
+/// Beside a shim, by this ending, lies the hook that was there before it and still runs.
+pub const BEFORE: &str = ".before-agent";
+
+/// In the common git directory: what ran before the hooks folder itself was changed, by name of hook.
+pub const BEFORE_FOLDER: &str = "agent-before";
+
 /// The shim of one hook.
 pub fn text(hook: HookName, binary: Binary<'_>) -> String {
     let find = match binary {
@@ -26,8 +32,8 @@ pub fn text(hook: HookName, binary: Binary<'_>) -> String {
     };
     format!(
         "#!/bin/sh\n{MARK}\n# AGENT_SKIP_HOOKS=1 skips it once; `agent hooks uninstall` takes it away.\n{find}\
-         [ -x \"$agent\" ] && exec \"$agent\" hook {hook} \"$@\"\n\
-         command -v agent >/dev/null && exec agent hook {hook} \"$@\"\n{OTHERWISE}"
+         [ -x \"$agent\" ] && exec \"$agent\" hook --from \"$0\" {hook} \"$@\"\n\
+         command -v agent >/dev/null && exec agent hook --from \"$0\" {hook} \"$@\"\n{OTHERWISE}"
     )
 }
 

@@ -1,6 +1,8 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod completions;
+mod hook;
+mod hooks;
 mod init;
 mod launch;
 mod man;
@@ -15,6 +17,8 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Completions(completions::Arguments),
+    Hook(hook::Arguments),
+    Hooks(hooks::Arguments),
     Init(init::Arguments),
     #[command(hide = true)]
     Launch(launch::Arguments),
@@ -28,6 +32,8 @@ pub enum Command {
 pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
+        Command::Hook(arguments) => hook::run(arguments, context),
+        Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Init(arguments) => init::run(arguments, context),
         Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),

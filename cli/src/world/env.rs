@@ -7,6 +7,8 @@ use std::ffi::OsString;
 pub const NOW: &str = "AGENT_NOW";
 /// `1` skips the git hooks and says so.
 pub const SKIP_HOOKS: &str = "AGENT_SKIP_HOOKS";
+/// Set by `agent hooks status`: the hook answers with this word and does nothing else.
+pub const HOOK_PROBE: &str = "AGENT_HOOK_PROBE";
 /// The Python to use instead of `python3` on PATH.
 pub const PYTHON: &str = "AGENT_PYTHON";
 
@@ -16,6 +18,15 @@ pub fn frozen_now() -> Option<String> {
 
 pub fn skips_hooks() -> bool {
     std::env::var_os(SKIP_HOOKS).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+pub fn hook_probe() -> Option<String> {
+    std::env::var(HOOK_PROBE).ok().filter(|word| !word.is_empty())
+}
+
+/// The git directory, as git tells its hooks.
+pub fn git_dir() -> Option<OsString> {
+    std::env::var_os("GIT_DIR").filter(|value| !value.is_empty())
 }
 
 pub fn python() -> Option<OsString> {

@@ -111,6 +111,19 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(FsError::while_doing("set the mode of", path))
 }
 
+/// Whether there is a file that can be run.
+pub fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Makes a symbolic link, in the place of whatever link was there.
+pub fn link(to: &Path, at: &Path) -> Result<(), FsError> {
+    create_dir(at.parent().unwrap_or(Path::new(".")))?;
+    remove_if_there(at)?;
+    std::os::unix::fs::symlink(to, at).map_err(FsError::while_doing("make the link", at))
+}
+
 /// Removes a file; one that is not there is as good.
 pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
     match std::fs::remove_file(path) {

@@ -1,5 +1,6 @@
 //! The user's own `git` as a program: what has to obey their configuration, their hooks and their index.
 
+use crate::world::env;
 use crate::world::process::{ProcessError, Run};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,12 @@ impl GitCommand {
     }
 
     pub fn run(&self) -> Run {
-        let run = Run::new("git").directory(&self.directory);
+        self.run_program(Path::new("git"))
+    }
+
+    /// The same by a git of the caller's choosing.
+    pub fn run_program(&self, git: &Path) -> Run {
+        let run = Run::new(git).directory(&self.directory);
         if self.isolated { LOCAL.into_iter().fold(run, Run::env_remove) } else { run }
     }
 
@@ -55,6 +61,15 @@ impl GitCommand {
     pub fn version() -> Result<String, ProcessError> {
         let shown = Run::new("git").arg("--version").succeed()?.text();
         Ok(shown.trim_start_matches("git version ").to_owned())
+    }
+
+    /// Whether the repository has no working tree; `None` outside of any.
+    pub fn is_bare(&self) -> Result<Option<bool>, ProcessError> {
+        Ok(self.answer(&["rev-parse", "--is-bare-repository"])?.map(|answer| answer == "true"))
+    }
+
+    pub fn git_dir(&self) -> Result<PathBuf, ProcessError> {
+        self.text(&["rev-parse", "--absolute-git-dir"]).map(PathBuf::from)
     }
 
     /// The root of the working tree this folder lies in.
@@ -130,3 +145,20 @@ impl GitCommand {
 /// Who writes a commit where git knows no identity.
 pub const FALLBACK_NAME: &str = "agent";
 pub const FALLBACK_EMAIL: &str = "agent@localhost";
+
+/// The git directory that all worktrees share, for a hook that git started in `directory`; found without a process.
+pub fn common_dir_of_hook(directory: &Path) -> PathBuf {
+    let given = env::git_dir().map_or_else(|| PathBuf::from(".git"), PathBuf::from);
+    let git_dir = through_link(&directory.join(given), "gitdir: ");
+    through_link(&git_dir.join("commondir"), "").canonicalize().unwrap_or(git_dir)
+}
+
+/// What a file of git's that stands for a folder points at; a folder, or nothing, stands for itself or its parent.
+fn through_link(path: &Path, prefix: &str) -> PathBuf {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match std::fs::read_to_string(path) {
+        Ok(text) => folder.join(text.trim_end().trim_start_matches(prefix)),
+        Err(_) if path.is_dir() => path.to_owned(),
+        Err(_) => folder.to_owned(),
+    }
+}

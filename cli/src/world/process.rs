@@ -138,11 +138,31 @@ impl Run {
 
     /// Runs to the end and hands back whatever the status was.
     pub fn finish(&self) -> Result<Finished, ProcessError> {
-        let not_started = |source| ProcessError::NotStarted { program: self.program.to_string_lossy().into_owned(), source };
-        let mut expression = duct::cmd(&self.program, &self.arguments).stdout_capture().stderr_capture().unchecked();
+        self.run_to_end(&self.expression()?.stdout_capture().stderr_capture()).map(|output| Finished {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
+    }
+
+    /// Runs to the end with our own stdout and stderr as its own; gives the exit code, `None` after a signal.
+    pub fn pass_through(&self) -> Result<Option<i32>, ProcessError> {
+        self.run_to_end(&self.expression()?).map(|output| output.status.code())
+    }
+
+    fn run_to_end(&self, expression: &duct::Expression) -> Result<std::process::Output, ProcessError> {
+        expression.unchecked().run().map_err(|source| self.not_started(source))
+    }
+
+    fn not_started(&self, source: std::io::Error) -> ProcessError {
+        ProcessError::NotStarted { program: self.program.to_string_lossy().into_owned(), source }
+    }
+
+    fn expression(&self) -> Result<duct::Expression, ProcessError> {
+        let mut expression = duct::cmd(&self.program, &self.arguments);
         expression = match &self.stdin {
             Stdin::Bytes(bytes) => expression.stdin_bytes(bytes.clone()),
-            Stdin::File(file) => expression.stdin_file(file.try_clone().map_err(not_started)?),
+            Stdin::File(file) => expression.stdin_file(file.try_clone().map_err(|source| self.not_started(source))?),
         };
         if let Some(directory) = &self.directory {
             expression = expression.dir(directory);
@@ -154,8 +174,7 @@ impl Run {
                 None => expression.env_remove(name),
             };
         }
-        let output = expression.run().map_err(not_started)?;
-        Ok(Finished { code: output.status.code(), stdout: output.stdout, stderr: output.stderr })
+        Ok(expression)
     }
 
     /// Runs to the end; anything but success is an error that shows command, status and both streams.

@@ -14,7 +14,7 @@ use agent_core::python_version::{PythonRequirement, PythonVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ pub fn command(entry: &EntryPoint, interpreter: &Path) -> Vec<OsString> {
 fn beside(interpreter: &Path, program: &OsStr) -> Option<PathBuf> {
     let bare_name = Path::new(program).components().count() == 1;
     let candidate = interpreter.parent()?.join(program);
-    (bare_name && is_executable(&candidate)).then_some(candidate)
+    (bare_name && fs::is_program(&candidate)).then_some(candidate)
 }
 
 /// What every Python child of a checkout finds in its environment besides the user's own.
@@ -162,11 +162,7 @@ fn candidates() -> Vec<(String, Option<PathBuf>)> {
 /// The first executable file of that name on PATH.
 pub fn on_path(name: &OsStr) -> Option<PathBuf> {
     let path = env::path()?;
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| is_executable(file))
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| fs::is_program(file))
 }
 
 const PROBES: &str = "agent/pythons@1";
@@ -213,7 +209,7 @@ impl<'a> Probes<'a> {
 
     fn ask(&mut self, path: &Path) -> Result<Interpreter, String> {
         let key = self.key(path).ok_or_else(|| format!("{} is not there", path.display()))?;
-        if let Some(known) = self.known.get(&key).filter(|known| is_executable(&known.executable)) {
+        if let Some(known) = self.known.get(&key).filter(|known| fs::is_program(&known.executable)) {
             return Ok(known.clone());
         }
         let interpreter = self.probe(path)?;
@@ -296,7 +292,7 @@ fn python_of(folder: &Path) -> PathBuf {
 /// The environment's interpreter, when it was made to its end and the one it links to still stands.
 fn finished(folder: &Path) -> Option<PathBuf> {
     let python = python_of(folder);
-    (folder.join(MARKER).is_file() && is_executable(&python)).then_some(python)
+    (folder.join(MARKER).is_file() && fs::is_program(&python)).then_some(python)
 }
 
 fn lists_hashes(lock: &[u8]) -> bool {

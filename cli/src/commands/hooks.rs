@@ -1,0 +1,103 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::githooks::{Hooks, HooksError, Standing};
+use crate::printer::{Printer, Style};
+use agent_core::diagnose::Exit;
+use agent_hooks::event::HookName;
+use serde_json::{Value, json};
+
+/// git hooks: put in, taken out, looked at
+///
+/// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push` (legality, fast tier of what is pushed). In a
+/// bare repository: `update` (legality). A hook that is there already goes on running, before ours.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Put the hooks in; a hook that is there already runs before ours
+    Install(Change),
+    /// Take the hooks out and put back what was there
+    Uninstall(Change),
+    /// Say which hooks are in, and prove that git runs them
+    Status,
+}
+
+#[derive(Debug, clap::Args)]
+struct Change {
+    /// Print what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let mut hooks = Hooks::of(&context.directory)?;
+    match &arguments.command {
+        Command::Install(Change { dry_run: true }) | Command::Uninstall(Change { dry_run: true }) => {
+            context.printer.data(format!("hooks in {}: {}", hooks.folder().display(), names(&hooks)));
+            context.printer.json(&document(&seen(&hooks, false)?, &hooks));
+            return Ok(Exit::Done);
+        }
+        Command::Install(_) => hooks.install()?,
+        Command::Uninstall(_) => {
+            hooks.uninstall()?;
+            context.printer.say(format!("our hooks are out of {}", hooks.folder().display()));
+            context.printer.json(&document(&seen(&hooks, false)?, &hooks));
+            return Ok(Exit::Done);
+        }
+        Command::Status => {}
+    }
+    report(&hooks, context)
+}
+
+/// One hook as it was found.
+struct Seen {
+    hook: HookName,
+    standing: Standing,
+    fires: bool,
+}
+
+fn seen(hooks: &Hooks, probe: bool) -> Result<Vec<Seen>, HooksError> {
+    let look = |hook: &HookName| {
+        let standing = hooks.standing(*hook)?;
+        let fires = probe && standing != Standing::Missing && hooks.fires(*hook)?;
+        Ok(Seen { hook: *hook, standing, fires })
+    };
+    hooks.names().iter().map(look).collect()
+}
+
+fn report(hooks: &Hooks, context: &Context) -> CommandResult {
+    let seen = seen(hooks, true)?;
+    for seen in &seen {
+        context.printer.data(line(seen, hooks));
+    }
+    context.printer.json(&document(&seen, hooks));
+    Ok(if seen.iter().all(|seen| seen.fires) { Exit::Done } else { Exit::No })
+}
+
+fn line(seen: &Seen, hooks: &Hooks) -> String {
+    let path = hooks.folder().join(seen.hook.as_str());
+    let (style, word) = match (seen.standing, seen.fires) {
+        (Standing::Ours, true) => (Style::Good, "fires"),
+        (Standing::Chained, true) => (Style::Good, "fires, after the hook that was there"),
+        (Standing::Ours | Standing::Chained, false) => {
+            (Style::Bad, "is in, but git does not run it: is it executable, and git 2.36 or newer?")
+        }
+        (Standing::SomebodyElses, _) => (Style::Warning, "is somebody else's; `agent hooks install` chains it"),
+        (Standing::Missing, _) => (Style::Warning, "is not there; `agent hooks install` puts it in"),
+    };
+    format!("{:16} {} {}", seen.hook.as_str(), Printer::styled(style, word), Printer::styled(Style::Faint, &path.display().to_string()))
+}
+
+fn document(seen: &[Seen], hooks: &Hooks) -> Value {
+    let list: Vec<_> =
+        seen.iter().map(|seen| json!({"hook": seen.hook.as_str(), "standing": seen.standing, "fires": seen.fires})).collect();
+    json!({"schema": "agent/hooks@1", "folder": hooks.folder(), "hooks": list})
+}
+
+fn names(hooks: &Hooks) -> String {
+    hooks.names().iter().map(|hook| hook.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,153 @@
+//! `agent hooks` and the hooks themselves, fired by real git.
+
+use crate::world::{AGENT, Ended, World};
+use std::path::Path;
+
+fn program(world: &World, path: &str, script: &str) {
+    let path = world.write(path, format!("#!/bin/sh\n{script}\n"));
+    World::finish(world.command("chmod", ".").arg("+x").arg(path)).ok();
+}
+
+/// A repository that is no agent's, with one commit.
+fn plain(world: &World, folder: &str) {
+    world.git(".", ["init", "--quiet", folder]);
+    world.write(Path::new(folder).join("a.txt"), "one\n");
+    world.git(folder, ["add", "."]);
+    world.git(folder, ["commit", "--quiet", "-m", "one"]);
+}
+
+fn commit(world: &World, folder: &str, arguments: &[&str]) -> Ended {
+    let mut words = vec!["commit", "--quiet", "--allow-empty", "-m", "next"];
+    words.extend(arguments);
+    World::finish(world.command("git", folder).args(words))
+}
+
+fn standing(world: &World, folder: &str) -> Vec<(String, bool)> {
+    let document = world.agent(folder, ["hooks", "status", "--json"]).json();
+    let hooks = document["hooks"].as_array().unwrap();
+    hooks.iter().map(|hook| (hook["standing"].as_str().unwrap().to_owned(), hook["fires"] == true)).collect()
+}
+
+#[test]
+fn init_installs_hooks_that_fire_and_uninstall_silences_them() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    assert_eq!(standing(&world, "a"), vec![("ours".to_owned(), true); 3]);
+    world.agent("a", ["hooks", "uninstall"]).ok();
+    assert_eq!(world.git("a", ["status", "--porcelain"]), "");
+    world.agent("a", ["hooks", "status"]).code(1).stdout_has("agent hooks install");
+    world.agent("a", ["hooks", "install"]).ok();
+    assert_eq!(standing(&world, "a"), vec![("ours".to_owned(), true); 3]);
+}
+
+#[test]
+fn a_clone_takes_up_the_tracked_shims() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git(".", ["clone", "--quiet", "a", "b"]);
+    world.agent("b", ["hooks", "status"]).code(1);
+    world.agent("b", ["hooks", "install"]).ok();
+    assert_eq!(world.git("b", ["config", "--local", "core.hooksPath"]), ".githooks");
+    assert_eq!(world.git("b", ["status", "--porcelain"]), "");
+    // a linked worktree has the hooks of its repository
+    world.git("b", ["worktree", "add", "--quiet", "../b tree", "-b", "side"]);
+    assert_eq!(standing(&world, "b tree"), vec![("ours".to_owned(), true); 3]);
+    commit(&world, "b tree", &[]).ok();
+}
+
+#[test]
+fn the_hook_that_was_there_runs_first_and_comes_back() {
+    let world = World::new();
+    plain(&world, "a");
+    program(&world, "a/.git/hooks/pre-commit", "echo before >>ran; test ! -e refuse");
+    program(&world, "a/.git/hooks/pre-push", "echo \"push $1\" >>ran; cat >>ran");
+    world.agent("a", ["hooks", "install"]).ok();
+    world.agent("a", ["hooks", "install"]).ok();
+    assert_eq!(
+        standing(&world, "a"),
+        [("chained".to_owned(), true), ("ours".to_owned(), true), ("chained".to_owned(), true)],
+        "a probe runs nothing"
+    );
+    assert!(!world.path("a/ran").exists(), "the probe runs no hook that was there");
+    commit(&world, "a", &[]).ok();
+    assert_eq!(world.read("a/ran"), "before\n");
+    world.write("a/refuse", "");
+    commit(&world, "a", &[]).code(1);
+    std::fs::remove_file(world.path("a/refuse")).unwrap();
+    std::fs::remove_file(world.path("a/ran")).unwrap();
+
+    world.git(".", ["init", "--quiet", "--bare", "server"]);
+    world.git("a", ["push", "--quiet", "../server", "HEAD:refs/heads/x"]);
+    let ran = world.read("a/ran");
+    assert!(ran.starts_with("push ../server\nHEAD ") && ran.contains(" refs/heads/x 0000"), "{ran}");
+
+    world.agent("a", ["hooks", "uninstall"]).ok();
+    assert!(world.read("a/.git/hooks/pre-commit").contains("echo before"));
+    assert!(!world.path("a/.git/hooks/pre-commit.before-agent").exists());
+    assert!(!world.path("a/.git/agent-binary").exists());
+    assert!(!world.path("a/.git/hooks/pre-merge-commit").exists());
+}
+
+#[test]
+fn a_hooks_folder_for_all_repositories_is_left_alone_and_chained() {
+    let world = World::new();
+    plain(&world, "a");
+    program(&world, "all hooks/pre-commit", "echo all >>ran");
+    world.git("a", ["config", "--global", "core.hooksPath", world.path("all hooks").to_str().unwrap()]);
+    world.agent("a", ["hooks", "install"]).ok();
+    assert!(world.read("all hooks/pre-commit").contains("echo all"));
+    assert_eq!(standing(&world, "a")[0], ("chained".to_owned(), true));
+    commit(&world, "a", &[]).ok();
+    assert_eq!(world.read("a/ran"), "all\n");
+    world.agent("a", ["hooks", "uninstall"]).ok();
+    assert_eq!(world.git("a", ["config", "--get", "core.hooksPath"]), world.path("all hooks").to_str().unwrap());
+    commit(&world, "a", &[]).ok();
+    assert_eq!(world.read("a/ran"), "all\nall\n");
+}
+
+#[test]
+fn a_hooks_folder_of_the_repository_is_honoured() {
+    let world = World::new();
+    plain(&world, "a");
+    program(&world, "a/tools/hooks/pre-commit", "echo tools >>../ran");
+    world.git("a", ["config", "core.hooksPath", "tools/hooks"]);
+    world.agent("a", ["hooks", "install"]).ok();
+    assert_eq!(standing(&world, "a")[0], ("chained".to_owned(), true));
+    assert!(world.path("a/tools/hooks/pre-commit.before-agent").exists());
+    world.agent("a", ["hooks", "uninstall"]).ok();
+    assert_eq!(world.git("a", ["config", "core.hooksPath"]), "tools/hooks");
+    assert!(world.read("a/tools/hooks/pre-commit").contains("echo tools"));
+}
+
+#[test]
+fn without_the_binary_the_hook_says_so_and_can_be_skipped() {
+    let world = World::new();
+    plain(&world, "a");
+    let copy = world.path("agent copy");
+    std::fs::copy(AGENT, &copy).unwrap();
+    World::finish(world.command(&copy, "a").args(["hooks", "install"])).ok();
+    std::fs::remove_file(&copy).unwrap();
+    commit(&world, "a", &[]).code(1).stderr_has("cannot find `agent`").stderr_has("agent copy").stderr_has("AGENT_SKIP_HOOKS=1");
+    World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1")).ok();
+    // PATH is the second place to look
+    std::fs::create_dir(world.path("bin")).unwrap();
+    std::os::unix::fs::symlink(AGENT, world.path("bin/agent")).unwrap();
+    let path = world.path_led_by("bin");
+    World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("PATH", path)).ok();
+}
+
+#[test]
+fn a_skipped_hook_says_so() {
+    let world = World::new();
+    plain(&world, "a");
+    world.agent("a", ["hooks", "install"]).ok();
+    let ended =
+        World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1"));
+    ended.ok().stderr_has("pre-commit is skipped: AGENT_SKIP_HOOKS is set");
+}
+
+#[test]
+fn outside_a_repository_it_says_where_it_looked() {
+    let world = World::new();
+    world.agent(".", ["hooks", "install"]).code(3).stderr_has("is in no git repository");
+}
