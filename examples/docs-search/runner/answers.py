@@ -8,8 +8,10 @@ from runner.topics import load
 from runner.words import terms
 
 LONGEST = 600
-# Longer paragraphs hold more words by chance alone.
-USUAL_LENGTH = 60
+# In words: a longer paragraph holds more of a question by chance alone, a shorter one hardly says anything.
+USUAL_LENGTH, SHORT_LENGTH = 60, 20
+# How much less the last paragraph of a topic counts than the first, which says what it is about.
+FADING = 0.3
 # A rule of the grammar, as Python 3.14 writes it or those before. It answers nobody's question in words.
 GRAMMAR = re.compile(r"[a-z_]+\s*(::=|:)\s")
 
@@ -19,9 +21,11 @@ def passage(name: str, asked: Iterable[str]) -> str:
     prose = [paragraph for paragraph in load(name).paragraphs() if not GRAMMAR.match(paragraph)]
     wanted = {word: rarity(word) for word in asked}
     best, best_score = "", 0.0
-    for paragraph in prose or load(name).paragraphs():
+    paragraphs = prose or load(name).paragraphs()
+    for number, paragraph in enumerate(paragraphs):
         held = terms(paragraph)
-        score = sum(wanted[word] for word in wanted.keys() & set(held)) / (1 + len(held) / USUAL_LENGTH)
+        fit = min(1.0, len(held) / SHORT_LENGTH) / (1 + len(held) / USUAL_LENGTH) * (1 - FADING * number / len(paragraphs))
+        score = fit * sum(wanted[word] for word in wanted.keys() & set(held))
         if not best or score > best_score:
             best, best_score = paragraph, score
     return shortened(best)
