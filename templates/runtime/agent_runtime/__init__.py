@@ -1,15 +1,15 @@
 """What a Runner or Tuner imports: tools from typed functions, served over MCP, under a versioned state.
 
-    from agent_runtime import Server, state
+from agent_runtime import Server, state
 
-    server = Server("greeter")
+server = Server("greeter")
 
-    @server.tool
-    def greet(name: str) -> str:
-        return f"{state()['greeting']}, {name}"
+@server.tool
+def greet(name: str) -> str:
+    return f"{state()['greeting']}, {name}"
 
-    if __name__ == "__main__":
-        server.run()
+if __name__ == "__main__":
+    server.run()
 """
 
 from .call import conversation, note, state

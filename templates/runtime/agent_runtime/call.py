@@ -142,18 +142,14 @@ class StateFiles:
         revision = given.get("revision")
         if "value" in given:
             return freeze(_must_be_object(given["value"], "the state in the request")), revision
-        path = given.get("path")
-        if not isinstance(path, str):
-            raise StateError(f"the request's {STATE} names neither a path nor a value")
+        path = _path(given)
         return self._cached(revision or path, path), revision
 
     def text(self, given):
         """The JSON text behind `load`, for a Tuner, which gets its own copy to change."""
         if given is not None and "value" in given:
             return encode(_must_be_object(given["value"], "the state in the request"))
-        path = given.get("path") if given is not None else fallback_path()
-        value = _must_be_object(decode(_contents(path)), path)
-        return encode(value)
+        return encode(_parsed(_path(given) if given is not None else fallback_path()))
 
     def _fallback(self):
         path = fallback_path()
@@ -166,10 +162,7 @@ class StateFiles:
     def _cached(self, key, path):
         value = self._parsed.pop(key, None)
         if value is None:
-            try:
-                value = freeze(_must_be_object(decode(_contents(path)), path))
-            except ValueError as error:
-                raise StateError(f"the state {path} is not JSON: {error}") from None
+            value = freeze(_parsed(path))
         self._parsed[key] = value
         while len(self._parsed) > _KEPT_REVISIONS:
             del self._parsed[next(iter(self._parsed))]
@@ -180,12 +173,22 @@ def fallback_path():
     return os.environ.get("AGENT_STATE_FILE") or STATE_FILE
 
 
-def _contents(path):
+def _path(given):
+    path = given.get("path")
+    if isinstance(path, str):
+        return path
+    raise StateError(f"the request's {STATE} names neither a path nor a value")
+
+
+def _parsed(path):
     try:
         with open(path, "rb") as file:
-            return file.read().decode()
+            text = file.read().decode()
+        return _must_be_object(decode(text), f"the state {path}")
     except OSError as error:
         raise StateError(f"no state: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise StateError(f"the state {path} is not JSON: {error}") from None
 
 
 def _must_be_object(value, where):
@@ -230,8 +233,22 @@ class Call:
     """What a tool's code can ask for while it runs, and what goes back beside its result."""
 
     __slots__ = (
-        "arguments", "batch", "before", "cancelled", "context", "conversation", "facts", "id", "interrupted", "meta",
-        "modern", "reads", "remembered", "server", "state", "tool",
+        "arguments",
+        "batch",
+        "before",
+        "cancelled",
+        "context",
+        "conversation",
+        "facts",
+        "id",
+        "interrupted",
+        "meta",
+        "modern",
+        "reads",
+        "remembered",
+        "server",
+        "state",
+        "tool",
     )
 
     def __init__(self, server, tool, identifier, arguments, meta, modern, batch):
@@ -276,8 +293,7 @@ class Call:
             turns = given.get("turns") or ()
             return Conversation(identifier, len(turns), turns=turns)
         if "turn" in given:
-            data = given.get("data")
-            return Conversation(identifier, given["turn"], data if isinstance(data, dict) else None)
+            return Conversation(identifier, given["turn"], given.get("data"))
         # Nobody outside keeps this conversation, so this process does.
         self.remembered = True
         return self.server.memory.recall(identifier)

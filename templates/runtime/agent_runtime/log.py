@@ -3,7 +3,7 @@
 import os
 from time import gmtime, time_ns
 
-from .call import CONVERSATION, SIGNAL, current
+from .call import SIGNAL, current
 from .wire import Unserializable, encode
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

@@ -1,6 +1,7 @@
 """Async tools: one event loop in a thread of its own, imported when the first async tool is called."""
 
 import asyncio
+import contextlib
 import threading
 from _collections import deque
 
@@ -26,8 +27,10 @@ class Loop:
         self._order(self._cancel, identifier)
 
     def finish(self):
-        """Gives what still runs a last few seconds; after the end of input."""
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
+        """Gives what still runs a last few seconds, and no more to what blocks the loop itself; after the end of input."""
+        waiting = asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
+        with contextlib.suppress(TimeoutError):
+            waiting.result(None if self._server.answers_to_file else EOF_GRACE_S + 1)
 
     async def _finish(self):
         self._obey()

@@ -318,7 +318,9 @@ class Compiler:
             needed = name in cls.__required_keys__
             module = vars(sys.modules[cls.__module__])
             hint, _ = self._resolve(hint, module)
-            while getattr(hint, "__origin__", None) in _typing("Required") + _typing("NotRequired") + _typing("ReadOnly"):
+            while getattr(hint, "__origin__", None) in _typing("Required") + _typing("NotRequired") + _typing(
+                "ReadOnly"
+            ):
                 if hint.__origin__ not in _typing("ReadOnly"):
                     needed = hint.__origin__ in _typing("Required")
                 hint = hint.__args__[0]
@@ -329,7 +331,7 @@ class Compiler:
 
     def _field(self, cls, name, hint):
         """A field's shape, its hint read in the module of the class that declares it."""
-        owner = next((base for base in cls.__mro__ if name in base.__dict__.get("__annotations__", ())), cls)
+        owner = next((base for base in cls.__mro__ if name in getattr(base, "__annotations__", ())), cls)
         outside = self.where
         self.where = f"{outside}, field {name!r} of {cls.__name__}"
         shape = self._compile(hint, vars(sys.modules[owner.__module__]))
@@ -425,7 +427,7 @@ def _at(step, function, value):
     try:
         return function(value)
     except Invalid as invalid:
-        raise invalid.within(step)
+        raise invalid.within(step) from None
 
 
 def _each(function, values):
@@ -475,7 +477,9 @@ def _record(schema, fields, required, cls):
         if cls is not None:
             raise Invalid(f"expected a {cls.__name__}, got {kind(value)}")
         _nothing_missing(required, _object(value))
-        return {_key(name): _at(name, fields[name].dump, part) if name in fields else part for name, part in value.items()}
+        return {
+            _key(name): _at(name, fields[name].dump, part) if name in fields else part for name, part in value.items()
+        }
 
     return Shape(schema, load, dump)
 

@@ -1,8 +1,6 @@
 """A typed function as an MCP tool."""
 
-import sys
-
-from .schema import Compiler, DefinitionError, Invalid, add_default, clean, kind
+from .schema import Compiler, DefinitionError, Invalid, add_default, clean
 from .wire import encode
 
 _VARIADIC, _COROUTINE, _ASYNC_GENERATOR, _GENERATOR = 0x04 | 0x08, 0x80, 0x200, 0x20
@@ -14,8 +12,17 @@ class Tool:
     """Name, schemas and the way from a call's arguments to the function and from its value to a result."""
 
     __slots__ = (
-        "annotations", "definition", "description", "dump", "function", "is_async", "name", "parameters", "plain",
-        "required", "returns_object", "title",
+        "annotations",
+        "definition",
+        "description",
+        "dump",
+        "function",
+        "is_async",
+        "name",
+        "parameters",
+        "required",
+        "returns_object",
+        "title",
     )
 
     def __init__(self, function, name=None, title=None, description=None, annotations=None):
@@ -119,7 +126,7 @@ class Tool:
             try:
                 values[name] = load(value)
             except Invalid as invalid:
-                raise invalid.within(name)
+                raise invalid.within(name) from None
         for name in self.required:
             if name not in values:
                 raise Invalid("required, but missing").within(name)
@@ -140,10 +147,17 @@ class _Signature:
         self.defaults = dict(zip(positional[len(positional) - len(given) :], given))
         self.defaults.update(function.__kwdefaults__ or {})
         self.names = names[1:] if bound else names
-        self.hints = function.__annotations__
+        self.hints = self._hints(function)
         self.namespace = function.__globals__
         self._code = code
         self._place = place(function)
+
+    @staticmethod
+    def _hints(function):
+        try:
+            return function.__annotations__
+        except NameError as error:  # evaluated here and now from Python 3.14 on
+            raise DefinitionError(f"{function.__qualname__} ({place(function)}): {error}") from None
 
     def check(self, where):
         if self._code.co_flags & _VARIADIC:

@@ -46,9 +46,7 @@ try:
         memo = {}
 
     _scan = make_scanner(_Rules())
-    _encoders = {
-        sort: make_encoder(None, plain, quote, None, ":", ",", sort, False, False) for sort in (False, True)
-    }
+    _encoders = {sort: make_encoder(None, plain, quote, None, ":", ",", sort, False, False) for sort in (False, True)}
     _chunks = _encoders[False]
     _sorted_chunks = _encoders[True]
 except (ImportError, TypeError):

@@ -70,9 +70,9 @@ _INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 
 
 def _call(number):
-    return (
-        b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"add","arguments":{"a":%d,"b":2}}}\n'
-        % (number, number)
+    return b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"add","arguments":{"a":%d,"b":2}}}\n' % (
+        number,
+        number,
     )
 
 
@@ -193,7 +193,9 @@ def main():
             for each in figures:
                 each.round(calls if each.name != "official SDK" else min(calls, 1000))
     print(f"python {sys.version.split()[0]}, {calls} calls, best of {ROUNDS}; bare `python -c pass`: {bare:.1f} ms")
-    print(f"{'server':26} {'start':>9} {'over bare':>10} {'pipelined':>11} {'ratio':>6} {'one by one':>11} {'ratio':>6}")
+    print(
+        f"{'server':26} {'start':>9} {'over bare':>10} {'pipelined':>11} {'ratio':>6} {'one by one':>11} {'ratio':>6}"
+    )
     for each in figures:
         print(each.row(bare, figures[0]))
 

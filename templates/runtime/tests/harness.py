@@ -48,9 +48,7 @@ class Child:
 
     def send(self, *frames):
         """Frames as values, or as bytes to be sent as they are."""
-        data = b"".join(
-            frame if isinstance(frame, bytes) else json.dumps(frame).encode() + b"\n" for frame in frames
-        )
+        data = b"".join(frame if isinstance(frame, bytes) else json.dumps(frame).encode() + b"\n" for frame in frames)
         self.process.stdin.write(data)
 
     def line(self, deadline_s=DEADLINE_S):
@@ -82,7 +80,9 @@ class Child:
         return answer
 
     def initialize(self, revision="2025-11-25"):
-        result = self.request("initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
+        result = self.request(
+            "initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        )
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return result["result"]
 
@@ -95,7 +95,14 @@ class Child:
         return answer["result"]
 
     def start_call(self, identifier, tool, **arguments):
-        self.send({"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+        self.send(
+            {
+                "jsonrpc": "2.0",
+                "id": identifier,
+                "method": "tools/call",
+                "params": {"name": tool, "arguments": arguments},
+            }
+        )
 
     def end(self):
         """Ends its input; its exit code."""

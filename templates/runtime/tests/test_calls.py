@@ -22,9 +22,13 @@ class RunnerCalls(ServerTest):
             path = Path(folder, "r.json")
             path.write_text('{"strategy":"first"}')
             meta = {"dev.agentvc/state": {"revision": "r1", "path": str(path)}}
-            first = self.child.call("ask", {"question": "q"}, {**meta, "dev.agentvc/conversation": {"id": "c", "turn": 1}})
+            first = self.child.call(
+                "ask", {"question": "q"}, {**meta, "dev.agentvc/conversation": {"id": "c", "turn": 1}}
+            )
             path.unlink()
-            again = self.child.call("ask", {"question": "q"}, {**meta, "dev.agentvc/conversation": {"id": "c", "turn": 2}})
+            again = self.child.call(
+                "ask", {"question": "q"}, {**meta, "dev.agentvc/conversation": {"id": "c", "turn": 2}}
+            )
             facts = [result["_meta"]["dev.agentvc/conversation"]["facts"]["strategy"] for result in (first, again)]
             self.assertEqual(facts, ["first", "first"])
             other = {"dev.agentvc/state": {"revision": "r2", "path": str(path)}}
@@ -32,7 +36,11 @@ class RunnerCalls(ServerTest):
 
     def test_a_broken_state_file_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
-            for name, text, words in [("a", "{", "is not JSON"), ("b", "[1]", "must be a JSON object"), ("c", '{"a":NaN}', "NaN is not JSON")]:
+            for name, text, words in [
+                ("a", "{", "is not JSON"),
+                ("b", "[1]", "must be a JSON object"),
+                ("c", '{"a":NaN}', "NaN is not JSON"),
+            ]:
                 path = Path(folder, name)
                 path.write_text(text)
                 result = self.child.call("keys", {}, {"dev.agentvc/state": {"revision": name, "path": str(path)}})
@@ -58,7 +66,10 @@ class RunnerCalls(ServerTest):
             Path(folder, "state").mkdir()
             Path(folder, "state", "active.state.json").write_text('{"strategy":"bm25"}')
             with self.start(folder=folder) as child:
-                turns = [child.call("ask", {"question": q, "conversation_id": c}) for q, c in [("a", "x"), ("b", "y"), ("c", "x")]]
+                turns = [
+                    child.call("ask", {"question": q, "conversation_id": c})
+                    for q, c in [("a", "x"), ("b", "y"), ("c", "x")]
+                ]
                 self.assertEqual([turn["structuredContent"]["turn"] for turn in turns], [1, 1, 2])
                 self.assertEqual(turns[2]["structuredContent"]["questions"], ["a", "c"])
                 self.assertEqual(child.call("ask", {"question": "d"})["structuredContent"]["turn"], 0)
@@ -109,9 +120,13 @@ class RunnerCalls(ServerTest):
         self.child.request("logging/setLevel", {"level": "warning"})
         self.child.start_call("w", "write_log")
         note, answer = self.child.receive(), self.child.receive()
-        self.assertEqual((note["method"], note["params"]["level"], answer["id"]), ("notifications/message", "warning", "w"))
+        self.assertEqual(
+            (note["method"], note["params"]["level"], answer["id"]), ("notifications/message", "warning", "w")
+        )
         meta = {**STATELESS, "io.modelcontextprotocol/logLevel": "info"}
-        self.child.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "write_log", "_meta": meta}})
+        self.child.send(
+            {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "write_log", "_meta": meta}}
+        )
         frames = [self.child.receive() for _ in range(3)]
         self.assertEqual([frame["params"]["level"] for frame in frames[:2]], ["info", "warning"])
         self.assertEqual(frames[2]["id"], 1)
@@ -148,7 +163,19 @@ class TunerCalls(ServerTest):
         meta = {"dev.agentvc/state": {"revision": "r", "value": {"strategies": {}}}}
         for _ in range(2):
             result = self.child.call("reward", {"value": 1, "strategy": "a"}, meta)
-            self.assertEqual(result["_meta"]["dev.agentvc/state"], {"value": {"strategies": {"a": {"n": 1, "sum": 1.0}}}})
+            self.assertEqual(
+                result["_meta"]["dev.agentvc/state"], {"value": {"strategies": {"a": {"n": 1, "sum": 1.0}}}}
+            )
+
+    def test_a_broken_state_file_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "s.json")
+            path.write_text("{")
+            meta = {"dev.agentvc/state": {"revision": "r", "path": str(path)}}
+            self.assert_failed(self.child.call("look", {}, meta), f"the state {path} is not JSON")
+            self.assert_failed(
+                self.child.call("look", {}, {"dev.agentvc/state": {"revision": "r"}}), "neither a path nor a value"
+            )
 
     def test_the_snapshot_may_come_as_a_file(self):
         result = self.child.call("reward", {"value": 1, "strategy": "new"}, STATE)

@@ -12,7 +12,11 @@ from .harness import DEADLINE_S, PROGRAMS, RUNTIME, ServerTest
 
 
 def cancelled(identifier):
-    return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": identifier, "reason": "test"}}
+    return {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": identifier, "reason": "test"},
+    }
 
 
 class WhileATool(ServerTest):
@@ -85,7 +89,12 @@ class WhileATool(ServerTest):
             calls = [("a", "nap", {"seconds": 0.2}), ("b", "block", {"seconds": 0.1}), ("c", "add", {"a": 1})]
             child.send(
                 [
-                    {"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+                    {
+                        "jsonrpc": "2.0",
+                        "id": identifier,
+                        "method": "tools/call",
+                        "params": {"name": name, "arguments": arguments},
+                    }
                     for identifier, name, arguments in calls
                 ]
             )
@@ -104,6 +113,12 @@ class Ends(ServerTest):
             with self.subTest(tool), self.start() as child:
                 child.start_call("busy", tool, **arguments)
                 self.assertEqual(child.end(), 1)
+
+    def test_at_the_end_of_input_with_async_tools_that_will_not_return(self):
+        for tool in ("nap", "block_the_loop"):
+            with self.subTest(tool), self.start() as child:
+                child.start_call("busy", tool, seconds=600)
+                self.assertEqual(child.end(), 0)
 
     def test_what_was_asked_before_the_end_of_input_is_answered(self):
         self.child.start_call(1, "block", seconds=0.3)
@@ -147,7 +162,9 @@ class Ends(ServerTest):
                 )  # fmt: skip
                 child = os.pidfd_open(int(parent.stderr.readline()))
                 self.addCleanup(os.close, child)
-                initialize = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}\n'
+                initialize = (
+                    b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}\n'
+                )
                 arguments = b'{"seconds":600}' if call == '"block"' else b"{}"
                 busy = b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":%s,"arguments":%s}}\n'
                 ping = b'{"jsonrpc":"2.0","id":3,"method":"ping"}\n'

@@ -50,7 +50,9 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
 
     async def test_versions_and_names(self):
         async def check(client, mode):
-            self.assertEqual(client.protocol_version, LATEST_HANDSHAKE_VERSION if mode == "legacy" else LATEST_MODERN_VERSION)
+            self.assertEqual(
+                client.protocol_version, LATEST_HANDSHAKE_VERSION if mode == "legacy" else LATEST_MODERN_VERSION
+            )
             if mode != LATEST_MODERN_VERSION:  # a pinned version asks for nothing, so it learns nothing
                 self.assertEqual((client.server_info.name, client.server_info.version), ("fixture-runner", "1.2.3"))
                 self.assertEqual(client.instructions, "Ask it things.")
@@ -78,7 +80,9 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
         async def check(client, mode):
             await client.list_tools()
             added = await client.call_tool("add", {"a": 40})
-            self.assertEqual((added.content[0].text, added.structured_content, added.is_error), ("42", {"result": 42}, False))
+            self.assertEqual(
+                (added.content[0].text, added.structured_content, added.is_error), ("42", {"result": 42}, False)
+            )
             found = await client.call_tool("search", {"query": "q", "k": 1}, meta=STATE)
             self.assertEqual(found.structured_content, {"result": [{"topic": "q-bm25", "score": 0.9, "tags": []}]})
             self.assertEqual(found.meta["dev.agentvc/reads"], ["ranking"])
@@ -137,7 +141,9 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
         async def check(client, mode):
             results = await asyncio.gather(*(client.call_tool("add", {"a": number}) for number in range(100)))
             self.assertEqual([result.structured_content["result"] for result in results], [n + 2 for n in range(100)])
-            naps = await asyncio.gather(*(client.call_tool("nap", {"seconds": 0.05, "name": str(n)}) for n in range(20)))
+            naps = await asyncio.gather(
+                *(client.call_tool("nap", {"seconds": 0.05, "name": str(n)}) for n in range(20))
+            )
             self.assertEqual([nap.structured_content["name"] for nap in naps], [str(n) for n in range(20)])
 
         await self.in_every_mode(check)

@@ -94,10 +94,21 @@ class Schemas(unittest.TestCase):
             (Sequence[str], {"type": "array", "items": {"type": "string"}}),
             (Iterable[str], {"type": "array", "items": {"type": "string"}}),
             (set[str], {"type": "array", "uniqueItems": True, "items": {"type": "string"}}),
-            (dict[str, list[int]], {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}}),
+            (
+                dict[str, list[int]],
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}},
+            ),
             (Mapping[str, Any], {"type": "object", "additionalProperties": {}}),
             (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
-            (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}),
+            (
+                tuple[int, str],
+                {
+                    "type": "array",
+                    "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            ),
             (Optional[int], {"anyOf": [{"type": "integer"}, null]}),
             (int | None, {"anyOf": [{"type": "integer"}, null]}),
             (Union[int, str], {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
@@ -136,14 +147,20 @@ class Schemas(unittest.TestCase):
             {
                 "type": "object",
                 "description": "Where it is.",
-                "properties": {"x": {"type": "integer"}, "y": {"type": "number"}, "labels": {"type": "array", "items": {"type": "string"}}},
+                "properties": {
+                    "x": {"type": "integer"},
+                    "y": {"type": "number"},
+                    "labels": {"type": "array", "items": {"type": "string"}},
+                },
                 "required": ["x", "y", "labels"],
             },
         )
 
     def test_a_class_may_contain_itself(self):
         shape, schema = compiled(Tree)
-        self.assertEqual(schema["$defs"]["Tree"]["properties"]["children"], {"type": "array", "items": {"$ref": "#/$defs/Tree"}})
+        self.assertEqual(
+            schema["$defs"]["Tree"]["properties"]["children"], {"type": "array", "items": {"$ref": "#/$defs/Tree"}}
+        )
         self.assertEqual(shape.load({"value": 1, "children": [{"value": 2}]}), Tree(1, [Tree(2)]))
         self.assertEqual(shape.dump(Tree(1, [Tree(2)])), {"value": 1, "children": [{"value": 2, "children": []}]})
 
@@ -180,7 +197,11 @@ class Schemas(unittest.TestCase):
             (int | None, "x" * 99, "arguments: expected integer or null, got string 'xxxx"),
             (Literal[1], True, "arguments: expected one of 1, got true"),
             (Colour, ["red"], 'arguments: expected one of "red", "blue", got array'),
-            (list[Point], [{"x": 1}, {"x": 1, "labels": ["a", 2]}], "arguments[1].labels[1]: expected string, got integer 2"),
+            (
+                list[Point],
+                [{"x": 1}, {"x": 1, "labels": ["a", 2]}],
+                "arguments[1].labels[1]: expected string, got integer 2",
+            ),
             (list[Point] | None, [{"x": "1"}], "arguments[0].x: expected integer, got string '1'"),
             (Point, {"y": 1}, "arguments.x: required, but missing"),
             (Point, {"x": 1, "z": 1}, "arguments.z: unknown; the fields are x, y, labels"),
@@ -192,7 +213,9 @@ class Schemas(unittest.TestCase):
         ]:
             with self.subTest(hint=hint, value=value), self.assertRaises(Invalid) as caught:
                 compiled(hint)[0].load(value)
-            self.assertTrue(caught.exception.message("arguments").startswith(message), caught.exception.message("arguments"))
+            self.assertTrue(
+                caught.exception.message("arguments").startswith(message), caught.exception.message("arguments")
+            )
 
     def test_values_go_out(self):
         for hint, value, dumped in [
@@ -205,7 +228,13 @@ class Schemas(unittest.TestCase):
         ]:
             with self.subTest(hint=hint):
                 self.assertEqual(compiled(hint, output=True)[0].dump(value), dumped)
-        for hint, value in [(int, "1"), (Point, {"x": 1}), (list[int], [1.5]), (float, float("nan")), (dict[str, int], {1: 1})]:
+        for hint, value in [
+            (int, "1"),
+            (Point, {"x": 1}),
+            (list[int], [1.5]),
+            (float, float("nan")),
+            (dict[str, int], {1: 1}),
+        ]:
             with self.subTest(hint=hint, value=value), self.assertRaises(Invalid):
                 compiled(hint, output=True)[0].dump(value)
 
@@ -216,7 +245,12 @@ class Schemas(unittest.TestCase):
             self.assertIn("tool 'ask', parameter 'when'", str(caught.exception))
 
     def test_defaults_that_have_a_json_form_are_shown(self):
-        for hint, value, shown in [(int, 1, 1), (Colour, Colour.RED, "red"), (Point, Point(1), {"x": 1, "y": 0.5, "labels": []}), (set[int], {2, 1}, [1, 2])]:
+        for hint, value, shown in [
+            (int, 1, 1),
+            (Colour, Colour.RED, "red"),
+            (Point, Point(1), {"x": 1, "y": 0.5, "labels": []}),
+            (set[int], {2, 1}, [1, 2]),
+        ]:
             shape = compiled(hint)[0]
             add_default(shape, value)
             self.assertEqual(shape.schema["default"], shown)

@@ -94,7 +94,12 @@ class WithoutAShim(ScriptTest):
             self.assertIsNone(child.line())
 
     def test_calls_in_a_file_are_all_answered_in_a_file(self):
-        call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "block", "arguments": {"seconds": 2.5}}}
+        call = {
+            "jsonrpc": "2.0",
+            "id": 2,
+            "method": "tools/call",
+            "params": {"name": "block", "arguments": {"seconds": 2.5}},
+        }
         initialize = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
         nap = {**call, "id": 3, "params": {"name": "nap", "arguments": {"seconds": 0.1}}}
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answers:
@@ -102,7 +107,9 @@ class WithoutAShim(ScriptTest):
             given.seek(0)
             command = [sys.executable, str(PROGRAMS / "runner.py")]
             environment = {**os.environ, "PYTHONPATH": str(RUNTIME), "AGENT_PARENT_PID": str(os.getpid())}
-            done = subprocess.run(command, stdin=given, stdout=answers, stderr=subprocess.DEVNULL, env=environment, timeout=20)
+            done = subprocess.run(
+                command, stdin=given, stdout=answers, stderr=subprocess.DEVNULL, env=environment, timeout=20
+            )
             answers.seek(0)
             self.assertEqual((done.returncode, sorted(json.loads(line)["id"] for line in answers)), (0, [1, 2, 3]))
 

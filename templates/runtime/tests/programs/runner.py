@@ -161,6 +161,11 @@ async def nap(seconds: float, name: str = "") -> dict:
 
 
 @server.tool
+async def block_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@server.tool
 def write_log() -> None:
     log.info("a line", number=1, thing=object(), tool="mine")
     log.warning("not a number", value=float("nan"))
