@@ -2,24 +2,32 @@
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::world::git::{ACTIVE, Git};
+use crate::printer::Printer;
+use crate::staging::{Active, Staging};
+use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use agent_core::diagnose::Exit;
+use agent_core::journal::Base;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
+use serde_json::Value;
 use std::path::Path;
 
 pub struct Repository {
     pub git: Git,
     pub layout: Layout,
+    printer: Printer,
 }
 
 impl Repository {
     /// Opens the repository the user stands in, and finishes what a killed command left undone.
     pub fn open(context: &Context) -> Result<Self, CommandError> {
         let git = Git::discover(&context.directory)?;
-        Ok(Self { layout: git.layout(), git })
+        for line in git.heal()?.lines() {
+            context.printer.warn(line);
+        }
+        Ok(Self { layout: git.layout(), git, printer: context.printer.clone() })
     }
 
     /// The manifest of a commit or tree.
@@ -58,12 +66,38 @@ impl Repository {
         Ok(Tip { version, commit: commit.clone(), revision })
     }
 
+    /// What is served, as far as staging needs to know.
+    pub fn active(&self) -> Result<Active, CommandError> {
+        self.active_at(&self.expect_tip()?)
+    }
+
+    pub fn active_at(&self, tip: &Tip) -> Result<Active, CommandError> {
+        let base = Base { version: tip.version.clone(), commit: tip.commit.clone(), revision: tip.revision.clone() };
+        let state = state_value(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
+        let journal = self.git.commit(&tip.commit)?.trailers.journal;
+        Ok(Active { base, state, journal })
+    }
+
+    /// Staging on what is served; what had to be mended is said.
+    pub fn staging(&self) -> Result<Staging, CommandError> {
+        let staging = Staging::open(&self.layout, &self.active()?)?;
+        for notice in staging.notices() {
+            self.printer.warn(notice.to_string());
+        }
+        Ok(staging)
+    }
+
     /// The working tree the user stands in; a bare repository has none.
     pub fn worktree(&self) -> Result<std::path::PathBuf, CommandError> {
         self.git.worktree().ok_or_else(|| {
             CommandError::new(Exit::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
         })
     }
+}
+
+/// A state file's content; `origin` names it in errors.
+pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, CommandError> {
+    serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))
 }
 
 /// The manifest of a folder on disk.

@@ -2,7 +2,7 @@
 
 use crate::conversations::Header;
 use crate::error::CommandError;
-use crate::repository::{Repository, manifest_on_disk};
+use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::world::git::{STATE_FILE, TreeEdit, materialise_state};
 use agent_core::canonical;
 use agent_core::manifest::Manifest;
@@ -52,6 +52,10 @@ impl Target {
 impl Repository {
     pub fn target(&self, what: &What) -> Result<Target, CommandError> {
         match what {
+            What::Staging => {
+                let staged = self.staging()?.snapshot()?;
+                self.candidate(what, &staged.base.commit, &staged.state)
+            }
             What::Active => self.target_at(what, &self.expect_tip()?.commit),
             What::Worktree => self.worktree_target(),
             other => self.target_at(other, &self.commit_named(other)?),
@@ -126,8 +130,7 @@ impl Repository {
     }
 
     fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))?;
+        let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
         let path = materialise_state(&self.layout, &revision, bytes)?;
         Ok(State { revision, path, value })
