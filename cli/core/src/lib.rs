@@ -17,6 +17,7 @@ pub mod event;
 pub mod expectation;
 pub mod gate;
 pub mod journal;
+pub mod legality;
 pub mod manifest;
 pub mod object_id;
 pub mod promotion;

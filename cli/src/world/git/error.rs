@@ -1,6 +1,7 @@
 use crate::world::fs::FsError;
 use crate::world::process::ProcessError;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::legality::Breach;
 use agent_core::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ pub enum GitError {
     Path { path: String },
     #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
+    #[error("against the laws of this repository: {}", breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Illegal { breaches: Vec<Breach> },
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
     #[error(transparent)]
@@ -82,7 +85,7 @@ impl Diagnose for GitError {
             Self::Fs(error) => error.exit(),
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
             // a hook of the repository has judged
-            Self::NotMoved { .. } => Exit::No,
+            Self::NotMoved { .. } | Self::Illegal { .. } => Exit::No,
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
@@ -103,6 +106,7 @@ impl Diagnose for GitError {
             Self::NotMoved { why, .. } if is_locked(why) => {
                 "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
             }
+            Self::Illegal { breaches } => return breaches.first().map(|breach| breach.mend.to_owned()),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),

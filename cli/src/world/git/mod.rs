@@ -5,6 +5,7 @@
 
 mod checkout;
 mod error;
+mod facts;
 mod history;
 mod objects;
 mod publish;

@@ -3,7 +3,7 @@
 use super::refs::{Move, Moved};
 use super::{ACTIVE, CommitInfo, CommitSpec, Git, GitError, TreeEdit};
 use agent_core::object_id::ObjectId;
-use agent_core::version;
+use agent_core::{legality, version};
 use semver::Version;
 
 /// More versions than this without a tag are no sign of a kill but of a clone without tags.
@@ -77,7 +77,12 @@ impl Git {
             return Ok(Published::TagTaken { by });
         }
         let mut moves = Vec::new();
-        if self.target(&branch)?.as_ref() != Some(&publication.commit) {
+        let tip = self.target(&branch)?;
+        if tip != publication.expect && tip.as_ref() != Some(&publication.commit) {
+            return Ok(Published::Conflict { found: tip });
+        }
+        if tip.as_ref() != Some(&publication.commit) {
+            self.refuse_illegal(&branch, tip.as_ref(), &publication.commit)?;
             moves.push(Move { name: branch, from: publication.expect.clone(), to: Some(publication.commit.clone()) });
         }
         if tagged.is_none() {
@@ -92,6 +97,11 @@ impl Git {
             Moved::Conflict { found, .. } => Published::Conflict { found },
             Moved::FirstOnly { why } => Published::Done { tag_missing: Some(why) },
         })
+    }
+
+    fn refuse_illegal(&self, branch: &str, old: Option<&ObjectId>, new: &ObjectId) -> Result<(), GitError> {
+        let breaches = legality::judge(&self.ref_update(branch, old, Some(new))?);
+        if breaches.is_empty() { Ok(()) } else { Err(GitError::Illegal { breaches }) }
     }
 
     /// Rolls forward what a killed command left half done. Every verb that looks at versions begins with this; it costs a few reads

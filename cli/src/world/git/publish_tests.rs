@@ -17,6 +17,7 @@ fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> Ob
         version: Some(version.clone()),
         state: Some(blob),
         base: Some(parent.clone()),
+        eval: Some("sha256:00".to_owned()),
         ..Trailers::default()
     };
     let message = trailers.message(&format!("promote v{version}"), "");
@@ -326,4 +327,47 @@ fn the_index_of_a_commit_under_way_is_a_tree() {
     let git = repository.open();
     let tree = git.index_tree(&repository.path().join(".git/index")).unwrap();
     assert_eq!(git.read(&tree, "staged.txt").unwrap().as_deref(), Some(b"staged\n".as_slice()));
+}
+
+fn laws(update: &agent_core::legality::RefUpdate) -> Vec<&'static str> {
+    agent_core::legality::judge(update).into_iter().map(|breach| breach.law).collect()
+}
+
+#[test]
+fn what_is_against_the_laws_is_not_published() {
+    let (repository, git, first) = served();
+    let honest = git.commit(&candidate(&git, &first, &patch(1), "{\"a\":1}\n")).unwrap();
+    let code = git.write_blob(b"import os\n").unwrap();
+    let tree = git.edit_tree(Some(&honest.tree), &[TreeEdit::file("runner/__main__.py", code)]).unwrap();
+    let sly = git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message: honest.message }).unwrap();
+    let error = git.publish(&publication(Some(&first), &sly, &patch(1))).unwrap_err();
+    assert_eq!(error.exit(), Exit::No);
+    let reason = "a promotion changes runner/__main__.py (a-promotion-touches-only-state)";
+    assert_eq!(error.to_string(), format!("against the laws of this repository: {reason}"));
+    assert_eq!(error.hint().unwrap(), "commit the code to `main`, then `agent release`");
+    assert_eq!(repository.id("active"), first);
+}
+
+#[test]
+fn the_facts_of_an_update_are_read_from_the_repository() {
+    let (repository, git, first) = served();
+    let active = |old: Option<&ObjectId>, new: Option<&ObjectId>| laws(&git.ref_update(ACTIVE, old, new).unwrap());
+    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    let third = candidate(&git, &second, &patch(2), "{\"a\":2}\n");
+    assert_eq!(active(Some(&first), Some(&third)), Vec::<&str>::new());
+    assert_eq!(active(None, Some(&third)), Vec::<&str>::new());
+    assert_eq!(active(Some(&third), Some(&first)), ["served-branches-move-forward"]);
+    assert_eq!(active(Some(&first), Some(&repository.id("main"))), ["served-branches-move-forward"]);
+    assert_eq!(active(None, Some(&repository.id("main"))), ["every-tip-is-a-version"]);
+    let tag = |new: &ObjectId| laws(&git.ref_update("refs/tags/v0.1.1", None, Some(new)).unwrap());
+    assert_eq!((tag(&second), tag(&first)), (vec![], vec!["a-tag-names-its-commit"]));
+
+    repository.write("state/staging.state.json", "{}\n");
+    let main = repository.id("main");
+    let tracked = repository.commit_all("oops");
+    let on_main = |old: &ObjectId, new: &ObjectId| laws(&git.ref_update("refs/heads/main", Some(old), Some(new)).unwrap());
+    assert_eq!(on_main(&main, &tracked), ["staging-is-not-tracked"]);
+    repository.git(&["rm", "-q", "--cached", "state/staging.state.json"]);
+    repository.git(&["commit", "-q", "-m", "mended"]);
+    assert_eq!(on_main(&tracked, &repository.id("main")), Vec::<&str>::new());
 }

@@ -1,0 +1,407 @@
+//! What may become of a ref: one table, asked by the planner before it publishes and by the git hooks on the way in.
+//!
+//! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they break it, why, and how to mend it.
+
+use crate::object_id::ObjectId;
+use crate::trailers::Trailers;
+use crate::version::{self, Bump, Kind};
+use semver::Version;
+
+/// The folder that a promotion may change, and the Tuner's alone.
+pub const STATE_FOLDER: &str = "state/";
+/// The view of what is being tuned: ignored by git, never part of a commit.
+pub const STAGING_FILE: &str = "state/staging.state.json";
+
+/// A ref about to be moved, with what is needed to judge it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    pub reference: String,
+    /// Where it is; `None` when it is being created.
+    pub old: Option<ObjectId>,
+    /// Where it goes; `None` when it is being deleted.
+    pub new: Option<ObjectId>,
+    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors).
+    pub is_forward: bool,
+    /// The version that `old` is.
+    pub old_version: Option<Version>,
+    /// The commits that come to the ref along first parents, oldest first. For a tag: the one it names.
+    pub added: Vec<CommitFacts>,
+}
+
+/// What a law needs to know about a commit, made or about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitFacts {
+    /// None while the commit is only being made.
+    pub id: Option<ObjectId>,
+    pub trailers: Trailers,
+    /// The Revision of the state in its tree.
+    pub state: Option<ObjectId>,
+    /// The paths that differ from its first parent.
+    pub changed: Vec<String>,
+    /// Whether its tree holds `STAGING_FILE`.
+    pub tracks_staging: bool,
+    /// The commit that already has the tag of the version it says it is.
+    pub tagged: Option<ObjectId>,
+}
+
+/// A law that an update breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    pub law: &'static str,
+    pub reason: String,
+    pub mend: &'static str,
+}
+
+impl std::fmt::Display for Breach {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} ({})", self.reason, self.law)
+    }
+}
+
+/// What a ref is to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    VersionTag(Version),
+    Active,
+    /// `line/X.Y`
+    Line(u64, u64),
+    /// Grows and is never rewritten: the inbox.
+    Record,
+    /// Written once: the late result of a tier.
+    Once,
+    /// `main`, other branches and tags, pins: whatever their owner wants.
+    Free,
+}
+
+impl Role {
+    pub fn of(reference: &str) -> Self {
+        if let Some(version) = reference.strip_prefix("refs/tags/").and_then(version::from_tag) {
+            return Self::VersionTag(version);
+        }
+        if let Some(line) = reference.strip_prefix("refs/heads/line/") {
+            let parts = line.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+            return parts.map_or(Self::Free, |(major, minor)| Self::Line(major, minor));
+        }
+        match reference {
+            "refs/heads/active" => Self::Active,
+            "refs/agent/inbox" => Self::Record,
+            _ if reference.starts_with("refs/agent/results/") => Self::Once,
+            _ => Self::Free,
+        }
+    }
+
+    const fn is_served(&self) -> bool {
+        matches!(self, Self::Active | Self::Line(..))
+    }
+}
+
+struct Law {
+    id: &'static str,
+    /// The reason, when the update breaks it.
+    breach: fn(&Role, &RefUpdate) -> Option<String>,
+    mend: &'static str,
+}
+
+const TABLE: &[Law] = &[
+    Law {
+        id: "tags-are-immutable",
+        breach: moved_tag,
+        mend: "make a new version instead: `agent promote`, `agent release` or `agent rollback`",
+    },
+    Law { id: "a-tag-names-its-commit", breach: wrong_tag, mend: "let `agent` make the tags of versions" },
+    Law { id: "written-once", breach: rewritten, mend: "leave it as it is; another result has another name" },
+    Law {
+        id: "served-branches-stay",
+        breach: deleted,
+        mend: "nothing that is served is deleted; `agent rollback` takes a version out of service",
+    },
+    Law { id: "served-branches-move-forward", breach: moved_back, mend: "`agent rollback` makes a new version with an earlier tree" },
+    Law { id: "every-tip-is-a-version", breach: no_version, mend: "commit to `main`, then `agent release`; for a state, `agent promote`" },
+    Law { id: "versions-rise", breach: not_risen, mend: "take the next version on top of the branch as it is now" },
+    Law { id: "one-version-one-commit", breach: tag_taken, mend: "take a version that has no tag yet" },
+    Law {
+        id: "the-state-is-the-one-named",
+        breach: other_state,
+        mend: "let `agent` write the commit: its trailer is the blob id of the state",
+    },
+    Law { id: "no-evidence-no-version", breach: no_evidence, mend: "run the tier that judges it: `agent promote` and `agent release` do" },
+    Law { id: "a-promotion-touches-only-state", breach: promoted_code, mend: "commit the code to `main`, then `agent release`" },
+    Law { id: "staging-is-not-tracked", breach: tracked_staging, mend: "git rm --cached state/staging.state.json" },
+];
+
+/// Every law the update breaks; none means that it may happen.
+pub fn judge(update: &RefUpdate) -> Vec<Breach> {
+    let role = Role::of(&update.reference);
+    TABLE.iter().filter_map(|law| (law.breach)(&role, update).map(|reason| Breach { law: law.id, reason, mend: law.mend })).collect()
+}
+
+fn moved_tag(role: &Role, update: &RefUpdate) -> Option<String> {
+    let Role::VersionTag(version) = role else { return None };
+    let moved = update.old.is_some() && update.old != update.new;
+    moved.then(|| format!("tag v{version} exists and would be {}", if update.new.is_some() { "moved" } else { "deleted" }))
+}
+
+fn wrong_tag(role: &Role, update: &RefUpdate) -> Option<String> {
+    let Role::VersionTag(version) = role else { return None };
+    let commit = update.added.first().filter(|_| update.new.is_some())?;
+    match commit.trailers.as_version() {
+        Some((_, named)) if named == version => None,
+        Some((_, named)) => Some(format!("tag v{version} would name a commit that is v{named}")),
+        None => Some(format!("tag v{version} would name a commit that is no version")),
+    }
+}
+
+fn rewritten(role: &Role, update: &RefUpdate) -> Option<String> {
+    let written = &update.reference;
+    match role {
+        Role::Once if update.old.is_some() && update.old != update.new => Some(format!("{written} is written already")),
+        Role::Record if update.new.is_none() => Some(format!("{written} would be deleted")),
+        Role::Record if update.old.is_some() && !update.is_forward => Some(format!("{written} would lose what it holds")),
+        _ => None,
+    }
+}
+
+fn deleted(role: &Role, update: &RefUpdate) -> Option<String> {
+    (role.is_served() && update.new.is_none()).then(|| format!("{} would be deleted", branch(update)))
+}
+
+fn moved_back(role: &Role, update: &RefUpdate) -> Option<String> {
+    let replaced = role.is_served() && update.old.is_some() && update.new.is_some() && !update.is_forward;
+    replaced.then(|| format!("{} would move to a commit that is not on top of it", branch(update)))
+}
+
+fn no_version(role: &Role, update: &RefUpdate) -> Option<String> {
+    if !role.is_served() || update.new.is_none() {
+        return None;
+    }
+    let created_on_nothing = update.old.is_none() && update.added.is_empty();
+    if created_on_nothing {
+        return Some(format!("{} would begin at a commit that is no version", branch(update)));
+    }
+    let commit = update.added.iter().find(|commit| commit.trailers.as_version().is_none() || !commit.trailers.malformed.is_empty())?;
+    let named = commit.id.as_ref().map_or("the commit", |id| id.short());
+    Some(match commit.trailers.malformed.first() {
+        Some((key, value)) => format!("{named} has a trailer that cannot be read: {key}: {value}"),
+        None => format!("{named} would come to {}, but it is no version", branch(update)),
+    })
+}
+
+fn not_risen(role: &Role, update: &RefUpdate) -> Option<String> {
+    if !role.is_served() {
+        return None;
+    }
+    let mut before = update.old_version.clone();
+    for (kind, version) in update.added.iter().filter_map(|commit| commit.trailers.as_version()) {
+        if let Role::Line(major, minor) = role
+            && (version.major, version.minor) != (*major, *minor)
+        {
+            return Some(format!("v{version} does not belong on line/{major}.{minor}"));
+        }
+        if let Some(before) = &before {
+            let next = Bump::Patch.apply(before);
+            if kind != Kind::Release && *version != next {
+                return Some(format!("a {} on top of v{before} is v{next}, not v{version}", kind.as_str()));
+            }
+            if version <= before {
+                return Some(format!("v{version} would come after v{before}"));
+            }
+        }
+        before = Some(version.clone());
+    }
+    None
+}
+
+fn tag_taken(role: &Role, update: &RefUpdate) -> Option<String> {
+    let taken = |commit: &CommitFacts| {
+        let (_, version) = commit.trailers.as_version()?;
+        let tagged = commit.tagged.as_ref().filter(|tagged| Some(*tagged) != commit.id.as_ref())?;
+        Some(format!("v{version} is already the version of {}", tagged.short()))
+    };
+    if role.is_served() { update.added.iter().find_map(taken) } else { None }
+}
+
+fn other_state(role: &Role, update: &RefUpdate) -> Option<String> {
+    let differs = |commit: &CommitFacts| {
+        let (_, version) = commit.trailers.as_version()?;
+        let reason = match (&commit.trailers.state, &commit.state) {
+            (named, held) if named == held && held.is_some() => return None,
+            (Some(named), Some(held)) => format!("v{version} says its state is {}, but its tree holds {}", named.short(), held.short()),
+            (None, Some(_)) => format!("v{version} does not say which state it holds"),
+            (_, None) => format!("v{version} holds no state/active.state.json"),
+        };
+        Some(reason)
+    };
+    if role.is_served() { update.added.iter().find_map(differs) } else { None }
+}
+
+fn no_evidence(role: &Role, update: &RefUpdate) -> Option<String> {
+    let bare = |commit: &CommitFacts| {
+        let (_, version) = commit.trailers.as_version()?;
+        commit.trailers.eval.is_none().then(|| format!("v{version} names no evaluation"))
+    };
+    if role.is_served() { update.added.iter().find_map(bare) } else { None }
+}
+
+fn promoted_code(role: &Role, update: &RefUpdate) -> Option<String> {
+    if !role.is_served() {
+        return None;
+    }
+    let promotions = update.added.iter().filter(|commit| commit.trailers.kind == Some(Kind::Promotion));
+    promotions.into_iter().find_map(|commit| {
+        let outside: Vec<_> = commit.changed.iter().filter(|path| !path.starts_with(STATE_FOLDER)).map(String::as_str).collect();
+        let first = outside.first()?;
+        let more = if outside.len() > 1 { format!(" and {} more", outside.len() - 1) } else { String::new() };
+        Some(format!("a promotion changes {first}{more}"))
+    })
+}
+
+fn tracked_staging(_: &Role, update: &RefUpdate) -> Option<String> {
+    update.added.iter().any(|commit| commit.tracks_staging).then(|| format!("{STAGING_FILE} would be committed"))
+}
+
+fn branch(update: &RefUpdate) -> &str {
+    update.reference.strip_prefix("refs/heads/").unwrap_or(&update.reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> ObjectId {
+        ObjectId::of_blob(text.as_bytes())
+    }
+
+    /// A sound version commit; its id and state are made of its version.
+    fn made(kind: Kind, version: &str, changed: &[&str]) -> CommitFacts {
+        let trailers = Trailers {
+            kind: Some(kind),
+            version: Some(version.parse().unwrap()),
+            state: Some(id(version)),
+            eval: Some("sha256:aa".to_owned()),
+            ..Trailers::default()
+        };
+        CommitFacts {
+            id: Some(id(version)),
+            trailers,
+            state: Some(id(version)),
+            changed: changed.iter().map(|path| (*path).to_owned()).collect(),
+            tracks_staging: false,
+            tagged: None,
+        }
+    }
+
+    fn promotion(version: &str) -> CommitFacts {
+        made(Kind::Promotion, version, &["state/active.state.json"])
+    }
+
+    /// `active` at v0.1.0 gets these commits.
+    fn moves(added: Vec<CommitFacts>) -> RefUpdate {
+        RefUpdate {
+            reference: "refs/heads/active".to_owned(),
+            old: Some(id("0.1.0")),
+            new: Some(id("tip")),
+            is_forward: true,
+            old_version: Some(Version::new(0, 1, 0)),
+            added,
+        }
+    }
+
+    fn of(reference: &str, old: Option<&str>, new: Option<&str>, added: Vec<CommitFacts>) -> RefUpdate {
+        RefUpdate { reference: reference.to_owned(), old: old.map(id), new: new.map(id), is_forward: false, old_version: None, added }
+    }
+
+    fn check(update: &RefUpdate, expected: &[&str]) {
+        let breaches = judge(update);
+        let laws: Vec<_> = breaches.iter().map(|breach| breach.law).collect();
+        assert_eq!(laws, expected, "{breaches:#?}");
+        assert!(breaches.iter().all(|breach| !breach.reason.is_empty() && !breach.mend.is_empty()));
+    }
+
+    #[test]
+    fn sound_versions_may_come() {
+        check(&moves(vec![promotion("0.1.1")]), &[]);
+        check(&moves(vec![promotion("0.1.1"), made(Kind::Release, "0.2.0", &["runner/x.py"]), promotion("0.2.1")]), &[]);
+        check(&moves(vec![made(Kind::Rollback, "0.1.1", &["runner/x.py"])]), &[]);
+        check(&of("refs/heads/active", None, Some("x"), vec![made(Kind::Release, "0.1.0", &["agent.toml"])]), &[]);
+    }
+
+    #[test]
+    fn served_branches_only_grow_by_versions() {
+        check(&of("refs/heads/active", Some("a"), None, vec![]), &["served-branches-stay"]);
+        check(&of("refs/heads/line/0.1", Some("a"), None, vec![]), &["served-branches-stay"]);
+        check(&RefUpdate { is_forward: false, ..moves(vec![]) }, &["served-branches-move-forward"]);
+        check(&moves(vec![promotion("0.1.1"), CommitFacts::default()]), &["every-tip-is-a-version"]);
+        check(&of("refs/heads/active", None, Some("x"), vec![]), &["every-tip-is-a-version"]);
+        let mut twofold = promotion("0.1.1");
+        twofold.trailers.malformed.push(("Agent-Version".to_owned(), "0.1.2".to_owned()));
+        check(&moves(vec![twofold]), &["every-tip-is-a-version"]);
+    }
+
+    #[test]
+    fn versions_rise_one_patch_at_a_time_unless_released() {
+        check(&moves(vec![promotion("0.1.2")]), &["versions-rise"]);
+        check(&moves(vec![promotion("0.1.1"), promotion("0.1.1")]), &["versions-rise"]);
+        check(&moves(vec![made(Kind::Release, "0.0.9", &[])]), &["versions-rise"]);
+        check(&moves(vec![made(Kind::Rollback, "0.2.0", &[])]), &["versions-rise"]);
+        let line = |version| RefUpdate { reference: "refs/heads/line/0.1".to_owned(), ..moves(vec![made(Kind::Release, version, &[])]) };
+        check(&line("0.1.1"), &[]);
+        check(&line("0.2.0"), &["versions-rise"]);
+    }
+
+    #[test]
+    fn a_version_has_its_state_its_evidence_and_its_own_tag() {
+        let mut commit = promotion("0.1.1");
+        commit.state = Some(id("another"));
+        check(&moves(vec![commit]), &["the-state-is-the-one-named"]);
+        let mut commit = promotion("0.1.1");
+        (commit.state, commit.trailers.state) = (None, None);
+        check(&moves(vec![commit]), &["the-state-is-the-one-named"]);
+        let mut commit = promotion("0.1.1");
+        commit.trailers.eval = None;
+        check(&moves(vec![commit]), &["no-evidence-no-version"]);
+        let mut commit = promotion("0.1.1");
+        commit.tagged = Some(id("another"));
+        check(&moves(vec![commit.clone()]), &["one-version-one-commit"]);
+        commit.tagged.clone_from(&commit.id);
+        check(&moves(vec![commit]), &[]);
+    }
+
+    #[test]
+    fn a_promotion_touches_only_state() {
+        check(
+            &moves(vec![made(Kind::Promotion, "0.1.1", &["runner/x.py", "state/active.state.json"])]),
+            &["a-promotion-touches-only-state"],
+        );
+        check(&moves(vec![made(Kind::Promotion, "0.1.1", &["states/x"])]), &["a-promotion-touches-only-state"]);
+    }
+
+    #[test]
+    fn version_tags_are_made_once_and_agree() {
+        let tag = "refs/tags/v0.1.1";
+        check(&of(tag, None, Some("x"), vec![promotion("0.1.1")]), &[]);
+        check(&of(tag, Some("x"), Some("x"), vec![promotion("0.1.1")]), &[]);
+        check(&of(tag, Some("a"), Some("x"), vec![promotion("0.1.1")]), &["tags-are-immutable"]);
+        check(&of(tag, Some("a"), None, vec![]), &["tags-are-immutable"]);
+        check(&of(tag, None, Some("x"), vec![promotion("0.1.2")]), &["a-tag-names-its-commit"]);
+        check(&of(tag, None, Some("x"), vec![CommitFacts::default()]), &["a-tag-names-its-commit"]);
+        check(&of("refs/tags/nightly", Some("a"), None, vec![]), &[]);
+    }
+
+    #[test]
+    fn main_is_free_but_staging_is_never_committed() {
+        let state = CommitFacts { changed: vec!["state/active.state.json".to_owned()], ..CommitFacts::default() };
+        check(&of("refs/heads/main", Some("a"), Some("x"), vec![state]), &[]);
+        let staging = CommitFacts { tracks_staging: true, ..CommitFacts::default() };
+        check(&of("refs/heads/main", Some("a"), Some("x"), vec![staging]), &["staging-is-not-tracked"]);
+    }
+
+    #[test]
+    fn refs_of_ours_keep_what_they_hold() {
+        check(&of("refs/agent/inbox", Some("a"), Some("x"), vec![]), &["written-once"]);
+        check(&RefUpdate { is_forward: true, ..of("refs/agent/inbox", Some("a"), Some("x"), vec![]) }, &[]);
+        check(&of("refs/agent/inbox", Some("a"), None, vec![]), &["written-once"]);
+        check(&of("refs/agent/results/abc/full", None, Some("x"), vec![]), &[]);
+        check(&of("refs/agent/results/abc/full", Some("a"), Some("x"), vec![]), &["written-once"]);
+        check(&of("refs/agent/pins/stable", Some("a"), Some("x"), vec![]), &[]);
+    }
+}
