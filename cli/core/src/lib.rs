@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
 
+pub mod architect;
 pub mod assessment;
 pub mod budget;
 pub mod call_arguments;
@@ -15,6 +16,7 @@ pub mod document;
 pub mod evaluation;
 pub mod event;
 pub mod expectation;
+pub mod feedback;
 pub mod gate;
 pub mod journal;
 pub mod legality;

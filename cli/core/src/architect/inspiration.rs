@@ -1,0 +1,246 @@
+//! Inspirations: changes that are known to help, as data. The builtin coder applies them; every other coder may read them.
+//!
+//! The format is told in `templates/inspirations/README.md`.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+pub const SCHEMA: &str = "agent/inspiration@1";
+pub const FILE: &str = "inspiration.toml";
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inspiration {
+    schema: String,
+    pub id: String,
+    pub title: String,
+    pub about: String,
+    /// The commit's subject.
+    pub commit: String,
+    /// A hint for readers; the Contract diff decides.
+    pub bump: String,
+    pub when: When,
+    #[serde(default)]
+    applies: Vec<Condition>,
+    #[serde(default, rename = "file")]
+    new_files: Vec<NewFile>,
+    #[serde(default, rename = "edit")]
+    edits: Vec<Edit>,
+    /// What the folder holds beside the description, by name.
+    #[serde(skip)]
+    contents: BTreeMap<String, String>,
+}
+
+/// What suggests it; letter case does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    pub feedback: Vec<String>,
+    #[serde(default)]
+    pub cases: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Condition {
+    path: String,
+    contains: Option<String>,
+    #[serde(default)]
+    absent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFile {
+    path: String,
+    content: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    path: String,
+    find: String,
+    replace: String,
+}
+
+/// How strongly something suggests an inspiration; the greater the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Relevance {
+    /// How many of its words the feedback has.
+    feedback: usize,
+    /// How many failing cases have one of its words.
+    cases: usize,
+}
+
+impl Inspiration {
+    /// Reads a folder: the description and the files beside it.
+    pub fn parse(description: &str, contents: BTreeMap<String, String>) -> Result<Self, String> {
+        let mut parsed: Self = toml::from_str(description).map_err(|error| error.to_string())?;
+        if parsed.schema != SCHEMA {
+            return Err(format!("its schema is `{}`; this `agent` reads `{SCHEMA}`", parsed.schema));
+        }
+        if let Some(missing) = parsed.new_files.iter().find(|file| !contents.contains_key(&file.content)) {
+            return Err(format!("there is no `{}` beside it", missing.content));
+        }
+        if let Some(path) = parsed.paths().find(|path| !is_inside(path)) {
+            return Err(format!("`{path}` does not stay inside the repository, or is an evaluator or a state"));
+        }
+        parsed.contents = contents;
+        Ok(parsed)
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.new_files.iter().map(|file| file.path.as_str()).chain(self.edits.iter().map(|edit| edit.path.as_str()))
+    }
+
+    /// `None` when the feedback has none of its words: what nobody asked for is not tried.
+    pub fn relevance(&self, feedback: &str, failing: &[String]) -> Option<Relevance> {
+        let feedback = feedback.to_lowercase();
+        let words = |list: &[String]| list.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>();
+        let asked = words(&self.when.feedback).iter().filter(|word| feedback.contains(word.as_str())).count();
+        let case_words = words(&self.when.cases);
+        let is_hit = |case: &&String| {
+            let case = case.to_lowercase();
+            case_words.iter().any(|word| case.contains(word.as_str()))
+        };
+        (asked > 0).then(|| Relevance { feedback: asked, cases: failing.iter().filter(is_hit).count() })
+    }
+
+    /// The files as they would be, by path; `Err` says why it does not fit.
+    pub fn applied(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, String> {
+        for condition in &self.applies {
+            condition.holds(read)?;
+        }
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        for edit in &self.edits {
+            let text = files.get(&edit.path).cloned().or_else(|| read(&edit.path));
+            let text = text.ok_or_else(|| format!("there is no {}", edit.path))?;
+            files.insert(edit.path.clone(), edit.made(&text)?);
+        }
+        for file in &self.new_files {
+            files.insert(file.path.clone(), self.contents[&file.content].clone());
+        }
+        Ok(files)
+    }
+}
+
+/// The ones the feedback suggests, the most relevant first; of equals, the first by id.
+pub fn suggested<'a>(all: &'a [Inspiration], feedback: &str, failing: &[String]) -> Vec<&'a Inspiration> {
+    let mut found: Vec<_> = all.iter().filter_map(|one| Some((one.relevance(feedback, failing)?, one))).collect();
+    found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.id.cmp(&other.id)));
+    found.into_iter().map(|(_, one)| one).collect()
+}
+
+impl Condition {
+    fn holds(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
+        match (read(&self.path), &self.contains, self.absent) {
+            (Some(_), _, true) => Err(format!("{} is already there", self.path)),
+            (None, _, true) => Ok(()),
+            (None, ..) => Err(format!("there is no {}", self.path)),
+            (Some(text), Some(part), _) if !text.contains(part) => Err(format!("{} does not contain {part:?}", self.path)),
+            (Some(_), ..) => Ok(()),
+        }
+    }
+}
+
+impl Edit {
+    fn made(&self, text: &str) -> Result<String, String> {
+        match text.matches(&self.find).count() {
+            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
+            times => Err(format!("{} has {times} places where one was to be changed: {:?}", self.path, self.find.trim())),
+        }
+    }
+}
+
+fn is_inside(path: &str) -> bool {
+    let plain = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\');
+    plain && !["tests/", "ci/", "state/", ".git"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESCRIPTION: &str = r#"
+schema = "agent/inspiration@1"
+id = "plurals"
+title = "Plurals"
+about = "Takes the s off."
+commit = "feat: plurals"
+bump = "patch"
+[when]
+feedback = ["plural", "word form"]
+cases = ["loops"]
+[[applies]]
+path = "runner/words.py"
+contains = "def words("
+[[applies]]
+path = "runner/forms.py"
+absent = true
+[[file]]
+path = "runner/forms.py"
+content = "forms.py"
+[[edit]]
+path = "runner/words.py"
+find = "return words"
+replace = "return stems"
+[[edit]]
+path = "runner/words.py"
+find = "stems"
+replace = "stemmed"
+"#;
+
+    fn plurals() -> Inspiration {
+        Inspiration::parse(DESCRIPTION, BTreeMap::from([("forms.py".to_owned(), "x = 1\n".to_owned())])).unwrap()
+    }
+
+    fn applied(files: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
+        let read = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
+        plurals().applied(&read).map(|files| files.into_iter().collect())
+    }
+
+    #[test]
+    fn edits_build_on_each_other_and_new_files_come_with_them() {
+        let files = applied(&[("runner/words.py", "def words():\n    return words\n")]).unwrap();
+        let expected = [("runner/forms.py", "x = 1\n"), ("runner/words.py", "def words():\n    return stemmed\n")];
+        assert_eq!(files, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn what_does_not_fit_says_why() {
+        assert_eq!(applied(&[]).unwrap_err(), "there is no runner/words.py");
+        assert_eq!(applied(&[("runner/words.py", "x")]).unwrap_err(), "runner/words.py does not contain \"def words(\"");
+        let there = [("runner/words.py", "def words(): return words"), ("runner/forms.py", "")];
+        assert_eq!(applied(&there).unwrap_err(), "runner/forms.py is already there");
+        let twice = [("runner/words.py", "def words(): return words; return words")];
+        assert!(applied(&twice).unwrap_err().contains("has 2 places"));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_suggested() {
+        let all = [plurals()];
+        let failing = ["what are loops".to_owned()];
+        assert!(suggested(&all, "the answers are too long", &failing).is_empty());
+        assert_eq!(suggested(&all, "It ignores PLURALS", &failing).len(), 1);
+    }
+
+    #[test]
+    fn failing_cases_decide_between_equals() {
+        let other =
+            Inspiration { id: "another".to_owned(), when: When { feedback: vec!["plural".to_owned()], cases: Vec::new() }, ..plurals() };
+        let all = [other, plurals()];
+        let order = |failing: &[String]| suggested(&all, "plurals", failing).iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+        assert_eq!(order(&[]), ["another", "plurals"]);
+        assert_eq!(order(&["for LOOPS".to_owned()]), ["plurals", "another"]);
+    }
+
+    #[test]
+    fn one_that_leads_out_of_the_repository_is_refused() {
+        for path in ["../x.py", "/etc/passwd", "runner//x.py", "tests/micro/a.jsonl", "state/active.state.json", ".git/hooks/x"] {
+            let description = DESCRIPTION.replace("path = \"runner/forms.py\"\ncontent", &format!("path = \"{path}\"\ncontent"));
+            let contents = BTreeMap::from([("forms.py".to_owned(), String::new())]);
+            assert!(Inspiration::parse(&description, contents).is_err(), "{path}");
+        }
+    }
+}

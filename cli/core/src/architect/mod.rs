@@ -1,0 +1,7 @@
+//! The Architect, as far as it is pure: how a run goes on, which paths a change may touch, what the builtin coder can apply, what a
+//! coder is told.
+
+pub mod brief;
+pub mod inspiration;
+pub mod paths;
+pub mod run;

@@ -1,0 +1,339 @@
+//! A run as a state machine: `step(run, event)` gives the run as it is now and what to do next.
+//!
+//! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and cancellations can be fed to it.
+
+use crate::manifest::Tier;
+use serde::{Deserialize, Serialize};
+
+pub const SCHEMA: &str = "agent/architect@1";
+
+/// Where a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Phase {
+    Queued,
+    Working,
+    Testing { trial: Trial },
+    Releasing,
+    Released { version: String },
+    Refused { why: String },
+    NeedsPerson { why: String },
+    Cancelled,
+}
+
+impl Phase {
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Working => "working",
+            Self::Testing { .. } | Self::Releasing => "testing",
+            Self::Released { .. } => "released",
+            Self::Refused { .. } => "refused",
+            Self::NeedsPerson { .. } => "needs-person",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Released { .. } | Self::Refused { .. } | Self::NeedsPerson { .. } | Self::Cancelled)
+    }
+}
+
+/// Which evaluators judge: those of the version that is served, or those the change brings (law 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evaluators {
+    Old,
+    New,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    pub tier: Tier,
+    pub evaluators: Evaluators,
+}
+
+/// How a run is set up; it stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub attempts: u32,
+    /// The tier a release runs by itself, with its gate: it is not run a second time here.
+    pub release_tier: Tier,
+}
+
+/// Why an attempt was not good enough; the next brief tells the coder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub attempt: u32,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub limits: Limits,
+    pub phase: Phase,
+    /// The attempt under way, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Whether the change of this attempt touches evaluators.
+    pub protected: bool,
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Start,
+    /// The coder is done, and its change touches only paths it may touch.
+    Changed {
+        protected: bool,
+    },
+    /// The coder failed, ran out of time, changed nothing, or changed what it must not.
+    AttemptFailed {
+        why: String,
+    },
+    /// The coder has nothing (more) to try.
+    NothingFits {
+        why: String,
+    },
+    TrialPassed,
+    TrialFailed {
+        why: String,
+    },
+    Released {
+        version: String,
+    },
+    ReleaseRefused {
+        why: String,
+    },
+    /// The process that carried the run is gone.
+    Interrupted,
+    Cancel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Code,
+    Try(Trial),
+    Release,
+    /// The last attempt stays on `architect/<run>`.
+    KeepBranch,
+    /// The feedback becomes a failing case on `architect/<run>`.
+    WriteFailingCase,
+    Report,
+}
+
+impl Run {
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, phase: Phase::Queued, attempt: 0, protected: false, failures: Vec::new() }
+    }
+
+    /// What judges a change, in order: its own evaluators last, and only after the old ones.
+    pub fn trials(&self) -> Vec<Trial> {
+        let old = Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::Old });
+        let new = Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::New });
+        let new = new.into_iter().filter(|trial| trial.tier != self.limits.release_tier);
+        if self.protected { old.into_iter().chain(new).collect() } else { new.collect() }
+    }
+
+    fn next_attempt(mut self) -> (Self, Vec<Step>) {
+        self.attempt += 1;
+        self.phase = Phase::Working;
+        (self, vec![Step::Code])
+    }
+
+    fn failed(mut self, why: String) -> (Self, Vec<Step>) {
+        self.failures.push(Failure { attempt: self.attempt, why: why.clone() });
+        if self.attempt < self.limits.attempts {
+            return self.next_attempt();
+        }
+        self.ended(Phase::Refused { why }, vec![Step::KeepBranch, Step::Report])
+    }
+
+    fn ended(mut self, phase: Phase, steps: Vec<Step>) -> (Self, Vec<Step>) {
+        self.phase = phase;
+        (self, steps)
+    }
+
+    /// The trial after `last` (the first, when there is none yet), or the release.
+    fn after(mut self, last: Option<Trial>) -> (Self, Vec<Step>) {
+        let trials = self.trials();
+        let next = last.map_or(0, |last| trials.iter().position(|trial| *trial == last).map_or(trials.len(), |at| at + 1));
+        match trials.get(next) {
+            Some(trial) => {
+                self.phase = Phase::Testing { trial: *trial };
+                (self, vec![Step::Try(*trial)])
+            }
+            None => self.ended(Phase::Releasing, vec![Step::Release]),
+        }
+    }
+}
+
+/// The run after an event, and what is to be done. An event that does not fit where the run is changes nothing.
+pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
+    if run.phase.is_final() {
+        return (run, Vec::new());
+    }
+    match (run.phase.clone(), event) {
+        (_, Event::Cancel) => run.ended(Phase::Cancelled, vec![Step::KeepBranch, Step::Report]),
+        (_, Event::Interrupted) => run.ended(Phase::Cancelled, vec![Step::Report]),
+        (Phase::Queued, Event::Start) => run.next_attempt(),
+        (Phase::Working, Event::Changed { protected }) => Run { protected, ..run }.after(None),
+        (Phase::Working, Event::AttemptFailed { why })
+        | (Phase::Testing { .. }, Event::TrialFailed { why })
+        | (Phase::Releasing, Event::ReleaseRefused { why }) => run.failed(why),
+        (Phase::Working, Event::NothingFits { why }) => {
+            // what was tried and failed is worth looking at; with nothing tried, the feedback itself is
+            let steps = if run.failures.is_empty() { Step::WriteFailingCase } else { Step::KeepBranch };
+            run.ended(Phase::NeedsPerson { why }, vec![steps, Step::Report])
+        }
+        (Phase::Testing { trial }, Event::TrialPassed) => run.after(Some(trial)),
+        (Phase::Releasing, Event::Released { version }) => run.ended(Phase::Released { version }, vec![Step::Report]),
+        _ => (run, Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn new(attempts: u32) -> Run {
+        Run::new(Limits { attempts, release_tier: Tier::Full })
+    }
+
+    fn trial(tier: Tier, evaluators: Evaluators) -> Step {
+        Step::Try(Trial { tier, evaluators })
+    }
+
+    /// Feeds events and gives the steps each led to, and the phase at the end.
+    fn check(run: Run, events: &[Event], steps: &[&[Step]], phase: &str) -> Run {
+        let mut run = run;
+        for (event, expected) in events.iter().zip(steps) {
+            let (next, found) = step(run, event.clone());
+            assert_eq!(&found, expected, "after {event:?}");
+            run = next;
+        }
+        assert_eq!(run.phase.as_str(), phase);
+        run
+    }
+
+    fn changed(protected: bool) -> Event {
+        Event::Changed { protected }
+    }
+
+    #[test]
+    fn a_change_that_passes_is_released_by_the_release_flow() {
+        use Evaluators::New;
+        check(
+            new(3),
+            &[Event::Start, changed(false), Event::TrialPassed, Event::TrialPassed, Event::Released { version: "v0.2.0".to_owned() }],
+            &[&[Step::Code], &[trial(Tier::Micro, New)], &[trial(Tier::Fast, New)], &[Step::Release], &[Step::Report]],
+            "released",
+        );
+    }
+
+    #[test]
+    fn a_change_of_evaluators_is_judged_by_the_old_ones_first() {
+        use Evaluators::{New, Old};
+        let passed = || Event::TrialPassed;
+        check(
+            new(1),
+            &[Event::Start, changed(true), passed(), passed(), passed(), passed(), passed()],
+            &[
+                &[Step::Code],
+                &[trial(Tier::Micro, Old)],
+                &[trial(Tier::Fast, Old)],
+                &[trial(Tier::Full, Old)],
+                &[trial(Tier::Micro, New)],
+                &[trial(Tier::Fast, New)],
+                &[Step::Release],
+            ],
+            "testing",
+        );
+    }
+
+    #[test]
+    fn failures_are_handed_back_until_the_attempts_are_used_up() {
+        let failed = |why: &str| Event::TrialFailed { why: why.to_owned() };
+        let refused = Event::ReleaseRefused { why: "gate".to_owned() };
+        let run = check(
+            new(2),
+            &[Event::Start, changed(false), failed("micro"), changed(false), Event::TrialPassed, Event::TrialPassed, refused],
+            &[
+                &[Step::Code],
+                &[trial(Tier::Micro, Evaluators::New)],
+                &[Step::Code],
+                &[trial(Tier::Micro, Evaluators::New)],
+                &[trial(Tier::Fast, Evaluators::New)],
+                &[Step::Release],
+                &[Step::KeepBranch, Step::Report],
+            ],
+            "refused",
+        );
+        let told: Vec<_> = run.failures.iter().map(|failure| (failure.attempt, failure.why.as_str())).collect();
+        assert_eq!(told, [(1, "micro"), (2, "gate")]);
+    }
+
+    #[test]
+    fn with_nothing_to_try_a_person_is_asked() {
+        let nothing = || Event::NothingFits { why: "no inspiration fits".to_owned() };
+        let steps: &[&[Step]] = &[&[Step::Code], &[Step::WriteFailingCase, Step::Report]];
+        check(new(3), &[Event::Start, nothing()], steps, "needs-person");
+        let failed = Event::AttemptFailed { why: "exit 1".to_owned() };
+        let steps: &[&[Step]] = &[&[Step::Code], &[Step::Code], &[Step::KeepBranch, Step::Report]];
+        check(new(3), &[Event::Start, failed, nothing()], steps, "needs-person");
+    }
+
+    fn events() -> impl Strategy<Value = Event> {
+        let why = || "why".to_owned();
+        prop_oneof![
+            Just(Event::Start),
+            any::<bool>().prop_map(changed),
+            Just(Event::AttemptFailed { why: why() }),
+            Just(Event::NothingFits { why: why() }),
+            Just(Event::TrialPassed),
+            Just(Event::TrialFailed { why: why() }),
+            Just(Event::Released { version: "v1.0.0".to_owned() }),
+            Just(Event::ReleaseRefused { why: why() }),
+            Just(Event::Interrupted),
+            Just(Event::Cancel),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_attempts_are_bounded_and_ends_are_ends(attempts in 1_u32..4, events in proptest::collection::vec(events(), 0..60)) {
+            let mut run = new(attempts);
+            let (mut coded, mut reports) = (0, 0);
+            for event in events {
+                let was_final = run.phase.is_final();
+                let before = run.clone();
+                let (next, steps) = step(run, event);
+                coded += steps.iter().filter(|step| **step == Step::Code).count();
+                reports += steps.iter().filter(|step| **step == Step::Report).count();
+                if was_final {
+                    prop_assert_eq!(&next, &before);
+                    prop_assert!(steps.is_empty());
+                }
+                prop_assert!(next.attempt <= attempts && coded <= attempts as usize);
+                prop_assert_eq!(next.phase.is_final(), reports == 1);
+                run = next;
+            }
+        }
+
+        #[test]
+        fn nothing_is_released_before_every_trial_passed(protected in any::<bool>(), fails_at in 0_usize..6) {
+            let (mut run, _) = step(new(1), Event::Start);
+            let mut steps;
+            (run, steps) = step(run, changed(protected));
+            let trials = run.trials().len();
+            for _ in 0..trials.min(fails_at) {
+                prop_assert!(matches!(steps[..], [Step::Try(_)]));
+                (run, steps) = step(run, Event::TrialPassed);
+            }
+            if fails_at < trials {
+                (_, steps) = step(run, Event::TrialFailed { why: String::new() });
+            }
+            prop_assert_eq!(steps.contains(&Step::Release), fails_at >= trials);
+        }
+    }
+}
