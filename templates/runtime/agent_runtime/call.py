@@ -4,7 +4,7 @@ import os
 from _collections_abc import Mapping
 from _contextvars import ContextVar
 
-from .wire import Unserializable, decode, encode
+from .wire import Unserializable, decode, encode, printable
 
 PREFIX = "dev.agentvc/"
 STATE = PREFIX + "state"
@@ -320,7 +320,7 @@ class Call:
         """The keys of the state this call read; None where there was no state to read."""
         if self.reads is None:
             return [] if STATE in self.meta else None
-        return ["*"] if "*" in self.reads else sorted(self.reads)
+        return ["*"] if "*" in self.reads else sorted(printable(key) for key in self.reads if isinstance(key, str))
 
     def remember(self):
         """After a call that went well: what the next turn of a conversation kept here begins with."""

@@ -2,7 +2,7 @@
 
 from _thread import allocate_lock
 
-from .wire import encode
+from .wire import encode, printable
 
 HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS_REVISIONS = ("2026-07-28",)
@@ -19,6 +19,7 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
 UNSUPPORTED_VERSION = -32022
 
 LIST_TTL_MS = 60_000
@@ -39,7 +40,7 @@ def result_frame(identifier, result):
 
 
 def error_frame(identifier, code, message, data=None):
-    error = {"code": code, "message": message}
+    error = {"code": code, "message": printable(message)}
     if data is not None:
         error["data"] = data
     return encode({"jsonrpc": "2.0", "id": identifier, "error": error}) + "\n"
@@ -53,7 +54,7 @@ def check_stateless(meta):
     if not isinstance(version, str):
         raise Refused(INVALID_PARAMS, f"params._meta: {META_VERSION} must be a string")
     if version not in STATELESS_REVISIONS:
-        known = {"supported": list(STATELESS_REVISIONS), "requested": version}
+        known = {"supported": list(STATELESS_REVISIONS), "requested": printable(version)}
         raise Refused(UNSUPPORTED_VERSION, f"Unsupported protocol version {version}", known)
 
 

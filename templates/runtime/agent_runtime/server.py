@@ -18,6 +18,7 @@ from .protocol import (
     ARGUMENT_ERRORS_IN_RESULT,
     BATCH_REVISIONS,
     HANDSHAKE_REVISIONS,
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     LIST_TTL_MS,
@@ -36,7 +37,7 @@ from .protocol import (
 )
 from .schema import DefinitionError, Invalid
 from .tool import Tool, place
-from .wire import Broken, Frames, Unserializable, Writer, decode, encode, protect_streams, quote
+from .wire import Broken, Frames, Unserializable, Writer, decode, encode, printable, protect_streams, quote
 
 _FLUSH_AT = 64
 _NOTHING = {}
@@ -191,7 +192,7 @@ class Server:
                 return None  # an answer; this server asks nothing
             if type(method) is str and "id" not in message:
                 return self._notified(method, message.get("params"), waiting)
-            if type(message.get("id")) not in (int, str):
+            if not _is_identifier(message.get("id")):
                 raise Refused(INVALID_REQUEST, "Invalid Request: an id is a string or an integer")
             identifier = message["id"]
             if type(method) is not str:
@@ -202,8 +203,10 @@ class Server:
                 waiting.append((message, batch))
         except Refused as refused:
             self._send(error_frame(identifier, refused.code, str(refused), refused.data), batch)
-        except UnicodeEncodeError:
-            self._send(error_frame(None, INVALID_REQUEST, "Invalid Request: a string has no UTF-8 form"), batch)
+        except Exception as error:
+            # Nothing a peer sends may end the server; what gets here is a fault of the runtime's own.
+            log.error(f"internal error: {error!r}", traceback=_traceback(error))
+            self._send(error_frame(identifier, INTERNAL_ERROR, "Internal error"), batch)
         return None
 
     def _send(self, frame, batch):
@@ -290,7 +293,7 @@ class Server:
             self._cancel(params.get("requestId"), waiting)
 
     def _cancel(self, identifier, waiting):
-        if type(identifier) not in (int, str):
+        if not _is_identifier(identifier):
             return
         running = self.running
         if running is not None and _same(running.id, identifier):
@@ -437,7 +440,7 @@ class Server:
         self._send(self._error_result(call, text), call.batch)
 
     def _error_result(self, call, text):
-        shown = quote(text.encode("utf-8", "backslashreplace").decode())
+        shown = quote(printable(text))
         reads = None if self.tunes else call.read_keys()
         extra = self._extra(call, {} if reads is None else {READS: reads})
         return result_frame(call.id, f'{{"content":[{{"type":"text","text":{shown}}}],"isError":true{extra}}}')
@@ -447,6 +450,12 @@ class Tuner(Server):
     """A Tuner: its tools change a copy of the staging state, and the runtime hands the new state back."""
 
     tunes = True
+
+
+def _is_identifier(value):
+    if type(value) is str:
+        return value == printable(value)
+    return type(value) is int
 
 
 def _same(one, other):

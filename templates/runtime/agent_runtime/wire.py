@@ -98,6 +98,11 @@ def encode(value, sort=False):
         raise Unserializable(str(error)) from None
 
 
+def printable(text):
+    """Text that has a UTF-8 form: lone surrogates as their escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class Broken:
     """A line that could not become text, in its place among the others."""
 

@@ -61,6 +61,10 @@ class RunnerCalls(ServerTest):
             self.assert_failed(result, "KeyError: 'ranking'")
             self.assertEqual(result["_meta"]["dev.agentvc/reads"], ["ranking"])
 
+    def test_keys_that_json_has_not_are_no_reads(self):
+        result = self.child.call("look_up", {"text": "\ud800", "number": 3}, STATE)
+        self.assertEqual(result["_meta"]["dev.agentvc/reads"], ["\\ud800"])
+
     def test_without_a_shim_conversations_live_in_memory(self):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "state").mkdir()

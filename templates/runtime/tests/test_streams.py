@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ import unittest
 
 from agent_runtime.wire import Broken, Frames
 
-from .harness import PROGRAMS, RUNTIME, Child, ScriptTest, ServerTest
+from .harness import FIXTURES, PROGRAMS, RUNTIME, Child, ScriptTest, ServerTest
 
 PING = b'{"jsonrpc":"2.0","id":"after","method":"ping"}\n'
 
@@ -39,7 +40,8 @@ class Streams(ServerTest):
         self.refused_then_alive(b'{"id":' + b"9" * 10_000 + b"}\n", -32700, "Parse error")
 
     def test_lone_surrogates(self):
-        self.refused_then_alive(b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}\n', -32600, "no UTF-8 form")
+        self.refused_then_alive(b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}\n', -32600, "an id is")
+        self.refused_then_alive(b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}\n', -32601, "Method not found: \\ud800")
         result = self.child.call("fail", {"message": "\ud800"})
         self.assert_failed(result, "LookupError")
 
@@ -51,10 +53,48 @@ class Streams(ServerTest):
         self.child.send(b"\n \r\n", PING.replace(b"\n", b"\r\n"), b"  " + PING)
         self.assertEqual([self.child.receive()["id"] for _ in range(2)], ["after", "after"])
 
+    def test_mutated_frames_never_end_it(self):
+        seeds = [
+            line
+            for path in sorted(FIXTURES.glob("*.jsonl"))
+            for line in path.read_text().splitlines()
+            if '"in"' in line
+        ]
+        frames = [json.dumps(json.loads(line)["in"]).encode() for line in seeds]
+        frames = [frame for frame in frames if b"logging" not in frame]
+        chance = random.Random(20260728)
+        for _ in range(20):
+            self.child.send(*(_mutated(chance.choice(frames), chance) + b"\n" for _ in range(50)), PING)
+            while (answer := self.child.receive()) != {"jsonrpc": "2.0", "id": "after", "result": {}}:
+                self.assertNotEqual(answer.get("error", {}).get("code"), -32603, self.child.stderr())
+
     def test_a_last_line_without_newline_is_answered(self):
         self.child.send(PING.rstrip())
         self.child.process.stdin.close()
         self.assertEqual(self.child.receive()["id"], "after")
+
+
+def _mutated(frame, chance):
+    """A frame with one to three of its bytes or values replaced."""
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(frame))
+        what = chance.choice(
+            [
+                b"",
+                b"null",
+                b"[]",
+                b"{}",
+                b'"',
+                b"-1",
+                b"1e999",
+                b"\\ud800",
+                b"\x00",
+                b"\xff",
+                bytes([chance.randrange(256)]),
+            ]
+        )
+        frame = frame[:at] + what + frame[at + chance.randint(0, 8) :]
+    return frame.replace(b"\n", b" ")
 
 
 class FrameReading(unittest.TestCase):

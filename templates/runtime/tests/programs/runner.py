@@ -58,6 +58,11 @@ def keys() -> list[str]:
 
 
 @server.tool
+def look_up(text: str, number: int) -> list:
+    return [state().get(text), state().get(number)]
+
+
+@server.tool
 def whole() -> dict:
     return state()
 
