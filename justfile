@@ -25,3 +25,7 @@ fmt:
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+
+# the golden files of `--help`, written anew
+bless-help:
+    AGENT_BLESS=1 cargo test -p agent --test end_to_end help::the_help

@@ -5,6 +5,7 @@ use clap::CommandFactory;
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// The shell to complete in
     shell: clap_complete::Shell,
 }
 
