@@ -82,7 +82,8 @@ async fn tools(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
     tools
 }
 
-fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, CommandError> {
+/// The schema of a target's state, if it has one.
+pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, CommandError> {
     let (bytes, origin) = match target.tree.as_ref().or(target.commit.as_ref()) {
         Some(tree) => (repository.git.read(tree, STATE_SCHEMA_FILE)?, format!("{}:{STATE_SCHEMA_FILE}", target.shown())),
         None => (fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, STATE_SCHEMA_FILE.to_owned()),

@@ -20,6 +20,7 @@ pub mod serve;
 pub mod staging;
 pub mod target;
 pub mod templates;
+pub mod tuning;
 pub mod world;
 
 use std::process::ExitCode;

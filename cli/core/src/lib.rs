@@ -29,6 +29,7 @@ pub mod raw_object;
 pub mod release;
 pub mod rollback;
 pub mod semantic;
+pub mod signal;
 pub mod state;
 pub mod suggestion;
 pub mod trailers;

@@ -1,5 +1,6 @@
 //! A State as a document: paths into it, what differs between two, what may not be in it.
 
+use crate::canonical;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::str::FromStr;
@@ -129,8 +130,50 @@ fn is_portable(number: &Number) -> bool {
     if is_integer { number.is_i64() || number.is_u64() } else { number.as_f64().is_some_and(f64::is_finite) }
 }
 
+/// What a state must be: an object, of portable numbers, not too large, and as `state/schema.json` says.
+#[derive(Debug)]
+pub struct Rules {
+    schema: Option<jsonschema::Validator>,
+}
+
+impl Rules {
+    /// The rules under a schema; the error says why it is none.
+    pub fn new(schema: Option<&Value>) -> Result<Self, String> {
+        let schema = schema.map(jsonschema::validator_for).transpose().map_err(|error| {
+            let path = error.instance_path().as_str().to_owned();
+            format!("state/schema.json is no JSON Schema: at `{path}`: {error}")
+        })?;
+        Ok(Self { schema })
+    }
+
+    /// The state in its canonical form, or which place breaks which rule.
+    pub fn check(&self, state: &Value) -> Result<Value, String> {
+        if !state.is_object() {
+            return Err(format!("a state is a JSON object, not {}", shortened(&state.to_string())));
+        }
+        check_numbers(state)?;
+        if let Some(Err(error)) = self.schema.as_ref().map(|schema| schema.validate(state)) {
+            let place = error.instance_path().as_str();
+            let place = if place.is_empty() { "its top".to_owned() } else { format!("`{place}`") };
+            return Err(format!("the state would break state/schema.json at {place}: {}", shortened(&error.to_string())));
+        }
+        let state = canonical::normal(state);
+        let bytes = canonical::to_bytes(&state).len();
+        if bytes > MAX_BYTES {
+            return Err(format!("the state would have {bytes} bytes; the limit is {MAX_BYTES}"));
+        }
+        Ok(state)
+    }
+}
+
+/// The longest value or message that is shown whole.
+const SHOWN: usize = 200;
+
 fn shortened(text: &str) -> String {
-    if text.len() > 24 { format!("{}…", &text[..24]) } else { text.to_owned() }
+    if text.chars().count() <= SHOWN {
+        return text.to_owned();
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -185,5 +228,21 @@ mod tests {
             assert!(error.contains(place), "{error}");
         }
         check_numbers(&serde_json::from_str(r"[18446744073709551615, -9223372036854775808, 1e308, 0.1]").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_state_must_keep_to_its_schema() {
+        let rules = Rules::new(Some(&json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}}))).unwrap();
+        assert_eq!(rules.check(&json!({"n": 9})).unwrap(), json!({"n": 9}));
+        for (state, said) in [
+            (json!({"n": 10}), "state/schema.json at `/n`: 10 is greater than the maximum of 9"),
+            (json!([1]), "a state is a JSON object"),
+            (serde_json::from_str("{\"m\":1e400}").unwrap(), "`m` is too large"),
+        ] {
+            let error = rules.check(&state).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(Rules::new(Some(&json!({"type": "strnig"}))).unwrap_err().contains("`/type`"));
+        assert!(Rules::new(None).unwrap().check(&json!({"any": "thing"})).is_ok());
     }
 }

@@ -10,6 +10,7 @@ mod mcp;
 mod run;
 mod semver;
 mod templates;
+mod tune;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -26,6 +27,7 @@ pub enum Command {
     Mcp(mcp::Arguments),
     Run(run::Arguments),
     Templates(templates::Arguments),
+    Tune(tune::Arguments),
     Semver(semver::Arguments),
 }
 
@@ -40,6 +42,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),
+        Command::Tune(arguments) => tune::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),
     }
 }

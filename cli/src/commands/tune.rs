@@ -1,0 +1,330 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::report::progress::Progress;
+use crate::repository::Repository;
+use crate::staging::Staging;
+use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner, TuningError};
+use crate::world::fs::FsError;
+use crate::world::{clock, process};
+use agent_core::call_arguments;
+use agent_core::diagnose::{Diagnose as _, Exit};
+use agent_core::signal::{self, Defaults, Signal};
+use agent_core::what::What;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+
+/// Give the Tuner feedback: one signal, or a file of them
+///
+/// A signal is a call of a Tuner tool; what it learns goes to staging, durably, before this command says so. The arguments are one JSON object or
+/// key=value words, as for `agent run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// The Tuner's tool; with --signals, the one for lines that name none
+    #[arg(required_unless_present = "signals")]
+    tool: Option<String>,
+    /// `{"key": "value"}` or key=value words
+    #[arg(value_name = "ARGUMENTS", conflicts_with = "signals")]
+    words: Vec<String>,
+    /// The conversation the feedback is about: its turns are shown to the Tuner
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+    /// The signal's id; a signal whose id was counted before is not counted again
+    #[arg(long, value_name = "ID", conflicts_with = "signals")]
+    id: Option<String>,
+    /// Signals from a file, one JSON object a line, or `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    signals: Option<PathBuf>,
+    /// Print each signal's id on stdout once it is durable
+    #[arg(long, conflicts_with = "json", requires = "signals")]
+    acknowledge: bool,
+    /// Show what staging would become, and append nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const AFTER_HELP: &str = r#"Examples:
+  agent tune reward value=1 strategy=title
+  agent tune reward value=-1 --conversation c1
+  agent tune --signals feedback.jsonl
+
+A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; without one, the
+line counts once at its place in the file. A wrong line is reported by number and the rest goes on.
+
+Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays)."#;
+
+/// How many rejected lines are reported one by one.
+const REJECTED_SHOWN: usize = 1000;
+/// Lines read ahead of the Tuner.
+const READ_AHEAD: usize = 1024;
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let mut source = Source::open(arguments, context)?;
+    let repository = Repository::open(context)?;
+    let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
+    report.close(source)?;
+    report.print(arguments, context);
+    report.end()
+}
+
+/// Where the signals come from, and what goes wrong while they are read.
+struct Source {
+    signals: Option<mpsc::Receiver<Incoming>>,
+    total: Option<u64>,
+    reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
+    single: bool,
+}
+
+impl Source {
+    fn open(arguments: &Arguments, context: &Context) -> Result<Self, CommandError> {
+        let defaults = Defaults { tool: arguments.tool.clone(), conversation: arguments.conversation.clone() };
+        let Some(path) = &arguments.signals else {
+            let (sender, receiver) = mpsc::channel(1);
+            let sent = sender.try_send(Ok(typed_signal(arguments, defaults)?));
+            sent.expect("the channel has room for one");
+            return Ok(Self { signals: Some(receiver), total: None, reader: None, single: true });
+        };
+        if path == Path::new("-") {
+            return Ok(Self::reading(Box::new(BufReader::new(std::io::stdin())), path.clone(), None, defaults));
+        }
+        let path = context.directory.join(path);
+        let open = || {
+            let total = BufReader::new(std::fs::File::open(&path)?).split(b'\n').count() as u64;
+            Ok((std::fs::File::open(&path)?, total))
+        };
+        let (file, total) = open().map_err(|error: std::io::Error| {
+            CommandError::input(format!("cannot read the signals file {}: {error}", path.display())).with_hint("`-` reads stdin")
+        })?;
+        Ok(Self::reading(Box::new(BufReader::new(file)), path, Some(total), defaults))
+    }
+
+    fn reading(input: Box<dyn BufRead + Send>, path: PathBuf, total: Option<u64>, defaults: Defaults) -> Self {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let reader = std::thread::spawn(move || read_lines(input, &defaults, &sender).map_err(FsError::while_doing("read", &path)));
+        Self { signals: Some(receiver), total, reader: Some(reader), single: false }
+    }
+}
+
+fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, CommandError> {
+    let given = call_arguments::parse(&arguments.words)?;
+    agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(CommandError::usage)?;
+    let id = arguments.id.clone().unwrap_or_else(fresh_id);
+    signal::check_id(&id).map_err(CommandError::usage)?;
+    Ok(Signal { line: None, id, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
+}
+
+/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
+fn fresh_id() -> String {
+    format!("typed-{}-{:016x}", clock::now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
+}
+
+/// Reads signals line by line until the end, or until nobody wants more.
+fn read_lines(mut input: Box<dyn BufRead + Send>, defaults: &Defaults, sender: &mpsc::Sender<Incoming>) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.trim_start().is_empty() {
+            continue;
+        }
+        let signal = signal::parse(number, text, defaults).map_err(|error| Rejected { line: Some(number), id: None, error });
+        if sender.blocking_send(signal).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, CommandError> {
+    let target = repository.target(&What::Active)?;
+    let active = repository.active()?;
+    let mut staging = repository.staging()?;
+    let tuner = Tuner::start(repository, &target, context).await?;
+    if source.single {
+        expect_tool(&tuner, arguments)?;
+    }
+    for (record, why) in tuning::rebase(&mut staging, &active, &tuner).await? {
+        context.printer.warn(format!("signal `{}` has no effect on v{}, which is served now: {why}", record.id, active.base.version));
+    }
+    let report = batch(arguments, source, repository, &mut staging, &tuner, context).await?;
+    tuner.end().await;
+    Ok(report)
+}
+
+fn expect_tool(tuner: &Tuner, arguments: &Arguments) -> Result<(), CommandError> {
+    let tool = arguments.tool.as_deref().unwrap_or_default();
+    if tuner.has(tool) {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!("the Tuner has no tool `{tool}`")).with_hint(format!("its tools are: {}", tuner.tools().join(", "))))
+}
+
+async fn batch(
+    arguments: &Arguments,
+    source: &mut Source,
+    repository: &Repository,
+    staging: &mut Staging,
+    tuner: &Tuner,
+    context: &Context,
+) -> Result<Report, CommandError> {
+    let start = staging.snapshot()?;
+    let mut report = Report::new(source.single);
+    let progress = (!source.single).then(|| Progress::start(&context.printer, "tuning", source.total));
+    let mut listener = |settled: Settled| {
+        if let Some(progress) = &progress {
+            progress.advance(1);
+            report.announce(&settled, |text| progress.aside(|| context.printer.warn(text)));
+        }
+        if let (true, Settled::Applied(signal, _) | Settled::Duplicate(signal)) = (arguments.acknowledge, &settled) {
+            context.printer.data(&signal.id);
+        }
+        report.take(settled);
+    };
+    let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashSet::new() });
+    let batch = Batch { staging, tuner, layout: &repository.layout, dry, listener: &mut listener };
+    let outcome = batch.run(source.signals.take().expect("it is taken once")).await;
+    drop(progress);
+    report.before = start.revision.to_string();
+    report.after = outcome.after.as_ref().unwrap_or(&start.revision).to_string();
+    report.finish(outcome);
+    Ok(report)
+}
+
+/// What is said at the end.
+struct Report {
+    single: bool,
+    applied: u64,
+    duplicates: u64,
+    refused: u64,
+    malformed: u64,
+    rejected: Vec<Rejected>,
+    answer: Option<String>,
+    before: String,
+    after: String,
+    retries: u64,
+    failure: Option<TuningError>,
+}
+
+impl Report {
+    fn new(single: bool) -> Self {
+        Self {
+            single,
+            applied: 0,
+            duplicates: 0,
+            refused: 0,
+            malformed: 0,
+            rejected: Vec::new(),
+            answer: None,
+            before: String::new(),
+            after: String::new(),
+            retries: 0,
+            failure: None,
+        }
+    }
+
+    fn take(&mut self, settled: Settled) {
+        let rejected = match settled {
+            Settled::Applied(_, result) => {
+                self.applied += 1;
+                self.answer = self.single.then(|| result.structured().map_or_else(|| result.text(), shown));
+                return;
+            }
+            Settled::Duplicate(_) => {
+                self.duplicates += 1;
+                return;
+            }
+            Settled::Rejected(rejected) => {
+                self.refused += 1;
+                rejected
+            }
+            Settled::Malformed(rejected) => {
+                self.malformed += 1;
+                rejected
+            }
+        };
+        if self.rejected.len() < REJECTED_SHOWN {
+            self.rejected.push(rejected);
+        }
+    }
+
+    /// A wrong line is said while the rest goes on.
+    fn announce(&self, settled: &Settled, warn: impl FnOnce(String)) {
+        if let Settled::Rejected(rejected) | Settled::Malformed(rejected) = settled {
+            match self.rejected.len() {
+                shown if shown < REJECTED_SHOWN => warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error)),
+                REJECTED_SHOWN => warn("more lines were rejected; only the first are shown".to_owned()),
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.retries = outcome.retries;
+        self.failure = outcome.failure;
+    }
+
+    /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
+    fn close(&self, source: Source) -> Result<(), CommandError> {
+        match source.reader {
+            Some(reader) if self.failure.is_none() => Ok(reader.join().expect("the reader does not panic")?),
+            _ => Ok(()),
+        }
+    }
+
+    fn print(&self, arguments: &Arguments, context: &Context) {
+        let printer = &context.printer;
+        if let Some(answer) = &self.answer {
+            printer.data(answer);
+        }
+        printer.say(self.summary(arguments.dry_run));
+        let rejected: Vec<_> = self.rejected.iter().map(|one| json!({"line": one.line, "id": one.id, "error": one.error})).collect();
+        printer.json(&json!({
+            "schema": "agent/tune@1", "applied": self.applied, "duplicates": self.duplicates, "rejected": rejected,
+            "rejected_count": self.refused + self.malformed, "before": self.before, "after": self.after, "retries": self.retries,
+            "dry_run": arguments.dry_run,
+        }));
+    }
+
+    fn summary(&self, dry_run: bool) -> String {
+        let mut parts = vec![format!("{} applied", counted(self.applied, "signal"))];
+        for (count, what) in [(self.duplicates, "counted before"), (self.refused + self.malformed, "rejected")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        let change =
+            if self.before == self.after { "staging is unchanged".to_owned() } else { format!("staging is {} now", &self.after[..9]) };
+        let change = if dry_run { "a dry run: staging is as it was".to_owned() } else { change };
+        format!("{}; {change}", parts.join(", "))
+    }
+
+    fn end(&mut self) -> CommandResult {
+        if let Some(failure) = self.failure.take() {
+            let stays = format!("{} applied before that stay; send the rest again", counted(self.applied, "signal"));
+            let hint = failure.hint().map_or_else(|| stays.clone(), |hint| format!("{hint}. {stays}"));
+            return Err(CommandError::from(failure).with_hint(hint));
+        }
+        match self.rejected.first() {
+            Some(rejected) if self.single => Err(CommandError::new(Exit::No, format!("the Tuner refused the signal: {}", rejected.error))),
+            _ if self.malformed > 0 => Ok(Exit::Input),
+            _ if self.refused > 0 => Ok(Exit::No),
+            _ => Ok(Exit::Done),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("JSON serialises")
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,43 @@
+//! A bar on stderr while something takes time; nothing where nobody would see it.
+
+use crate::printer::Printer;
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// A bar towards a total, or a counter where there is none.
+    pub fn start(printer: &Printer, title: &str, total: Option<u64>) -> Self {
+        let bar = printer.shows_progress().then(|| {
+            let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+            let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len} {eta}" } else { "{msg} {pos} ({per_sec})" };
+            bar.with_style(ProgressStyle::with_template(template).expect("the template is ours")).with_message(title.to_owned())
+        });
+        Self { bar }
+    }
+
+    pub fn advance(&self, by: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc(by);
+        }
+    }
+
+    /// Says something above the bar.
+    pub fn aside(&self, say: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

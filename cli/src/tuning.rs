@@ -1,0 +1,402 @@
+//! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap, many to a sync.
+
+use crate::children;
+use crate::context::Context;
+use crate::contracts;
+use crate::conversations::{self, ConversationError};
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::child::{CallResult, Child, ChildError, Role};
+use crate::staging::{Active, Append, Replayed, Staging, StagingError};
+use crate::target::Target;
+use crate::world::clock;
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use agent_core::canonical;
+use agent_core::journal::{Conversation, Draft, Record};
+use agent_core::object_id::ObjectId;
+use agent_core::signal::{CONVERSATION_ARGUMENT, Signal};
+use agent_core::state::Rules;
+use agent_core::wire;
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Signals that share a sync: at most this many, and no more than are through in this time.
+const GROUP_SIGNALS: usize = 128;
+const GROUP_TIME: Duration = Duration::from_millis(200);
+/// Races lost in a row before staging is held while the Tuner is called.
+const PATIENCE: u32 = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TuningError {
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    #[error(transparent)]
+    Conversation(#[from] ConversationError),
+}
+
+impl agent_core::diagnose::Diagnose for TuningError {
+    fn exit(&self) -> agent_core::diagnose::Exit {
+        match self {
+            Self::Child(error) => error.exit(),
+            Self::Staging(error) => error.exit(),
+            Self::Conversation(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Child(error) => error.hint(),
+            Self::Staging(error) => error.hint(),
+            Self::Conversation(error) => error.hint(),
+        }
+    }
+}
+
+/// What the Tuner made of one signal.
+#[derive(Debug)]
+pub enum Tuned {
+    Unchanged(CallResult),
+    /// The new state, checked and in canonical form.
+    State(Value, CallResult),
+    /// The tool refused it, or its state may not be: why, in words.
+    Rejected(String),
+}
+
+/// A running Tuner, confined to its scratch folder.
+pub struct Tuner {
+    child: Child,
+    /// Its tools, and whether each takes the conversation's id as an argument.
+    tools: HashMap<String, bool>,
+    rules: Rules,
+    _scratch: Scratch,
+}
+
+impl Tuner {
+    /// Starts the Tuner of a target (active's, as a rule).
+    pub async fn start(repository: &Repository, target: &Target, context: &Context) -> Result<Self, CommandError> {
+        let schema = contracts::state_schema(target, repository)?;
+        let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
+        let scratch = Scratch::take(&repository.layout)?;
+        let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
+        spec.scratch = Some(scratch.folder.clone());
+        let child = Child::start(&spec).await?;
+        let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
+        Ok(Self { child, tools, rules, _scratch: scratch })
+    }
+
+    pub fn has(&self, tool: &str) -> bool {
+        self.tools.contains_key(tool)
+    }
+
+    /// The names of its tools, sorted.
+    pub fn tools(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What a signal comes to on a state. The error is the Tuner's own failure, not the signal's.
+    pub async fn apply(
+        &self,
+        state: &Value,
+        id: &str,
+        tool: &str,
+        arguments: &Value,
+        talk: Option<&Conversation>,
+    ) -> Result<Tuned, ChildError> {
+        let Some(takes_conversation) = self.tools.get(tool) else {
+            return Ok(Tuned::Rejected(format!("the Tuner has no tool `{tool}`; its tools are: {}", self.tools().join(", "))));
+        };
+        let mut arguments = arguments.clone();
+        if let (true, Some(talk), Value::Object(map)) = (takes_conversation, talk, &mut arguments) {
+            map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
+        }
+        let result = match self.child.call(tool, &arguments, meta(state, id, talk)).await {
+            Err(ChildError::Refused { error, .. }) => return Ok(Tuned::Rejected(error.to_string())),
+            other => other?,
+        };
+        Ok(self.judge(result))
+    }
+
+    fn judge(&self, result: CallResult) -> Tuned {
+        if result.is_error() {
+            return Tuned::Rejected(result.text());
+        }
+        let Some(said) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
+        let checked = said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());
+        match checked.and_then(|state| self.rules.check(state)) {
+            Ok(state) => Tuned::State(state, result),
+            Err(why) => Tuned::Rejected(why),
+        }
+    }
+
+    /// An update of the Journal on another state, as `Staging::rebase` asks for it.
+    pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replayed, TuningError> {
+        let tuned = self.apply(state, &record.id, &record.tool, &record.arguments, record.conversation.as_ref()).await?;
+        Ok(match tuned {
+            Tuned::Unchanged(_) => Replayed::Unchanged,
+            Tuned::State(state, _) => Replayed::State(state),
+            Tuned::Rejected(why) => Replayed::Dropped(why),
+        })
+    }
+
+    pub async fn end(self) {
+        self.child.end().await;
+    }
+}
+
+/// Brings staging forward to what is served now, by replaying its signals; says which of them have no effect any more.
+pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Vec<(Record, String)>, TuningError> {
+    if !staging.is_behind(active) {
+        return Ok(Vec::new());
+    }
+    staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
+}
+
+fn tool_entry(tool: &Value) -> Option<(String, bool)> {
+    let takes_conversation = tool["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some();
+    Some((tool["name"].as_str()?.to_owned(), takes_conversation))
+}
+
+fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
+    let mut meta = Map::from_iter([
+        (wire::STATE.to_owned(), json!({ "revision": canonical::revision(state), "value": state })),
+        (wire::SIGNAL.to_owned(), json!({ "id": id })),
+    ]);
+    if let Some(talk) = talk {
+        meta.insert(wire::CONVERSATION.to_owned(), json!({ "id": talk.id, "turns": talk.turns }));
+    }
+    meta
+}
+
+/// The one folder a Tuner may write: empty when it starts, one of a few that are used again and again.
+struct Scratch {
+    folder: PathBuf,
+    _lock: FileLock,
+}
+
+impl Scratch {
+    fn take(layout: &Layout) -> Result<Self, FsError> {
+        let all = layout.temporary().join("scratch");
+        for number in 0.. {
+            let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else { continue };
+            let folder = all.join(number.to_string());
+            match std::fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::while_doing("empty", &folder)(error)),
+                _ => fs::create_dir(&folder)?,
+            }
+            return Ok(Self { folder: folder.canonicalize().map_err(FsError::while_doing("find", &folder))?, _lock: lock });
+        }
+        unreachable!("there are more numbers than processes")
+    }
+}
+
+/// A line of a signals file, or why it is none.
+pub type Incoming = Result<Signal, Rejected>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejected {
+    pub line: Option<u64>,
+    pub id: Option<String>,
+    pub error: String,
+}
+
+/// What became of a signal; `Applied` is said once it is durable.
+#[derive(Debug)]
+pub enum Settled {
+    Applied(Signal, CallResult),
+    Duplicate(Signal),
+    /// The Tuner refused it, or its state may not be.
+    Rejected(Rejected),
+    /// The line was no signal.
+    Malformed(Rejected),
+}
+
+/// How a batch went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub before: Option<ObjectId>,
+    pub after: Option<ObjectId>,
+    pub retries: u64,
+    /// Why it ended early; what was said to be applied stays.
+    pub failure: Option<TuningError>,
+}
+
+/// What a dry run has come to so far.
+#[derive(Debug)]
+pub struct Dry {
+    pub state: Value,
+    pub ids: HashSet<String>,
+}
+
+/// A run of signals through a Tuner into staging.
+pub struct Batch<'a> {
+    pub staging: &'a mut Staging,
+    pub tuner: &'a Tuner,
+    pub layout: &'a Layout,
+    /// Nothing is appended, only tried.
+    pub dry: Option<Dry>,
+    pub listener: &'a mut dyn FnMut(Settled),
+}
+
+/// What one pass over the head of the queue came to, before it is appended.
+struct Attempt {
+    expected: ObjectId,
+    state: Value,
+    drafts: Vec<Draft>,
+    settled: Vec<Settled>,
+    /// How many signals of the queue it covers.
+    taken: usize,
+    failure: Option<TuningError>,
+}
+
+impl Batch<'_> {
+    /// Takes signals until there are no more, or the Tuner fails.
+    pub async fn run(mut self, mut source: mpsc::Receiver<Incoming>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut queue = VecDeque::new();
+        while outcome.failure.is_none() && fill(&mut queue, &mut source).await {
+            self.group(&mut queue, &mut outcome).await;
+        }
+        outcome
+    }
+
+    /// The head of the queue into staging, as often as it takes.
+    async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
+        for lost in 0.. {
+            let attempt = self.attempt(queue, lost >= PATIENCE).await;
+            match attempt.and_then(|mut attempt| Ok((self.commit(&mut attempt)?, attempt))) {
+                Ok((true, attempt)) => {
+                    queue.drain(..attempt.taken);
+                    outcome.before.get_or_insert(attempt.expected);
+                    outcome.after = Some(canonical::revision(&attempt.state));
+                    outcome.failure = attempt.failure;
+                    attempt.settled.into_iter().for_each(&mut *self.listener);
+                    break;
+                }
+                Ok((false, Attempt { failure: Some(failure), .. })) | Err(failure) => {
+                    outcome.failure = Some(failure);
+                    break;
+                }
+                Ok((false, _)) => outcome.retries += 1,
+            }
+        }
+        self.staging.release();
+    }
+
+    async fn attempt(&mut self, queue: &VecDeque<Incoming>, hold: bool) -> Result<Attempt, TuningError> {
+        if hold {
+            self.staging.hold()?;
+        }
+        let snapshot = self.staging.snapshot()?;
+        let state = self.dry.as_ref().map_or(snapshot.state, |dry| dry.state.clone());
+        let mut attempt = Attempt { expected: snapshot.revision, state, drafts: Vec::new(), settled: Vec::new(), taken: 0, failure: None };
+        let mut talks = HashMap::new();
+        let mut ids = HashSet::new();
+        let began = Instant::now();
+        for incoming in queue {
+            let outcome = match incoming {
+                Err(rejected) => Ok(Settled::Malformed(rejected.clone())),
+                Ok(signal) if ids.contains(&signal.id) || self.has_counted(&signal.id)? => Ok(Settled::Duplicate(signal.clone())),
+                Ok(signal) => self.one(signal, &mut talks, &mut attempt).await,
+            };
+            match outcome {
+                Ok(settled) => attempt.settled.push(settled),
+                Err(failure) => {
+                    attempt.failure = Some(failure);
+                    break;
+                }
+            }
+            attempt.taken += 1;
+            ids.extend(attempt.drafts.last().map(|draft| draft.id.clone()));
+            if began.elapsed() > GROUP_TIME {
+                break;
+            }
+        }
+        Ok(attempt)
+    }
+
+    fn has_counted(&mut self, id: &str) -> Result<bool, StagingError> {
+        Ok(self.dry.as_ref().is_some_and(|dry| dry.ids.contains(id)) || self.staging.has_counted(id)?)
+    }
+
+    async fn one(
+        &self,
+        signal: &Signal,
+        talks: &mut HashMap<String, Option<Conversation>>,
+        attempt: &mut Attempt,
+    ) -> Result<Settled, TuningError> {
+        let rejected = |error: String| Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error });
+        let talk = match signal.conversation() {
+            None => None,
+            Some(id) => match self.talk(id, talks) {
+                Ok(Some(talk)) => Some(talk),
+                Ok(None) => return Ok(rejected(format!("conversation `{id}` is not known here"))),
+                Err(error) => return Ok(rejected(error.to_string())),
+            },
+        };
+        let arguments = Value::Object(signal.arguments.clone());
+        let (state, result) = match self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, talk.as_ref()).await? {
+            Tuned::Rejected(error) => return Ok(rejected(error)),
+            Tuned::Unchanged(result) => (None, result),
+            Tuned::State(state, result) => (Some(state), result),
+        };
+        if let Some(state) = &state {
+            attempt.state.clone_from(state);
+        }
+        attempt.drafts.push(Draft {
+            id: signal.id.clone(),
+            tool: signal.tool.clone(),
+            arguments,
+            conversation: talk,
+            trace: None,
+            at: clock::rfc3339(clock::now()),
+            summary: None,
+            state,
+        });
+        Ok(Settled::Applied(signal.clone(), result))
+    }
+
+    /// The turns of a conversation as they are now, looked up once a group.
+    fn talk(&self, id: &str, talks: &mut HashMap<String, Option<Conversation>>) -> Result<Option<Conversation>, ConversationError> {
+        if let Some(known) = talks.get(id) {
+            return Ok(known.clone());
+        }
+        let kept = conversations::load(self.layout, id)?;
+        let talk = kept.map(|kept| Conversation { id: id.to_owned(), turns: kept.for_tuner() });
+        Ok(talks.entry(id.to_owned()).or_insert(talk).clone())
+    }
+
+    /// Appends what the attempt made; false when the race was lost.
+    fn commit(&mut self, attempt: &mut Attempt) -> Result<bool, StagingError> {
+        if let Some(dry) = &mut self.dry {
+            dry.state.clone_from(&attempt.state);
+            dry.ids.extend(attempt.drafts.drain(..).map(|draft| draft.id));
+            return Ok(true);
+        }
+        if attempt.drafts.is_empty() {
+            return Ok(true);
+        }
+        let drafts = std::mem::take(&mut attempt.drafts);
+        Ok(self.staging.append(drafts, &attempt.expected)? != Append::Lost)
+    }
+}
+
+/// Fills the queue up to a group's size: waits for the first signal, takes the others that are there. False at the end.
+async fn fill(queue: &mut VecDeque<Incoming>, source: &mut mpsc::Receiver<Incoming>) -> bool {
+    if queue.is_empty() {
+        queue.extend(source.recv().await);
+    }
+    while queue.len() < GROUP_SIGNALS
+        && let Ok(more) = source.try_recv()
+    {
+        queue.push_back(more);
+    }
+    !queue.is_empty()
+}
