@@ -54,9 +54,12 @@ class Loop:
     def _start(self, call, arguments):
         task = self._loop.create_task(self._run(call, arguments), context=call.context)
         self._tasks[call.id] = call, task
-        task.add_done_callback(lambda _: self._forget(call))
+        task.add_done_callback(lambda task: self._ended(call, task))
 
-    def _forget(self, call):
+    def _ended(self, call, task):
+        if task.cancelled():
+            # Cancelled before its first step: `_run` never began, so it could not say so.
+            self._finish_call(call, None, None)
         if self._tasks.get(call.id, (None,))[0] is call:
             del self._tasks[call.id]
 
@@ -72,6 +75,9 @@ class Loop:
             value = await call.tool.function(**arguments)
         except BaseException as caught:
             error = caught
+        self._finish_call(call, value, error)
+
+    def _finish_call(self, call, value, error):
         self._server.finish(call, value, error)
         if not self._flushing:
             self._flushing = True

@@ -100,6 +100,15 @@ class WhileATool(ServerTest):
             )
             self.assertEqual({answer["id"] for answer in child.receive()}, {"a", "b", "c"})
 
+    def test_a_batch_is_answered_without_what_was_cancelled_in_it(self):
+        with self.start() as child:
+            child.initialize("2025-03-26")
+            # The cancellation is in the same read as the batch, so it meets an async call that has not begun.
+            params = {"name": "nap", "arguments": {"seconds": 60}}
+            nap = {"jsonrpc": "2.0", "id": "nap", "method": "tools/call", "params": params}
+            child.send([nap, {"jsonrpc": "2.0", "id": "ping", "method": "ping"}, cancelled("nap")])
+            self.assertEqual(child.receive(), [{"jsonrpc": "2.0", "id": "ping", "result": {}}])
+
 
 class Ends(ServerTest):
     def ended(self, child):
