@@ -151,3 +151,89 @@ fn outside_a_repository_it_says_where_it_looked() {
     let world = World::new();
     world.agent(".", ["hooks", "install"]).code(3).stderr_has("is in no git repository");
 }
+
+#[test]
+fn a_commit_on_active_is_refused_with_the_way_to_go() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git("a", ["switch", "--quiet", "--create", "active"]);
+    let ended = commit(&world, "a", &[]).code(1);
+    ended.stderr_has("active: the commit would come to active").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
+    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
+    world.git("a", ["switch", "--quiet", "main"]);
+    assert_eq!(commit(&world, "a", &[]).ok().stderr, "", "quiet when all is well");
+}
+
+#[test]
+fn what_is_judged_is_the_index_and_not_the_working_tree() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let staging = "a/state/staging.state.json";
+    world.write(staging, "{}");
+    commit(&world, "a", &[]).ok();
+    world.git("a", ["add", "--force", "state/staging.state.json"]);
+    // gone from the working tree, still in the index
+    std::fs::remove_file(world.path(staging)).unwrap();
+    commit(&world, "a", &[]).code(1).stderr_has("staging-is-not-tracked");
+    // another index, named by the environment or made by `git commit --only`
+    let mut command = world.command("git", "a");
+    command.args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("GIT_INDEX_FILE", world.path("a/.git/other-index"));
+    let other =
+        World::finish(world.command("git", "a").args(["read-tree", "HEAD"]).env("GIT_INDEX_FILE", world.path("a/.git/other-index")));
+    other.ok();
+    World::finish(&mut command).ok();
+    world.write("a/README.md", "changed\n");
+    commit(&world, "a", &["--only", "README.md"]).ok();
+    assert_eq!(world.read("a/README.md"), "changed\n");
+}
+
+#[test]
+fn a_merge_is_judged_too() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git("a", ["switch", "--quiet", "--create", "side"]);
+    world.write("a/side.txt", "side\n");
+    world.git("a", ["add", "side.txt"]);
+    commit(&world, "a", &[]).ok();
+    world.git("a", ["switch", "--quiet", "--create", "active", "main"]);
+    let merge = |branch: &str| World::finish(world.command("git", "a").args(["merge", "--quiet", "--no-ff", "--no-edit", branch]));
+    merge("side").code(1).stderr_has("pre-merge-commit refuses this").stderr_has("AGENT_SKIP_HOOKS=1 git merge");
+    world.git("a", ["merge", "--abort"]);
+    world.git("a", ["switch", "--quiet", "main"]);
+    merge("side").ok();
+}
+
+#[test]
+fn a_server_refuses_what_breaks_a_law() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
+    world.agent("server", ["hooks", "install"]).ok();
+    assert_eq!(standing(&world, "server"), [("ours".to_owned(), true)]);
+    let push = |arguments: &[&str]| World::finish(world.command("git", "a").args(["push", "--quiet", "../server"]).args(arguments));
+    push(&["main:refs/heads/active", "--no-verify"]).code(1).stderr_has("update refuses this").stderr_has("that is no version");
+    push(&["main:refs/tags/v9.0.0", "--no-verify"]).code(1).stderr_has("would name a commit that is no version");
+    // the same, said before anything is sent
+    push(&["main:refs/heads/active"]).code(1).stderr_has("pre-push refuses this");
+    push(&["main:refs/heads/topic"]).ok();
+    assert_eq!(world.git("server", ["for-each-ref", "--format=%(refname)"]), "refs/heads/main\nrefs/heads/topic");
+    push(&[":refs/heads/topic"]).ok();
+}
+
+#[test]
+fn the_other_hooks_of_a_server_answer_when_called() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let head = world.git("a", ["rev-parse", "HEAD"]);
+    let null = "0".repeat(40);
+    let hook = |arguments: &[&str], input: &str| {
+        let path = world.write("input", input);
+        World::finish(world.command(AGENT, "a").arg("hook").args(arguments).stdin(std::fs::File::open(path).unwrap()))
+    };
+    hook(&["pre-receive"], &format!("{head} {null} refs/heads/active\n")).code(1).stderr_has("active would be deleted");
+    hook(&["pre-receive"], &format!("{null} {head} refs/heads/active\n")).ok();
+    hook(&["reference-transaction", "prepared"], &format!("{null} {head} refs/heads/active\n")).code(1);
+    hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n")).ok();
+    hook(&["pre-receive"], "nonsense\n").code(2).stderr_has("line 1 of the input of `pre-receive`");
+    hook(&["post-commit"], "").code(2).stderr_has("no hook of ours");
+}

@@ -2,6 +2,7 @@
 
 use crate::world::env;
 use crate::world::process::{ProcessError, Run};
+use agent_core::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 
 /// What git itself calls local to a repository: set for a hook, and never meant for another repository.
@@ -84,6 +85,17 @@ impl GitCommand {
 
     pub fn common_dir(&self) -> Result<PathBuf, ProcessError> {
         Ok(self.directory.join(self.text(&["rev-parse", "--git-common-dir"])?))
+    }
+
+    /// The tree of the index, as a commit would have it.
+    pub fn write_tree(&self) -> Result<ObjectId, ProcessError> {
+        let text = self.text(&["write-tree"])?;
+        ObjectId::parse(&text).ok_or_else(|| ProcessError::Failed {
+            command: "git write-tree".to_owned(),
+            status: "an answer that is no id of 40 digits".to_owned(),
+            stdout: text,
+            stderr: String::new(),
+        })
     }
 
     pub fn init(&self) -> Result<(), ProcessError> {
