@@ -26,6 +26,7 @@ pub mod promotion;
 pub mod publication;
 pub mod python_version;
 pub mod raw_object;
+pub mod registry;
 pub mod release;
 pub mod rollback;
 pub mod semantic;

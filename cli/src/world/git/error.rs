@@ -3,6 +3,7 @@ use crate::world::process::ProcessError;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::legality::Breach;
 use agent_core::object_id::ObjectId;
+use agent_core::registry::PinError;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum GitError {
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
     #[error(transparent)]
+    Pin(#[from] PinError),
+    #[error(transparent)]
     Process(#[from] ProcessError),
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -83,6 +86,7 @@ impl Diagnose for GitError {
         match self {
             Self::Process(error) => error.exit(),
             Self::Fs(error) => error.exit(),
+            Self::Pin(error) => error.exit(),
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
             // a hook of the repository has judged
             Self::NotMoved { .. } | Self::Illegal { .. } => Exit::No,
@@ -110,6 +114,7 @@ impl Diagnose for GitError {
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),
+            Self::Pin(error) => return error.hint(),
             Self::NotMoved { .. } | Self::Open { .. } | Self::Write { .. } | Self::Kind { .. } | Self::Path { .. } => return None,
         })
     }

@@ -10,6 +10,7 @@ mod history;
 mod objects;
 mod publish;
 mod refs;
+mod registry;
 mod worktree;
 
 pub use checkout::materialise_state;
@@ -149,5 +150,7 @@ fn resolved(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod publish_tests;
+#[cfg(test)]
+mod registry_tests;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use semver::Version;
 use std::os::unix::fs::PermissionsExt;
 
 /// A version commit on top of `parent` whose state is `state`.
-fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {
+pub(super) fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {
     let blob = git.write_blob(state.as_bytes()).unwrap();
     let tree = git.edit_tree(Some(parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
     let trailers = Trailers {
@@ -24,18 +24,18 @@ fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> Ob
     git.write_commit(&CommitSpec { tree, parents: vec![parent.clone()], message }).unwrap()
 }
 
-fn publication(expect: Option<&ObjectId>, commit: &ObjectId, version: &Version) -> Publication {
+pub(super) fn publication(expect: Option<&ObjectId>, commit: &ObjectId, version: &Version) -> Publication {
     Publication { branch: "active".to_owned(), expect: expect.cloned(), commit: commit.clone(), version: version.clone() }
 }
 
-fn patch(number: u64) -> Version {
+pub(super) fn patch(number: u64) -> Version {
     Version::new(0, 1, number)
 }
 
-const DONE: Published = Published::Done { tag_missing: None };
+pub(super) const DONE: Published = Published::Done { tag_missing: None };
 
 /// A repository whose `active` is at v0.1.0.
-fn served() -> (Repository, Git, ObjectId) {
+pub(super) fn served() -> (Repository, Git, ObjectId) {
     let repository = Repository::with_code();
     let git = repository.open();
     let first = candidate(&git, &repository.id("main"), &patch(0), "{}\n");

@@ -1,0 +1,289 @@
+//! The registry of versions, as the list and the REST API serve it: which there are, which are out of service, which one a range means.
+
+use crate::object_id::ObjectId;
+use crate::trailers::Trailers;
+use crate::version::{self, Kind};
+use crate::what::What;
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub const SCHEMA: &str = "agent/versions@1";
+pub const PIN_SCHEMA: &str = "agent/pin@1";
+
+/// A version, with the names of its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    pub version: Version,
+    pub tag: String,
+    pub commit: ObjectId,
+    /// `None` for a tag on a commit that does not say it is a version.
+    pub kind: Option<Kind>,
+    /// The minor line it is of: `0.1`.
+    pub line: String,
+    /// The Revision of its state.
+    pub state: Option<ObjectId>,
+    /// Digest of its Contract.
+    pub contract: Option<String>,
+    /// The version it was made from.
+    pub base: Option<Version>,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// Whether a rollback has taken it out of service.
+    pub yanked: bool,
+    pub eval: Option<Eval>,
+    pub evidence: Evidence,
+}
+
+/// The evaluation that let it pass.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Eval {
+    /// Its key in the object store.
+    pub uri: String,
+    pub digest: String,
+    /// The summaries, tier by tier, as far as the store has them.
+    pub tiers: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Evidence {
+    /// Commit of the base.
+    pub base: Option<ObjectId>,
+    /// Digest of the Journal that led from the base's state to its own.
+    pub journal: Option<String>,
+    pub feedback: Vec<String>,
+    pub coder: Option<String>,
+    /// What a rollback took out of service.
+    pub undoes: Vec<Version>,
+    /// The rollback that took this one out of service.
+    pub undone_by: Option<Version>,
+}
+
+impl Entry {
+    /// From what the repository alone knows; the store's part (`eval.tiers`) is filled in by whoever has the store.
+    pub fn new(
+        version: Version,
+        commit: ObjectId,
+        trailers: &Trailers,
+        created: String,
+        base: Option<Version>,
+        undone_by: Option<Version>,
+    ) -> Self {
+        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(&commit), digest, tiers: BTreeMap::new() });
+        Self {
+            tag: version::tag(&version),
+            kind: trailers.kind,
+            line: line(&version),
+            state: trailers.state.clone(),
+            contract: trailers.contract.clone(),
+            base,
+            created,
+            yanked: undone_by.is_some(),
+            eval,
+            evidence: Evidence {
+                base: trailers.base.clone(),
+                journal: trailers.journal.clone(),
+                feedback: trailers.feedback.clone(),
+                coder: trailers.coder.clone(),
+                undoes: trailers.undoes.clone(),
+                undone_by,
+            },
+            version,
+            commit,
+        }
+    }
+}
+
+/// Where the evaluation of a commit lies in the object store.
+pub fn evaluation_key(commit: &ObjectId) -> String {
+    format!("evals/{commit}/summary.json")
+}
+
+/// Where a sealed Journal lies in the object store.
+pub fn journal_key(digest: &str) -> String {
+    format!("journal/{}.jsonl", digest.trim_start_matches("sha256:"))
+}
+
+/// The minor line of a version.
+pub fn line(version: &Version) -> String {
+    format!("{}.{}", version.major, version.minor)
+}
+
+/// `agent versions list --json`: a page, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listing {
+    pub schema: &'static str,
+    pub versions: Vec<Entry>,
+    /// What `--after` takes to go on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Version>,
+}
+
+impl Listing {
+    pub const fn new(versions: Vec<Entry>, next: Option<Version>) -> Self {
+        Self { schema: SCHEMA, versions, next }
+    }
+}
+
+/// A named, pushable pointer to a version or a range, as it is stored behind `refs/agent/pins/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub schema: String,
+    /// `v1.2.3`, or a range such as `^1.2`.
+    pub what: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PinError {
+    #[error("`{name}` cannot name a pin: {why}")]
+    Name { name: String, why: &'static str },
+    #[error("pin `{name}` cannot be read: {why}")]
+    Content { name: String, why: String },
+}
+
+impl crate::diagnose::Diagnose for PinError {
+    fn exit(&self) -> crate::diagnose::Exit {
+        match self {
+            Self::Name { .. } => crate::diagnose::Exit::Usage,
+            Self::Content { .. } => crate::diagnose::Exit::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Name { .. } => "use letters, digits, `-`, `_` and `.`, such as `stable` or `team-a`".to_owned(),
+            Self::Content { name, .. } => format!("set it again: agent pin {name} WHAT"),
+        })
+    }
+}
+
+impl Pin {
+    pub fn new(what: &What) -> Self {
+        Self { schema: PIN_SCHEMA.to_owned(), what: what.to_string() }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        crate::canonical::to_bytes(&serde_json::to_value(self).expect("a pin serialises"))
+    }
+
+    /// What the stored bytes point to: a version or a range.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<What, PinError> {
+        let wrong = |why: String| PinError::Content { name: name.to_owned(), why };
+        let pin: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        if pin.schema != PIN_SCHEMA {
+            return Err(wrong(format!("it is in format `{}`; this `agent` reads `{PIN_SCHEMA}`", pin.schema)));
+        }
+        match pin.what.parse() {
+            Ok(what @ (What::Version(_) | What::Range(_))) => Ok(what),
+            _ => Err(wrong(format!("`{}` is neither a version nor a range", pin.what))),
+        }
+    }
+}
+
+/// Whether a word can name a pin: one that git takes, and that means nothing else where WHAT is asked for.
+pub fn check_pin_name(name: &str) -> Result<(), PinError> {
+    let wrong = |why| Err(PinError::Name { name: name.to_owned(), why });
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(plain) || name.starts_with(['-', '.']) || name.ends_with('.') || name.contains("..") {
+        return wrong("git would not take it as part of a ref's name");
+    }
+    if std::path::Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock")) {
+        return wrong("git keeps `.lock` to itself");
+    }
+    match name.parse() {
+        Ok(What::Name(_)) => Ok(()),
+        _ => wrong("it already means something where a version is asked for"),
+    }
+}
+
+/// The newest version that matches; `is_yanked` is asked about matching ones only, newest first.
+pub fn newest<E>(
+    versions: impl IntoIterator<Item = Version>,
+    range: Option<&VersionReq>,
+    mut is_yanked: impl FnMut(&Version) -> Result<bool, E>,
+) -> Result<Option<Version>, E> {
+    let mut matching: Vec<Version> = versions.into_iter().filter(|version| range.is_none_or(|range| range.matches(version))).collect();
+    matching.sort_unstable();
+    while let Some(version) = matching.pop() {
+        if !is_yanked(&version)? {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_newest(range: Option<&str>, yanked: &[&str], expected: Option<&str>) {
+        let parse = |text: &str| text.parse::<Version>().unwrap();
+        let versions = ["0.1.0", "0.1.9", "0.1.10", "0.2.0", "1.0.0"].map(parse);
+        let range = range.map(|range| range.parse().unwrap());
+        let found = newest::<()>(versions, range.as_ref(), |version| Ok(yanked.contains(&version.to_string().as_str())));
+        assert_eq!(found, Ok(expected.map(parse)), "{range:?} without {yanked:?}");
+    }
+
+    #[test]
+    fn a_range_means_its_newest_version_in_service() {
+        check_newest(None, &[], Some("1.0.0"));
+        check_newest(None, &["1.0.0"], Some("0.2.0"));
+        check_newest(Some("^0.1"), &[], Some("0.1.10"));
+        check_newest(Some("^0.1"), &["0.1.10"], Some("0.1.9"));
+        check_newest(Some("<0.2"), &["0.1.10", "0.1.9"], Some("0.1.0"));
+        check_newest(Some("^2"), &[], None);
+        check_newest(Some("=0.2.0"), &["0.2.0"], None);
+    }
+
+    #[test]
+    fn a_pin_is_read_back_as_what_was_pinned() {
+        for (what, stored) in [("0.1.2", "v0.1.2"), ("^0.1", "^0.1")] {
+            let what: What = what.parse().unwrap();
+            let pin = Pin::new(&what);
+            assert_eq!(pin.what, stored);
+            assert_eq!(Pin::parse("stable", &pin.to_bytes()), Ok(what));
+        }
+    }
+
+    #[test]
+    fn a_pin_that_says_nothing_is_named() {
+        for (bytes, why) in [
+            (r#"{"schema":"agent/pin@1","what":"main"}"#, "`main` is neither a version nor a range"),
+            (r#"{"schema":"agent/pin@9","what":"^1"}"#, "it is in format `agent/pin@9`; this `agent` reads `agent/pin@1`"),
+        ] {
+            assert_eq!(Pin::parse("x", bytes.as_bytes()), Err(PinError::Content { name: "x".to_owned(), why: why.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn a_pin_has_a_name_that_nothing_else_has() {
+        for good in ["stable", "team-a", "v1", "prod_2"] {
+            assert_eq!(check_pin_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "active", "staging", "worktree", "v1.2.3", "^1", "1.2", "a/b", "a b", ".x", "x.lock", "a..b", "-x", "é"] {
+            assert!(check_pin_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_entry_shows_what_the_commit_says() {
+        let trailers = Trailers {
+            kind: Some(Kind::Promotion),
+            version: Some(Version::new(0, 1, 1)),
+            eval: Some("sha256:aa".to_owned()),
+            ..Trailers::default()
+        };
+        let commit = ObjectId::of_blob(b"c");
+        let base = Some(Version::new(0, 1, 0));
+        let entry = Entry::new(Version::new(0, 1, 1), commit.clone(), &trailers, "2026-01-01T00:00:00.000Z".to_owned(), base, None);
+        let shown = serde_json::to_value(&entry).unwrap();
+        assert_eq!(shown["version"], "0.1.1");
+        assert_eq!(shown["tag"], "v0.1.1");
+        assert_eq!(shown["kind"], "promotion");
+        assert_eq!(shown["line"], "0.1");
+        assert_eq!(shown["base"], "0.1.0");
+        assert_eq!(shown["yanked"], false);
+        assert_eq!(shown["eval"], serde_json::json!({"uri": format!("evals/{commit}/summary.json"), "digest": "sha256:aa", "tiers": {}}));
+    }
+}
