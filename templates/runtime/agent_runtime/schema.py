@@ -4,7 +4,15 @@ Nothing here imports `typing`, `dataclasses`, `enum` or `inspect`: where a hint 
 """
 
 import sys
-from _collections_abc import Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence, Set
+from _collections_abc import (
+    Collection,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    Sequence,
+    Set,
+)
 
 from .wire import Unserializable, decode, encode
 

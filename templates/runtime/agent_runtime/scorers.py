@@ -7,8 +7,24 @@ and `why`. `result` is the call's CallToolResult.
 import os
 import sys
 
-from .protocol import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Refused, error_frame, result_frame
-from .wire import Broken, Frames, Unserializable, Writer, decode, encode, protect_streams
+from .protocol import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    Refused,
+    error_frame,
+    result_frame,
+)
+from .wire import (
+    Broken,
+    Frames,
+    Unserializable,
+    Writer,
+    decode,
+    encode,
+    protect_streams,
+)
 
 SCORER_FAILED = -32000
 

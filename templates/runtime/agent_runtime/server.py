@@ -12,7 +12,17 @@ from _contextvars import copy_context
 from _thread import get_ident
 
 from . import watch
-from .call import CONVERSATION, READS, STATE, Call, Cancelled, Memory, StateError, StateFiles, current
+from .call import (
+    CONVERSATION,
+    READS,
+    STATE,
+    Call,
+    Cancelled,
+    Memory,
+    StateError,
+    StateFiles,
+    current,
+)
 from .log import LEVELS, log
 from .protocol import (
     ARGUMENT_ERRORS_IN_RESULT,
@@ -37,11 +47,22 @@ from .protocol import (
 )
 from .schema import DefinitionError, Invalid
 from .tool import Tool, place
-from .wire import Broken, Frames, Unserializable, Writer, decode, encode, printable, protect_streams, quote
+from .wire import (
+    Broken,
+    Frames,
+    Unserializable,
+    Writer,
+    decode,
+    encode,
+    printable,
+    protect_streams,
+    quote,
+)
 
 _FLUSH_AT = 64
 _NOTHING = {}
 _LATER = object()
+_AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel")
 
 # Under a shim nothing may reach standard output but the protocol, from the first import on.
 _PARENT = watch.parent_id()
@@ -68,6 +89,7 @@ class Server:
         self._loop = None
         self._revision = None
         self._log_level = None
+        # By method: in the handshake era, in the stateless one.
         self._handlers = {
             "ping": (self._ping, None),
             "initialize": (self._initialize, None),
@@ -222,24 +244,21 @@ class Server:
             meta = _NOTHING
         elif type(meta) is not dict:
             raise Refused(INVALID_PARAMS, "params._meta must be an object")
-        stateless = META_VERSION in meta
-        if method == "tools/call":
-            self._check_era(stateless, meta)
-            return self._call(identifier, params, meta, stateless, batch, waiting)
-        handler = self._handlers.get(method, (None, None))[stateless and method != "initialize"]
-        if handler is None:
-            raise Refused(METHOD_NOT_FOUND, f"Method not found: {method}")
-        if method not in ("ping", "initialize"):
-            self._check_era(stateless, meta)
-        self._send(result_frame(identifier, handler(params, stateless)), batch)
-
-    def _check_era(self, stateless, meta):
+        # Each request chooses its era, but `initialize`, which is the handshake.
+        stateless = META_VERSION in meta and method != "initialize"
         if stateless:
             check_stateless(meta)
-        elif self._revision is None:
+        elif self._revision is None and method in _AFTER_HANDSHAKE:
             raise Refused(
                 INVALID_PARAMS, f"no initialize came before this request, and its params._meta lacks {META_VERSION}"
             )
+        if method == "tools/call":
+            return self._call(identifier, params, meta, stateless, batch, waiting)
+        handler = self._handlers.get(method, (None, None))[stateless]
+        if handler is None:
+            raise Refused(METHOD_NOT_FOUND, f"Method not found: {method}")
+        self._send(result_frame(identifier, handler(params, stateless)), batch)
+        return None
 
     # Requests but tools/call: each returns its result as JSON text.
 

@@ -6,6 +6,7 @@ from time import monotonic, sleep
 
 TICK_S = 0.02
 _POLL_MS = 50
+_PARENT_POLL_S = 0.25
 _IDLE_TICKS = 50
 EOF_GRACE_S = 2.0
 
@@ -38,14 +39,23 @@ def _wait_for_end(descriptor):
 
 def _poll_for_end(pid):
     """Where there is no pidfd (macOS, old kernels)."""
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            os._exit(1)
-        except PermissionError:
-            pass
-        sleep(0.25)
+    is_parent = os.getppid() == pid
+    while _lives(pid, is_parent):
+        sleep(_PARENT_POLL_S)
+    os._exit(1)
+
+
+def _lives(pid, is_parent):
+    if is_parent:
+        # Another process has adopted this one as soon as its parent ended, reaped or not.
+        return os.getppid() == pid
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Watchdog:

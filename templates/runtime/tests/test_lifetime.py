@@ -1,5 +1,6 @@
 """Blocking tools, cancellation, and the ways a process ends."""
 
+import json
 import os
 import select
 import signal
@@ -9,6 +10,15 @@ import time
 import unittest
 
 from .harness import DEADLINE_S, PROGRAMS, RUNTIME, ServerTest
+
+# Starts a server that inherits its pipes, says which process that is, and waits to be killed.
+_PARENT = """
+import os, subprocess, sys
+environment = {**os.environ, "AGENT_PARENT_PID": str(os.getpid())}
+child = subprocess.Popen([sys.executable, sys.argv[1]], env=environment, stderr=subprocess.DEVNULL)
+os.write(2, b"%d\\n" % child.pid)
+child.wait()
+"""
 
 
 def cancelled(identifier):
@@ -153,40 +163,42 @@ class Ends(ServerTest):
         self.child.process.send_signal(signal.SIGINT)
         self.assertEqual(self.ended(self.child), 130)
 
+    @unittest.skipUnless(hasattr(os, "pidfd_open"), "this test itself waits by pidfd, which this system has not")
     def test_with_its_parent_even_when_its_pipes_stay_open(self):
+        for program, tool, arguments in [
+            ("runner.py", "add", b'{"a":1}'),
+            ("runner.py", "block", b'{"seconds":600}'),
+            ("runner.py", "spin", b"{}"),
+            ("no_pidfd.py", "block", b'{"seconds":600}'),
+        ]:
+            with self.subTest(program=program, tool=tool):
+                self.check_end_with_parent(program, tool, arguments)
+
+    def check_end_with_parent(self, program, tool, arguments):
         # The parent is a process of its own that is killed; this test holds the pipes, so no end of input tells the child.
-        for call in ('""', '"block"', '"spin"'):
-            with self.subTest(call):
-                script = (
-                    "import os, subprocess, sys, json\n"
-                    f"child = subprocess.Popen([sys.executable, {str(PROGRAMS / 'runner.py')!r}],"
-                    " env={**os.environ, 'AGENT_PARENT_PID': str(os.getpid())}, stderr=subprocess.DEVNULL)\n"
-                    "os.write(2, b'%d\\n' % child.pid)\n"
-                    "child.wait()\n"
-                )
-                environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
-                parent = subprocess.Popen(
-                    [sys.executable, "-c", script],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=environment,
-                )  # fmt: skip
-                child = os.pidfd_open(int(parent.stderr.readline()))
-                self.addCleanup(os.close, child)
-                initialize = (
-                    b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}\n'
-                )
-                arguments = b'{"seconds":600}' if call == '"block"' else b"{}"
-                busy = b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":%s,"arguments":%s}}\n'
-                ping = b'{"jsonrpc":"2.0","id":3,"method":"ping"}\n'
-                parent.stdin.write(initialize + (busy % (call.encode(), arguments) if call != '""' else b"") + ping)
-                for _ in range(2):
-                    parent.stdout.readline()
-                parent.kill()
-                parent.wait()
-                poll = select.poll()
-                poll.register(child, select.POLLIN)
-                self.assertTrue(poll.poll(DEADLINE_S * 1000), "the child outlived its parent")
-                for stream in (parent.stdin, parent.stdout, parent.stderr):
-                    stream.close()
+        with subprocess.Popen(
+            [sys.executable, "-c", _PARENT, str(PROGRAMS / program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+        ) as parent:
+            child = os.pidfd_open(int(parent.stderr.readline()))
+            self.addCleanup(os.close, child)
+            parent.stdin.write(
+                b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}\n'
+                b'{"jsonrpc":"2.0","id":2,"method":"ping"}\n'
+                b'{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"%s","arguments":%s}}\n'
+                b'{"jsonrpc":"2.0","id":4,"method":"ping"}\n' % (tool.encode(), arguments)
+            )
+            answered = []
+            while 4 not in answered:  # the ping behind the tool is answered when the tool runs or has run
+                answered.append(json.loads(parent.stdout.readline())["id"])
+            parent.kill()
+            poll = select.poll()
+            poll.register(child, select.POLLIN)
+            self.assertTrue(poll.poll(DEADLINE_S * 1000), "the child outlived its parent")
 
     def test_at_once_when_its_parent_is_gone_already(self):
         gone = subprocess.Popen([sys.executable, "-c", "pass"])

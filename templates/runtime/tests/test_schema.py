@@ -4,7 +4,18 @@ import unittest
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Annotated, Any, List, Literal, NewType, NotRequired, Optional, Required, TypedDict, Union
+from typing import (
+    Annotated,
+    Any,
+    List,
+    Literal,
+    NewType,
+    NotRequired,
+    Optional,
+    Required,
+    TypedDict,
+    Union,
+)
 
 from agent_runtime.schema import Compiler, DefinitionError, Invalid, add_default
 from agent_runtime.tool import Tool, split_docstring
