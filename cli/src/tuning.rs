@@ -20,6 +20,7 @@ use agent_core::state::Rules;
 use agent_core::wire;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -195,6 +196,11 @@ impl Scratch {
         }
         unreachable!("there are more numbers than processes")
     }
+}
+
+/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
+pub fn fresh_id(kind: &str) -> String {
+    format!("{kind}-{}-{:016x}", clock::now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
 }
 
 /// A line of a signals file, or why it is none.

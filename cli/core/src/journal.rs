@@ -187,6 +187,8 @@ pub struct Fold {
     pub base: Base,
     pub state: Value,
     pub revision: ObjectId,
+    /// The Revision the Journal began with, in canonical form (the base's own file may be spelled otherwise).
+    pub start: ObjectId,
     /// The seq the first record of this Journal has or would have.
     pub first: u64,
     /// The seq the next record gets.
@@ -224,9 +226,11 @@ impl Fold {
         if header.schema != SCHEMA {
             return Err(JournalError::Unknown(header.schema));
         }
+        let revision = canonical::revision(&header.state);
         Ok(Self {
             base: header.base,
-            revision: canonical::revision(&header.state),
+            start: revision.clone(),
+            revision,
             state: header.state,
             first: header.first,
             next: header.first,

@@ -9,6 +9,7 @@ mod man;
 mod mcp;
 mod run;
 mod semver;
+mod state;
 mod templates;
 mod tune;
 
@@ -26,6 +27,7 @@ pub enum Command {
     Man(man::Arguments),
     Mcp(mcp::Arguments),
     Run(run::Arguments),
+    State(state::Arguments),
     Templates(templates::Arguments),
     Tune(tune::Arguments),
     Semver(semver::Arguments),
@@ -41,6 +43,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Man(arguments) => man::run(arguments),
         Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
+        Command::State(arguments) => state::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Tune(arguments) => tune::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),

@@ -3,16 +3,15 @@ use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
 use crate::repository::Repository;
 use crate::staging::Staging;
-use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner, TuningError};
+use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner, TuningError, fresh_id};
 use crate::world::fs::FsError;
-use crate::world::{clock, process};
+use crate::world::process;
 use agent_core::call_arguments;
 use agent_core::diagnose::{Diagnose as _, Exit};
 use agent_core::signal::{self, Defaults, Signal};
 use agent_core::what::What;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
@@ -112,14 +111,9 @@ impl Source {
 fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, CommandError> {
     let given = call_arguments::parse(&arguments.words)?;
     agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(CommandError::usage)?;
-    let id = arguments.id.clone().unwrap_or_else(fresh_id);
+    let id = arguments.id.clone().unwrap_or_else(|| fresh_id("typed"));
     signal::check_id(&id).map_err(CommandError::usage)?;
     Ok(Signal { line: None, id, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
-}
-
-/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
-fn fresh_id() -> String {
-    format!("typed-{}-{:016x}", clock::now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
 }
 
 /// Reads signals line by line until the end, or until nobody wants more.

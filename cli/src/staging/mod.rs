@@ -95,6 +95,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// How many updates there are since the base.
     pub updates: u64,
+    /// Whether they came to another state than the base's.
+    pub dirty: bool,
 }
 
 /// How a compare-and-swap went.
@@ -208,6 +210,7 @@ impl Staging {
             revision: self.fold.revision.clone(),
             seq: self.fold.next.saturating_sub(1),
             updates: self.fold.next - self.fold.first,
+            dirty: self.fold.revision != self.fold.start,
         })
     }
 
@@ -270,6 +273,11 @@ impl Staging {
         let mut bytes = self.file.read_from(0)?;
         bytes.truncate(usize::try_from(self.fold.end).unwrap_or(usize::MAX));
         Ok(bytes)
+    }
+
+    /// An error of the Journal, with the file it is in.
+    pub fn unreadable(&self, error: JournalError) -> StagingError {
+        self.places.damaged()(error)
     }
 
     /// Puts the view in place if it is not the Journal's end.

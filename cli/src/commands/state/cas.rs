@@ -1,0 +1,82 @@
+use super::{own_draft, rules};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::staging::Append;
+use crate::tuning::fresh_id;
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::journal::CAS;
+use agent_core::object_id::ObjectId;
+use agent_core::signal;
+use agent_core::state;
+use serde_json::{Value, json};
+use std::io::Read as _;
+
+/// Replace staging by the state on stdin, if it still has the Revision it was made from
+///
+/// The door for a Tuner in any language: read `agent state show --json`, compute, and hand the new state back. Exit 4 says that somebody else was first:
+/// nothing was changed, read again. The new Revision goes to stdout.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < new.json")]
+pub struct Arguments {
+    /// The Revision the new state was made from
+    #[arg(long, value_name = "REVISION")]
+    expect: String,
+    /// An id under which this update is counted once, so that it can be sent again
+    #[arg(long)]
+    id: Option<String>,
+    /// Check the new state, and append nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let expected = ObjectId::parse(&arguments.expect)
+        .ok_or_else(|| CommandError::usage(format!("`{}` is no Revision: those have 40 hex digits", arguments.expect)))?;
+    if let Some(id) = &arguments.id {
+        signal::check_id(id).map_err(CommandError::usage)?;
+    }
+    let given = read_state()?;
+    let repository = Repository::open(context)?;
+    let active = repository.active()?;
+    let after = rules(&repository, &active)?.check(&given).map_err(CommandError::input)?;
+    let mut staging = repository.staging()?;
+    let id = arguments.id.clone().unwrap_or_else(|| fresh_id("cas"));
+    let revision = canonical::revision(&after);
+    let counted = staging.has_counted(&id)?;
+    if !counted {
+        let now = staging.snapshot()?.revision;
+        let lost = now != expected || {
+            let draft = own_draft(CAS, json!({"expect": expected}), id, after);
+            !arguments.dry_run && staging.append(vec![draft], &expected)? == Append::Lost
+        };
+        if lost {
+            return Err(conflict(&expected, &staging.snapshot()?.revision));
+        }
+    }
+    let now = if counted { staging.snapshot()?.revision } else { revision };
+    context.printer.data(now.as_str());
+    context.printer.json(&json!({
+        "schema": "agent/state-cas@1", "before": expected, "after": now, "duplicate": counted, "dry_run": arguments.dry_run,
+    }));
+    Ok(Exit::Done)
+}
+
+fn read_state() -> Result<Value, CommandError> {
+    let mut text = String::new();
+    let limit = state::MAX_BYTES as u64 * 2;
+    std::io::stdin()
+        .take(limit)
+        .read_to_string(&mut text)
+        .map_err(|error| CommandError::input(format!("stdin cannot be read as text: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| {
+        CommandError::input(format!("stdin:{}:{}: {error}", error.line(), error.column()))
+            .with_hint("the whole new state, as JSON, goes to stdin")
+    })
+}
+
+fn conflict(expected: &ObjectId, now: &ObjectId) -> CommandError {
+    CommandError::new(Exit::Conflict, format!("staging is {now}, not {expected}: somebody else was first, and nothing was changed"))
+        .with_hint("read `agent state show --json` again and make the new state from that")
+}

@@ -1,0 +1,84 @@
+//! `agent state`: a file per verb inside the verb.
+
+mod blame;
+mod cas;
+mod diff;
+mod log;
+mod reset;
+mod set;
+mod show;
+mod verify;
+
+use crate::context::Context;
+use crate::contracts::STATE_SCHEMA_FILE;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::{Repository, state_value};
+use crate::staging::Active;
+use agent_core::journal::Draft;
+use agent_core::state::Rules;
+use serde_json::Value;
+
+/// Look at the state that is served and the one being tuned; compare, edit, trace
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Show(show::Arguments),
+    Diff(diff::Arguments),
+    Set(set::Arguments),
+    Cas(cas::Arguments),
+    Log(log::Arguments),
+    Blame(blame::Arguments),
+    Verify(verify::Arguments),
+    Reset(reset::Arguments),
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    match &arguments.verb {
+        Verb::Show(arguments) => show::run(arguments, context),
+        Verb::Diff(arguments) => diff::run(arguments, context),
+        Verb::Set(arguments) => set::run(arguments, context),
+        Verb::Cas(arguments) => cas::run(arguments, context),
+        Verb::Log(arguments) => log::run(arguments, context),
+        Verb::Blame(arguments) => blame::run(arguments, context),
+        Verb::Verify(arguments) => verify::run(arguments, context),
+        Verb::Reset(arguments) => reset::run(arguments, context),
+    }
+}
+
+/// What a state may be, by the schema of the version that is served.
+fn rules(repository: &Repository, active: &Active) -> Result<Rules, CommandError> {
+    let bytes = repository.git.read(&active.base.commit, STATE_SCHEMA_FILE)?;
+    let schema = bytes.map(|bytes| state_value(&bytes, STATE_SCHEMA_FILE)).transpose()?;
+    Rules::new(schema.as_ref()).map_err(CommandError::input)
+}
+
+/// An update that no Tuner made.
+fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
+    Draft {
+        id,
+        tool: tool.to_owned(),
+        arguments,
+        conversation: None,
+        trace: None,
+        at: crate::world::clock::rfc3339(crate::world::clock::now()),
+        summary: None,
+        state: Some(state),
+    }
+}
+
+/// A value as people read it: JSON, on one line, cut where it gets long.
+fn shown(value: &Value) -> String {
+    const WIDTH: usize = 60;
+    let text = value.to_string();
+    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH).chain(['…']).collect() }
+}
+
+/// Where there may be nothing.
+fn shown_or(value: Option<&Value>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), shown)
+}

@@ -1,0 +1,37 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use crate::staging::Staging;
+use agent_core::diagnose::Exit;
+use serde_json::json;
+
+/// Discard staging and begin again from active
+///
+/// The Journal is kept aside in .agent/journal/set-aside/ (the last few of them), and the discarded signals may be sent again.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Say what would be discarded, and discard nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let active = repository.active()?;
+    let (discarded, kept) = if arguments.dry_run {
+        (Some(repository.staging()?.snapshot()?.updates), None)
+    } else {
+        Staging::reset(&repository.layout, &active)?
+    };
+    let version = &active.base.version;
+    let updates = discarded.map_or_else(|| "a Journal that could not be read".to_owned(), |count| format!("{count} updates"));
+    context.printer.say(match &kept {
+        Some(path) => format!("{updates} discarded; staging is v{version}'s state again (the Journal is kept in {})", path.display()),
+        None if arguments.dry_run => format!("{updates} would be discarded"),
+        None => format!("there was no Journal; staging is v{version}'s state"),
+    });
+    context.printer.json(&json!({
+        "schema": "agent/state-reset@1", "discarded": discarded, "kept": kept, "version": version, "dry_run": arguments.dry_run,
+    }));
+    Ok(Exit::Done)
+}

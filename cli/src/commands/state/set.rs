@@ -1,0 +1,85 @@
+use super::{own_draft, rules};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::staging::{Append, Snapshot, Staging};
+use crate::tuning::fresh_id;
+use agent_core::diagnose::Exit;
+use agent_core::journal::SET;
+use agent_core::state::{Path, Rules};
+use serde_json::{Value, json};
+
+/// Put values into staging by hand
+///
+/// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe beside a Tuner that is at work.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set /tasks/review/minutes=20 note='by hand'")]
+pub struct Arguments {
+    /// PATH=VALUE: a path such as `ranking.k1` or `/ranking/k1`; a value that is JSON is taken as JSON, any other as text
+    #[arg(required = true, value_name = "PATH=VALUE")]
+    changes: Vec<String>,
+    /// Check the edit and show what it would lead to, and append nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Races lost before staging is held.
+const PATIENCE: u32 = 3;
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let changes = arguments.changes.iter().map(|change| parse(change)).collect::<Result<Vec<_>, _>>()?;
+    let repository = Repository::open(context)?;
+    let active = repository.active()?;
+    let rules = rules(&repository, &active)?;
+    let mut staging = repository.staging()?;
+    let (before, after) = if arguments.dry_run {
+        let before = staging.snapshot()?;
+        let after = edited(&before, &changes, &rules)?;
+        (before.revision, agent_core::canonical::revision(&after))
+    } else {
+        append(&mut staging, &changes, &rules)?
+    };
+    let short = after.short();
+    context.printer.say(if arguments.dry_run { format!("staging would be {short}") } else { format!("staging is {short} now") });
+    context.printer.json(&json!({"schema": "agent/state-set@1", "before": before, "after": after, "dry_run": arguments.dry_run}));
+    Ok(Exit::Done)
+}
+
+fn parse(change: &str) -> Result<(Path, Value), CommandError> {
+    let (path, value) = change
+        .split_once('=')
+        .ok_or_else(|| CommandError::usage(format!("`{change}` is no PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((path.parse().map_err(CommandError::usage)?, value))
+}
+
+fn edited(before: &Snapshot, changes: &[(Path, Value)], rules: &Rules) -> Result<Value, CommandError> {
+    let mut state = before.state.clone();
+    for (path, value) in changes {
+        path.set(&mut state, value.clone()).map_err(CommandError::input)?;
+    }
+    rules.check(&state).map_err(CommandError::input)
+}
+
+/// The edit, made again on the fresh state as often as somebody else was first.
+fn append(
+    staging: &mut Staging,
+    changes: &[(Path, Value)],
+    rules: &Rules,
+) -> Result<(agent_core::object_id::ObjectId, agent_core::object_id::ObjectId), CommandError> {
+    let arguments: Vec<_> = changes.iter().map(|(path, value)| json!({"path": path.to_string(), "value": value})).collect();
+    for lost in 0.. {
+        if lost >= PATIENCE {
+            staging.hold()?;
+        }
+        let before = staging.snapshot()?;
+        let after = edited(&before, changes, rules)?;
+        let revision = agent_core::canonical::revision(&after);
+        let draft = own_draft(SET, json!({"changes": arguments}), fresh_id("set"), after);
+        if let Append::Appended(_) = staging.append(vec![draft], &before.revision)? {
+            staging.release();
+            return Ok((before.revision, revision));
+        }
+    }
+    unreachable!("while staging is held nobody else is first")
+}
