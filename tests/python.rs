@@ -1,0 +1,74 @@
+//! The Python suites, so that `cargo test` is every test there is.
+
+use agent::world::layout::Layout;
+use agent::world::process::Run;
+use agent::world::python;
+use agent_core::manifest::Python;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ has a parent").to_owned()
+}
+
+/// What `unittest` says at its end.
+#[derive(Debug, PartialEq)]
+struct Summary {
+    ran: usize,
+    skipped: usize,
+}
+
+/// `None` when it never came to its end.
+fn summary(stderr: &str) -> Option<Summary> {
+    let number_after = |word: &str| {
+        let (_, rest) = stderr.rsplit_once(word)?;
+        rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some(Summary { ran: number_after("\nRan ")?, skipped: number_after("skipped=").unwrap_or(0) })
+}
+
+/// Runs `python -m unittest ARGUMENTS` at the root; it has to pass.
+#[track_caller]
+fn unittest(interpreter: impl AsRef<Path>, arguments: &[&str]) -> Summary {
+    let run = Run::new(interpreter.as_ref()).args(["-m", "unittest"]).args(arguments).directory(&root());
+    // a source tree that is read only, and one that is shared, stay as they are
+    let run = run.env("PYTHONDONTWRITEBYTECODE", "1").env_remove("PYTHONPATH").env_remove("BLESS_FIXTURES");
+    let finished = run.finish().unwrap_or_else(|error| panic!("{error}: the Python suites need Python 3.11 or newer"));
+    let stderr = String::from_utf8_lossy(&finished.stderr);
+    assert!(finished.success(), "python -m unittest {}\n{}\n{stderr}", arguments.join(" "), finished.text());
+    let summary = summary(&stderr).unwrap_or_else(|| panic!("unittest gave no summary\n{stderr}"));
+    assert!(summary.ran > summary.skipped, "no test ran\n{stderr}");
+    summary
+}
+
+#[test]
+fn the_runtime() {
+    unittest("python3", &["discover", "-s", "templates/runtime/tests", "-t", "templates/runtime"]);
+}
+
+#[test]
+fn the_examples_and_inspirations() {
+    unittest("python3", &["discover", "-s", "tests/python"]);
+}
+
+/// The official `mcp` client, in an environment that `agent` itself makes from the lock, once.
+#[test]
+fn the_runtime_as_the_official_client_sees_it() {
+    let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("python"));
+    std::fs::create_dir_all(layout.root()).expect("a folder under target/");
+    let tests = root().join("templates/runtime/tests");
+    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let interpreter = python::interpreter(&layout, &tests, &locked, &|_| {}).unwrap_or_else(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        panic!("the official client could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}")
+    });
+    let arguments = ["discover", "-s", "templates/runtime/tests", "-t", "templates/runtime", "-p", "test_official_client.py"];
+    assert_eq!(unittest(interpreter, &arguments).skipped, 0, "the environment lacks what requirements.lock pins");
+}
+
+#[test]
+fn a_suite_that_ran_nothing_is_seen() {
+    let of = |text: &str| summary(text).map(|summary| (summary.ran, summary.skipped));
+    assert_eq!(of("....\n---\nRan 4 tests in 0.1s\n\nOK (skipped=1)\n"), Some((4, 1)));
+    assert_eq!(of("\n---\nRan 0 tests in 0.000s\n\nNO TESTS RAN\n"), Some((0, 0)));
+    assert_eq!(of("Traceback"), None);
+}
