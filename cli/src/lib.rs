@@ -9,6 +9,7 @@ pub mod commands;
 pub mod context;
 pub mod contracts;
 pub mod conversations;
+pub mod doctor;
 pub mod error;
 pub mod githooks;
 pub mod printer;

@@ -1,6 +1,7 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod completions;
+mod doctor;
 mod hook;
 mod hooks;
 mod init;
@@ -19,6 +20,7 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Completions(completions::Arguments),
+    Doctor(doctor::Arguments),
     Hook(hook::Arguments),
     Hooks(hooks::Arguments),
     Init(init::Arguments),
@@ -36,6 +38,7 @@ pub enum Command {
 pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
+        Command::Doctor(arguments) => Ok(doctor::run(arguments, context)),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Init(arguments) => init::run(arguments, context),

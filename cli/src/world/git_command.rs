@@ -131,6 +131,25 @@ impl GitCommand {
         self.answer(&["config", "--local", "--unset", key]).map(drop)
     }
 
+    /// Every value of a key that may be said more than once.
+    pub fn config_values(&self, key: &str) -> Result<Vec<String>, ProcessError> {
+        let answer = self.answer(&["config", "--local", "--get-all", key])?;
+        Ok(answer.unwrap_or_default().lines().map(str::to_owned).collect())
+    }
+
+    pub fn add_config(&self, key: &str, value: &str) -> Result<(), ProcessError> {
+        self.text(&["config", "--local", "--add", key, value]).map(drop)
+    }
+
+    pub fn remotes(&self) -> Result<Vec<String>, ProcessError> {
+        Ok(self.text(&["remote"])?.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether a path would be left out of `git add`, tracked or not.
+    pub fn ignores(&self, path: &str) -> Result<bool, ProcessError> {
+        Ok(self.answer(&["check-ignore", "--quiet", "--no-index", path])?.is_some())
+    }
+
     /// Stages exactly these paths, ignored or not.
     pub fn add(&self, paths: &[PathBuf]) -> Result<(), ProcessError> {
         let list = paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\0"]).flatten().copied().collect::<Vec<u8>>();

@@ -1,0 +1,38 @@
+use crate::context::Context;
+use crate::doctor::{self, Finding, Health};
+use crate::printer::{Printer, Style};
+use agent_core::diagnose::Exit;
+use serde_json::json;
+
+/// Look whether everything that `agent` needs is there and in order
+///
+/// Ends with exit code 6 when something is bad; what only works less well is a warning.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Set up what only has to be set up: the hooks, and the refspecs that send and fetch feedback and pins
+    #[arg(long)]
+    fix: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> Exit {
+    let findings = doctor::examine(context, arguments.fix);
+    for finding in &findings {
+        context.printer.data(line(finding));
+    }
+    let worst = findings.iter().map(|finding| finding.health).max().unwrap_or(Health::Ok);
+    context.printer.json(&json!({"schema": "agent/doctor@1", "health": worst, "findings": findings}));
+    if worst == Health::Bad { Exit::Surroundings } else { Exit::Done }
+}
+
+fn line(finding: &Finding) -> String {
+    let (style, word) = match finding.health {
+        Health::Ok => (Style::Good, "ok  "),
+        Health::Warn => (Style::Warning, "warn"),
+        Health::Bad => (Style::Bad, "bad "),
+    };
+    let line = format!("{} {:11} {}", Printer::styled(style, word), finding.check, finding.found);
+    match &finding.mend {
+        Some(mend) if finding.health != Health::Ok => format!("{line}\n                 {} {mend}", Printer::styled(Style::Faint, "mend:")),
+        _ => line,
+    }
+}

@@ -1,0 +1,294 @@
+//! What `agent doctor` looks at: the machine, the repository, and what is between the two. Each look gives one finding, and never fails itself.
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::githooks::{Hooks, Standing};
+use crate::repository::{Repository, manifest_on_disk};
+use crate::world::git::{ACTIVE, Git, GitError};
+use crate::world::git_command::GitCommand;
+use crate::world::layout::Layout;
+use crate::world::python::{self, on_path};
+use crate::world::sandbox;
+use agent_core::diagnose::Diagnose;
+use agent_core::legality::STAGING_FILE;
+use agent_core::manifest::{Manifest, Python};
+use agent_core::version;
+use serde::Serialize;
+use std::ffi::OsStr;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    Ok,
+    /// It works, but less well, or not for everybody.
+    Warn,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    pub check: &'static str,
+    pub health: Health,
+    pub found: String,
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, health: Health::Ok, found: found.into(), mend: None }
+    }
+
+    fn warn(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { check, health: Health::Warn, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    fn bad(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { check, health: Health::Bad, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    /// An error met on the way, with its causes and its own advice.
+    fn of(check: &'static str, error: CommandError) -> Self {
+        Self { check, health: Health::Bad, found: error.messages.join(": "), mend: error.hint }
+    }
+
+    fn from(check: &'static str, error: impl Diagnose) -> Self {
+        Self::of(check, error.into())
+    }
+}
+
+/// Looks at everything that can be looked at from here; `fix` sets up what only has to be set up.
+pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
+    let mut findings = vec![git_program(), uv(), confinement()];
+    let git = match Git::discover(&context.directory) {
+        Ok(git) => git,
+        Err(error) => {
+            findings.push(python_program(&Layout::new(&context.directory), &Python::default()));
+            findings.push(unopened(error));
+            return findings;
+        }
+    };
+    let manifest = git.worktree().map(|folder| manifest_on_disk(&folder));
+    let python = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| manifest.python.clone());
+    findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
+    findings.push(Finding::ok("repository", git.root().display().to_string()));
+    findings.extend(manifest.map(manifest_finding));
+    findings.push(history(&git));
+    findings.push(served(context));
+    findings.extend(ignored(&git));
+    findings.push(locks(&git));
+    findings.push(hooks(context, fix));
+    findings.extend(remotes(&git, fix));
+    findings.push(staging(context));
+    findings
+}
+
+// ---- the machine
+
+/// The first git that runs a hook on request, which is how hooks are shown to fire.
+const GIT_WANTED: (u32, u32) = (2, 36);
+
+fn git_program() -> Finding {
+    let shown = match GitCommand::version() {
+        Ok(shown) => shown,
+        Err(error) => return Finding::from("git", error),
+    };
+    let mut numbers = shown.split(['.', ' ']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    if version >= GIT_WANTED {
+        return Finding::ok("git", shown);
+    }
+    Finding::warn("git", format!("{shown} is old"), format!("git {}.{} or newer can show that hooks fire", GIT_WANTED.0, GIT_WANTED.1))
+}
+
+fn python_program(layout: &Layout, python: &Python) -> Finding {
+    match python::find(layout, &python.requires) {
+        Ok(found) => {
+            let lock = python.lock.as_ref().map(|lock| format!(", environment from {lock}")).unwrap_or_default();
+            Finding::ok("python", format!("{} at {}{lock}", found.version, found.executable.display()))
+        }
+        Err(error) => Finding::from("python", error),
+    }
+}
+
+fn uv() -> Finding {
+    match on_path(OsStr::new("uv")) {
+        Some(path) => Finding::ok("uv", path.display().to_string()),
+        None => Finding::ok("uv", "not on PATH: environments are made by venv and pip, which takes longer"),
+    }
+}
+
+fn confinement() -> Finding {
+    const MEND: &str = "that a promotion touches only state/ is still checked, before it is made and on the way in";
+    match sandbox::status() {
+        sandbox::Status::Full => Finding::ok("sandbox", "the Tuner can write nowhere but its scratch folder (Landlock)"),
+        sandbox::Status::Partial => Finding::warn("sandbox", "an older Landlock: the Tuner's rarer kinds of write are not held", MEND),
+        sandbox::Status::None => Finding::warn("sandbox", "this platform has no Landlock: nothing holds the Tuner's own writes", MEND),
+    }
+}
+
+// ---- the repository
+
+fn unopened(error: GitError) -> Finding {
+    match error {
+        GitError::NotARepository { directory } => Finding::warn(
+            "repository",
+            format!("{} is in no git repository", directory.display()),
+            "`agent init DIR` makes an agent repository",
+        ),
+        other => Finding::from("repository", other),
+    }
+}
+
+fn manifest_finding(manifest: Result<Manifest, CommandError>) -> Finding {
+    match manifest {
+        Ok(manifest) => Finding::ok("manifest", format!("agent.toml of {}", manifest.name)),
+        Err(error) => Finding::of("manifest", error),
+    }
+}
+
+fn history(git: &Git) -> Finding {
+    let tags = git.references("refs/tags/").map(|tags| tags.iter().filter(|(name, _)| is_version_tag(name)).count());
+    match (git.is_shallow(), tags) {
+        (_, Err(error)) => Finding::from("history", error),
+        (false, Ok(count)) => Finding::ok("history", format!("whole, with {count} versions")),
+        (true, Ok(count)) => Finding::bad(
+            "history",
+            format!("this clone is shallow and knows {count} versions; older ones look as if they had never been"),
+            "git fetch --unshallow --tags (in a workflow: `fetch-depth: 0`)",
+        ),
+    }
+}
+
+fn is_version_tag(name: &str) -> bool {
+    name.strip_prefix("refs/tags/").is_some_and(|tag| version::from_tag(tag).is_some())
+}
+
+fn served(context: &Context) -> Finding {
+    let tip = || -> Result<_, CommandError> {
+        let repository = Repository::open(context)?;
+        let tip = repository.expect_tip()?;
+        Ok((repository.git.reference(&format!("refs/tags/{}", version::tag(&tip.version)))?, tip))
+    };
+    match tip() {
+        Ok((Some(tagged), tip)) if tagged == tip.commit => Finding::ok("active", format!("v{} at {}", tip.version, tip.commit.short())),
+        Ok((Some(tagged), tip)) => Finding::bad(
+            "active",
+            format!("active's tip {} is v{}, but that tag names {}", tip.commit.short(), tip.version, tagged.short()),
+            "tags are immutable: find out who moved it; `git fetch origin --tags` brings the published one",
+        ),
+        Ok((None, tip)) => {
+            Finding::bad("active", format!("active's tip v{} has no tag", tip.version), "run any `agent` command that may write here")
+        }
+        Err(error) if Git::discover(&context.directory).is_ok_and(|git| git.reference(ACTIVE).is_ok_and(|tip| tip.is_none())) => {
+            Finding { health: Health::Warn, ..Finding::of("active", error) }
+        }
+        Err(error) => Finding::of("active", error),
+    }
+}
+
+/// That what must never be committed is ignored.
+fn ignored(git: &Git) -> Option<Finding> {
+    let folder = git.worktree()?;
+    let asked = GitCommand::isolated(&folder);
+    let open: Vec<_> = [STAGING_FILE, ".agent/x"].into_iter().filter(|path| !asked.ignores(path).unwrap_or(true)).collect();
+    Some(if open.is_empty() {
+        Finding::ok("ignored", "state/staging.state.json and .agent/ are kept out of commits")
+    } else {
+        Finding::bad(
+            "ignored",
+            format!("git does not ignore {}", open.join(" and ")),
+            "add state/staging.state.json and .agent/ to .gitignore",
+        )
+    })
+}
+
+fn locks(git: &Git) -> Finding {
+    let names = ["packed-refs.lock", "HEAD.lock", "config.lock", "index.lock", "refs/heads/active.lock"];
+    let there: Vec<_> = names.into_iter().filter(|name| git.common_dir().join(name).exists()).collect();
+    if there.is_empty() {
+        return Finding::ok("locks", "no lock of git's is in the way");
+    }
+    let shown = there.iter().map(|name| git.common_dir().join(name).display().to_string()).collect::<Vec<_>>().join(" ");
+    Finding::warn("locks", format!("git's lock is there: {shown}"), format!("when no git is running any more: rm {shown}"))
+}
+
+// ---- hooks and remotes
+
+fn hooks(context: &Context, fix: bool) -> Finding {
+    let look = || -> Result<_, CommandError> {
+        let mut hooks = Hooks::of(&context.directory)?;
+        if fix {
+            hooks.install()?;
+        }
+        let mut silent = Vec::new();
+        for hook in hooks.names() {
+            let ours = matches!(hooks.standing(*hook)?, Standing::Ours | Standing::Chained);
+            if !ours || !hooks.fires(*hook)? {
+                silent.push(hook.as_str());
+            }
+        }
+        let names = hooks.names().iter().map(|hook| hook.as_str()).collect::<Vec<_>>().join(", ");
+        Ok((names, silent))
+    };
+    match look() {
+        Ok((names, silent)) if silent.is_empty() => Finding::ok("hooks", format!("git runs them: {names}")),
+        Ok((_, silent)) => Finding::warn("hooks", format!("git does not run ours: {}", silent.join(", ")), "agent hooks install"),
+        Err(error) => Finding::of("hooks", error),
+    }
+}
+
+/// Refs of ours that a clone does not bring by itself. Nothing is forced: what was not pushed yet is never lost to a fetch.
+const AGENT_REFS: &str = "refs/agent/*:refs/agent/*";
+
+fn remotes(git: &Git, fix: bool) -> Vec<Finding> {
+    let command = GitCommand::isolated(git.common_dir());
+    let Ok(remotes) = command.remotes() else { return Vec::new() };
+    remotes.iter().map(|remote| refspecs(&command, remote, fix)).collect()
+}
+
+fn refspecs(command: &GitCommand, remote: &str, fix: bool) -> Finding {
+    let set_up = || -> Result<bool, CommandError> {
+        let (fetch, push) = (format!("remote.{remote}.fetch"), format!("remote.{remote}.push"));
+        let lists =
+            |key: &str| command.config_values(key).map(|values| values.iter().any(|value| value.trim_start_matches('+') == AGENT_REFS));
+        let (fetched, pushed) = (lists(&fetch)?, lists(&push)?);
+        if fix && !fetched {
+            command.add_config(&fetch, AGENT_REFS)?;
+        }
+        if fix && !pushed {
+            // with any push refspec of its own a remote no longer gets the current branch unless it is named
+            if command.config_values(&push)?.is_empty() {
+                command.add_config(&push, "HEAD")?;
+            }
+            command.add_config(&push, AGENT_REFS)?;
+        }
+        Ok(fix || (fetched && pushed))
+    };
+    match set_up() {
+        Ok(true) => Finding::ok("refspecs", format!("{remote} is sent and asked for refs/agent/* (feedback, pins)")),
+        Ok(false) => Finding::warn(
+            "refspecs",
+            format!("feedback and pins (refs/agent/*) are neither fetched from {remote} nor pushed to it as a matter of course"),
+            "agent doctor --fix",
+        ),
+        Err(error) => Finding::of("refspecs", error),
+    }
+}
+
+// ---- staging
+
+fn staging(context: &Context) -> Finding {
+    let look = || -> Result<String, CommandError> {
+        let repository = Repository::open(context)?;
+        if repository.tip()?.is_none() {
+            return Ok("begins with the first version".to_owned());
+        }
+        let mut staging = repository.staging()?;
+        let snapshot = staging.snapshot()?;
+        Ok(format!("{} updates on top of v{}", snapshot.updates, snapshot.base.version))
+    };
+    match look() {
+        Ok(found) => Finding::ok("staging", found),
+        Err(error) => Finding::of("staging", error),
+    }
+}

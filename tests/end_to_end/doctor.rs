@@ -1,0 +1,92 @@
+//! `agent doctor` in repositories that are well, and in ones that are not.
+
+use crate::world::{AGENT, Ended, World};
+use serde_json::Value;
+
+/// The health of one check, and what was found.
+fn finding(ended: &Ended, check: &str) -> (String, String) {
+    let document = ended.json();
+    let findings = document["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("no {check}: {document:#}"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (text(&found["health"]), format!("{} | {}", text(&found["found"]), text(&found["mend"])))
+}
+
+fn doctor(world: &World, folder: &str) -> Ended {
+    world.agent(folder, ["doctor", "--json"])
+}
+
+#[test]
+fn a_new_repository_is_well() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let ended = doctor(&world, "a").ok();
+    for check in ["git", "python", "repository", "manifest", "history", "ignored", "locks", "hooks", "staging"] {
+        assert_eq!(finding(&ended, check).0, "ok", "{}", ended.stdout);
+    }
+    world.agent("a", ["doctor"]).ok().stdout_has("ok   git");
+}
+
+#[test]
+fn fix_sets_up_hooks_and_refspecs_in_a_clone() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
+    world.git(".", ["clone", "--quiet", "server", "b"]);
+    let ended = doctor(&world, "b").ok();
+    assert_eq!(finding(&ended, "hooks").0, "warn");
+    assert!(finding(&ended, "refspecs").1.contains("agent doctor --fix"));
+    world.agent("b", ["doctor", "--fix"]).ok();
+    world.agent("b", ["doctor", "--fix"]).ok();
+    assert_eq!(finding(&doctor(&world, "b"), "refspecs").0, "ok");
+    assert_eq!(world.git("b", ["config", "--get-all", "remote.origin.push"]), "HEAD\nrefs/agent/*:refs/agent/*");
+
+    // a plain push and a plain fetch now carry what is ours, and the branch as before
+    let pin = world.git("b", ["rev-parse", "HEAD"]);
+    world.git("b", ["update-ref", "refs/agent/pins/stable", &pin]);
+    world.write("b/README.md", "changed\n");
+    world.git("b", ["commit", "--quiet", "--all", "-m", "readme"]);
+    world.git("b", ["push", "--quiet"]);
+    assert_eq!(world.git("server", ["rev-parse", "refs/agent/pins/stable"]), pin);
+    assert_eq!(world.git("server", ["rev-parse", "main"]), world.git("b", ["rev-parse", "main"]));
+    world.git(".", ["clone", "--quiet", "server", "c"]);
+    world.agent("c", ["doctor", "--fix"]).ok();
+    world.git("c", ["fetch", "--quiet"]);
+    assert_eq!(world.git("c", ["rev-parse", "refs/agent/pins/stable"]), pin);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_mend() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git(".", ["clone", "--quiet", "--depth", "1", &format!("file://{}", world.path("a").display()), "shallow"]);
+    let ended = doctor(&world, "shallow").code(6);
+    assert!(finding(&ended, "history").1.contains("git fetch --unshallow --tags"));
+
+    world.write("a/.gitignore", "*.pyc\n");
+    world.write("a/agent.toml", "schema = 1\n");
+    world.write("a/.git/packed-refs.lock", "");
+    let ended = doctor(&world, "a").code(6);
+    assert_eq!(finding(&ended, "ignored").0, "bad");
+    assert!(finding(&ended, "manifest").1.starts_with("agent.toml:1:10"), "{}", ended.stdout);
+    assert!(finding(&ended, "locks").1.contains("rm "));
+
+    let ended = World::finish(world.command(AGENT, "a").args(["doctor", "--json"]).env("AGENT_PYTHON", "no-such-python"));
+    assert!(finding(&ended.code(6), "python").1.contains("AGENT_PYTHON=no-such-python: not on PATH"));
+}
+
+#[test]
+fn a_format_of_refs_that_cannot_be_read_is_said() {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "--ref-format=reftable", "a"]);
+    let ended = doctor(&world, "a").code(6);
+    assert!(finding(&ended, "repository").1.contains("git refs migrate --ref-format=files"), "{}", ended.stdout);
+}
+
+#[test]
+fn outside_of_any_repository_the_machine_is_still_looked_at() {
+    let world = World::new();
+    let ended = doctor(&world, ".").ok();
+    assert_eq!(finding(&ended, "python").0, "ok");
+    assert_eq!(finding(&ended, "repository").0, "warn");
+}
