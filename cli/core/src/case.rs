@@ -28,7 +28,7 @@ pub struct Step {
     pub tool: String,
     pub arguments: Value,
     pub expect: Option<Expectation>,
-    /// The step as it was written, for scorers and digests.
+    /// The step as it was written, for scorers.
     pub written: Value,
 }
 
@@ -90,12 +90,6 @@ impl Case {
             shown[key] = value.clone();
         }
         shown
-    }
-
-    /// All that decides what the case asks and how it is judged, golden contents left out.
-    pub fn definition(&self) -> Value {
-        let steps: Vec<_> = self.steps.iter().map(|step| &step.written).collect();
-        json!([self.id, steps, self.is_conversation, self.weight, self.must])
     }
 }
 

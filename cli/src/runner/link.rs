@@ -315,13 +315,21 @@ impl Link {
     /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Incoming, ChildError> {
         loop {
-            while let Some((start, end)) = self.take_line() {
-                if let Some(incoming) = self.read_frame(start, end)? {
-                    return Ok(incoming);
-                }
+            if let Some(incoming) = self.try_next()? {
+                return Ok(incoming);
             }
             self.pump().await?;
         }
+    }
+
+    /// The next thing the child has said already.
+    pub fn try_next(&mut self) -> Result<Option<Incoming>, ChildError> {
+        while let Some((start, end)) = self.take_line() {
+            if let Some(incoming) = self.read_frame(start, end)? {
+                return Ok(Some(incoming));
+            }
+        }
+        Ok(None)
     }
 
     /// Sends what is queued, for a child that may say nothing in return.

@@ -1,6 +1,11 @@
 //! Speaks JSON-RPC to the Python children, in raw frames, so that no field is lost in passing.
 //!
-//! `link` moves frames of one child, `child` matches answers to many callers.
+//! `link` moves frames of one child, `child` matches answers to many callers. `tier` runs cases: `cases` reads them, each `shard` has a Runner of
+//! its own, an `attempt` is one case under way.
 
+pub mod attempt;
+pub mod cases;
 pub mod child;
 pub mod link;
+mod shard;
+pub mod tier;

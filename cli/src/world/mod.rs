@@ -11,3 +11,4 @@ pub mod layout;
 pub mod process;
 pub mod python;
 pub mod sandbox;
+pub mod store;

@@ -1,0 +1,142 @@
+//! One case under way: which step it is at, what it learned, how it ends. Pure.
+
+use agent_core::call_result::CallResult;
+use agent_core::case::{Case, Step};
+use agent_core::evaluation::{CaseResult, Outcome};
+use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
+use agent_core::wire;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What a golden file should hold, by what the Runner answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Relative to the checkout.
+    pub path: String,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    pub case: &'a Case,
+    step: usize,
+    /// What the Runner wants back with the next turn of the conversation.
+    pub data: Option<Value>,
+    judgements: Vec<(usize, Judgement)>,
+    ms: f64,
+    reads: Option<BTreeSet<String>>,
+    pub goldens: Vec<Answered>,
+    /// Sent with nothing else under way, to find out which case kills the child.
+    pub alone: bool,
+}
+
+/// What comes after an answer.
+pub enum Next {
+    /// Call the step the attempt now stands at.
+    Call,
+    /// Ask the scorer about this result.
+    Score,
+    Done,
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(case: &'a Case) -> Self {
+        Self { case, step: 0, data: None, judgements: Vec::new(), ms: 0.0, reads: None, goldens: Vec::new(), alone: false }
+    }
+
+    /// The same case from its start.
+    pub fn again(&self, alone: bool) -> Self {
+        Self { alone, ..Self::new(self.case) }
+    }
+
+    pub fn step(&self) -> &'a Step {
+        &self.case.steps[self.step]
+    }
+
+    /// From 1.
+    pub fn turn(&self) -> usize {
+        self.step + 1
+    }
+
+    pub fn answered(&mut self, result: &CallResult, ms: f64, keep_golden: bool) -> Next {
+        self.ms += ms;
+        self.note_meta(result);
+        match &self.step().expect {
+            None => self.advance(),
+            Some(Expectation::Scorer(_)) if !result.is_error() => Next::Score,
+            Some(Expectation::Scorer(_)) => self.judged(Judgement::failed(format!("the tool failed: {}", result.text()))),
+            Some(Expectation::Local(check)) => {
+                if let Check::Golden(golden) = check
+                    && keep_golden
+                    && !result.is_error()
+                {
+                    self.goldens.push(Answered { path: golden.path.clone(), bytes: golden_bytes(&golden.path, result) });
+                }
+                self.judged(judge(check, result))
+            }
+        }
+    }
+
+    /// What the scorer said, or what is wrong with it.
+    pub fn scored(&mut self, answer: &Value) -> Result<Next, String> {
+        let Some(Expectation::Scorer(scorer)) = &self.step().expect else { unreachable!("only such a step is scored") };
+        let score = answer["score"].as_f64().filter(|score| (0.0..=1.0).contains(score));
+        let score = score.ok_or_else(|| format!("the scorer `{}` gave no score from 0 to 1: {answer}", scorer.name))?;
+        let passed = answer["passed"].as_bool().unwrap_or(score >= scorer.at_least);
+        let said = answer["why"].as_str().map(str::to_owned);
+        let why = (!passed).then(|| said.unwrap_or_else(|| format!("{} is {score:.3}, wanted at least {}", scorer.name, scorer.at_least)));
+        Ok(self.judged(Judgement { score, passed, why }))
+    }
+
+    fn judged(&mut self, judgement: Judgement) -> Next {
+        self.judgements.push((self.step, judgement));
+        self.advance()
+    }
+
+    fn advance(&mut self) -> Next {
+        self.step += 1;
+        if self.step < self.case.steps.len() { Next::Call } else { Next::Done }
+    }
+
+    fn note_meta(&mut self, result: &CallResult) {
+        if let Some(keys) = result.meta(wire::READS).and_then(Value::as_array) {
+            self.reads.get_or_insert_default().extend(keys.iter().filter_map(Value::as_str).map(str::to_owned));
+        }
+        if let Some(data) = result.meta(wire::CONVERSATION).and_then(|said| said.get("data")) {
+            self.data = Some(data.clone());
+        }
+    }
+
+    /// The result: the mean score of the steps that expect something; passed when each of them is.
+    pub fn finished(&self) -> CaseResult {
+        let passed = self.judgements.iter().all(|(_, judgement)| judgement.passed);
+        let score = self.judgements.iter().map(|(_, judgement)| judgement.score).sum::<f64>() / self.judgements.len() as f64;
+        let why = self.judgements.iter().find_map(|(step, judgement)| {
+            let why = judgement.why.as_ref()?;
+            Some(if self.case.is_conversation { format!("turn {}: {why}", step + 1) } else { why.clone() })
+        });
+        self.result(if passed { Outcome::Passed } else { Outcome::Failed }, score, why)
+    }
+
+    /// The result when it could not be judged.
+    pub fn errored(&self, why: String) -> CaseResult {
+        let why = if self.case.is_conversation { format!("turn {}: {why}", self.turn()) } else { why };
+        self.result(Outcome::Errored, 0.0, Some(why))
+    }
+
+    fn result(&self, outcome: Outcome, score: f64, why: Option<String>) -> CaseResult {
+        CaseResult {
+            outcome,
+            score,
+            weight: self.case.weight,
+            must: self.case.must,
+            // microseconds are as fine as a pipe can tell
+            ms: (self.ms * 1000.0).round() / 1000.0,
+            why,
+            place: Some(self.case.place.clone()),
+            tags: self.case.tags.clone(),
+            reads: self.reads.as_ref().map(|keys| keys.iter().cloned().collect()),
+            ..CaseResult::passed(&self.case.id)
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! One Runner and the cases it is given: sends, waits, judges, and gets over a child that hangs or dies.
+//!
+//! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then a time is the case's own, and a limit too.
+
+use crate::runner::attempt::{Attempt, Next};
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
+use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
+use agent_core::call_result::CallResult;
+use agent_core::event::Event;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::VecDeque;
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How many requests are under way with a fast child.
+const WINDOW: usize = 64;
+/// A child that needs longer than this for a call gains nothing from a full pipe.
+const FAST: Duration = Duration::from_millis(2);
+/// So many failures of a child with no answer in between end the tier.
+const FAILURES_IN_A_ROW: u32 = 3;
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+type Outcome = Result<Box<RawValue>, RpcError>;
+
+/// A request that was sent.
+struct Flight<'a> {
+    id: u64,
+    sent: Instant,
+    attempt: Attempt<'a>,
+    /// For a scorer: the Runner's answer, should it have to be asked again.
+    result: Option<CallResult>,
+}
+
+/// One of a shard's two children and what it was asked.
+struct Line<'a> {
+    spec: &'a ChildSpec,
+    link: Option<Link>,
+    flights: VecDeque<Flight<'a>>,
+    /// When it last said something.
+    heard: Instant,
+    failures: u32,
+}
+
+pub(super) struct Shard<'a> {
+    job: &'a TierJob,
+    queue: &'a Queue,
+    events: mpsc::Sender<Event>,
+    runner: Line<'a>,
+    scorer: Line<'a>,
+    /// Attempts to make again, before new ones.
+    again: VecDeque<Attempt<'a>>,
+    /// A running mean of the time of a call; unknown at first.
+    usual: Option<Duration>,
+    end: ShardEnd,
+}
+
+/// What a wait ended with.
+enum Heard {
+    Runner(Result<Incoming, ChildError>),
+    Scorer(Result<Incoming, ChildError>),
+}
+
+#[derive(Serialize)]
+struct CallParams<'a> {
+    name: &'a str,
+    arguments: &'a Value,
+    _meta: Meta<'a>,
+}
+
+#[derive(Serialize)]
+struct Meta<'a> {
+    #[serde(rename = "dev.agentvc/state")]
+    state: &'a RawValue,
+    #[serde(rename = "dev.agentvc/conversation", skip_serializing_if = "Option::is_none")]
+    conversation: Option<Conversation<'a>>,
+}
+
+#[derive(Serialize)]
+struct Conversation<'a> {
+    id: &'a str,
+    turn: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct ScoreParams<'a> {
+    scorer: &'a str,
+    case: Value,
+    result: &'a RawValue,
+}
+
+impl<'a> Line<'a> {
+    fn new(spec: &'a ChildSpec) -> Self {
+        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0 }
+    }
+
+    /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
+    fn deadline(&self) -> Option<Instant> {
+        let oldest = self.flights.front()?;
+        Some(oldest.sent.max(self.heard) + self.spec.call_limit)
+    }
+
+    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
+    async fn next(&mut self) -> Result<Incoming, ChildError> {
+        let (Some(deadline), Some(link)) = (self.deadline(), &mut self.link) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            biased;
+            incoming = link.next() => incoming,
+            () = sleep_until(deadline) => {
+                let what = self.flights.front().map(|flight| flight.attempt.step().tool.clone()).unwrap_or_default();
+                Err(ChildError::TimedOut { role: self.spec.role, what, limit: self.spec.call_limit })
+            }
+        }
+    }
+
+    /// Starts the child when there is none, later and later after it failed.
+    async fn start(&mut self) -> Result<&mut Link, ChildError> {
+        if self.link.is_none() {
+            if self.failures > 0 {
+                sleep(BACK_OFF * 2u32.pow(self.failures - 1)).await;
+            }
+            self.link = Some(Link::start(self.spec).await?);
+            self.heard = Instant::now();
+        }
+        Ok(self.link.as_mut().expect("it was started"))
+    }
+
+    fn land(&mut self, id: u64) -> Option<Flight<'a>> {
+        let index = self.flights.iter().position(|flight| flight.id == id)?;
+        self.flights.remove(index)
+    }
+
+    /// Forgets a child that failed, and says whether that was once too often.
+    fn lose(&mut self) -> bool {
+        self.link = None;
+        self.failures += 1;
+        self.failures >= FAILURES_IN_A_ROW
+    }
+
+    async fn end(self) {
+        if let Some(link) = self.link {
+            link.end().await;
+        }
+    }
+}
+
+impl<'a> Shard<'a> {
+    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            job,
+            queue,
+            events,
+            runner: Line::new(&job.runner),
+            scorer: Line::new(&job.scorer),
+            again: VecDeque::new(),
+            usual: None,
+            end: ShardEnd::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<ShardEnd, TierError> {
+        loop {
+            self.fill().await?;
+            if self.runner.flights.is_empty() && self.scorer.flights.is_empty() {
+                break;
+            }
+            let heard = tokio::select! {
+                biased;
+                heard = self.runner.next() => Heard::Runner(heard),
+                heard = self.scorer.next() => Heard::Scorer(heard),
+            };
+            match heard {
+                Heard::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
+                Heard::Runner(Err(error)) => self.runner_failed(error)?,
+                Heard::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
+                Heard::Scorer(Err(error)) => self.scorer_failed(error).await?,
+            }
+        }
+        self.runner.end().await;
+        self.scorer.end().await;
+        Ok(self.end)
+    }
+
+    /// How many requests may be under way now.
+    fn window(&self) -> usize {
+        let alone =
+            self.again.front().is_some_and(|attempt| attempt.alone) || self.runner.flights.iter().any(|flight| flight.attempt.alone);
+        let fast = self.usual.is_some_and(|usual| usual < FAST);
+        if fast && !alone { WINDOW } else { 1 }
+    }
+
+    async fn fill(&mut self) -> Result<(), TierError> {
+        while self.runner.flights.len() + self.scorer.flights.len() < self.window() {
+            let cases = &self.job.cases.list;
+            let Some(attempt) = self.again.pop_front().or_else(|| self.queue.take(cases.len()).map(|index| Attempt::new(&cases[index])))
+            else {
+                return Ok(());
+            };
+            self.call(attempt).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the call the attempt stands at.
+    async fn call(&mut self, attempt: Attempt<'a>) -> Result<(), TierError> {
+        let state = self.job.state();
+        let link = self.runner.start().await?;
+        let step = attempt.step();
+        let conversation =
+            attempt.case.is_conversation.then(|| Conversation { id: &attempt.case.id, turn: attempt.turn(), data: attempt.data.as_ref() });
+        let id = link.post("tools/call", CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation } });
+        self.runner.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: None });
+        Ok(())
+    }
+
+    /// Takes an answer and all that arrived with it, which share the time they took.
+    async fn take_answers(&mut self, first: Incoming) -> Result<(), TierError> {
+        let mut landed = Vec::new();
+        let mut failure = None;
+        let mut incoming = Some(first);
+        while let Some(said) = incoming.take() {
+            if let Incoming::Answer { id, outcome } = said
+                && let Some(flight) = self.runner.land(id)
+            {
+                landed.push((flight, outcome));
+            }
+            match self.runner.link.as_mut().map_or(Ok(None), Link::try_next) {
+                Ok(more) => incoming = more,
+                Err(error) => failure = Some(error),
+            }
+        }
+        let each = self.time_of_each(&landed);
+        for (flight, outcome) in landed {
+            self.runner.failures = 0;
+            self.take_answer(flight.attempt, outcome, each).await?;
+        }
+        failure.map_or(Ok(()), |error| self.runner_failed(error))
+    }
+
+    /// The child worked on these from the first one's sending, or from its last answer on.
+    fn time_of_each(&mut self, landed: &[(Flight<'a>, Outcome)]) -> Duration {
+        let Some(first_sent) = landed.iter().map(|(flight, _)| flight.sent).min() else { return Duration::ZERO };
+        let now = Instant::now();
+        let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
+        let each = (now - first_sent.max(self.runner.heard)) / count;
+        self.runner.heard = now;
+        self.usual = Some(self.usual.map_or(each, |usual| (usual * 3 + each) / 4));
+        each
+    }
+
+    async fn take_answer(&mut self, mut attempt: Attempt<'a>, outcome: Outcome, time: Duration) -> Result<(), TierError> {
+        match outcome {
+            Ok(raw) => {
+                let result = CallResult::parse(raw);
+                match attempt.answered(&result, time.as_secs_f64() * 1000.0, self.job.keep_goldens) {
+                    Next::Score => self.ask_scorer(attempt, result).await,
+                    next => self.go_on(attempt, next).await,
+                }
+            }
+            Err(error) => {
+                let refused = ChildError::Refused { role: Role::Runner, what: attempt.step().tool.clone(), error: Box::new(error) };
+                self.errored(&attempt, &refused);
+                Ok(())
+            }
+        }
+    }
+
+    async fn go_on(&mut self, attempt: Attempt<'a>, next: Next) -> Result<(), TierError> {
+        if let Next::Call = next {
+            return self.call(attempt).await;
+        }
+        self.emit(attempt.finished());
+        self.end.goldens.extend(attempt.goldens);
+        Ok(())
+    }
+
+    fn errored(&mut self, attempt: &Attempt<'a>, error: &ChildError) {
+        self.emit(attempt.errored(error.to_string()));
+    }
+
+    fn emit(&mut self, result: agent_core::evaluation::CaseResult) {
+        // the receiver outlives every shard
+        let _ = self.events.send(Event::CaseFinished { tier: self.job.tier, result });
+    }
+
+    /// The child hangs, died or broke protocol. With one request under way that one is to blame; with several, a hang is the oldest's, and for
+    /// anything else each is tried again alone.
+    fn runner_failed(&mut self, error: ChildError) -> Result<(), TierError> {
+        let mut flights = std::mem::take(&mut self.runner.flights);
+        let hang = matches!(error, ChildError::TimedOut { .. });
+        let to_blame = if hang || flights.len() == 1 { flights.pop_front() } else { None };
+        for flight in flights.into_iter().rev() {
+            self.again.push_front(flight.attempt.again(!hang));
+        }
+        self.runner.link = None;
+        let Some(flight) = to_blame else { return Ok(()) };
+        self.errored(&flight.attempt, &error);
+        if self.runner.lose() {
+            return Err(error.into());
+        }
+        self.end.last_failure = Some(error);
+        Ok(())
+    }
+
+    async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: CallResult) -> Result<(), TierError> {
+        let first = self.scorer.link.is_none();
+        let link = self.scorer.start().await?;
+        if first {
+            let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            self.job.check_scorers(&there)?;
+        }
+        let case = attempt.case.shown_to_scorer(attempt.step());
+        let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
+        let id = link.post("score", ScoreParams { scorer: &scorer, case, result: result.raw() });
+        self.scorer.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: Some(result) });
+        Ok(())
+    }
+
+    async fn take_score(&mut self, incoming: Incoming) -> Result<(), TierError> {
+        self.scorer.heard = Instant::now();
+        let Incoming::Answer { id, outcome } = incoming else { return Ok(()) };
+        let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
+        self.scorer.failures = 0;
+        let answer = match outcome {
+            Ok(raw) => serde_json::from_str(raw.get()).expect("a raw value is JSON"),
+            Err(error) => {
+                self.emit(flight.attempt.errored(error.message));
+                return Ok(());
+            }
+        };
+        match flight.attempt.scored(&answer) {
+            Ok(next) => self.go_on(flight.attempt, next).await,
+            Err(why) => {
+                self.emit(flight.attempt.errored(why));
+                Ok(())
+            }
+        }
+    }
+
+    /// Scorers are asked one by one, so the oldest request is to blame; the others are asked again.
+    async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
+        let mut flights = std::mem::take(&mut self.scorer.flights);
+        if let Some(flight) = flights.pop_front() {
+            self.errored(&flight.attempt, &error);
+        }
+        if self.scorer.lose() {
+            return Err(error.into());
+        }
+        self.end.last_failure = Some(error);
+        for flight in flights {
+            self.ask_scorer(flight.attempt, flight.result.expect("a scorer is asked about a result")).await?;
+        }
+        Ok(())
+    }
+}
