@@ -21,6 +21,7 @@ pub mod serve;
 pub mod staging;
 pub mod target;
 pub mod templates;
+pub mod testing;
 pub mod tuning;
 pub mod world;
 

@@ -12,6 +12,7 @@ mod run;
 mod semver;
 mod state;
 mod templates;
+mod test;
 mod tune;
 
 use crate::context::Context;
@@ -33,6 +34,7 @@ pub enum Command {
     Templates(templates::Arguments),
     Tune(tune::Arguments),
     Semver(semver::Arguments),
+    Test(test::Arguments),
 }
 
 pub fn run(command: &Command, context: &Context) -> CommandResult {
@@ -50,5 +52,6 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Tune(arguments) => tune::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),
+        Command::Test(arguments) => test::run(arguments, context),
     }
 }

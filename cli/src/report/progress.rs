@@ -1,6 +1,7 @@
 //! A bar on stderr while something takes time; nothing where nobody would see it.
 
 use crate::printer::Printer;
+use agent_core::event::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Debug)]
@@ -38,6 +39,31 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar for each tier that is run: a fold over its events.
+#[derive(Debug)]
+pub struct TierProgress<'a> {
+    printer: &'a Printer,
+    bar: Option<Progress>,
+}
+
+impl<'a> TierProgress<'a> {
+    pub fn new(printer: &'a Printer) -> Self {
+        Self { printer, bar: None }
+    }
+
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::TierStarted { tier, cases, .. } => self.bar = Some(Progress::start(self.printer, tier.as_str(), Some(*cases as u64))),
+            Event::CaseFinished { .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.advance(1);
+                }
+            }
+            Event::TierFinished { .. } => self.bar = None,
         }
     }
 }

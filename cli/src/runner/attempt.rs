@@ -45,6 +45,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The same case from its start.
+    #[must_use]
     pub fn again(&self, alone: bool) -> Self {
         Self { alone, ..Self::new(self.case) }
     }

@@ -63,11 +63,11 @@ pub fn load(directory: &Path, tier: Tier) -> Result<TierCases, CasesError> {
 }
 
 fn define(definition: &mut String, file: &str, bytes: &[u8]) {
-    definition.push_str(&format!("{file}\n{}\n", digest(bytes)));
+    definition.extend([file, "\n", &digest(bytes), "\n"]);
 }
 
 fn not_utf8(file: &str, bytes: &[u8], error: &std::str::Utf8Error) -> DocumentError {
-    let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
     DocumentError::new(format!("{file}:{line}"), "it is no UTF-8", "save the file as UTF-8")
 }
 

@@ -196,7 +196,7 @@ impl<'a> Shard<'a> {
     }
 
     async fn fill(&mut self) -> Result<(), TierError> {
-        while self.runner.flights.len() + self.scorer.flights.len() < self.window() {
+        while self.runner.flights.len() < self.window() && self.scorer.flights.len() < WINDOW {
             let cases = &self.job.cases.list;
             let Some(attempt) = self.again.pop_front().or_else(|| self.queue.take(cases.len()).map(|index| Attempt::new(&cases[index])))
             else {

@@ -1,0 +1,277 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::report::{TierReport, human, junit, markdown, progress::TierProgress};
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::{self, Part, Request, TierOutcome};
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::store::Store;
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::{Evaluation, Outcome, Verdict};
+use agent_core::gate::{self, GateVerdict};
+use agent_core::manifest::Tier;
+use agent_core::what::What;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Run the cases of a tier and judge them by its budget
+///
+/// Tests the working tree as it is, unless `--at` names something else; what is committed is tested in a checkout of its own, and its
+/// result is kept: the same code with the same state is not run twice. With `--against`, the results are compared case by case by the gate of
+/// [promote] in agent.toml.
+///
+/// `--bless` writes what the Runner answers now into the golden files the cases name: it shows the difference, then writes it, without asking;
+/// `--dry-run` only shows it. Then the tier is run once more.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
+)]
+pub struct Arguments {
+    /// micro, fast or full; can be given more than once
+    #[arg(long = "tier", value_name = "TIER", default_value = "micro")]
+    tiers: Vec<Tier>,
+    /// What to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or any commit
+    #[arg(long, value_name = "WHAT", default_value = "worktree")]
+    at: What,
+    /// What to compare with, case by case
+    #[arg(long, value_name = "WHAT")]
+    against: Option<What>,
+    /// How many Runners at once [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    shards: Option<u16>,
+    /// Run only part I of N, for a matrix of machines
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Part>,
+    /// Write the golden files anew, after showing the difference
+    #[arg(long, conflicts_with_all = ["against", "shard"])]
+    bless: bool,
+    /// With `--bless`: show the difference and write nothing
+    #[arg(long, requires = "bless")]
+    dry_run: bool,
+    /// Run even what was run before
+    #[arg(long)]
+    no_cache: bool,
+    /// Write a report as well: junit=FILE or markdown=FILE
+    #[arg(long = "report", value_name = "KIND=FILE")]
+    reports: Vec<Report>,
+}
+
+#[derive(Debug, Clone)]
+struct Report {
+    render: fn(&[TierReport]) -> String,
+    file: PathBuf,
+}
+
+impl std::str::FromStr for Report {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write KIND=FILE")?;
+        let render = match kind {
+            "junit" => junit::render,
+            "markdown" => markdown::render,
+            other => return Err(format!("`{other}` is no report; it is one of junit, markdown")),
+        };
+        Ok(Self { render, file: file.into() })
+    }
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let target = repository.target(&arguments.at)?;
+    if arguments.bless {
+        bless(arguments, &repository, &target, context)?;
+        if arguments.dry_run {
+            return Ok(Exit::Done);
+        }
+    }
+    let outcomes = run_tiers(arguments, &repository, &target, context)?;
+    let mut evaluation = testing::evaluation(&target, &outcomes);
+    let comparison = match &arguments.against {
+        Some(against) => Some(compare(arguments, &repository, (&target, &mut evaluation), &outcomes, against, context)?),
+        None => None,
+    };
+    store(arguments, &repository, &target, &mut evaluation, &outcomes, context)?;
+    report(arguments, outcomes, &evaluation, comparison.as_ref(), context)
+}
+
+/// The tiers, narrow ones first, each once.
+fn tiers(arguments: &Arguments) -> Vec<Tier> {
+    let mut tiers = arguments.tiers.clone();
+    tiers.sort();
+    tiers.dedup();
+    tiers
+}
+
+fn request(arguments: &Arguments, tier: Tier) -> Request {
+    Request { shards: arguments.shards.map(usize::from), part: arguments.shard, cache: !arguments.no_cache, ..Request::new(tier) }
+}
+
+fn run_tiers(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<Vec<TierOutcome>, CommandError> {
+    let mut progress = TierProgress::new(&context.printer);
+    let run = |tier| testing::run_tier(repository, target, &request(arguments, tier), context, &mut |event| progress.add(event));
+    tiers(arguments).into_iter().map(run).collect()
+}
+
+/// Shows what the golden files would become, and writes them unless it is a dry run.
+fn bless(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), CommandError> {
+    if arguments.at != What::Worktree {
+        return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
+    }
+    let mut changed = 0;
+    for tier in tiers(arguments) {
+        let request = Request { keep_goldens: true, ..request(arguments, tier) };
+        for golden in testing::run_tier(repository, target, &request, context, &mut |_| {})?.goldens {
+            let path = target.directory.join(&golden.path);
+            let before = fs::read_if_there(&path)?;
+            if before.as_deref() == Some(&golden.bytes) {
+                continue;
+            }
+            changed += 1;
+            context.printer.data(golden_diff(&golden.path, &before.unwrap_or_default(), &golden.bytes));
+            if !arguments.dry_run {
+                fs::replace(&path, &golden.bytes, Durability::Durable)?;
+            }
+        }
+    }
+    let verb = if arguments.dry_run { "would change" } else { "changed" };
+    context.printer.say(format!("{changed} golden {} {verb}", if changed == 1 { "file" } else { "files" }));
+    Ok(())
+}
+
+fn golden_diff(path: &str, before: &[u8], after: &[u8]) -> String {
+    let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+    let diff = similar::TextDiff::from_lines(before.as_ref(), after.as_ref());
+    diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string().trim_end().to_owned()
+}
+
+/// The gate's verdict, tier by tier, and with whom.
+struct Comparison {
+    with: String,
+    tiers: Vec<(Tier, GateVerdict)>,
+    /// Tiers whose definitions differ, and what does.
+    incomparable: Vec<(Tier, String)>,
+}
+
+impl Comparison {
+    fn verdict(&self) -> Verdict {
+        let judged = self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
+        if self.incomparable.is_empty() { judged } else { judged.and(Verdict::NotEnoughEvidence) }
+    }
+}
+
+fn compare(
+    arguments: &Arguments,
+    repository: &Repository,
+    (target, evaluation): (&Target, &mut Evaluation),
+    outcomes: &[TierOutcome],
+    against: &What,
+    context: &Context,
+) -> Result<Comparison, CommandError> {
+    let baseline = repository.target(against)?;
+    let gated = &target.manifest.promote;
+    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new() };
+    for (candidate, old) in outcomes.iter().zip(run_tiers(arguments, repository, &baseline, context)?) {
+        let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
+        if differences.is_empty() {
+            let judged = gate::judge(gated.gate, gated.margin, &old.results(), &candidate.results());
+            comparison.tiers.push((candidate.tier, judged));
+        } else {
+            comparison.incomparable.push((candidate.tier, differences.join(" and ")));
+        }
+    }
+    if let (Some(commit), true) = (&baseline.commit, comparison.incomparable.is_empty()) {
+        evaluation.comparable_with.push(commit.to_string());
+    }
+    Ok(comparison)
+}
+
+/// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced.
+fn store(
+    arguments: &Arguments,
+    repository: &Repository,
+    target: &Target,
+    evaluation: &mut Evaluation,
+    outcomes: &[TierOutcome],
+    context: &Context,
+) -> Result<(), CommandError> {
+    // staging is a candidate that no commit holds yet
+    let Some(commit) = target.commit.as_ref().filter(|_| arguments.at != What::Staging && arguments.shard.is_none()) else {
+        return Ok(());
+    };
+    evaluation.commit = Some(commit.to_string());
+    let store = Store::open(&target.manifest.store.url, repository.layout.root())?;
+    if !testing::store_evaluation(&store, commit, evaluation, outcomes)? {
+        context.printer.detail(format!("{} has an evaluation already, which stays", commit.short()));
+    }
+    Ok(())
+}
+
+fn report(
+    arguments: &Arguments,
+    outcomes: Vec<TierOutcome>,
+    evaluation: &Evaluation,
+    comparison: Option<&Comparison>,
+    context: &Context,
+) -> CommandResult {
+    let reports: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| TierReport { tier: outcome.tier, results: outcome.results(), summary: outcome.summary })
+        .collect();
+    for report in &arguments.reports {
+        write_report(&context.directory, report, &reports)?;
+    }
+    context.printer.data(human::render(&reports));
+    if let Some(comparison) = comparison {
+        context.printer.data(comparison_text(comparison));
+    }
+    context.printer.json(&document(evaluation, &reports, comparison));
+    let verdict = comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict());
+    Ok(match verdict {
+        Verdict::Pass => Exit::Done,
+        Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
+        Verdict::Fail => Exit::No,
+    })
+}
+
+fn write_report(directory: &Path, report: &Report, reports: &[TierReport]) -> Result<(), FsError> {
+    fs::replace(&directory.join(&report.file), (report.render)(reports).as_bytes(), Durability::Rebuildable)
+}
+
+fn comparison_text(comparison: &Comparison) -> String {
+    let judged = comparison.tiers.iter().map(|(tier, gate)| {
+        format!("{:<5} {} against {}: {}", tier.as_str(), gate.verdict.as_str(), comparison.with, gate.reasons.join("; "))
+    });
+    let incomparable = comparison
+        .incomparable
+        .iter()
+        .map(|(tier, what)| format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), comparison.with));
+    judged.chain(incomparable).collect::<Vec<_>>().join("\n")
+}
+
+/// The evaluation, and beside it what only this run can tell.
+fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<&Comparison>) -> Value {
+    let mut document = evaluation.to_value();
+    document["failures"] = reports
+        .iter()
+        .flat_map(|report| {
+            report.failures().into_iter().map(|result| {
+                let outcome = if result.outcome == Outcome::Errored { "errored" } else { "failed" };
+                json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": outcome, "must": result.must,
+                    "score": result.score, "why": result.why})
+            })
+        })
+        .collect();
+    if let Some(comparison) = comparison {
+        let tiers: serde_json::Map<_, _> = comparison
+            .tiers
+            .iter()
+            .map(|(tier, gate)| (tier.to_string(), serde_json::to_value(gate).expect("a verdict serialises")))
+            .collect();
+        let incomparable: serde_json::Map<_, _> =
+            comparison.incomparable.iter().map(|(tier, what)| (tier.to_string(), json!(what))).collect();
+        document["against"] =
+            json!({"what": comparison.with, "verdict": comparison.verdict(), "tiers": tiers, "incomparable": incomparable});
+    }
+    document
+}

@@ -1,0 +1,83 @@
+//! `JUnit` XML, as CI systems read it: a suite for each tier.
+
+use crate::report::TierReport;
+use agent_core::evaluation::{CaseResult, Outcome};
+use std::fmt::Write as _;
+
+pub fn render(reports: &[TierReport]) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    for report in reports {
+        let summary = &report.summary;
+        let _ = writeln!(
+            xml,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">",
+            report.tier, summary.cases, summary.failed, summary.errored, summary.wall_s
+        );
+        for result in &report.results {
+            case(&mut xml, report.tier.as_str(), result);
+        }
+        xml.push_str("  </testsuite>\n");
+    }
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
+fn case(xml: &mut String, tier: &str, result: &CaseResult) {
+    let file = result
+        .place
+        .as_deref()
+        .and_then(|place| place.rsplit_once(':'))
+        .map(|(file, line)| format!(" file=\"{}\" line=\"{line}\"", escaped(file)));
+    let _ = write!(
+        xml,
+        "    <testcase classname=\"{tier}\" name=\"{}\" time=\"{:.6}\"{}",
+        escaped(&result.id),
+        result.ms / 1000.0,
+        file.unwrap_or_default()
+    );
+    let why = escaped(result.why.as_deref().unwrap_or_default());
+    let message = why.lines().next().unwrap_or_default();
+    let _ = match result.outcome {
+        Outcome::Passed => writeln!(xml, "/>"),
+        Outcome::Failed => writeln!(xml, "><failure message=\"{message}\">{why}</failure></testcase>"),
+        Outcome::Errored => writeln!(xml, "><error message=\"{message}\">{why}</error></testcase>"),
+    };
+}
+
+/// Escaped for text and attributes; characters XML 1.0 has no place for become a question mark.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\t' | '\n' | '\r' => out.push(character),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn a_suite_for_each_tier() {
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
+<testsuites>
+  <testsuite name=\"micro\" tests=\"3\" failures=\"1\" errors=\"1\" time=\"1.500\">
+    <testcase classname=\"micro\" name=\"a\" time=\"0.002000\" file=\"tests/micro/a.jsonl\" line=\"1\"/>
+    <testcase classname=\"micro\" name=\"b &lt;&amp;&gt;\" time=\"0.000000\"><failure message=\"$.x: expected &quot;1&quot;?\">$.x: expected &quot;1&quot;?
+second | line</failure></testcase>
+    <testcase classname=\"micro\" name=\"c\" time=\"0.000000\"><error message=\"the Runner died\">the Runner died</error></testcase>
+  </testsuite>
+</testsuites>
+";
+        assert_eq!(render(&[sample()]), expected);
+    }
+}
