@@ -67,9 +67,9 @@ impl Repository {
         match what {
             What::Active | What::Staging => Ok(self.expect_tip()?.commit),
             What::Worktree => Ok(self.git.expect("HEAD")?),
-            What::Version(version) => Ok(self.git.expect(&format!("refs/tags/{}", agent_core::version::tag(version)))?),
-            What::Range(_) => Err(CommandError::usage(format!("`{what}` is a range; name a version or a commit"))),
-            What::Name(name) => Ok(self.git.expect(name)?),
+            What::Version(version) => self.commit_of(version),
+            What::Range(range) => self.commit_of(&self.newest_in(range)?),
+            What::Name(name) => self.commit_of_name(name),
         }
     }
 

@@ -5,4 +5,5 @@ mod help;
 mod hooks;
 mod init;
 mod surface;
+mod versions;
 mod world;

@@ -8,12 +8,15 @@ mod init;
 mod launch;
 mod man;
 mod mcp;
+mod pin;
 mod run;
 mod semver;
 mod state;
 mod templates;
 mod test;
 mod tune;
+mod unpin;
+mod versions;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -29,10 +32,13 @@ pub enum Command {
     Launch(launch::Arguments),
     Man(man::Arguments),
     Mcp(mcp::Arguments),
+    Pin(pin::Arguments),
     Run(run::Arguments),
     State(state::Arguments),
     Templates(templates::Arguments),
     Tune(tune::Arguments),
+    Unpin(unpin::Arguments),
+    Versions(versions::Arguments),
     Semver(semver::Arguments),
     Test(test::Arguments),
 }
@@ -47,10 +53,13 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Launch(arguments) => launch::run(arguments),
         Command::Man(arguments) => man::run(arguments),
         Command::Mcp(arguments) => mcp::run(arguments, context),
+        Command::Pin(arguments) => pin::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::State(arguments) => state::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Tune(arguments) => tune::run(arguments, context),
+        Command::Unpin(arguments) => unpin::run(arguments, context),
+        Command::Versions(arguments) => versions::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),
         Command::Test(arguments) => test::run(arguments, context),
     }

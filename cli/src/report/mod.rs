@@ -75,3 +75,4 @@ micro fail  1 passed, 1 failed, 1 errored of 3, score 0.333, p50 0.00 ms, p95 2.
         assert_eq!(text.replace('\u{1}', ""), expected.replace('\u{1}', ""));
     }
 }
+pub mod table;

@@ -1,0 +1,60 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use agent_core::diagnose::Exit;
+use agent_core::version::tag;
+use agent_core::what::What;
+use serde_json::json;
+
+/// Name a version or a range, so that others can be told one word
+///
+/// A pin of a range moves with the range; a pin of anything else is the version it is now. Without WHAT, the pins there are.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  git push origin 'refs/agent/pins/*:refs/agent/pins/*'"
+)]
+pub struct Arguments {
+    /// The word to be told: letters, digits, `-`, `_` and `.`
+    #[arg(requires = "what")]
+    name: Option<String>,
+    /// A version, a range, another pin, or any revision that is a version
+    what: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
+        return list(&repository, context);
+    };
+    let what: What = what.parse().map_err(crate::error::CommandError::usage)?;
+    // a range is kept as it is, once it means something; anything else is the version it stands for
+    let version = repository.version_named(&what)?;
+    let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };
+    agent_core::registry::check_pin_name(name)?;
+    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.git.set_pin(name, &pinned)? };
+    let before = before.map(|before| before.to_string());
+    let done = !arguments.dry_run;
+    context.printer.json(
+        &json!({"schema": "agent/pin@1", "name": name, "what": pinned.to_string(), "version": version, "before": before, "done": done}),
+    );
+    let was = before.map(|before| format!(" (was {before})")).unwrap_or_default();
+    let means = if matches!(pinned, What::Range(_)) { format!(", now {}", tag(&version)) } else { String::new() };
+    context.printer.data(format!("{name} = {pinned}{means}{was}"));
+    Ok(Exit::Done)
+}
+
+fn list(repository: &Repository, context: &Context) -> CommandResult {
+    let pins = repository.git.pins()?;
+    let documents: Vec<_> = pins.iter().map(|(name, what)| json!({"name": name, "what": what.to_string()})).collect();
+    context.printer.json(&json!({"schema": "agent/pins@1", "pins": documents}));
+    for (name, what) in &pins {
+        context.printer.data(format!("{name} = {what}"));
+    }
+    if pins.is_empty() {
+        context.printer.say("there are no pins");
+    }
+    Ok(Exit::Done)
+}

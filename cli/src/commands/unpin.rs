@@ -1,0 +1,32 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use agent_core::diagnose::Exit;
+use agent_core::suggestion::did_you_mean;
+use serde_json::json;
+
+/// Remove a pin
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The pin to remove
+    name: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let name = &arguments.name;
+    agent_core::registry::check_pin_name(name)?;
+    let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();
+    if !names.contains(name) {
+        let suggestion = did_you_mean(name, names.iter().map(String::as_str));
+        return Err(CommandError::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
+    }
+    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.git.remove_pin(name)? };
+    let before = before.map(|before| before.to_string());
+    context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null, "before": before, "done": !arguments.dry_run}));
+    context.printer.data(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,227 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::printer::{Printer, Style};
+use crate::report::table;
+use crate::repository::{Repository, state_value};
+use crate::world::git::{STATE_FILE, Status};
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::registry::Entry;
+use agent_core::state::differences;
+use agent_core::version::tag;
+use agent_core::what::What;
+use semver::{Version, VersionReq};
+use serde_json::{Value, json};
+
+/// Show the versions there are, what made them, which are out of service
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  agent versions --limit 5\n  agent versions resolve '^0.1'\n  agent versions diff v0.1.0 v0.2.0")]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List versions, newest first (what `agent versions` alone does)
+    List(ListArguments),
+    /// Show one version with the names of its evidence
+    Show {
+        /// A version, a range, a pin, or `active`
+        #[arg(default_value = "active", value_parser = parse_what)]
+        what: What,
+    },
+    /// Show what differs between two versions: code by path, state by key
+    Diff {
+        /// A version, a range, a pin, or any revision
+        #[arg(value_name = "FROM", value_parser = parse_what)]
+        from: What,
+        /// The same
+        #[arg(value_name = "TO", default_value = "active", value_parser = parse_what)]
+        to: What,
+    },
+    /// Print the newest version in service that a range means
+    Resolve {
+        /// A range such as `^0.1`, a version, a pin, or `active`
+        #[arg(value_name = "RANGE", value_parser = parse_what)]
+        what: What,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct ListArguments {
+    /// How many to show at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Only versions below this one: the `next` of the page before
+    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
+    after: Option<Version>,
+    /// Only versions that match
+    #[arg(long, value_name = "RANGE")]
+    range: Option<VersionReq>,
+}
+
+fn parse_what(text: &str) -> Result<What, String> {
+    text.parse()
+}
+
+fn parse_version(text: &str) -> Result<Version, String> {
+    text.strip_prefix('v').unwrap_or(text).parse().map_err(|error| format!("{error}"))
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    match &arguments.action {
+        None => list(&repository, &arguments.list, context),
+        Some(Action::List(list_arguments)) => list(&repository, list_arguments, context),
+        Some(Action::Show { what }) => show(&repository, what, context),
+        Some(Action::Diff { from, to }) => diff(&repository, from, to, context),
+        Some(Action::Resolve { what }) => resolve(&repository, what, context),
+    }
+}
+
+fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -> CommandResult {
+    let listing = repository.listing(arguments.limit, arguments.after.as_ref(), arguments.range.as_ref())?;
+    let printer = &context.printer;
+    printer.json(&listing);
+    if listing.versions.is_empty() {
+        printer.say("there are no versions here");
+    } else {
+        printer.data(table::lines(&rows(&listing.versions)).join("\n"));
+    }
+    if let Some(next) = &listing.next {
+        printer.say(format!("there are more: --after {next}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The registry as people see it, one row a version under a head.
+pub fn rows(entries: &[Entry]) -> Vec<Vec<String>> {
+    let head = ["VERSION", "KIND", "FROM", "STATE", "SCORE", "CREATED", "NOTE"].map(str::to_owned).to_vec();
+    std::iter::once(head).chain(entries.iter().map(row)).collect()
+}
+
+fn row(entry: &Entry) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    vec![
+        entry.tag.clone(),
+        or_dash(entry.kind.map(|kind| kind.as_str().to_owned())),
+        or_dash(entry.base.as_ref().map(tag)),
+        or_dash(entry.state.as_ref().map(|state| state.short().to_owned())),
+        or_dash(score(entry)),
+        entry.created.get(..16).unwrap_or(&entry.created).replace('T', " "),
+        note(entry),
+    ]
+}
+
+/// The score of the largest tier there is: `full 0.93`.
+fn score(entry: &Entry) -> Option<String> {
+    let tiers = &entry.eval.as_ref()?.tiers;
+    let (tier, summary) = ["full", "fast", "micro"].iter().find_map(|tier| tiers.get(*tier).map(|summary| (tier, summary)))?;
+    Some(format!("{tier} {:.3}", summary.get("score")?.as_f64()?))
+}
+
+fn note(entry: &Entry) -> String {
+    let mut notes = Vec::new();
+    if let Some(by) = &entry.evidence.undone_by {
+        notes.push(format!("yanked by v{by}"));
+    }
+    if !entry.evidence.undoes.is_empty() {
+        notes.push(format!("undoes {}", entry.evidence.undoes.iter().map(tag).collect::<Vec<_>>().join(", ")));
+    }
+    if !entry.evidence.feedback.is_empty() {
+        notes.push(format!("answers {}", entry.evidence.feedback.join(", ")));
+    }
+    if entry.kind.is_none() {
+        notes.push("a tag on a commit that is no version".to_owned());
+    }
+    notes.join("; ")
+}
+
+fn show(repository: &Repository, what: &What, context: &Context) -> CommandResult {
+    let entry = repository.entry(&repository.version_named(what)?)?;
+    let mut document = json!({"schema": "agent/version@1"});
+    if let (Some(document), Ok(Value::Object(entry))) = (document.as_object_mut(), serde_json::to_value(&entry)) {
+        document.extend(entry);
+    }
+    context.printer.json(&document);
+    context.printer.data(format!("{}  {}", Printer::styled(Style::Strong, &entry.tag), note(&entry)));
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| vec![name.to_owned(), value]));
+    fact("commit", Some(entry.commit.to_string()));
+    fact("kind", entry.kind.map(|kind| kind.as_str().to_owned()));
+    fact("created", Some(entry.created.clone()));
+    fact("made from", entry.base.as_ref().map(tag));
+    fact("state", entry.state.as_ref().map(ObjectId::to_string));
+    fact("contract", entry.contract.clone());
+    fact("journal", entry.evidence.journal.clone());
+    fact("coder", entry.evidence.coder.clone());
+    if let Some(eval) = &entry.eval {
+        fact("evaluation", Some(format!("{} ({})", eval.digest, eval.uri)));
+        for (tier, summary) in &eval.tiers {
+            let part = |key: &str| summary.get(key).map(ToString::to_string).unwrap_or_default();
+            fact(tier, Some(format!("score {} over {} cases, {} passed", part("score"), part("cases"), part("passed"))));
+        }
+    }
+    context.printer.data(table::lines(&facts).join("\n"));
+    Ok(Exit::Done)
+}
+
+fn diff(repository: &Repository, from: &What, to: &What, context: &Context) -> CommandResult {
+    let (from, to) = (repository.commit_named(from)?, repository.commit_named(to)?);
+    let changes = repository.git.diff(Some(&from), &to)?;
+    let state = differences(&state_at(repository, &from)?, &state_at(repository, &to)?);
+    let document = json!({
+        "schema": "agent/diff@1",
+        "from": from,
+        "to": to,
+        "code": changes.iter().map(|change| json!({"path": change.path, "status": word(change.status)})).collect::<Vec<_>>(),
+        "state": state.iter().map(|change| json!({"path": change.path.to_string(), "old": change.old, "new": change.new})).collect::<Vec<_>>(),
+    });
+    let printer = &context.printer;
+    printer.json(&document);
+    for change in &changes {
+        let (style, letter) = match change.status {
+            Status::Added => (Style::Good, "A"),
+            Status::Removed => (Style::Bad, "D"),
+            Status::Modified => (Style::Warning, "M"),
+        };
+        printer.data(format!("{} {}", Printer::styled(style, letter), change.path));
+    }
+    for change in &state {
+        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "(nothing)".to_owned(), Value::to_string);
+        printer.data(format!("  {}: {} -> {}", change.path, shown(&change.old), shown(&change.new)));
+    }
+    if changes.is_empty() {
+        printer.say("they are the same");
+    }
+    Ok(Exit::Done)
+}
+
+const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Added => "added",
+        Status::Removed => "removed",
+        Status::Modified => "modified",
+    }
+}
+
+fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
+    match repository.git.read(commit, STATE_FILE)? {
+        Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
+        None => Ok(Value::Null),
+    }
+}
+
+fn resolve(repository: &Repository, what: &What, context: &Context) -> CommandResult {
+    let version = repository.version_named(what)?;
+    let commit = repository.commit_of(&version)?;
+    context
+        .printer
+        .json(&json!({"schema": "agent/resolved@1", "what": what.to_string(), "version": version, "tag": tag(&version), "commit": commit}));
+    context.printer.data(tag(&version));
+    Ok(Exit::Done)
+}

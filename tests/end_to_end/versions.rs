@@ -1,0 +1,151 @@
+//! The registry as people and programs ask for it: versions, pins, ranges.
+
+use crate::world::World;
+use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
+use agent_core::trailers::Trailers;
+use agent_core::version::Kind;
+use semver::Version;
+
+/// An agent repository without children to run, in `repository with ä space`.
+pub struct Registry {
+    pub world: World,
+    pub git: Git,
+}
+
+pub const FOLDER: &str = "repository with ä space";
+
+impl Registry {
+    /// With v0.1.0 on `active`.
+    pub fn new() -> Self {
+        let world = World::new();
+        world.write(format!("{FOLDER}/agent.toml"), "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n");
+        world.write(format!("{FOLDER}/{STATE_FILE}"), "{\n  \"n\": 0\n}\n");
+        world.git(FOLDER, ["init", "-q"]);
+        world.git(FOLDER, ["add", "-A"]);
+        world.git(FOLDER, ["commit", "-q", "-m", "first"]);
+        let git = Git::discover(&world.path(FOLDER)).unwrap();
+        let registry = Self { world, git };
+        registry.publish(Kind::Release, 0, 0, &[]);
+        registry
+    }
+
+    /// Publishes v0.1.`patch` with the state `{"n": n}`.
+    pub fn publish(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64]) {
+        let tip = self.git.target(ACTIVE).unwrap();
+        let parent = tip.clone().unwrap_or_else(|| self.git.expect("main").unwrap());
+        let blob = self.git.write_blob(format!("{{\n  \"n\": {n}\n}}\n").as_bytes()).unwrap();
+        let tree = self.git.edit_tree(Some(&parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
+        let trailers = Trailers {
+            kind: Some(kind),
+            version: Some(Version::new(0, 1, patch)),
+            state: Some(blob),
+            base: tip.clone(),
+            eval: Some("sha256:00".to_owned()),
+            undoes: undoes.iter().map(|patch| Version::new(0, 1, *patch)).collect(),
+            ..Trailers::default()
+        };
+        let message = trailers.message(&format!("v0.1.{patch}"), "");
+        let commit = self.git.write_commit(&CommitSpec { tree, parents: vec![parent], message }).unwrap();
+        let publication = Publication { branch: "active".to_owned(), expect: tip, commit, version: Version::new(0, 1, patch) };
+        assert_eq!(self.git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
+    }
+
+    /// v0.1.0, v0.1.1, v0.1.2 and a rollback of the last as v0.1.3.
+    pub fn with_rollback() -> Self {
+        let registry = Self::new();
+        registry.publish(Kind::Promotion, 1, 1, &[]);
+        registry.publish(Kind::Promotion, 2, 2, &[]);
+        registry.publish(Kind::Rollback, 3, 1, &[2]);
+        registry
+    }
+
+    #[track_caller]
+    pub fn check(&self, arguments: &[&str], code: i32, stdout: &str) {
+        let ended = self.world.agent(FOLDER, arguments).code(code);
+        assert_eq!(ended.stdout.trim_end(), stdout, "{arguments:?}\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_list_is_newest_first_and_paged() {
+    let registry = Registry::with_rollback();
+    let listed = registry.world.agent(FOLDER, ["versions", "--json", "--limit", "2"]).ok().json();
+    assert_eq!(listed["schema"], "agent/versions@1");
+    let shown = |listed: &serde_json::Value| {
+        let versions = listed["versions"].as_array().unwrap().clone();
+        versions.iter().map(|entry| format!("{} {} {}", entry["tag"], entry["kind"], entry["yanked"])).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&listed), [r#""v0.1.3" "rollback" false"#, r#""v0.1.2" "promotion" true"#]);
+    let next = listed["next"].as_str().unwrap();
+    let listed = registry.world.agent(FOLDER, ["versions", "list", "--json", "--after", next]).ok().json();
+    assert_eq!(shown(&listed), [r#""v0.1.1" "promotion" false"#, r#""v0.1.0" "release" false"#]);
+    assert_eq!(listed.get("next"), None);
+    let ended = registry.world.agent(FOLDER, ["versions"]).ok();
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert!(lines[0].starts_with("VERSION  KIND       FROM"), "{}", lines[0]);
+    assert!(lines[2].starts_with("v0.1.2   promotion  v0.1.1") && lines[2].ends_with("yanked by v0.1.3"), "{}", lines[2]);
+}
+
+#[test]
+fn a_range_means_its_newest_version_in_service() {
+    let registry = Registry::with_rollback();
+    registry.check(&["versions", "resolve", "^0.1"], 0, "v0.1.3");
+    registry.check(&["versions", "resolve", "<0.1.3"], 0, "v0.1.1");
+    registry.check(&["versions", "resolve", "0.1.2"], 0, "v0.1.2");
+    registry.check(&["versions", "resolve", "active"], 0, "v0.1.3");
+    let missing = registry.world.agent(FOLDER, ["versions", "resolve", "^2"]).code(3);
+    missing.stderr_has("no version in service matches `^2`").stderr_has("the newest version is v0.1.3");
+    registry.world.agent(FOLDER, ["versions", "show", "v0.1.9"]).code(3).stderr_has("there is no v0.1.9");
+    registry.world.agent(FOLDER, ["versions", "show", "main"]).code(3).stderr_has("which is no version");
+}
+
+#[test]
+fn versions_are_shown_and_compared() {
+    let registry = Registry::with_rollback();
+    let shown = registry.world.agent(FOLDER, ["versions", "show", "v0.1.2", "--json"]).ok().json();
+    assert_eq!((&shown["schema"], &shown["version"], &shown["base"]), (&"agent/version@1".into(), &"0.1.2".into(), &"0.1.1".into()));
+    assert_eq!(shown["evidence"]["undone_by"], "0.1.3");
+    registry.check(&["versions", "diff", "v0.1.0", "v0.1.2"], 0, "M state/active.state.json\n  n: 0 -> 2");
+    registry.check(&["versions", "diff", "v0.1.1", "v0.1.3"], 0, "");
+}
+
+#[test]
+fn a_pin_names_a_version_or_follows_a_range() {
+    let registry = Registry::with_rollback();
+    registry.check(&["pin", "stable", "v0.1.1"], 0, "stable = v0.1.1");
+    registry.check(&["pin", "next", "^0.1"], 0, "next = ^0.1, now v0.1.3");
+    registry.check(&["versions", "resolve", "stable"], 0, "v0.1.1");
+    registry.publish(Kind::Promotion, 4, 4, &[]);
+    registry.check(&["versions", "resolve", "next"], 0, "v0.1.4");
+    registry.check(&["pin", "stable", "next", "--dry-run"], 0, "stable = v0.1.4 (was v0.1.1)");
+    registry.check(&["pin"], 0, "next = ^0.1\nstable = v0.1.1");
+    registry.check(&["unpin", "stable"], 0, "stable removed (was v0.1.1)");
+    registry.world.agent(FOLDER, ["unpin", "stabel"]).code(3).stderr_has("there is no pin `stabel`");
+    registry.world.agent(FOLDER, ["pin", "active", "v0.1.1"]).code(2).stderr_has("it already means something");
+    registry.world.agent(FOLDER, ["pin", "stable", "v9.0.0"]).code(3).stderr_has("there is no v9.0.0");
+}
+
+#[test]
+fn a_shallow_clone_without_tags_says_so_loudly() {
+    let registry = Registry::with_rollback();
+    let url = format!("file://{}", registry.world.path(FOLDER).display());
+    registry.world.git(".", ["clone", "-q", "--depth", "1", "--no-tags", "-b", "active", &url, "shallow"]);
+    let ended = registry.world.agent("shallow", ["versions"]).ok();
+    ended.stderr_has("git fetch --tags, or --unshallow --tags");
+    registry.world.agent("shallow", ["versions", "resolve", "^0.1"]).code(3).stderr_has("git fetch --unshallow --tags");
+}
+
+#[test]
+fn without_git_the_message_says_what_is_missing() {
+    let registry = Registry::new();
+    registry.world.write("empty/keep", "");
+    let mut command = registry.world.command(crate::world::AGENT, FOLDER);
+    let ended = World::finish(command.args(["pin", "stable", "v0.1.0"]).env("PATH", registry.world.path("empty"))).code(6);
+    ended.stderr_has("`git` cannot be started").stderr_has("on PATH?");
+}
+
+#[test]
+fn outside_a_repository_the_message_says_where_one_is_made() {
+    let world = World::new();
+    world.agent(".", ["versions"]).code(3).stderr_has("is in no git repository").stderr_has("agent init DIR");
+}
