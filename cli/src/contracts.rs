@@ -18,7 +18,7 @@ pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
 
 /// What a target promises.
 pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
-    let mut contract = listed(target, repository, context)?;
+    let mut contract = recorded(target, repository, context)?;
     contract.state = state_schema(target, repository)?;
     Ok(contract)
 }
@@ -59,6 +59,21 @@ fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<S
     let commits = repository.git.between(base, &head)?;
     let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
     Ok(infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| info.message).collect())
+}
+
+/// The tools of a code tree never change: what its servers listed once is kept.
+fn recorded(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
+    let Some(code) = &target.code else {
+        return listed(target, repository, context);
+    };
+    let store = repository.store(&target.manifest)?;
+    let key = format!("contracts/{code}.json");
+    if let Some(contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
+        return Ok(contract);
+    }
+    let contract = listed(target, repository, context)?;
+    store.put(&key, contract.to_bytes())?;
+    Ok(contract)
 }
 
 fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {

@@ -24,6 +24,7 @@ pub mod target;
 pub mod templates;
 pub mod testing;
 pub mod tuning;
+pub mod versions;
 pub mod world;
 
 use std::process::ExitCode;

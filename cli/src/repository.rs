@@ -6,6 +6,7 @@ use crate::printer::Printer;
 use crate::staging::{Active, Staging};
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
+use crate::world::store::Store;
 use agent_core::diagnose::Exit;
 use agent_core::journal::Base;
 use agent_core::manifest::{self, Manifest, ManifestError};
@@ -66,6 +67,11 @@ impl Repository {
         Ok(Tip { version, commit: commit.clone(), revision })
     }
 
+    /// The object store that a manifest names.
+    pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+        Ok(Store::open(&manifest.store.url, self.layout.root())?)
+    }
+
     /// What is served, as far as staging needs to know.
     pub fn active(&self) -> Result<Active, CommandError> {
         self.active_at(&self.expect_tip()?)
@@ -80,11 +86,19 @@ impl Repository {
 
     /// Staging on what is served; what had to be mended is said.
     pub fn staging(&self) -> Result<Staging, CommandError> {
-        let staging = Staging::open(&self.layout, &self.active()?)?;
+        self.staging_on(&self.active()?)
+    }
+
+    pub fn staging_on(&self, active: &Active) -> Result<Staging, CommandError> {
+        let staging = Staging::open(&self.layout, active)?;
         for notice in staging.notices() {
-            self.printer.warn(notice.to_string());
+            self.warn(&notice.to_string());
         }
         Ok(staging)
+    }
+
+    pub fn warn(&self, text: &str) {
+        self.printer.warn(text);
     }
 
     /// The working tree the user stands in; a bare repository has none.

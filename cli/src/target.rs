@@ -88,6 +88,13 @@ impl Repository {
         Ok(Target { tree: Some(tree), ..self.code_at(what, commit, state)? })
     }
 
+    /// A whole tree that no commit need hold.
+    pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, CommandError> {
+        let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state(tree.short()))?;
+        let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", tree.short()))?;
+        Ok(Target { commit: None, tree: Some(tree.clone()), ..self.code_at(what, tree, state)? })
+    }
+
     /// What a conversation began with, for as long as it lasts.
     pub fn pinned(&self, header: &Header) -> Result<Target, CommandError> {
         let Some(commit) = &header.commit else {

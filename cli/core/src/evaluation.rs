@@ -45,6 +45,10 @@ pub struct CaseResult {
 }
 
 impl CaseResult {
+    pub fn is_held_out(&self) -> bool {
+        self.place.as_deref().is_some_and(|place| place.contains("/heldout/"))
+    }
+
     pub fn passed(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -107,6 +111,26 @@ pub struct TierSummary {
     /// Digest of the stored results, case by case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<String>,
+    /// The part that nobody tunes on and no Coder is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heldout: Option<HeldOut>,
+}
+
+/// The held-out cases of a tier: those below its folder `heldout/`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    pub cases: usize,
+    pub passed: usize,
+    /// Weighted mean, from 0 to 1.
+    pub score: f64,
+}
+
+impl HeldOut {
+    fn of(results: &[&CaseResult]) -> Option<Self> {
+        let passed = results.iter().filter(|result| result.outcome == Outcome::Passed).count();
+        let score = mean_score(results.iter().copied());
+        (!results.is_empty()).then_some(Self { cases: results.len(), passed, score })
+    }
 }
 
 /// A fold over the events of a tier: any order, any split into shards and any repeat of events gives the same.
@@ -180,6 +204,7 @@ impl TierFold {
             verdict: Verdict::Pass,
             reasons: Vec::new(),
             results: None,
+            heldout: HeldOut::of(&self.results().filter(|result| result.is_held_out()).collect::<Vec<_>>()),
         };
         (summary.verdict, summary.reasons) = self.verdict(&summary);
         summary

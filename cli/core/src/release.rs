@@ -29,10 +29,8 @@ pub struct Snapshot {
     pub source: Source,
     /// What the released tree will hold as its state: active's, migrated and merged with what the source changed.
     pub revision: ObjectId,
-    /// What the Contract diff asks for.
-    pub contract: Option<Bump>,
-    /// What the commit messages since active ask for.
-    pub messages: Option<Bump>,
+    /// What the Contract diff, the code and the commit messages since active ask for.
+    pub computed: Option<Bump>,
     /// What the user says.
     pub declared: Option<Bump>,
     pub gated: Gated,
@@ -55,7 +53,7 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     if served.code == snapshot.source.code && served.tip.revision == snapshot.revision {
         return Plan::Nothing;
     }
-    let computed = snapshot.contract.max(snapshot.messages).unwrap_or(Bump::Patch);
+    let computed = snapshot.computed.unwrap_or(Bump::Patch);
     match snapshot.declared {
         Some(declared) if declared < computed => Plan::UnderBumped { declared, computed },
         declared => {
@@ -93,56 +91,54 @@ mod tests {
         ObjectId::of_blob(text.as_bytes())
     }
 
-    fn snapshot(contract: Option<Bump>, messages: Option<Bump>, declared: Option<Bump>) -> Snapshot {
+    fn snapshot(computed: Option<Bump>, declared: Option<Bump>) -> Snapshot {
         let tip = Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("state") };
         Snapshot {
             branch: "active".to_owned(),
             served: Some(Served { tip, code: id("old code") }),
             source: Source { commit: id("main"), code: id("new code") },
             revision: id("state"),
-            contract,
-            messages,
+            computed,
             declared,
             gated: Gated { tier: Tier::Full, gate: GateMode::NotWorse, margin: 0.0 },
         }
     }
 
-    fn check(contract: Option<Bump>, messages: Option<Bump>, declared: Option<Bump>, expected: &str) {
-        let told = match plan(&snapshot(contract, messages, declared)) {
+    fn check(computed: Option<Bump>, declared: Option<Bump>, expected: &str) {
+        let told = match plan(&snapshot(computed, declared)) {
             Plan::Judge { candidate, .. } => candidate.version.to_string(),
             Plan::UnderBumped { declared, computed } => format!("{declared} < {computed}"),
             Plan::Nothing => "nothing".to_owned(),
         };
-        assert_eq!(told, expected, "{contract:?} {messages:?} {declared:?}");
+        assert_eq!(told, expected, "{computed:?} {declared:?}");
     }
 
     #[test]
-    fn the_greatest_reason_decides_the_bump() {
-        check(None, None, None, "0.1.4");
-        check(Some(Bump::Minor), None, None, "0.2.0");
-        check(Some(Bump::Patch), Some(Bump::Minor), None, "0.2.0");
-        check(Some(Bump::Major), Some(Bump::Minor), None, "1.0.0");
-        check(Some(Bump::Patch), None, Some(Bump::Major), "1.0.0");
-        check(Some(Bump::Major), None, Some(Bump::Minor), "minor < major");
+    fn a_declared_bump_may_raise_the_computed_one() {
+        check(None, None, "0.1.4");
+        check(Some(Bump::Minor), None, "0.2.0");
+        check(Some(Bump::Major), None, "1.0.0");
+        check(Some(Bump::Patch), Some(Bump::Major), "1.0.0");
+        check(Some(Bump::Major), Some(Bump::Minor), "minor < major");
     }
 
     #[test]
     fn a_released_commit_joins_what_was_served_and_its_source() {
-        let Plan::Judge { candidate, .. } = plan(&snapshot(None, None, None)) else { panic!("judged") };
+        let Plan::Judge { candidate, .. } = plan(&snapshot(None, None)) else { panic!("judged") };
         assert_eq!(candidate.parents, [id("active"), id("main")]);
         assert_eq!(candidate.expect, Some(id("active")));
     }
 
     #[test]
     fn the_first_release_needs_no_active() {
-        let first = Snapshot { served: None, ..snapshot(None, None, None) };
+        let first = Snapshot { served: None, ..snapshot(None, None) };
         let Plan::Judge { candidate, .. } = plan(&first) else { panic!("judged") };
         assert_eq!((candidate.version, candidate.expect, candidate.parents), (FIRST, None, vec![id("main")]));
     }
 
     #[test]
     fn the_same_code_is_released_once() {
-        let mut same = snapshot(None, None, None);
+        let mut same = snapshot(None, None);
         same.source.code = id("old code");
         assert_eq!(plan(&same), Plan::Nothing);
     }

@@ -1,6 +1,7 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod completions;
+mod demo;
 mod doctor;
 mod hook;
 mod hooks;
@@ -8,7 +9,11 @@ mod init;
 mod launch;
 mod man;
 mod mcp;
+mod outcome;
 mod pin;
+mod promote;
+mod release;
+mod rollback;
 mod run;
 mod semver;
 mod state;
@@ -25,6 +30,7 @@ use crate::error::CommandResult;
 pub enum Command {
     Completions(completions::Arguments),
     Doctor(doctor::Arguments),
+    Demo(demo::Arguments),
     Hook(hook::Arguments),
     Hooks(hooks::Arguments),
     Init(init::Arguments),
@@ -33,6 +39,9 @@ pub enum Command {
     Man(man::Arguments),
     Mcp(mcp::Arguments),
     Pin(pin::Arguments),
+    Promote(promote::Arguments),
+    Release(release::Arguments),
+    Rollback(rollback::Arguments),
     Run(run::Arguments),
     State(state::Arguments),
     Templates(templates::Arguments),
@@ -54,6 +63,10 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Man(arguments) => man::run(arguments),
         Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Pin(arguments) => pin::run(arguments, context),
+        Command::Demo(arguments) => demo::run(arguments, context),
+        Command::Promote(arguments) => promote::run(arguments, context),
+        Command::Release(arguments) => release::run(arguments, context),
+        Command::Rollback(arguments) => rollback::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::State(arguments) => state::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

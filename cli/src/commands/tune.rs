@@ -1,9 +1,11 @@
+use super::outcome;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
 use crate::repository::Repository;
 use crate::staging::Staging;
 use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner, TuningError, fresh_id};
+use crate::versions::{self, promotion};
 use crate::world::fs::FsError;
 use crate::world::process;
 use agent_core::call_arguments;
@@ -41,6 +43,9 @@ pub struct Arguments {
     /// Print each signal's id on stdout once it is durable
     #[arg(long, conflicts_with = "json", requires = "signals")]
     acknowledge: bool,
+    /// Promote afterwards, when no signal was rejected
+    #[arg(long, conflicts_with = "dry_run")]
+    promote: bool,
     /// Show what staging would become, and append nothing
     #[arg(long)]
     dry_run: bool,
@@ -66,8 +71,14 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source)?;
-    report.print(arguments, context);
-    report.end()
+    let promotion = if arguments.promote && report.is_clean() { Some(promote(&repository, context)?) } else { None };
+    report.print(arguments, promotion.as_ref(), context);
+    let ended = report.end()?;
+    Ok(promotion.map_or(ended, |outcome| outcome::told("promoted", &outcome, &context.printer)))
+}
+
+fn promote(repository: &Repository, context: &Context) -> Result<versions::Outcome, CommandError> {
+    promotion::promote(repository, context, &promotion::Options { gate: None, dry_run: false })
 }
 
 /// Where the signals come from, and what goes wrong while they are read.
@@ -273,7 +284,11 @@ impl Report {
         }
     }
 
-    fn print(&self, arguments: &Arguments, context: &Context) {
+    fn is_clean(&self) -> bool {
+        self.refused + self.malformed == 0 && self.failure.is_none()
+    }
+
+    fn print(&self, arguments: &Arguments, promotion: Option<&versions::Outcome>, context: &Context) {
         let printer = &context.printer;
         if let Some(answer) = &self.answer {
             printer.data(answer);
@@ -283,7 +298,7 @@ impl Report {
         printer.json(&json!({
             "schema": "agent/tune@1", "applied": self.applied, "duplicates": self.duplicates, "rejected": rejected,
             "rejected_count": self.refused + self.malformed, "before": self.before, "after": self.after, "retries": self.retries,
-            "dry_run": arguments.dry_run,
+            "dry_run": arguments.dry_run, "promotion": promotion,
         }));
     }
 

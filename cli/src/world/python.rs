@@ -121,7 +121,12 @@ pub fn child_environment(layout: &Layout, code: &Path, python: &Python) -> Vec<(
         roots.extend(env::python_path().iter().flat_map(std::env::split_paths));
     }
     let joined = std::env::join_paths(&roots).unwrap_or_else(|_| code.into());
-    vec![("PYTHONPATH".into(), joined), ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into())]
+    vec![
+        ("PYTHONPATH".into(), joined),
+        ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into()),
+        // empty is unset: without compiled files each start compiles the runtime again
+        ("PYTHONDONTWRITEBYTECODE".into(), OsString::new()),
+    ]
 }
 
 // ---- the interpreter

@@ -1,0 +1,267 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::printer::{Printer, Style};
+use crate::report::svg::{self, Point};
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::process::Run;
+use crate::world::{env, fs::create_dir};
+use agent_core::diagnose::Exit;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Watch an agent get better: the whole loop on the flagship example, every number measured now
+///
+/// Makes a repository in a temporary folder, tests it, feeds it a few hundred signals, promotes what it learned, hands the Architect a piece of feedback in words,
+/// and rolls back. Needs no network.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Leave the repository in DIR, which must be empty or not there yet
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Draw the held-out scores into FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+const TEMPLATE: &str = "docs-search";
+const SIGNALS: &str = "signals/feedback.jsonl";
+const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds nothing; it should understand word forms.";
+
+/// One step of the loop, as it is told and as `--json` gives it.
+#[derive(Debug, Clone, Serialize)]
+struct Step {
+    #[serde(rename = "step")]
+    name: &'static str,
+    /// What a user would type.
+    command: String,
+    /// The version that is served after it, or `staging`.
+    version: String,
+    /// Mean score on the held-out cases, before and after.
+    score_before: Option<f64>,
+    score: f64,
+    wall_s: f64,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let began = Instant::now();
+    let temporary = tempfile::Builder::new()
+        .prefix("agent-demo-")
+        .tempdir()
+        .map_err(FsError::while_doing("create a folder in", &std::env::temp_dir()))?;
+    let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
+    let mut demo = Demo { folder, printer: &context.printer, steps: Vec::new(), agent: binary()? };
+    demo.play()?;
+    if let Some(svg) = &arguments.svg {
+        fs::replace(&context.directory.join(svg), demo.picture().as_bytes(), Durability::Rebuildable)?;
+    }
+    demo.close(arguments.keep.as_deref(), began.elapsed().as_secs_f64());
+    Ok(Exit::Done)
+}
+
+fn binary() -> Result<PathBuf, CommandError> {
+    env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "this system does not say where `agent` lies, and the demo runs it"))
+}
+
+struct Demo<'a> {
+    folder: PathBuf,
+    printer: &'a Printer,
+    steps: Vec<Step>,
+    agent: PathBuf,
+}
+
+impl Demo<'_> {
+    fn play(&mut self) -> Result<(), CommandError> {
+        self.begin()?;
+        self.tune()?;
+        self.promote()?;
+        self.architect()?;
+        self.rollback()
+    }
+
+    fn begin(&mut self) -> Result<(), CommandError> {
+        let began = Instant::now();
+        self.title("a new agent: it answers questions from Python's help topics");
+        if let Some(parent) = self.folder.parent() {
+            create_dir(parent)?;
+        }
+        let folder = self.folder.display().to_string();
+        self.agent_at(Path::new("."), &["init", &folder, "--template", TEMPLATE])?;
+        let tested = self.test("active")?;
+        for tier in ["micro", "fast"] {
+            let summary = self.agent(&["test", "--tier", tier, "--at", "active"])?;
+            self.tell(&told(tier, &summary["tiers"][tier]));
+        }
+        self.tell(&told("full", &tested["tiers"]["full"]));
+        self.done("init", &format!("agent init DIR --template {TEMPLATE}"), "v0.1.0", &tested, began)
+    }
+
+    fn tune(&mut self) -> Result<(), CommandError> {
+        let began = Instant::now();
+        self.title("feedback in numbers: rewards and judged answers go through the Tuner");
+        let tuned = self.agent(&["tune", "--signals", SIGNALS])?;
+        self.tell(&format!("{} signals applied, each durable before it was counted", tuned["applied"]));
+        let changed = self.agent(&["state", "diff"])?;
+        self.tell_changes(&changed);
+        let tested = self.test("staging")?;
+        self.done("tune", &format!("agent tune --signals {SIGNALS}"), "staging", &tested, began)
+    }
+
+    fn promote(&mut self) -> Result<(), CommandError> {
+        let began = Instant::now();
+        self.title("what it learned becomes a version");
+        let outcome = self.agent(&["promote"])?;
+        self.tell(outcome["why"].as_str().unwrap_or_default());
+        let tested = self.test("active")?;
+        self.done("promote", "agent promote", tag(&outcome), &tested, began)
+    }
+
+    fn architect(&mut self) -> Result<(), CommandError> {
+        let began = Instant::now();
+        self.title("feedback in words: the Architect changes the code");
+        self.tell(&format!("\u{201c}{FEEDBACK}\u{201d}"));
+        let outcome = self.agent(&["architect", FEEDBACK])?;
+        let release = &outcome["outcome"];
+        self.tell(outcome["why"].as_str().unwrap_or_default());
+        let tested = self.test("active")?;
+        self.done("architect", "agent architect \"...\"", tag(release), &tested, began)
+    }
+
+    fn rollback(&mut self) -> Result<(), CommandError> {
+        let began = Instant::now();
+        self.title("and back, if need be: nothing is ever rewritten");
+        let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
+        self.tell(outcome["why"].as_str().unwrap_or_default());
+        let tested = self.test("active")?;
+        self.done("rollback", "agent rollback", tag(&outcome), &tested, began)
+    }
+
+    /// Every tier's cases of WHAT that nobody tuned on are in `full`.
+    fn test(&self, what: &str) -> Result<Value, CommandError> {
+        self.agent(&["test", "--tier", "full", "--at", what])
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Result<Value, CommandError> {
+        self.agent_at(&self.folder, arguments)
+    }
+
+    fn agent_at(&self, folder: &Path, arguments: &[&str]) -> Result<Value, CommandError> {
+        let run = Run::new(&self.agent).arg("--json").arg("-q").args(arguments).directory(folder);
+        let finished = run.succeed()?;
+        serde_json::from_slice(&finished.stdout)
+            .map_err(|error| CommandError::new(Exit::Child, format!("`agent {}` printed no JSON: {error}", arguments.join(" "))))
+    }
+
+    fn done(&mut self, step: &'static str, command: &str, version: &str, tested: &Value, began: Instant) -> Result<(), CommandError> {
+        let held_out = &tested["tiers"]["full"]["heldout"];
+        let score = held_out["score"].as_f64().ok_or_else(|| {
+            CommandError::new(Exit::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
+        })?;
+        let score_before = self.steps.last().map(|step| step.score);
+        let step = Step {
+            name: step,
+            command: command.to_owned(),
+            version: version.to_owned(),
+            score_before,
+            score,
+            wall_s: began.elapsed().as_secs_f64(),
+        };
+        let gain = match step.score_before {
+            Some(before) => format!("{before:.3} -> {}", Printer::styled(Style::Strong, &format!("{score:.3}"))),
+            None => Printer::styled(Style::Strong, &format!("{score:.3}")),
+        };
+        let cases = held_out["cases"].as_u64().unwrap_or_default();
+        self.printer.data(format!(
+            "   {} held-out score {gain} over {cases} questions  {}",
+            Printer::styled(Style::Good, &step.version),
+            faint(step.wall_s)
+        ));
+        self.printer.data("");
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn title(&self, text: &str) {
+        let number = self.steps.len() + 1;
+        self.printer.data(Printer::styled(Style::Strong, &format!("{number}. {text}")));
+    }
+
+    fn tell(&self, text: &str) {
+        self.printer.data(format!("   {text}"));
+    }
+
+    fn tell_changes(&self, diff: &Value) {
+        const SHOWN: usize = 5;
+        let changes = diff["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for change in changes.iter().take(SHOWN) {
+            self.tell(&format!("   {}  {} -> {}", change["path"].as_str().unwrap_or_default(), change["from"], change["to"]));
+        }
+        if changes.len() > SHOWN {
+            self.tell(&format!("   and {} more values", changes.len() - SHOWN));
+        }
+    }
+
+    /// The versions, as dots: staging was none.
+    fn picture(&self) -> String {
+        let versions = self.steps.iter().filter(|step| step.version != "staging");
+        let points: Vec<_> =
+            versions.map(|step| Point { version: step.version.clone(), label: label(step.name).to_owned(), score: step.score }).collect();
+        svg::draw(&points)
+    }
+
+    fn close(&self, kept: Option<&Path>, wall_s: f64) {
+        self.printer.json(&json!({
+            "schema": "agent/demo@1", "template": TEMPLATE, "feedback": FEEDBACK, "steps": self.steps, "wall_s": wall_s,
+            "repository": kept.map(|_| &self.folder),
+        }));
+        self.tell_versions();
+        match kept {
+            Some(_) => {
+                self.printer.data("Look at it:");
+                self.printer.data(format!("   cd {}", self.folder.display()));
+                self.printer.data("   git log --graph --oneline --all");
+                self.printer.data("   agent run ask question='How do I leave a loop early?'");
+            }
+            None => self
+                .printer
+                .data("The folder is gone again. To look around in it: agent demo --keep DIR, then git log --graph --oneline --all there."),
+        }
+        self.printer.data("To begin your own: agent init DIR");
+        self.printer.data(faint(wall_s));
+    }
+
+    fn tell_versions(&self) {
+        let table = Run::new(&self.agent).args(["versions"]).directory(&self.folder).finish();
+        if let Ok(table) = table {
+            self.printer.data(table.text());
+            self.printer.data("");
+        }
+    }
+}
+
+const fn label(step: &str) -> &str {
+    match step.as_bytes() {
+        b"init" => "as written",
+        b"promote" => "after tuning",
+        b"architect" => "after feedback",
+        _ => "rolled back",
+    }
+}
+
+fn told(tier: &str, summary: &Value) -> String {
+    format!(
+        "{tier:<5} {:>3} of {:>3} passed, score {:.3}",
+        summary["passed"],
+        summary["cases"],
+        summary["score"].as_f64().unwrap_or_default()
+    )
+}
+
+fn tag(outcome: &Value) -> &str {
+    outcome["tag"].as_str().unwrap_or("?")
+}
+
+fn faint(seconds: f64) -> String {
+    Printer::styled(Style::Faint, &format!("{seconds:.1} s"))
+}

@@ -1,0 +1,27 @@
+use super::outcome;
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use crate::versions::promotion::{self, Options};
+use agent_core::manifest::GateMode;
+
+/// Make the tuned state the served one, as the next PATCH
+///
+/// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate of `[promote]` in agent.toml judge it first, paired with
+/// what is served now.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The gate in place of the manifest's: better or not-worse
+    #[arg(long, value_name = "MODE")]
+    gate: Option<GateMode>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let options = Options { gate: arguments.gate, dry_run: arguments.dry_run };
+    let outcome = promotion::promote(&repository, context, &options)?;
+    Ok(outcome::report("promoted", &outcome, &context.printer))
+}

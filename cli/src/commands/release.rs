@@ -1,0 +1,29 @@
+use super::outcome;
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use crate::versions::release::{self, Options};
+use agent_core::version::Bump;
+
+/// Make a commit of `main` the served one
+///
+/// Its code is joined with the state that is served now. The full tier judges it, paired with the version it replaces; the Contract, the code and the commit
+/// messages say how far the version moves.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The commit to release; `main` when left out
+    revision: Option<String>,
+    /// Move the version further than computed: patch, minor or major; less is refused
+    #[arg(long, value_name = "LEVEL")]
+    bump: Option<Bump>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let options = Options { revision: arguments.revision.clone(), bump: arguments.bump, dry_run: arguments.dry_run, ..Options::default() };
+    let outcome = release::release(&repository, context, &options)?;
+    Ok(outcome::report("released", &outcome, &context.printer))
+}

@@ -1,0 +1,39 @@
+use super::outcome;
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::versions::rollback::{self, Options};
+use agent_core::what::What;
+use semver::Version;
+
+/// Serve an earlier version again, as a new PATCH
+///
+/// Nothing is rewritten: `active` gets a commit whose tree is that of the earlier version, and what came after that one counts as yanked.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The version to go back to; the newest good one before what is served when left out
+    version: Option<What>,
+    /// Why, for the commit message
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let version = arguments.version.as_ref().map(version).transpose()?;
+    let repository = Repository::open(context)?;
+    let options = Options { version, reason: arguments.reason.clone(), dry_run: arguments.dry_run };
+    let outcome = rollback::rollback(&repository, &options)?;
+    Ok(outcome::report("rolled back", &outcome, &context.printer))
+}
+
+fn version(what: &What) -> Result<Version, CommandError> {
+    match what {
+        What::Version(version) => Ok(version.clone()),
+        other => {
+            Err(CommandError::usage(format!("`{other}` is no version")).with_hint("name one such as v0.1.2; `agent versions` lists them"))
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers evidence, and publishes.
+
+pub mod evidence;
+pub mod promotion;
+pub mod publish;
+pub mod release;
+pub mod rollback;
+
+pub use publish::Outcome;
+
+/// How often a lost race is run again before it is called a conflict.
+const ATTEMPTS: usize = 8;

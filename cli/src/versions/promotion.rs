@@ -1,0 +1,108 @@
+//! Staging becomes active: replayed if active has moved, judged, published, sealed.
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::staging::{Active, Staging};
+use crate::tuning::{self, Tuner};
+use crate::versions::evidence::Evidence;
+use crate::versions::publish::{self, Outcome, Words, publish};
+use crate::world::process;
+use agent_core::manifest::{GateMode, Gated};
+use agent_core::promotion::{self, Plan, Snapshot, Tip};
+use agent_core::publication::Candidate;
+use agent_core::registry::journal_key;
+use agent_core::what::What;
+
+pub struct Options {
+    /// In place of the manifest's.
+    pub gate: Option<GateMode>,
+    pub dry_run: bool,
+}
+
+pub fn promote(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    for _ in 0..super::ATTEMPTS {
+        if let Some(outcome) = attempt(repository, context, options)? {
+            return Ok(outcome);
+        }
+    }
+    Err(publish::too_many_races("active"))
+}
+
+/// One try; `None` when somebody else moved active meanwhile.
+fn attempt(repository: &Repository, context: &Context, options: &Options) -> Result<Option<Outcome>, CommandError> {
+    let tip = repository.expect_tip()?;
+    let active = repository.active_at(&tip)?;
+    let mut staging = repository.staging_on(&active)?;
+    let staged = staging.durable_snapshot()?;
+    let snapshot = Snapshot {
+        branch: "active".to_owned(),
+        staging: promotion::Staging { base: staged.base.commit.clone(), revision: staged.revision.clone(), updates: staged.updates },
+        gated: gated(repository, &tip, options)?,
+        active: tip,
+    };
+    match promotion::plan(&snapshot) {
+        Plan::Nothing => Ok(Some(Outcome::nothing("staging holds nothing that active does not serve"))),
+        Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
+        Plan::Replay { onto } if options.dry_run => {
+            Ok(Some(Outcome::nothing(format!("staging's {} updates would be replayed on v{} first", staged.updates, onto.version))))
+        }
+        Plan::Replay { .. } => {
+            replay(repository, context, &mut staging, &active)?;
+            Ok(None)
+        }
+        Plan::Judge { candidate, .. } => judge(repository, context, &snapshot, &candidate, &staged, &mut staging),
+    }
+}
+
+fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, CommandError> {
+    let gated = repository.manifest(&tip.commit)?.promote;
+    Ok(Gated { gate: options.gate.unwrap_or(gated.gate), ..gated })
+}
+
+/// Brings staging forward by replaying its signals through the Tuner that is served now.
+fn replay(repository: &Repository, context: &Context, staging: &mut Staging, active: &Active) -> Result<(), CommandError> {
+    let target = repository.target(&What::Active)?;
+    let dropped = process::block_on(async {
+        let tuner = Tuner::start(repository, &target, context).await?;
+        let dropped = tuning::rebase(staging, active, &tuner).await;
+        tuner.end().await;
+        dropped.map_err(CommandError::from)
+    })??;
+    for (record, why) in dropped {
+        context.printer.warn(format!("signal `{}` has no effect on v{}: {why}", record.id, active.base.version));
+    }
+    Ok(())
+}
+
+fn judge(
+    repository: &Repository,
+    context: &Context,
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    staged: &crate::staging::Snapshot,
+    staging: &mut Staging,
+) -> Result<Option<Outcome>, CommandError> {
+    let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
+    let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
+    let evidence = Evidence::gather(repository, context, &target, Some(&baseline), &snapshot.gated)?;
+    if let Some(refusal) = evidence.refusal() {
+        return Ok(Some(refusal));
+    }
+    let sealed = staging.sealed(staged.seq)?;
+    repository.store(&target.manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
+    let words = Words {
+        subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
+        body: evidence.told(),
+        journal: Some(sealed.digest),
+        ..Words::default()
+    };
+    let tree = target.tree.as_ref().expect("a candidate has a tree");
+    let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
+        return Ok(None);
+    };
+    let now = Active { journal: repository.git.commit(&tip.commit)?.trailers.journal, ..repository.active_at(&tip)? };
+    staging.seal(staged.seq, &now)?;
+    let why = format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told());
+    Ok(Some(Outcome::published(&tip, &evidence, why)))
+}

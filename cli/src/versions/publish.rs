@@ -1,0 +1,146 @@
+//! From a candidate and its evidence to a version: commit, evidence in the store, one branch moved, its tag.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::versions::evidence::Evidence;
+use crate::world::git::{CommitSpec, Publication, Published};
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
+use agent_core::publication::{Candidate, Step};
+use agent_core::trailers::Trailers;
+use agent_core::version::{Bump, tag};
+use semver::Version;
+use serde::Serialize;
+
+pub const SCHEMA: &str = "agent/outcome@1";
+
+/// What a verb that makes versions says: `agent/outcome@1`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    pub schema: &'static str,
+    pub done: bool,
+    pub version: Option<Version>,
+    pub commit: Option<ObjectId>,
+    pub tag: Option<String>,
+    pub verdict: Option<serde_json::Value>,
+    pub why: String,
+    /// What would be done, under `--dry-run`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<String>,
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+impl Outcome {
+    /// Nothing had to be done.
+    pub fn nothing(why: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA,
+            done: false,
+            version: None,
+            commit: None,
+            tag: None,
+            verdict: None,
+            why: why.into(),
+            plan: Vec::new(),
+            exit: Exit::Done,
+        }
+    }
+
+    /// It was judged, and the answer is no.
+    pub fn refused(why: impl Into<String>, exit: Exit) -> Self {
+        Self { exit, ..Self::nothing(why) }
+    }
+
+    pub fn planned(steps: &[Step]) -> Self {
+        Self { plan: steps.iter().map(ToString::to_string).collect(), ..Self::nothing("this is a dry run: nothing was changed") }
+    }
+
+    pub fn published(tip: &Tip, evidence: &Evidence, why: impl Into<String>) -> Self {
+        Self {
+            done: true,
+            version: Some(tip.version.clone()),
+            commit: Some(tip.commit.clone()),
+            tag: Some(tag(&tip.version)),
+            verdict: Some(evidence.verdict()),
+            ..Self::nothing(why)
+        }
+    }
+}
+
+/// What the commit says besides its version and its evidence.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    pub subject: String,
+    pub body: String,
+    pub journal: Option<String>,
+    pub feedback: Vec<String>,
+    pub coder: Option<String>,
+    pub undoes: Vec<Version>,
+}
+
+/// Makes the candidate a version. `None`: somebody else was first, and nothing points to what was written.
+///
+/// The order is the law: evidence is stored and synced before the branch moves, and the branch before the tag.
+pub fn publish(
+    repository: &Repository,
+    candidate: &Candidate,
+    tree: &ObjectId,
+    evidence: &Evidence,
+    words: Words,
+) -> Result<Option<Tip>, CommandError> {
+    let trailers = Trailers {
+        kind: Some(candidate.kind),
+        version: Some(candidate.version.clone()),
+        state: Some(candidate.revision.clone()),
+        base: candidate.expect.clone(),
+        journal: words.journal,
+        eval: Some(evidence.evaluation.digest()),
+        contract: evidence.contract.clone(),
+        feedback: words.feedback,
+        coder: words.coder,
+        undoes: words.undoes,
+        ..Trailers::default()
+    };
+    let message = trailers.message(&words.subject, &words.body);
+    let commit = repository.git.write_commit(&CommitSpec { tree: tree.clone(), parents: candidate.parents.clone(), message })?;
+    evidence.store(repository, &commit)?;
+    let publication = Publication {
+        branch: candidate.branch.clone(),
+        expect: candidate.expect.clone(),
+        commit: commit.clone(),
+        version: candidate.version.clone(),
+    };
+    match repository.git.publish(&publication)? {
+        Published::Done { tag_missing } => {
+            if let Some(why) = tag_missing {
+                repository.warn(&format!("the tag {} is not made yet ({why}); the next command makes it", tag(&candidate.version)));
+            }
+            Ok(Some(Tip { version: candidate.version.clone(), commit, revision: candidate.revision.clone() }))
+        }
+        Published::Conflict { .. } => Ok(None),
+        Published::TagTaken { by } => Err(tag_taken(candidate, &by)),
+    }
+}
+
+/// The tag is on a commit that the branch does not have: another clone was first and its branch was not fetched.
+fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
+    let tag = tag(&candidate.version);
+    CommandError::new(Exit::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
+        .with_hint(format!("fetch the branch that made it (git fetch origin {0}:{0} --tags), then run it again", candidate.branch))
+}
+
+/// Races were lost too often.
+pub fn too_many_races(branch: &str) -> CommandError {
+    CommandError::new(Exit::Conflict, format!("others kept moving `{branch}`; nothing was changed")).with_hint("run it again")
+}
+
+/// `v0.1.3 -> v0.1.4 (patch)`.
+pub fn step_shown(from: Option<&Version>, to: &Version, bump: Option<Bump>) -> String {
+    match (from, bump) {
+        (Some(from), Some(bump)) => format!("v{from} -> v{to} ({bump})"),
+        (Some(from), None) => format!("v{from} -> v{to}"),
+        (None, _) => format!("v{to}"),
+    }
+}

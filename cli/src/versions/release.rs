@@ -1,0 +1,156 @@
+//! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
+
+use crate::context::Context;
+use crate::contracts;
+use crate::error::CommandError;
+use crate::repository::{Repository, state_value};
+use crate::target::Target;
+use crate::versions::evidence::Evidence;
+use crate::versions::publish::{self, Outcome, Words, publish};
+use crate::world::git::{STATE_FILE, TreeEdit};
+use agent_core::assessment::Assessment;
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
+use agent_core::publication::Candidate;
+use agent_core::release::{self, Plan, Served, Snapshot, Source};
+use agent_core::semantic;
+use agent_core::version::Bump;
+use agent_core::what::What;
+use serde_json::Value;
+
+#[derive(Default)]
+pub struct Options {
+    /// The commit to release; `main` when not said.
+    pub revision: Option<String>,
+    pub bump: Option<Bump>,
+    pub dry_run: bool,
+    /// The feedback items this release answers, and what edited the code for them.
+    pub feedback: Vec<String>,
+    pub coder: Option<String>,
+}
+
+pub fn release(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    let source = source(repository, options)?;
+    for _ in 0..super::ATTEMPTS {
+        if let Some(outcome) = attempt(repository, context, &source, options)? {
+            return Ok(outcome);
+        }
+    }
+    Err(publish::too_many_races("active"))
+}
+
+fn source(repository: &Repository, options: &Options) -> Result<ObjectId, CommandError> {
+    match &options.revision {
+        Some(revision) => Ok(repository.git.expect(revision)?),
+        None => match repository.git.resolve("refs/heads/main")? {
+            Some(main) => Ok(main),
+            None => Ok(repository.git.expect("HEAD")?),
+        },
+    }
+}
+
+/// What was seen of the repository for one try.
+struct Seen {
+    snapshot: Snapshot,
+    candidate: Target,
+    baseline: Option<Target>,
+    assessment: Option<Assessment>,
+}
+
+/// One try; `None` when somebody else moved active meanwhile.
+fn attempt(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, CommandError> {
+    let seen = observe(repository, context, source, options)?;
+    match release::plan(&seen.snapshot) {
+        Plan::Nothing => Ok(Some(Outcome::nothing(format!("active already serves the code of {}", source.short())))),
+        Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
+        Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
+        Plan::Judge { candidate, bump, .. } => judge(repository, context, &seen, &candidate, bump, options),
+    }
+}
+
+fn observe(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
+    let tip = repository.tip()?;
+    let state = carried_state(repository, tip.as_ref(), source)?;
+    let candidate = repository.candidate(&What::Name(source.to_string()), source, &state)?;
+    let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
+    let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
+    let served = tip.map(|tip| Ok::<_, CommandError>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
+    let snapshot = Snapshot {
+        branch: "active".to_owned(),
+        served,
+        source: Source { commit: source.clone(), code: code_of(repository, source)? },
+        revision: candidate.state.revision.clone(),
+        computed: assessment.as_ref().and_then(|assessment| assessment.bump),
+        declared: options.bump,
+        gated: candidate.manifest.release.clone(),
+    };
+    Ok(Seen { snapshot, candidate, baseline, assessment })
+}
+
+/// Everything but the learned state: a schema or a migration is code too.
+fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, CommandError> {
+    let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
+    Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
+}
+
+/// Active's state, merged by meaning with what the source changed since the two parted.
+fn carried_state(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Value, CommandError> {
+    let theirs = state_at(repository, source)?;
+    let Some(tip) = tip else { return Ok(theirs) };
+    let ours = state_at(repository, &tip.commit)?;
+    let Some(parted) = repository.git.merge_base(&tip.commit, source)? else { return Ok(ours) };
+    let base = state_at(repository, &parted)?;
+    semantic::merge(&base, &ours, &theirs).map_err(|conflicts| {
+        let paths: Vec<_> =
+            conflicts.iter().map(|conflict| if conflict.path.is_empty() { "/".to_owned() } else { conflict.path.clone() }).collect();
+        CommandError::new(
+            Exit::Conflict,
+            format!("the state was changed both on active and in {}, differently: {}", source.short(), paths.join(", ")),
+        )
+        .with_hint(format!("take active's values over at these paths of {STATE_FILE} in the source, then release again"))
+    })
+}
+
+fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
+    let origin = format!("{}:{STATE_FILE}", commit.short());
+    let bytes = repository.git.read(commit, STATE_FILE)?.ok_or_else(|| CommandError::input(format!("there is no {origin}")))?;
+    state_value(&bytes, &origin)
+}
+
+fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>) -> Outcome {
+    let strongest = assessment.and_then(|assessment| assessment.changes.first());
+    let because = strongest.map(|change| format!(": {} [{}]", change.message, change.rule)).unwrap_or_default();
+    Outcome::refused(
+        format!("a {declared} was declared, but the change asks for a {computed}{because}; `agent semver` lists why"),
+        Exit::No,
+    )
+}
+
+fn judge(
+    repository: &Repository,
+    context: &Context,
+    seen: &Seen,
+    candidate: &Candidate,
+    bump: Option<Bump>,
+    options: &Options,
+) -> Result<Option<Outcome>, CommandError> {
+    let evidence = Evidence::gather(repository, context, &seen.candidate, seen.baseline.as_ref(), &seen.snapshot.gated)?;
+    if let Some(refusal) = evidence.refusal() {
+        return Ok(Some(refusal));
+    }
+    let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
+    let words = Words {
+        subject: format!("release: v{}", candidate.version),
+        body: evidence.told(),
+        feedback: options.feedback.clone(),
+        coder: options.coder.clone(),
+        ..Words::default()
+    };
+    let tree = seen.candidate.tree.as_ref().expect("a candidate has a tree");
+    let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
+        return Ok(None);
+    };
+    let why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+    Ok(Some(Outcome::published(&tip, &evidence, why)))
+}

@@ -1,0 +1,77 @@
+//! Back to an earlier tree, as a new PATCH; what is undone counts as yanked.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::versions::evidence::Evidence;
+use crate::versions::publish::{self, Outcome, Words, publish};
+use agent_core::diagnose::Exit;
+use agent_core::rollback::{self, Past, Plan, Publish, Snapshot};
+use agent_core::version::tag;
+use semver::Version;
+
+pub struct Options {
+    pub version: Option<Version>,
+    pub reason: Option<String>,
+    pub dry_run: bool,
+}
+
+pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+    for _ in 0..super::ATTEMPTS {
+        let snapshot = Snapshot { branch: "active".to_owned(), history: history(repository)?, wanted: options.version.clone() };
+        let publish = match rollback::plan(&snapshot) {
+            Plan::Nothing { at } => return Ok(Outcome::nothing(format!("active already serves what v{at} does"))),
+            Plan::NoTarget => return Err(no_target(options)),
+            Plan::Publish(publish) if options.dry_run => return Ok(Outcome::planned(&publish.steps)),
+            Plan::Publish(publish) => publish,
+        };
+        if let Some(outcome) = apply(repository, &publish, options)? {
+            return Ok(outcome);
+        }
+    }
+    Err(publish::too_many_races("active"))
+}
+
+/// The versions of active, newest first.
+fn history(repository: &Repository) -> Result<Vec<Past>, CommandError> {
+    let tip = repository.expect_tip()?;
+    let mut undone = Vec::new();
+    let mut history = Vec::new();
+    for commit in repository.git.first_parents(&tip.commit) {
+        let commit = commit?;
+        let (Some((_, version)), Some(revision)) = (commit.trailers.as_version(), commit.trailers.state.clone()) else { break };
+        undone.extend(commit.trailers.undoes.iter().cloned());
+        history.push(Past {
+            version: version.clone(),
+            commit: commit.id.clone(),
+            tree: commit.tree.clone(),
+            revision,
+            yanked: undone.contains(version),
+        });
+    }
+    Ok(history)
+}
+
+fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<Option<Outcome>, CommandError> {
+    let Publish { candidate, target, undoes, .. } = plan;
+    let evidence = Evidence::of_version(repository, &target.commit)?;
+    let undone: Vec<_> = undoes.iter().map(tag).collect();
+    let words = Words {
+        subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
+        body: options.reason.clone().unwrap_or_default(),
+        undoes: undoes.clone(),
+        ..Words::default()
+    };
+    let Some(tip) = publish(repository, candidate, &target.tree, &evidence, words)? else {
+        return Ok(None);
+    };
+    let why = format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "));
+    Ok(Some(Outcome::published(&tip, &evidence, why)))
+}
+
+fn no_target(options: &Options) -> CommandError {
+    match &options.version {
+        Some(version) => CommandError::input(format!("there is no v{version} before the version that is served"))
+            .with_hint("`agent versions` lists them"),
+        None => CommandError::new(Exit::No, "there is no earlier version to go back to"),
+    }
+}
