@@ -1,7 +1,10 @@
+use super::outcome;
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
 use crate::scaffold::Scaffold;
 use crate::templates;
+use crate::versions::{Outcome, release};
 use crate::world::env;
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
@@ -44,8 +47,19 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         ));
     }
     plan.apply()?;
+    let first = first_version(&plan, context)?;
     plan.finish()?;
-    report(&plan, context)
+    report(&plan, &first, context)
+}
+
+/// `v0.1.0` on `active`, once its tests pass; one that an earlier run made stays.
+fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, CommandError> {
+    let inside = Context { directory: plan.folder.clone(), ..context.clone() };
+    let repository = Repository::open(&inside)?;
+    match repository.tip()? {
+        Some(tip) => Ok(Outcome::nothing(format!("v{} is there already", tip.version))),
+        None => release::release(&repository, &inside, &release::Options::default()),
+    }
 }
 
 fn show(plan: &Scaffold, context: &Context) -> Exit {
@@ -59,15 +73,15 @@ fn show(plan: &Scaffold, context: &Context) -> Exit {
     Exit::Done
 }
 
-fn report(plan: &Scaffold, context: &Context) -> CommandResult {
+fn report(plan: &Scaffold, first: &Outcome, context: &Context) -> CommandResult {
     let commit = GitCommand::isolated(&plan.folder).head()?;
-    context.printer.say(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name));
     if env::binary().is_none() {
         context.printer.warn("this system does not say where `agent` lies; the hooks look for it on PATH");
     }
     context.printer.json(&json!({
         "schema": "agent/init@1", "done": true, "directory": plan.folder, "name": plan.name,
-        "template": plan.template.name, "commit": commit,
+        "template": plan.template.name, "commit": commit, "outcome": first,
     }));
-    Ok(Exit::Done)
+    context.printer.data(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name));
+    Ok(outcome::told("released", first, &context.printer))
 }

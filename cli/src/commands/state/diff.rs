@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent state diff\n  agent state diff v0.1.0 staging\n  agent state diff active worktree")]
 pub struct Arguments {
+    /// The one end
     #[arg(default_value = "active")]
     from: What,
+    /// The other end
     #[arg(default_value = "staging")]
     to: What,
 }
