@@ -41,15 +41,18 @@ pub struct Git {
 impl Git {
     /// Opens the repository that holds `directory`; inside a git hook, the one the hook runs for.
     pub fn discover(directory: &Path) -> Result<Self, GitError> {
-        let options = || gix::open::Options::default().bail_if_untrusted(true);
-        let trust = gix::sec::trust::Mapping { full: options(), reduced: options() };
-        let mut repository: gix::Repository = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
-            directory,
-            gix::discover::upwards::Options::default(),
-            trust,
-        )
-        .map_err(|source| GitError::opening(directory, source))?
-        .into();
+        let upwards = gix::discover::upwards::Options::default();
+        Self::open(directory, gix::ThreadSafeRepository::discover_with_environment_overrides_opts(directory, upwards, trust()))
+    }
+
+    /// The repository that holds `directory`, whatever a surrounding hook exports.
+    pub fn isolated(directory: &Path) -> Result<Self, GitError> {
+        let upwards = gix::discover::upwards::Options::default();
+        Self::open(directory, gix::ThreadSafeRepository::discover_opts(directory, upwards, trust()))
+    }
+
+    fn open(directory: &Path, found: Result<gix::ThreadSafeRepository, gix::Error>) -> Result<Self, GitError> {
+        let mut repository: gix::Repository = found.map_err(|source| GitError::opening(directory, source))?.into();
         repository.make_paths_absolute().map_err(|source| GitError::opening(directory, source))?;
         refuse_reftable(&repository)?;
         let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
@@ -130,6 +133,12 @@ impl Git {
         }
         run.directory(&self.common_dir)
     }
+}
+
+/// A repository of another owner is not opened: its configuration could run programs.
+fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
+    let options = || gix::open::Options::default().bail_if_untrusted(true);
+    gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
 
 /// gix does not read reftable: it would see a repository without refs.
