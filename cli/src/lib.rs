@@ -12,6 +12,7 @@ pub mod conversations;
 pub mod doctor;
 pub mod error;
 pub mod githooks;
+pub mod precheck;
 pub mod printer;
 pub mod registry;
 pub mod report;

@@ -39,6 +39,12 @@ impl Repository {
         Ok(Self { layout: git.layout(), git, printer: context.printer.clone() })
     }
 
+    /// The same without finishing anything: for a hook, which runs in the middle of somebody's git command.
+    pub fn look(context: &Context) -> Result<Self, CommandError> {
+        let git = Git::discover(&context.directory)?;
+        Ok(Self { layout: git.layout(), git, printer: context.printer.clone() })
+    }
+
     /// The manifest of a commit or tree.
     pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, CommandError> {
         let origin = format!("{}:{}", tree.short(), manifest::FILE);

@@ -20,6 +20,7 @@ use agent_core::manifest::{Manifest, Tier};
 use agent_core::object_id::{ObjectId, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::time::Instant;
 
 /// Part I of N of a tier, by a hash of the case's id that is the same everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +58,13 @@ pub struct Request {
     /// Take a stored result of the same code and state.
     pub cache: bool,
     pub keep_goldens: bool,
+    /// When it is given up, having said nothing.
+    pub deadline: Option<Instant>,
 }
 
 impl Request {
     pub fn new(tier: Tier) -> Self {
-        Self { tier, shards: None, part: None, cache: true, keep_goldens: false }
+        Self { tier, shards: None, part: None, cache: true, keep_goldens: false, deadline: None }
     }
 }
 
@@ -209,6 +212,7 @@ fn run_now(
     let mut job = TierJob::new(tier, cases, runner, scorer, (&target.state.revision, &target.state.path));
     job.shards = request.shards;
     job.keep_goldens = request.keep_goldens;
+    job.deadline = request.deadline;
     let run = tier::run(&job, on_event)?;
     let mut summary = run.fold.summary(budget);
     let lines = stored_lines(tier, &run.fold);

@@ -19,7 +19,21 @@ fn plain(world: &World, folder: &str) {
 fn commit(world: &World, folder: &str, arguments: &[&str]) -> Ended {
     let mut words = vec!["commit", "--quiet", "--allow-empty", "-m", "next"];
     words.extend(arguments);
-    World::finish(world.command("git", folder).args(words))
+    git_within(world, folder, "60", &words)
+}
+
+/// git, where the hooks have their own time limit: the usual one may be too short on a busy machine.
+fn git_within(world: &World, folder: &str, seconds: &str, arguments: &[&str]) -> Ended {
+    World::finish(world.command("git", folder).args(arguments).env("AGENT_HOOK_LIMIT", seconds))
+}
+
+/// A new agent repository whose budgets ask for answers alone, so that a busy machine changes nothing.
+fn agent_repository(world: &World, folder: &str) {
+    world.agent(".", ["init", folder]).ok();
+    let untimed = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6},"fast":{"pass_rate":0.6}},"slos":[]}"#;
+    world.write(Path::new(folder).join("ci/budgets.json"), format!("{untimed}\n"));
+    world.git(folder, ["add", "ci/budgets.json"]);
+    world.git(folder, ["commit", "--quiet", "--no-verify", "-m", "budgets"]);
 }
 
 fn standing(world: &World, folder: &str) -> Vec<(String, bool)> {
@@ -43,7 +57,7 @@ fn init_installs_hooks_that_fire_and_uninstall_silences_them() {
 #[test]
 fn a_clone_takes_up_the_tracked_shims() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     world.git(".", ["clone", "--quiet", "a", "b"]);
     world.agent("b", ["hooks", "status"]).code(1);
     world.agent("b", ["hooks", "install"]).ok();
@@ -155,11 +169,11 @@ fn outside_a_repository_it_says_where_it_looked() {
 #[test]
 fn a_commit_on_active_is_refused_with_the_way_to_go() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     world.git("a", ["switch", "--quiet", "--create", "active"]);
     let ended = commit(&world, "a", &[]).code(1);
     ended.stderr_has("active: the commit would come to active").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
-    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
+    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "2");
     world.git("a", ["switch", "--quiet", "main"]);
     assert_eq!(commit(&world, "a", &[]).ok().stderr, "", "quiet when all is well");
 }
@@ -167,7 +181,7 @@ fn a_commit_on_active_is_refused_with_the_way_to_go() {
 #[test]
 fn what_is_judged_is_the_index_and_not_the_working_tree() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     let staging = "a/state/staging.state.json";
     world.write(staging, "{}");
     commit(&world, "a", &[]).ok();
@@ -190,13 +204,13 @@ fn what_is_judged_is_the_index_and_not_the_working_tree() {
 #[test]
 fn a_merge_is_judged_too() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     world.git("a", ["switch", "--quiet", "--create", "side"]);
     world.write("a/side.txt", "side\n");
     world.git("a", ["add", "side.txt"]);
     commit(&world, "a", &[]).ok();
     world.git("a", ["switch", "--quiet", "--create", "active", "main"]);
-    let merge = |branch: &str| World::finish(world.command("git", "a").args(["merge", "--quiet", "--no-ff", "--no-edit", branch]));
+    let merge = |branch: &str| git_within(&world, "a", "60", &["merge", "--quiet", "--no-ff", "--no-edit", branch]);
     merge("side").code(1).stderr_has("pre-merge-commit refuses this").stderr_has("AGENT_SKIP_HOOKS=1 git merge");
     world.git("a", ["merge", "--abort"]);
     world.git("a", ["switch", "--quiet", "main"]);
@@ -206,11 +220,11 @@ fn a_merge_is_judged_too() {
 #[test]
 fn a_server_refuses_what_breaks_a_law() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
     world.agent("server", ["hooks", "install"]).ok();
     assert_eq!(standing(&world, "server"), [("ours".to_owned(), true)]);
-    let push = |arguments: &[&str]| World::finish(world.command("git", "a").args(["push", "--quiet", "../server"]).args(arguments));
+    let push = |arguments: &[&str]| git_within(&world, "a", "60", &[&["push", "--quiet", "../server"], arguments].concat());
     push(&["main:refs/heads/active", "--no-verify"]).code(1).stderr_has("update refuses this").stderr_has("that is no version");
     push(&["main:refs/tags/v9.0.0", "--no-verify"]).code(1).stderr_has("would name a commit that is no version");
     // the same, said before anything is sent
@@ -223,7 +237,7 @@ fn a_server_refuses_what_breaks_a_law() {
 #[test]
 fn the_other_hooks_of_a_server_answer_when_called() {
     let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
+    agent_repository(&world, "a");
     let head = world.git("a", ["rev-parse", "HEAD"]);
     let null = "0".repeat(40);
     let hook = |arguments: &[&str], input: &str| {
@@ -236,4 +250,98 @@ fn the_other_hooks_of_a_server_answer_when_called() {
     hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n")).ok();
     hook(&["pre-receive"], "nonsense\n").code(2).stderr_has("line 1 of the input of `pre-receive`");
     hook(&["post-commit"], "").code(2).stderr_has("no hook of ours");
+}
+
+/// The Runner of the minimal template answers wrongly from now on; staged.
+fn break_runner(world: &World) {
+    let runner = world.read("a/runner/__main__.py");
+    assert!(runner.contains("import"));
+    world.write("a/runner/__main__.py", format!("raise SystemExit('broken on purpose')\n{runner}"));
+    world.git("a", ["add", "runner/__main__.py"]);
+}
+
+/// A case that cannot pass; staged.
+fn add_failing_case(world: &World) {
+    let case = r#"{"id":"impossible","tool":"estimate","arguments":{"task":"review"},"expect":{"equals":{"minutes":-1}},"must":true}"#;
+    world.write("a/tests/micro/impossible.jsonl", format!("{case}\n"));
+    world.git("a", ["add", "tests/micro/impossible.jsonl"]);
+}
+
+#[test]
+fn a_failing_case_blocks_the_commit_and_says_how_to_go_on() {
+    let world = World::new();
+    agent_repository(&world, "a");
+    add_failing_case(&world);
+    let ended = commit(&world, "a", &[]).code(1);
+    let ended = ended.stderr_has("pre-commit refuses this").stderr_has("impossible").stderr_has("tests/micro/impossible.jsonl:1");
+    ended.stderr_has("again: agent test --tier micro").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
+    // the cached failure is as loud as the first
+    git_within(&world, "a", "0", &["commit", "-m", "x"]).code(1).stderr_has("impossible");
+    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "2");
+    let skipped = World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1"));
+    skipped.ok().stderr_has("is skipped");
+}
+
+#[test]
+fn the_tier_runs_on_what_is_staged() {
+    let world = World::new();
+    agent_repository(&world, "a");
+    let sound = world.read("a/runner/__main__.py");
+    // broken in the working tree, sound in the index: the commit may pass
+    world.write("a/runner/__main__.py", "raise SystemExit(3)\n");
+    world.write("a/README.md", "changed\n");
+    world.git("a", ["add", "README.md"]);
+    assert_eq!(commit(&world, "a", &[]).ok().stderr, "");
+    assert_eq!(world.read("a/runner/__main__.py"), "raise SystemExit(3)\n");
+    // sound in the working tree, broken in the index: it may not
+    world.write("a/runner/__main__.py", &sound);
+    break_runner(&world);
+    world.write("a/runner/__main__.py", &sound);
+    commit(&world, "a", &[]).code(1).stderr_has("broken on purpose");
+    assert_eq!(world.read("a/runner/__main__.py"), sound);
+    // `--all` has an index of its own
+    commit(&world, "a", &["--all"]).ok();
+}
+
+#[test]
+fn what_is_known_starts_no_python_and_what_takes_too_long_is_left_to_the_server() {
+    let world = World::new();
+    agent_repository(&world, "a");
+    world.write("a/README.md", "one\n");
+    world.git("a", ["add", "README.md"]);
+    let late = git_within(&world, "a", "0", &["commit", "--quiet", "-m", "late"]).ok();
+    late.stderr_has("pre-commit: left to the server: micro did not come to its end within 0 s");
+    assert_eq!(commit(&world, "a", &[]).ok().stderr, "");
+    // the same tree again: no time at all is time enough
+    assert_eq!(git_within(&world, "a", "0", &["commit", "--quiet", "--allow-empty", "-m", "known"]).ok().stderr, "");
+}
+
+#[test]
+fn a_push_runs_the_fast_tier_on_what_is_pushed() {
+    let world = World::new();
+    agent_repository(&world, "a");
+    world.git(".", ["init", "--quiet", "--bare", "server"]);
+    let push = |reference: &str| git_within(&world, "a", "60", &["push", "--quiet", "../server", reference]);
+    assert_eq!(push("main:refs/heads/main").ok().stderr, "");
+    let case = r#"{"id":"impossible","tool":"estimate","arguments":{"task":"review"},"expect":{"equals":{"minutes":-1}},"must":true}"#;
+    world.write("a/tests/fast/impossible.jsonl", format!("{case}\n"));
+    world.git("a", ["add", "."]);
+    commit(&world, "a", &[]).ok();
+    let head = world.git("a", ["rev-parse", "--short=9", "HEAD"]);
+    let ended = push("main:refs/heads/main").code(1).stderr_has("pre-push refuses this").stderr_has("impossible");
+    ended.stderr_has(&format!("again: agent test --tier fast --at {head}")).stderr_has("AGENT_SKIP_HOOKS=1 git push");
+    // what is pushed is judged, not what is checked out
+    push("HEAD~1:refs/heads/other").ok();
+}
+
+#[test]
+fn a_slow_machine_is_no_reason_to_refuse() {
+    let world = World::new();
+    agent_repository(&world, "a");
+    let hasty = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6,"p95_ms":0.000001}},"slos":[]}"#;
+    world.write("a/ci/budgets.json", hasty);
+    commit(&world, "a", &["--all"]).ok().stderr_has("left to the server: the 95th percentile of latency");
+    // a wrong file is, whatever the time
+    world.write("a/ci/budgets.json", "{");
+    commit(&world, "a", &["--all"]).code(1).stderr_has("ci/budgets.json:1:");
 }

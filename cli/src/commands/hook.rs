@@ -1,17 +1,22 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::githooks;
+use crate::precheck::{Precheck, Said};
+use crate::repository::Repository;
 use crate::world::env;
 use crate::world::git::{ACTIVE, Git, GitError};
 use crate::world::git_command::{GitCommand, common_dir_of_hook};
 use crate::world::process::Run;
 use agent_core::diagnose::Exit;
 use agent_core::legality::{RefUpdate, STAGING_FILE};
-use agent_core::manifest;
+use agent_core::manifest::{self, Tier};
+use agent_core::object_id::ObjectId;
 use agent_hooks::event::{HookEvent, HookName, RefChange, TransactionState};
 use agent_hooks::judgement;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What git's hooks call; the arguments and stdin are those git gives
 #[derive(Debug, clap::Args)]
@@ -26,7 +31,12 @@ pub struct Arguments {
     given: Vec<OsString>,
 }
 
+/// As long as a commit may take, and a push; beyond that it is left to the server.
+const MICRO_LIMIT: Duration = Duration::from_secs(1);
+const FAST_LIMIT: Duration = Duration::from_secs(5);
+
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let began = Instant::now();
     if let Some(word) = env::hook_probe() {
         context.printer.data(word);
         return Ok(Exit::Done);
@@ -41,44 +51,99 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     let words: Vec<_> = arguments.given.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let event = HookEvent::parse(arguments.name, &words, &String::from_utf8_lossy(&stdin))?;
-    answer(arguments.name, &event, context)
+    Asked { hook: arguments.name, began, context }.answer(&event)
 }
 
-fn answer(hook: HookName, event: &HookEvent, context: &Context) -> CommandResult {
-    match event {
-        HookEvent::PreCommit | HookEvent::PreMergeCommit => commit(hook, context),
-        HookEvent::PrePush { pushes, .. } => {
-            let changes: Vec<_> = pushes.iter().map(|push| push.change.clone()).collect();
-            refuse_changes(hook, &changes, context)
+/// The hook that is asked, and since when a person has been waiting.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    hook: HookName,
+    began: Instant,
+    context: &'a Context,
+}
+
+impl Asked<'_> {
+    fn answer(self, event: &HookEvent) -> CommandResult {
+        match event {
+            HookEvent::PreCommit | HookEvent::PreMergeCommit => self.commit(),
+            HookEvent::PrePush { pushes, .. } => {
+                let changes: Vec<_> = pushes.iter().map(|push| push.change.clone()).collect();
+                self.refuse_changes(&changes)?;
+                self.pushed(&changes)
+            }
+            HookEvent::Update(change) => self.refuse_changes(std::slice::from_ref(change)),
+            HookEvent::PreReceive(changes) => self.refuse(&judgement::without_objects(changes)),
+            HookEvent::ReferenceTransaction { state: TransactionState::Prepared, changes } => self.refuse_changes(changes),
+            HookEvent::ReferenceTransaction { .. } => Ok(Exit::Done),
         }
-        HookEvent::Update(change) => refuse_changes(hook, std::slice::from_ref(change), context),
-        HookEvent::PreReceive(changes) => refuse(hook, &judgement::without_objects(changes)),
-        HookEvent::ReferenceTransaction { state: TransactionState::Prepared, changes } => refuse_changes(hook, changes, context),
-        HookEvent::ReferenceTransaction { .. } => Ok(Exit::Done),
+    }
+
+    /// Judges the tree that is being committed: the index git shows us, never the working tree.
+    fn commit(self) -> CommandResult {
+        let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
+        let repository = Repository::look(self.context)?;
+        let git = &repository.git;
+        if git.entry(&tree, manifest::FILE)?.is_none() {
+            return Ok(Exit::Done);
+        }
+        let tracks_staging = git.entry(&tree, STAGING_FILE)?.is_some();
+        self.refuse(&[judgement::commit(git.head_branch()?.as_deref(), git.resolve("HEAD")?, tree.clone(), tracks_staging)])?;
+        let precheck = Precheck::new(Tier::Micro, limit(MICRO_LIMIT), self.began);
+        self.check(&repository, precheck, &tree, "agent test --tier micro (it tests the working tree)")
+    }
+
+    /// Judges what a server would get, once for each tree.
+    fn pushed(self, changes: &[RefChange]) -> CommandResult {
+        let repository = Repository::look(self.context)?;
+        let git = &repository.git;
+        let precheck = Precheck::new(Tier::Fast, limit(FAST_LIMIT), self.began);
+        let mut seen = BTreeSet::new();
+        for commit in changes.iter().filter(|change| change.name.starts_with("refs/heads/")).filter_map(|change| change.new.as_ref()) {
+            let tree = git.tree_of(commit)?;
+            if git.entry(&tree, manifest::FILE)?.is_some() && seen.insert(tree.clone()) {
+                self.check(&repository, precheck, &tree, &format!("agent test --tier fast --at {}", commit.short()))?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    fn check(self, repository: &Repository, precheck: Precheck, tree: &ObjectId, again: &str) -> CommandResult {
+        match precheck.judge(repository, tree, self.context)? {
+            Said::Nothing => Ok(Exit::Done),
+            Said::LeftToTheServer(why) => {
+                self.context.printer.say(format!("agent: {}: left to the server: {why}", self.hook));
+                Ok(Exit::Done)
+            }
+            Said::Fails(cases) => Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook))),
+        }
+    }
+
+    /// Judges refs by the objects they move between, in a repository that holds an agent.
+    fn refuse_changes(self, changes: &[RefChange]) -> CommandResult {
+        let git = Git::discover(&self.context.directory)?;
+        if !holds_an_agent(&git, changes)? {
+            return Ok(Exit::Done);
+        }
+        let update = |change: &RefChange| git.ref_update(&change.name, change.old.as_ref(), change.new.as_ref());
+        self.refuse(&changes.iter().map(update).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn refuse(self, updates: &[RefUpdate]) -> CommandResult {
+        let breaches = judgement::breaches(updates);
+        if breaches.is_empty() { Ok(Exit::Done) } else { Err(self.refusal(judgement::refusal(self.hook, &breaches))) }
+    }
+
+    fn refusal(self, message: String) -> CommandError {
+        let error = CommandError::new(Exit::No, message);
+        match judgement::skip(self.hook) {
+            Some(command) => error.with_hint(format!("to go past it once: {command}")),
+            None => error,
+        }
     }
 }
 
-/// Judges the tree that is being committed: the index git shows us, never the working tree.
-fn commit(hook: HookName, context: &Context) -> CommandResult {
-    let tree = GitCommand::inherited(&context.directory).write_tree()?;
-    let git = Git::discover(&context.directory)?;
-    if git.entry(&tree, manifest::FILE)?.is_none() {
-        return Ok(Exit::Done);
-    }
-    let tracks_staging = git.entry(&tree, STAGING_FILE)?.is_some();
-    let update = judgement::commit(git.head_branch()?.as_deref(), git.resolve("HEAD")?, tree, tracks_staging);
-    refuse(hook, &[update])
-}
-
-/// Judges refs by the objects they move between, in a repository that holds an agent.
-fn refuse_changes(hook: HookName, changes: &[RefChange], context: &Context) -> CommandResult {
-    let git = Git::discover(&context.directory)?;
-    if !holds_an_agent(&git, changes)? {
-        return Ok(Exit::Done);
-    }
-    let updates: Vec<_> =
-        changes.iter().map(|change| git.ref_update(&change.name, change.old.as_ref(), change.new.as_ref())).collect::<Result<_, _>>()?;
-    refuse(hook, &updates)
+fn limit(usual: Duration) -> Duration {
+    env::hook_limit().unwrap_or(usual)
 }
 
 fn holds_an_agent(git: &Git, changes: &[RefChange]) -> Result<bool, GitError> {
@@ -93,18 +158,6 @@ fn holds_an_agent(git: &Git, changes: &[RefChange]) -> Result<bool, GitError> {
         }
     }
     Ok(false)
-}
-
-fn refuse(hook: HookName, updates: &[RefUpdate]) -> CommandResult {
-    let breaches = judgement::breaches(updates);
-    if breaches.is_empty() {
-        return Ok(Exit::Done);
-    }
-    let error = CommandError::new(Exit::No, judgement::refusal(hook, &breaches));
-    Err(match judgement::skip(hook) {
-        Some(command) => error.with_hint(format!("to go past it once: {command}")),
-        None => error,
-    })
 }
 
 /// The input of the hooks that git gives one; the others are never waited for.

@@ -29,6 +29,8 @@ pub enum TierError {
     Scorer(#[from] DocumentError),
     #[error(transparent)]
     Process(#[from] ProcessError),
+    #[error("{tier} was not through in its time")]
+    OutOfTime { tier: Tier },
     #[error("interrupted; the children were ended, and nothing was stored")]
     Interrupted,
 }
@@ -39,6 +41,7 @@ impl Diagnose for TierError {
             Self::Child(error) => error.exit(),
             Self::Scorer(error) => error.exit(),
             Self::Process(error) => error.exit(),
+            Self::OutOfTime { .. } => Exit::NotEnoughEvidence,
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -48,7 +51,7 @@ impl Diagnose for TierError {
             Self::Child(error) => error.hint(),
             Self::Scorer(error) => error.hint(),
             Self::Process(error) => error.hint(),
-            Self::Interrupted => None,
+            Self::OutOfTime { .. } | Self::Interrupted => None,
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct TierJob {
     /// How many Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
     pub keep_goldens: bool,
+    /// When the children are ended and the tier has said nothing.
+    pub deadline: Option<Instant>,
 }
 
 /// What came of it.
@@ -79,7 +84,7 @@ impl TierJob {
     pub fn new(tier: Tier, cases: Cases, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path)) -> Self {
         let (revision, path) = state;
         let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
-        Self { tier, cases, runner, scorer, state, shards: None, keep_goldens: false }
+        Self { tier, cases, runner, scorer, state, shards: None, keep_goldens: false, deadline: None }
     }
 
     pub fn state(&self) -> &RawValue {
@@ -174,10 +179,19 @@ fn work(job: &TierJob, queue: &Queue, events: mpsc::Sender<Event>) -> Result<Sha
         tokio::select! {
             ended = Shard::new(job, queue, events).run() => ended,
             _ = tokio::signal::ctrl_c() => Err(TierError::Interrupted),
+            () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }
     })?;
     if ended.is_err() {
         queue.stopped.store(true, Ordering::Relaxed);
     }
     ended
+}
+
+/// For ever, without a deadline.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
 }

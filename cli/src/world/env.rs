@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Freezes the clock (RFC 3339); for tests.
 pub const NOW: &str = "AGENT_NOW";
@@ -9,6 +10,8 @@ pub const NOW: &str = "AGENT_NOW";
 pub const SKIP_HOOKS: &str = "AGENT_SKIP_HOOKS";
 /// Set by `agent hooks status`: the hook answers with this word and does nothing else.
 pub const HOOK_PROBE: &str = "AGENT_HOOK_PROBE";
+/// Seconds a git hook may run a tier, in place of 1 for a commit and 5 for a push.
+pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
 /// The Python to use instead of `python3` on PATH.
 pub const PYTHON: &str = "AGENT_PYTHON";
 
@@ -18,6 +21,11 @@ pub fn frozen_now() -> Option<String> {
 
 pub fn skips_hooks() -> bool {
     std::env::var_os(SKIP_HOOKS).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+pub fn hook_limit() -> Option<Duration> {
+    let seconds: f64 = std::env::var(HOOK_LIMIT).ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 pub fn hook_probe() -> Option<String> {

@@ -90,6 +90,14 @@ pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&
     }
 }
 
+/// Whether the interpreter of a checkout is there already: a lock's environment takes its time to make.
+pub fn is_ready(layout: &Layout, code: &Path, python: &Python) -> Result<bool, PythonError> {
+    let bare = find(layout, &python.requires)?;
+    let Some(lock) = &python.lock else { return Ok(true) };
+    let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.into() })?;
+    Ok(finished(&layout.environment(&key(&bytes, &bare))).is_some())
+}
+
 /// A child's command line: `python` and `python3` stand for the interpreter, and so does a program that its environment installed.
 pub fn command(entry: &EntryPoint, interpreter: &Path) -> Vec<OsString> {
     let mut command: Vec<OsString> = entry.command.iter().map(OsString::from).collect();

@@ -1,0 +1,110 @@
+//! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::report::{TierReport, human};
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::{self, CacheKey, Request, TierOutcome};
+use crate::world::git::STATE_FILE;
+use crate::world::python;
+use crate::world::store::Store;
+use agent_core::budget::Budget;
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::{TierFold, Verdict};
+use agent_core::event::Event;
+use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::what::What;
+use std::time::{Duration, Instant};
+
+/// A tier, and when the hook must be over.
+#[derive(Debug, Clone, Copy)]
+pub struct Precheck {
+    tier: Tier,
+    limit: Duration,
+    deadline: Instant,
+}
+
+/// What a tree's tier says to a hook.
+#[derive(Debug)]
+pub enum Said {
+    /// Nothing against it.
+    Nothing,
+    /// It could not be told here and now, and why.
+    LeftToTheServer(String),
+    /// It fails; the cases that do, for people.
+    Fails(String),
+}
+
+impl Precheck {
+    pub fn new(tier: Tier, limit: Duration, began: Instant) -> Self {
+        Self { tier, limit, deadline: began + limit }
+    }
+
+    /// Judges a tree by its own cases and budget.
+    pub fn judge(&self, repository: &Repository, tree: &ObjectId, context: &Context) -> Result<Said, CommandError> {
+        match self.tier_of(repository, tree, context) {
+            Ok(None) => Ok(Said::Nothing),
+            Ok(Some(outcome)) => Ok(said(outcome)),
+            // the same on a machine that is slow, or has no Python: a server will tell
+            Err(error) => match error.exit {
+                Exit::NotEnoughEvidence => Ok(self.out_of_time()),
+                Exit::Surroundings => Ok(Said::LeftToTheServer(error.messages.join(": "))),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The outcome, unless the cache already says that there is nothing against it.
+    fn tier_of(&self, repository: &Repository, tree: &ObjectId, context: &Context) -> Result<Option<TierOutcome>, CommandError> {
+        let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
+        if is_known_to_be_well(repository, tree, &request)? {
+            return Ok(None);
+        }
+        let target = repository.tree_target(&What::Name(tree.to_string()), tree)?;
+        expect_environment(repository, &target)?;
+        testing::run_tier(repository, &target, &request, context, &mut |_| {}).map(Some)
+    }
+
+    fn out_of_time(&self) -> Said {
+        Said::LeftToTheServer(format!("{} did not come to its end within {} s", self.tier, self.limit.as_secs_f64()))
+    }
+}
+
+/// A machine at work is slow; only answers are a reason to refuse, times are for a server to judge.
+fn said(outcome: TierOutcome) -> Said {
+    if outcome.summary.verdict != Verdict::Fail {
+        return Said::Nothing;
+    }
+    let results = outcome.results();
+    let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
+    let reasons = outcome.summary.reasons.join("; ");
+    let report = TierReport { tier: outcome.tier, results, summary: outcome.summary };
+    if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::LeftToTheServer(reasons) }
+}
+
+fn verdict_within(budget: Budget, report: &TierReport) -> Verdict {
+    let mut fold = TierFold::default();
+    for result in &report.results {
+        fold.add(&Event::CaseFinished { tier: report.tier, result: result.clone() });
+    }
+    fold.summary(budget).verdict
+}
+
+/// One small read, and no process.
+fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Request) -> Result<bool, CommandError> {
+    let manifest = repository.manifest(tree)?;
+    let Some(state) = repository.git.entry(tree, STATE_FILE)? else { return Ok(false) };
+    let store = Store::open(&manifest.store.url, repository.layout.root())?;
+    let key = CacheKey::new(repository, &manifest, &repository.git.code_tree(tree)?, &state.id, request)?;
+    Ok(testing::look_up(&store, &key)?.is_some_and(|cached| cached.summary.verdict != Verdict::Fail))
+}
+
+/// Installing packages takes longer than any hook may.
+fn expect_environment(repository: &Repository, target: &Target) -> Result<(), CommandError> {
+    if python::is_ready(&repository.layout, &target.directory, &target.manifest.python)? {
+        return Ok(());
+    }
+    Err(CommandError::new(Exit::Surroundings, "its Python environment is not made yet (`agent test` makes it)"))
+}
