@@ -25,6 +25,7 @@ pub mod target;
 pub mod templates;
 pub mod testing;
 pub mod tuning;
+pub mod verification;
 pub mod versions;
 pub mod world;
 

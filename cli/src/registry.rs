@@ -2,23 +2,44 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
+use agent_core::evaluation::Evaluation;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::{Entry, Listing};
 use agent_core::suggestion::did_you_mean;
 use agent_core::version::tag;
 use agent_core::what::What;
 use semver::{Version, VersionReq};
+use serde_json::json;
 
 impl Repository {
     /// A page of the registry, newest first.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
-        Ok(self.git.listing(limit, after, range)?)
+        let mut listing = self.git.listing(limit, after, range)?;
+        self.add_tiers(&mut listing.versions)?;
+        Ok(listing)
     }
 
     /// One version of the registry.
     pub fn entry(&self, version: &Version) -> Result<Entry, CommandError> {
         self.commit_of(version)?;
-        Ok(self.git.registered(version)?)
+        let mut entries = [self.git.registered(version)?];
+        self.add_tiers(&mut entries)?;
+        let [entry] = entries;
+        Ok(entry)
+    }
+
+    /// The summaries of the evaluations, as far as the object store has those that the commits name.
+    fn add_tiers(&self, entries: &mut [Entry]) -> Result<(), CommandError> {
+        let Some(newest) = entries.first() else { return Ok(()) };
+        // a tag made by hand may be on anything
+        let Ok(manifest) = self.manifest(&newest.commit) else { return Ok(()) };
+        let store = self.store(&manifest)?;
+        for eval in entries.iter_mut().filter_map(|entry| entry.eval.as_mut()) {
+            let stored = store.get(&eval.uri)?.and_then(|bytes| Evaluation::from_bytes(&bytes));
+            let Some(stored) = stored.filter(|stored| stored.digest() == eval.digest) else { continue };
+            eval.tiers = stored.tiers.iter().map(|(tier, summary)| (tier.to_string(), json!(summary))).collect();
+        }
+        Ok(())
     }
 
     /// The commit of a version.

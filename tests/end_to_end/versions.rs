@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
+use agent_core::evaluation::Evaluation;
 use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
 use semver::Version;
@@ -35,17 +36,19 @@ impl Registry {
         let parent = tip.clone().unwrap_or_else(|| self.git.expect("main").unwrap());
         let blob = self.git.write_blob(format!("{{\n  \"n\": {n}\n}}\n").as_bytes()).unwrap();
         let tree = self.git.edit_tree(Some(&parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
+        let evaluation = Evaluation::new(Some(tree.to_string()), Some(blob.to_string()));
         let trailers = Trailers {
             kind: Some(kind),
             version: Some(Version::new(0, 1, patch)),
             state: Some(blob),
             base: tip.clone(),
-            eval: Some("sha256:00".to_owned()),
+            eval: Some(evaluation.digest()),
             undoes: undoes.iter().map(|patch| Version::new(0, 1, *patch)).collect(),
             ..Trailers::default()
         };
         let message = trailers.message(&format!("v0.1.{patch}"), "");
         let commit = self.git.write_commit(&CommitSpec { tree, parents: vec![parent], message }).unwrap();
+        self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), evaluation.to_bytes());
         let publication = Publication { branch: "active".to_owned(), expect: tip, commit, version: Version::new(0, 1, patch) };
         assert_eq!(self.git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
     }
@@ -148,4 +151,30 @@ fn without_git_the_message_says_what_is_missing() {
 fn outside_a_repository_the_message_says_where_one_is_made() {
     let world = World::new();
     world.agent(".", ["versions"]).code(3).stderr_has("is in no git repository").stderr_has("agent init DIR");
+}
+
+#[test]
+fn the_evidence_of_a_version_is_checked_again() {
+    let registry = Registry::with_rollback();
+    let verify = |version: &str, code: i32| {
+        let report = registry.world.agent(FOLDER, ["verify", version, "--json"]).code(code).json();
+        assert_eq!(report["schema"], "agent/verify@1");
+        let checks = report["versions"][0]["checks"].as_array().unwrap().clone();
+        let told = checks.iter().filter(|check| check["status"] != "ok");
+        told.map(|check| format!("{}: {}", check["check"], check["message"])).collect::<Vec<_>>()
+    };
+    assert_eq!(verify("v0.1.0", 0), Vec::<String>::new());
+    assert_eq!(verify("v0.1.1", 7), [r#""journal": "it names no Journal""#]);
+    assert_eq!(verify("active", 0), Vec::<String>::new());
+
+    let commit = registry.git.expect("v0.1.0").unwrap();
+    registry.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), Evaluation::new(None, None).to_bytes());
+    let told = verify("v0.1.0", 1);
+    assert!(told[0].starts_with(r#""evaluation": "the stored evaluation has the digest"#), "{told:?}");
+
+    registry.world.git(FOLDER, ["tag", "v0.5.0", "main"]);
+    let told = verify("v0.5.0", 1);
+    assert_eq!(told[0], r#""tag": "its commit does not say that it is a version""#);
+    let ended = registry.world.agent(FOLDER, ["verify", "--all"]).code(1);
+    assert_eq!(ended.stdout.lines().filter(|line| line.contains("  v0.")).count(), 5, "{}", ended.stdout);
 }

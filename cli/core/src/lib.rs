@@ -34,6 +34,7 @@ pub mod signal;
 pub mod state;
 pub mod suggestion;
 pub mod trailers;
+pub mod verification;
 pub mod version;
 pub mod what;
 pub mod wire;

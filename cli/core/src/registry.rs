@@ -70,7 +70,7 @@ impl Entry {
         base: Option<Version>,
         undone_by: Option<Version>,
     ) -> Self {
-        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(&commit), digest, tiers: BTreeMap::new() });
+        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(commit.as_str()), digest, tiers: BTreeMap::new() });
         Self {
             tag: version::tag(&version),
             kind: trailers.kind,
@@ -96,7 +96,7 @@ impl Entry {
 }
 
 /// Where the evaluation of a commit lies in the object store.
-pub fn evaluation_key(commit: &ObjectId) -> String {
+pub fn evaluation_key(commit: &str) -> String {
     format!("evals/{commit}/summary.json")
 }
 

@@ -21,6 +21,7 @@ mod templates;
 mod test;
 mod tune;
 mod unpin;
+mod verify;
 mod versions;
 
 use crate::context::Context;
@@ -47,6 +48,7 @@ pub enum Command {
     Templates(templates::Arguments),
     Tune(tune::Arguments),
     Unpin(unpin::Arguments),
+    Verify(verify::Arguments),
     Versions(versions::Arguments),
     Semver(semver::Arguments),
     Test(test::Arguments),
@@ -72,6 +74,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Tune(arguments) => tune::run(arguments, context),
         Command::Unpin(arguments) => unpin::run(arguments, context),
+        Command::Verify(arguments) => verify::run(arguments, context),
         Command::Versions(arguments) => versions::run(arguments, context),
         Command::Semver(arguments) => semver::run(arguments, context),
         Command::Test(arguments) => test::run(arguments, context),

@@ -2,6 +2,7 @@
 
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::Tier;
+pub use agent_core::registry::evaluation_key;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
@@ -40,11 +41,6 @@ impl Diagnose for StoreError {
             Self::Failed { .. } => Some("is there room, and may it be written? [store] in agent.toml says where it is".to_owned()),
         }
     }
-}
-
-/// Where the evaluation of a commit lies.
-pub fn evaluation_key(commit: &str) -> String {
-    format!("evals/{commit}/summary.json")
 }
 
 /// Where its results lie, case by case.
