@@ -6,4 +6,5 @@ mod hooks;
 mod init;
 mod surface;
 mod versions;
+mod tiers;
 mod world;

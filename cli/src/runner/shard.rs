@@ -119,16 +119,21 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Starts the child when there is none, later and later after it failed.
-    async fn start(&mut self) -> Result<&mut Link, ChildError> {
-        if self.link.is_none() {
-            if self.failures > 0 {
-                sleep(BACK_OFF * 2u32.pow(self.failures - 1)).await;
-            }
-            self.link = Some(Link::start(self.spec).await?);
-            self.heard = Instant::now();
+    /// Starts the child when there is none, later and later after it failed; says whether it did.
+    async fn start(&mut self) -> Result<bool, ChildError> {
+        if self.link.is_some() {
+            return Ok(false);
         }
-        Ok(self.link.as_mut().expect("it was started"))
+        if self.failures > 0 {
+            sleep(BACK_OFF * 2u32.pow(self.failures - 1)).await;
+        }
+        self.link = Some(Link::start(self.spec).await?);
+        self.heard = Instant::now();
+        Ok(true)
+    }
+
+    fn post(&mut self, method: &str, params: impl Serialize) -> u64 {
+        self.link.as_mut().expect("it was started").post(method, params)
     }
 
     fn land(&mut self, id: u64) -> Option<Flight<'a>> {
@@ -209,12 +214,16 @@ impl<'a> Shard<'a> {
 
     /// Sends the call the attempt stands at.
     async fn call(&mut self, attempt: Attempt<'a>) -> Result<(), TierError> {
+        if self.runner.start().await? {
+            // nobody listened to the scorer meanwhile
+            self.scorer.heard = Instant::now();
+        }
         let state = self.job.state();
-        let link = self.runner.start().await?;
         let step = attempt.step();
         let conversation =
             attempt.case.is_conversation.then(|| Conversation { id: &attempt.case.id, turn: attempt.turn(), data: attempt.data.as_ref() });
-        let id = link.post("tools/call", CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation } });
+        let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation } };
+        let id = self.runner.post("tools/call", params);
         self.runner.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: None });
         Ok(())
     }
@@ -309,15 +318,15 @@ impl<'a> Shard<'a> {
     }
 
     async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: CallResult) -> Result<(), TierError> {
-        let first = self.scorer.link.is_none();
-        let link = self.scorer.start().await?;
-        if first {
+        if self.scorer.start().await? {
+            self.runner.heard = self.scorer.heard;
+            let link = self.scorer.link.as_ref().expect("it was started");
             let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             self.job.check_scorers(&there)?;
         }
         let case = attempt.case.shown_to_scorer(attempt.step());
         let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
-        let id = link.post("score", ScoreParams { scorer: &scorer, case, result: result.raw() });
+        let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: result.raw() });
         self.scorer.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: Some(result) });
         Ok(())
     }
