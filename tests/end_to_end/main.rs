@@ -5,6 +5,6 @@ mod help;
 mod hooks;
 mod init;
 mod surface;
-mod versions;
 mod tiers;
+mod versions;
 mod world;
