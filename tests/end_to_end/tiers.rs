@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// A Runner on agent_runtime; `START_LOG` counts its starts.
+/// A Runner on `agent_runtime`; `START_LOG` counts its starts.
 const RUNNER: &str = r#"
 import os
 from agent_runtime import Server, conversation, state
@@ -103,8 +103,8 @@ impl Shop {
     }
 
     fn cases(&self, cases: &[Value]) -> &Self {
-        let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
-        self.write("tests/micro/cases.jsonl", &lines);
+        let lines: Vec<_> = cases.iter().map(Value::to_string).collect();
+        self.write("tests/micro/cases.jsonl", &lines.join("\n"));
         self
     }
 
@@ -124,6 +124,7 @@ fn copy_runtime(shop: &Shop) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written as literals")]
 fn call(id: &str, tool: &str, arguments: Value, expect: Value) -> Value {
     json!({"id": id, "tool": tool, "arguments": arguments, "expect": expect})
 }
