@@ -71,9 +71,11 @@ impl Call<'_> {
         let mut meta = self.params.object("_meta").unwrap_or_default();
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.path}));
         if let Some(id) = &self.conversation {
-            let turn = kept.map_or(1, Conversation::next_turn);
-            let data = kept.map(Conversation::data).unwrap_or_default();
-            meta.set(wire::CONVERSATION, &json!({"id": id, "turn": turn, "data": data}));
+            let mut conversation = json!({"id": id, "turn": kept.map_or(1, Conversation::next_turn)});
+            if let Some(kept) = kept {
+                conversation["data"] = json!(kept.data());
+            }
+            meta.set(wire::CONVERSATION, &conversation);
         }
         self.params.set("_meta", &meta);
     }

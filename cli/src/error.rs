@@ -5,7 +5,7 @@ use agent_core::diagnose::{Diagnose, Exit};
 pub type CommandResult = Result<Exit, CommandError>;
 
 /// An error as the user meets it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CommandError {
     pub exit: Exit,
     /// What happened, to what; the causes follow, outermost first.

@@ -19,7 +19,7 @@ pub mod report;
 pub mod repository;
 pub mod runner;
 pub mod scaffold;
-pub mod serve;
+mod serve;
 pub mod staging;
 pub mod target;
 pub mod templates;

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::contracts;
 use crate::conversations::{self, ConversationError};
 use crate::error::CommandError;
+use crate::printer::Printer;
 use crate::repository::Repository;
 use crate::runner::child::{CallResult, Child, ChildError, Role};
 use crate::staging::{Active, Append, Replayed, Staging, StagingError};
@@ -95,6 +96,14 @@ impl Tuner {
         self.tools.contains_key(tool)
     }
 
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+
+    pub fn child_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
     /// The names of its tools, sorted.
     pub fn tools(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
@@ -150,6 +159,16 @@ impl Tuner {
     pub async fn end(self) {
         self.child.end().await;
     }
+}
+
+/// Staging on what is served now, its signals replayed where they began on something older.
+pub async fn staging_for(tuner: &Tuner, repository: &Repository, printer: &Printer) -> Result<Staging, CommandError> {
+    let active = repository.active()?;
+    let mut staging = repository.staging()?;
+    for (record, why) in rebase(&mut staging, &active, tuner).await? {
+        printer.warn(format!("signal `{}` has no effect on v{}, which is served now: {why}", record.id, active.base.version));
+    }
+    Ok(staging)
 }
 
 /// Brings staging forward to what is served now, by replaying its signals; says which of them have no effect any more.

@@ -1,8 +1,10 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::repository::Repository;
-use crate::serve::runner::Shim;
+use crate::serve::runner::Runner;
+use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio;
+use crate::tuning::Tuner;
 use crate::world::process;
 use agent_core::what::What;
 
@@ -13,13 +15,15 @@ use agent_core::what::What;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    server: Server,
+    door: Door,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Server {
+enum Door {
     /// The tools that do the tasks
     Runner(Serve),
+    /// The tools that turn feedback into new state, which goes to staging
+    Tuner,
 }
 
 #[derive(Debug, clap::Args)]
@@ -30,8 +34,13 @@ struct Serve {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let Server::Runner(serve) = &arguments.server;
-    let repository = Repository::open(context)?;
-    let shim = Shim::new(repository, context.clone(), serve.at.clone());
+    match &arguments.door {
+        Door::Runner(serve) => serve_host::<Runner>(&serve.at, context),
+        Door::Tuner => serve_host::<Tuner>(&What::Active, context),
+    }
+}
+
+fn serve_host<S: Server>(at: &What, context: &Context) -> CommandResult {
+    let shim = Shim::<S>::new(Repository::open(context)?, context.clone(), at.clone());
     process::block_on(async { tokio::task::LocalSet::new().run_until(stdio::serve(shim)).await })?
 }

@@ -150,15 +150,11 @@ fn read_lines(mut input: Box<dyn BufRead + Send>, defaults: &Defaults, sender: &
 
 async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, CommandError> {
     let target = repository.target(&What::Active)?;
-    let active = repository.active()?;
-    let mut staging = repository.staging()?;
     let tuner = Tuner::start(repository, &target, context).await?;
     if source.single {
         expect_tool(&tuner, arguments)?;
     }
-    for (record, why) in tuning::rebase(&mut staging, &active, &tuner).await? {
-        context.printer.warn(format!("signal `{}` has no effect on v{}, which is served now: {why}", record.id, active.base.version));
-    }
+    let mut staging = tuning::staging_for(&tuner, repository, &context.printer).await?;
     let report = batch(arguments, source, repository, &mut staging, &tuner, context).await?;
     tuner.end().await;
     Ok(report)

@@ -45,7 +45,7 @@ pub struct Child {
     /// Set once, when the child died or broke protocol.
     failure: Arc<OnceLock<ChildError>>,
     driver: JoinHandle<()>,
-    notifications: Option<mpsc::Receiver<Value>>,
+    notifications: Option<mpsc::Receiver<Box<RawValue>>>,
 }
 
 impl Child {
@@ -78,7 +78,7 @@ impl Child {
     }
 
     /// The child's notifications (progress, log messages, changed lists) as whole frames; can be taken once.
-    pub fn take_notifications(&mut self) -> Option<mpsc::Receiver<Value>> {
+    pub fn take_notifications(&mut self) -> Option<mpsc::Receiver<Box<RawValue>>> {
         self.notifications.take()
     }
 
@@ -170,7 +170,7 @@ impl Drop for Waiting<'_> {
 async fn drive(
     mut link: Link,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    notify: mpsc::Sender<Value>,
+    notify: mpsc::Sender<Box<RawValue>>,
     failure: Arc<OnceLock<ChildError>>,
 ) {
     let mut callers: HashMap<u64, oneshot::Sender<Outcome>> = HashMap::new();

@@ -159,10 +159,10 @@ pub enum Incoming {
         id: u64,
         outcome: Result<Box<RawValue>, RpcError>,
     },
-    /// The whole frame of a notification.
+    /// A notification, with its whole frame as it came.
     Notification {
         method: String,
-        frame: Value,
+        frame: Box<RawValue>,
     },
 }
 

@@ -3,23 +3,25 @@
 use crate::runner::child::{ChildError, RpcError};
 use agent_core::raw_object::RawObject;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 pub const PARSE_ERROR: i64 = -32700;
 pub const INVALID_REQUEST: i64 = -32600;
 pub const METHOD_NOT_FOUND: i64 = -32601;
-pub const INVALID_PARAMS: i64 = -32602;
 pub const INTERNAL_ERROR: i64 = -32603;
 
-/// What a host sent: a request when it has an id, a notification when not.
+/// What a host sent: a request when it has an id, a notification when not, an answer when it has no method.
 #[derive(Debug, Deserialize)]
 pub struct Incoming {
-    pub jsonrpc: Option<String>,
+    jsonrpc: Option<String>,
     #[serde(default, deserialize_with = "present")]
     pub id: Option<Box<RawValue>>,
     pub method: Option<String>,
     pub params: Option<Box<RawValue>>,
+    result: Option<IgnoredAny>,
+    error: Option<IgnoredAny>,
 }
 
 /// `"id": null` is an id, and a wrong one; no `id` is none.
@@ -27,7 +29,48 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<B
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// A line that is no message, with the id it may have had.
+#[derive(Debug)]
+pub struct Wrong {
+    pub id: Option<Box<RawValue>>,
+    pub error: RpcError,
+}
+
+impl Wrong {
+    pub fn request(message: &str) -> Self {
+        Self { id: None, error: error(INVALID_REQUEST, message) }
+    }
+
+    pub fn line(&self) -> String {
+        refusal(self.id.as_deref(), &self.error)
+    }
+}
+
+/// The elements of a batch, when a line is one; an error when it is not JSON.
+pub fn batch(line: &str) -> Result<Option<Vec<Box<RawValue>>>, Wrong> {
+    let whole: &RawValue = serde_json::from_str(line).map_err(|_| Wrong { id: None, error: error(PARSE_ERROR, "not JSON") })?;
+    Ok(serde_json::from_str(whole.get()).ok())
+}
+
 impl Incoming {
+    /// Reads one message.
+    pub fn read(text: &str) -> Result<Self, Wrong> {
+        // a sequence would be read as the members in order
+        let incoming = if text.trim_start().starts_with('{') { serde_json::from_str::<Self>(text).ok() } else { None };
+        let incoming = incoming.ok_or_else(|| Wrong::request("not a JSON-RPC message: one object with `jsonrpc` and `method`"))?;
+        let wrong = |message: &str| Wrong { id: incoming.id.clone().filter(|id| is_identifier(id)), ..Wrong::request(message) };
+        if incoming.jsonrpc.as_deref() != Some("2.0") {
+            return Err(wrong("`jsonrpc` is not \"2.0\""));
+        }
+        if incoming.id.as_deref().is_some_and(|id| !is_identifier(id)) {
+            return Err(wrong("`id` is neither a string nor an integer"));
+        }
+        if incoming.method.is_none() && incoming.result.is_none() && incoming.error.is_none() {
+            return Err(wrong("there is no `method`"));
+        }
+        Ok(incoming)
+    }
+
     pub fn params(&self) -> RawObject {
         self.params.as_deref().and_then(RawObject::parse).unwrap_or_default()
     }
@@ -35,6 +78,11 @@ impl Incoming {
     pub fn raw_params(&self) -> Box<RawValue> {
         self.params.clone().unwrap_or_else(|| RawObject::default().to_raw())
     }
+}
+
+fn is_identifier(id: &RawValue) -> bool {
+    let integer = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    id.get().starts_with('"') || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
 /// An answer's line; neither part holds a newline, for both were read from lines.
@@ -59,6 +107,11 @@ pub fn tool_error(message: &str) -> Box<RawValue> {
     raw(&json!({"content": [{"type": "text", "text": message}], "isError": true}))
 }
 
+/// What a call comes to when there is nothing of the tool's own to show.
+pub fn tool_text(message: &str) -> Box<RawValue> {
+    raw(&json!({"content": [{"type": "text", "text": message}]}))
+}
+
 /// What a child's failure is to the host, for anything but a tool call.
 pub fn child_error(error: ChildError) -> RpcError {
     match error {
@@ -69,4 +122,31 @@ pub fn child_error(error: ChildError) -> RpcError {
 
 pub fn raw(value: &Value) -> Box<RawValue> {
     to_raw_value(value).expect("JSON serialises")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_message_and_what_is_not() {
+        let read = |text: &str| match Incoming::read(text) {
+            Ok(incoming) => format!("{:?} {:?}", incoming.id.as_deref().map(RawValue::get), incoming.method),
+            Err(wrong) => wrong.line(),
+        };
+        assert_eq!(read(r#"{"jsonrpc":"2.0","id":"a\n","method":"ping"}"#), r#"Some("\"a\\n\"") Some("ping")"#);
+        assert_eq!(read(r#"{"jsonrpc":"2.0","id":12345678901234567890123,"method":"ping"}"#), r#"Some("12345678901234567890123") Some("ping")"#);
+        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), r#"Some("1") None"#);
+        for (text, id, problem) in [
+            (r#"["2.0", 1, "ping"]"#, "null", "not a JSON-RPC message"),
+            ("7", "null", "not a JSON-RPC message"),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "null", "neither a string nor an integer"),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "null", "neither a string nor an integer"),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "1", "`jsonrpc` is not"),
+            (r#"{"jsonrpc":"2.0","id":1}"#, "1", "there is no `method`"),
+        ] {
+            let line = read(text);
+            assert!(line.contains(&format!("\"id\":{id},")) && line.contains(problem) && line.contains("-32600"), "{text}: {line}");
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! The MCP shim: a host's door to the Runner and the Tuner.
+//!
+//! `stdio` reads and answers lines, `shim` keeps the right child running, `runner` and `tuner` say what a call is.
 
-pub mod frame;
-pub mod runner;
-pub mod stdio;
+pub(crate) mod frame;
+pub(crate) mod runner;
+pub(crate) mod shim;
+pub(crate) mod stdio;
+pub(crate) mod tuner;

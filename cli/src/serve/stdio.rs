@@ -1,10 +1,11 @@
 //! Lines in, lines out: the host's side of the shim.
 
 use crate::error::{CommandError, CommandResult};
-use crate::serve::frame::{self, Incoming};
-use crate::serve::runner::Shim;
+use crate::serve::frame::{self, Incoming, Wrong};
+use crate::serve::shim::{Server, Shim};
 use agent_core::diagnose::Exit;
 use serde_json::value::RawValue;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 const LINES_AHEAD: usize = 256;
 
 /// Serves one host until it closes its end.
-pub async fn serve(shim: Rc<Shim>) -> CommandResult {
+pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
     let mut lines = read_lines();
     let mut interrupt = signals()?;
     let mut host = Host { shim, tasks: JoinSet::new(), running: HashMap::new() };
@@ -27,7 +28,6 @@ pub async fn serve(shim: Rc<Shim>) -> CommandResult {
                 None => break,
             },
             Some(done) = host.tasks.join_next(), if !host.tasks.is_empty() => host.forget(done.ok().flatten()),
-            () = host.shim.forward_notification() => {}
             () = interrupt.received() => return Ok(Exit::Interrupted),
         }
     }
@@ -36,41 +36,55 @@ pub async fn serve(shim: Rc<Shim>) -> CommandResult {
     Ok(Exit::Done)
 }
 
-struct Host {
-    shim: Rc<Shim>,
+struct Host<S> {
+    shim: Rc<Shim<S>>,
     /// Each gives back the id it answered.
     tasks: JoinSet<Option<String>>,
     running: HashMap<String, AbortHandle>,
 }
 
-impl Host {
+impl<S: Server> Host<S> {
     fn take(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
         }
-        let Ok(incoming) = serde_json::from_str::<Incoming>(line) else {
-            let problem = if serde_json::from_str::<&RawValue>(line).is_ok() {
-                frame::error(frame::INVALID_REQUEST, "not a JSON-RPC request: one object with `jsonrpc`, `method` and an `id`")
-            } else {
-                frame::error(frame::PARSE_ERROR, "not JSON")
-            };
-            return write_line(&frame::refusal(None, &problem));
-        };
-        match (&incoming.method, &incoming.id) {
-            (Some(method), None) if method == "notifications/cancelled" => self.cancel(&incoming),
-            (Some(_), None) => {}
-            (Some(_), Some(id)) if incoming.jsonrpc.as_deref() == Some("2.0") => self.begin(id.get().to_owned(), incoming),
-            (None, Some(_)) if line.contains("\"result\"") || line.contains("\"error\"") => {}
-            (_, id) => write_line(&frame::refusal(id.as_deref(), &frame::error(frame::INVALID_REQUEST, "not a JSON-RPC 2.0 request"))),
+        match frame::batch(line) {
+            Ok(None) => self.take_message(line, Reply::Line),
+            Ok(Some(elements)) => self.take_batch(&elements),
+            Err(wrong) => write_line(&wrong.line()),
         }
     }
 
-    fn begin(&mut self, id: String, incoming: Incoming) {
+    fn take_message(&mut self, text: &str, reply: Reply) {
+        match Incoming::read(text) {
+            Err(wrong) => reply.give(wrong.line()),
+            Ok(incoming) => match (incoming.method.as_deref(), &incoming.id) {
+                (Some("notifications/cancelled"), None) => self.cancel(&incoming),
+                (Some(_), Some(id)) => self.begin(id.get().to_owned(), incoming, reply),
+                // other notifications, and answers: this server asks nothing of its host
+                _ => {}
+            },
+        }
+    }
+
+    /// The answers of a batch are one line, once all that will come are there.
+    fn take_batch(&mut self, elements: &[Box<RawValue>]) {
+        if elements.is_empty() || !self.shim.takes_batches() {
+            let why = if elements.is_empty() { "an empty batch" } else { "batches belong to revision 2025-03-26" };
+            return write_line(&Wrong::request(why).line());
+        }
+        let gathered = Rc::new(Gathered::default());
+        for element in elements {
+            self.take_message(element.get(), Reply::Gathered(Rc::clone(&gathered)));
+        }
+    }
+
+    fn begin(&mut self, id: String, incoming: Incoming, reply: Reply) {
         let shim = Rc::clone(&self.shim);
         let answered = id.clone();
         let handle = self.tasks.spawn_local(async move {
             let id = incoming.id.clone().expect("a request has an id");
-            write_line(&match shim.handle(incoming).await {
+            reply.give(match shim.handle(incoming).await {
                 Ok(result) => frame::answer(&id, &result),
                 Err(error) => frame::refusal(Some(&id), &error),
             });
@@ -101,10 +115,37 @@ impl Host {
         while !self.tasks.is_empty() {
             tokio::select! {
                 _ = self.tasks.join_next() => {}
-                () = self.shim.forward_notification() => {}
                 () = &mut gone => return,
                 () = interrupt.received() => return,
             }
+        }
+    }
+}
+
+/// Where an answer goes.
+enum Reply {
+    Line,
+    Gathered(Rc<Gathered>),
+}
+
+impl Reply {
+    fn give(&self, answer: String) {
+        match self {
+            Self::Line => write_line(&answer),
+            Self::Gathered(gathered) => gathered.0.borrow_mut().push(answer),
+        }
+    }
+}
+
+/// Written as one line when the last request of the batch is answered or cancelled.
+#[derive(Default)]
+struct Gathered(RefCell<Vec<String>>);
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let answers = self.0.take();
+        if !answers.is_empty() {
+            write_line(&format!("[{}]", answers.join(",")));
         }
     }
 }

@@ -1,0 +1,82 @@
+//! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
+
+use crate::calling;
+use crate::error::CommandError;
+use crate::runner::child::Child;
+use crate::serve::frame;
+use crate::serve::shim::{CallFailure, Served, Server, Shim};
+use crate::target::Target;
+use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
+use agent_core::raw_object::RawObject;
+use agent_core::signal::{self, Signal};
+use agent_core::{state, wire};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+/// What calls of one Tuner wait for each other at.
+const STAGING: &str = "staging";
+
+impl Server for Tuner {
+    async fn start(shim: &Shim<Self>, target: &Target) -> Result<Self, CommandError> {
+        Self::start(&shim.repository, target, &shim.context).await
+    }
+
+    fn child(&self) -> &Child {
+        self.child()
+    }
+
+    fn child_mut(&mut self) -> &mut Child {
+        self.child_mut()
+    }
+
+    async fn end(self) {
+        self.end().await;
+    }
+
+    /// A new version may have another schema without having other code.
+    fn serves(old: &Target, new: &Target) -> bool {
+        old.commit == new.commit
+    }
+
+    async fn call(shim: &Shim<Self>, served: Served<Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure> {
+        let signal = match signal_of(&params) {
+            Ok(signal) => signal,
+            Err(problem) => return Ok(frame::tool_error(&problem)),
+        };
+        let _turn = shim.turns.take(STAGING).await;
+        match settle(shim, &served.server, signal).await? {
+            Settled::Applied(_, result) => Ok(calling::for_host(result.raw())),
+            Settled::Duplicate(signal) => Ok(frame::tool_text(&format!("signal `{}` was counted before", signal.id))),
+            Settled::Rejected(rejected) | Settled::Malformed(rejected) => Ok(frame::tool_error(&rejected.error)),
+        }
+    }
+}
+
+fn signal_of(params: &RawObject) -> Result<Signal, String> {
+    let arguments: Map<String, Value> = match params.get("arguments") {
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|error| format!("`arguments` is no object: {error}"))?,
+        None => Map::new(),
+    };
+    state::check_numbers(&json!(arguments))?;
+    let named = params.object("_meta").and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
+    let id = named.unwrap_or_else(|| tuning::fresh_id("mcp"));
+    signal::check_id(&id)?;
+    let tool = params.text("name").unwrap_or_default();
+    Ok(Signal { line: None, id, tool, arguments, conversation: calling::conversation_of(params) })
+}
+
+async fn settle(shim: &Shim<Tuner>, tuner: &Tuner, signal: Signal) -> Result<Settled, CallFailure> {
+    let mut staging = tuning::staging_for(tuner, &shim.repository, &shim.context.printer).await?;
+    let (sender, source) = mpsc::channel(1);
+    sender.try_send(Ok(signal)).expect("the channel has room for one");
+    drop(sender);
+    let mut settled = None;
+    let mut listener = |one| settled = Some(one);
+    let batch = Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, listener: &mut listener };
+    match batch.run(source).await.failure {
+        None => Ok(settled.expect("a signal without a failure is settled")),
+        Some(TuningError::Child(error)) => Err(CallFailure::Child(error)),
+        Some(failure) => Err(failure.into()),
+    }
+}
