@@ -58,7 +58,8 @@ impl Call<'_> {
         let kept = self.conversation.as_deref().map(|id| conversations::load(self.layout, id)).transpose()?.flatten();
         let started = Instant::now();
         self.add_meta(kept.as_ref());
-        let result = CallResult::parse(child.pass("tools/call", self.params.to_raw()).await?);
+        let tool = self.params.text("name").unwrap_or_default();
+        let result = child.pass_call(&tool, self.params.to_raw()).await?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         if let Some(id) = &self.conversation {
             self.keep_turn(id, kept, &result, duration_ms)?;

@@ -1,9 +1,14 @@
 //! End to end: the real binary, real git, real Python children, in folders of their own.
 
+mod bench;
+mod clients;
 mod doctor;
 mod help;
 mod hooks;
 mod init;
+mod mcp;
+mod pipes;
+mod protocol;
 mod surface;
 mod tiers;
 mod versions;

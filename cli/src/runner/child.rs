@@ -104,6 +104,11 @@ impl Child {
         self.exchange(method, method, params).await
     }
 
+    /// The same for `tools/call`; failures name the tool.
+    pub async fn pass_call(&self, tool: &str, params: Box<RawValue>) -> Result<CallResult, ChildError> {
+        self.exchange("tools/call", tool, params).await.map(CallResult::parse)
+    }
+
     pub fn notify(&self, method: &str, params: Option<Value>) {
         // a child that is gone needs no notification
         let _ = self.orders.send(Order::Notify { method: method.to_owned(), params });

@@ -135,7 +135,10 @@ mod tests {
             Err(wrong) => wrong.line(),
         };
         assert_eq!(read(r#"{"jsonrpc":"2.0","id":"a\n","method":"ping"}"#), r#"Some("\"a\\n\"") Some("ping")"#);
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":12345678901234567890123,"method":"ping"}"#), r#"Some("12345678901234567890123") Some("ping")"#);
+        assert_eq!(
+            read(r#"{"jsonrpc":"2.0","id":12345678901234567890123,"method":"ping"}"#),
+            r#"Some("12345678901234567890123") Some("ping")"#
+        );
         assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), r#"Some("1") None"#);
         for (text, id, problem) in [
             (r#"["2.0", 1, "ping"]"#, "null", "not a JSON-RPC message"),

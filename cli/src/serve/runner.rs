@@ -54,13 +54,13 @@ impl Server for Runner {
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by its own child for this call.
-async fn for_conversation(shim: &Shim<Runner>, served: Served<Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
-    let Some(id) = conversation else { return Ok(served) };
-    let Some(kept) = conversations::load(&shim.repository.layout, id)? else { return Ok(served) };
-    if kept.header.commit == served.target.commit && kept.header.revision == served.target.state.revision {
-        return Ok(served);
+async fn for_conversation(shim: &Shim<Runner>, now: Served<Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
+    let Some(id) = conversation else { return Ok(now) };
+    let Some(kept) = conversations::load(&shim.repository.layout, id)? else { return Ok(now) };
+    if kept.header.commit == now.target.commit && kept.header.revision == now.target.state.revision {
+        return Ok(now);
     }
     let target = Rc::new(shim.repository.pinned(&kept.header)?);
-    let server = if target.code == served.target.code { served.server } else { Rc::new(shim.start(&target).await?) };
+    let server = if target.code == now.target.code { now.server } else { Rc::new(shim.start(&target).await?) };
     Ok(Served { target, server })
 }

@@ -1,0 +1,62 @@
+//! A small agent repository around one Runner, for tests of what serves it.
+
+use crate::pipes::Pipes;
+use crate::world::{AGENT, World, source_root};
+use std::process::Command;
+
+/// A Runner on `agent_runtime` that behaves in many ways.
+pub const RUNNER: &str = include_str!("programs/runner.py");
+/// A server of another make, that misbehaves in some.
+pub const PLAIN: &str = include_str!("programs/plain.py");
+
+pub const FOLDER: &str = "an agent/ä";
+
+pub struct Bench {
+    pub world: World,
+}
+
+impl Bench {
+    /// The Runner's program; the state is `{"weight": 1}`.
+    pub fn new(runner: &str) -> Self {
+        let bench = Self { world: World::new() };
+        bench.manifest("start_s = 10\ncall_s = 20");
+        bench.program("runner", runner);
+        bench.state(1);
+        bench.world.git(FOLDER, ["init", "--quiet"]);
+        bench
+    }
+
+    pub fn manifest(&self, limits: &str) {
+        let manifest = format!(
+            "schema = \"agent/manifest@1\"\nname = \"bench\"\n[runner]\ncommand = [\"python\", \"runner.py\"]\n\
+             [tuner]\ncommand = [\"python\", \"tuner.py\"]\n[limits]\n{limits}\n"
+        );
+        self.world.write(format!("{FOLDER}/agent.toml"), manifest);
+    }
+
+    pub fn program(&self, name: &str, text: &str) {
+        self.world.write(format!("{FOLDER}/{name}.py"), text);
+    }
+
+    pub fn state(&self, weight: u64) {
+        self.world.write(format!("{FOLDER}/state/active.state.json"), format!("{{\n  \"weight\": {weight}\n}}\n"));
+    }
+
+    /// `agent ARGUMENTS`, with the runtime importable.
+    pub fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = self.world.command(AGENT, FOLDER);
+        command.args(arguments).env("PYTHONPATH", source_root().join("templates/runtime"));
+        command
+    }
+
+    pub fn shim(&self) -> Pipes {
+        Pipes::start(&mut self.agent(&["mcp", "runner", "--at", "worktree"]))
+    }
+
+    /// A shim whose host has said hello.
+    pub fn greeted(&self) -> Pipes {
+        let mut shim = self.shim();
+        shim.initialize("2025-11-25");
+        shim
+    }
+}
