@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod error;
 pub mod githooks;
 pub mod precheck;
+pub mod migrations;
 pub mod printer;
 pub mod registry;
 pub mod report;

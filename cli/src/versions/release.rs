@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::contracts;
 use crate::error::CommandError;
+use crate::migrations;
 use crate::repository::{Repository, state_value};
 use crate::target::Target;
 use crate::versions::evidence::Evidence;
@@ -71,7 +72,7 @@ fn attempt(repository: &Repository, context: &Context, source: &ObjectId, option
 
 fn observe(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
     let tip = repository.tip()?;
-    let state = carried_state(repository, tip.as_ref(), source)?;
+    let state = carried_state(repository, context, tip.as_ref(), source)?;
     let candidate = repository.candidate(&What::Name(source.to_string()), source, &state)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
     let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
@@ -94,13 +95,18 @@ fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, Comma
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
-/// Active's state, merged by meaning with what the source changed since the two parted.
-fn carried_state(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Value, CommandError> {
-    let theirs = state_at(repository, source)?;
+/// Active's state, migrated to the source's schema, and merged by meaning with what the source changed since the two parted.
+fn carried_state(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Value, CommandError> {
+    let to = repository.target(&What::Name(source.to_string()))?;
+    let migrated = |commit: &ObjectId| {
+        let schema = contracts::state_schema(&repository.target(&What::Name(commit.to_string()))?, repository)?;
+        migrations::migrate(repository, context, &state_at(repository, commit)?, schema.as_ref(), &to)
+    };
+    let theirs = migrated(source)?;
     let Some(tip) = tip else { return Ok(theirs) };
-    let ours = state_at(repository, &tip.commit)?;
+    let ours = migrated(&tip.commit)?;
     let Some(parted) = repository.git.merge_base(&tip.commit, source)? else { return Ok(ours) };
-    let base = state_at(repository, &parted)?;
+    let base = migrated(&parted)?;
     semantic::merge(&base, &ours, &theirs).map_err(|conflicts| {
         let paths: Vec<_> =
             conflicts.iter().map(|conflict| if conflict.path.is_empty() { "/".to_owned() } else { conflict.path.clone() }).collect();

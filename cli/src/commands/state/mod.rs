@@ -4,6 +4,7 @@ mod blame;
 mod cas;
 mod diff;
 mod log;
+mod migrate;
 mod reset;
 mod set;
 mod show;
@@ -34,6 +35,7 @@ enum Verb {
     Log(log::Arguments),
     Blame(blame::Arguments),
     Verify(verify::Arguments),
+    Migrate(migrate::Arguments),
     Reset(reset::Arguments),
 }
 
@@ -46,6 +48,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Verb::Log(arguments) => log::run(arguments, context),
         Verb::Blame(arguments) => blame::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
+        Verb::Migrate(arguments) => migrate::run(arguments, context),
         Verb::Reset(arguments) => reset::run(arguments, context),
     }
 }

@@ -1,0 +1,30 @@
+use crate::context::Context;
+use crate::contracts::state_schema;
+use crate::error::CommandResult;
+use crate::migrations;
+use crate::repository::Repository;
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::what::What;
+use serde_json::json;
+
+/// Print the state that is served as a later schema wants it, by its migrations; a release does the same on its own
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Whose schema and migrations: the files you are editing when left out
+    #[arg(long, value_name = "WHAT", default_value = "worktree")]
+    at: What,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let served = repository.target(&What::Active)?;
+    let from = state_schema(&served, &repository)?;
+    let state = migrations::migrate(&repository, context, &served.state.value, from.as_ref(), &repository.target(&arguments.at)?)?;
+    context.printer.data(String::from_utf8_lossy(&canonical::to_bytes(&state)).trim_end());
+    context.printer.json(&json!({
+        "schema": "agent/migrated-state@1", "at": arguments.at.to_string(), "before": served.state.revision,
+        "after": canonical::revision(&state), "state": state,
+    }));
+    Ok(Exit::Done)
+}

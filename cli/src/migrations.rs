@@ -1,0 +1,88 @@
+//! The state from one schema version to a later one: `state/migrations/N.py` makes a state of version N of one of version N-1.
+//!
+//! A step is a Python file with `def migrate(state): ...` that gives back the new state. It is run in the environment of the version it belongs to.
+
+use crate::context::Context;
+use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::world::process::Run;
+use crate::world::{fs, python};
+use agent_core::contract::STATE_VERSION_KEY;
+use agent_core::diagnose::Exit;
+use agent_core::state::Rules;
+use serde_json::{Value, json};
+
+/// Reads `{"steps": [[name, source], ...], "state": ...}`, runs the steps in order, prints the state. What a step prints goes to stderr.
+const DRIVER: &str = "\
+import json, sys
+out, sys.stdout = sys.stdout, sys.stderr
+given = json.load(sys.stdin)
+state = given['state']
+for name, source in given['steps']:
+    module = {'__name__': name, '__file__': name}
+    exec(compile(source, name, 'exec'), module)
+    if 'migrate' not in module:
+        sys.exit(name + ' has no function migrate(state)')
+    state = module['migrate'](state)
+json.dump(state, out, allow_nan=False)
+";
+
+/// The state as the target's schema wants it; `from` is the schema it was made under.
+pub fn migrate(
+    repository: &Repository,
+    context: &Context,
+    state: &Value,
+    from: Option<&Value>,
+    to: &Target,
+) -> Result<Value, CommandError> {
+    let schema = state_schema(to, repository)?;
+    let steps = match (version(from), version(schema.as_ref())) {
+        (Some(old), Some(new)) if new < old => {
+            return Err(CommandError::input(format!("the state has schema version {old}, and {} knows only {new}", to.shown()))
+                .with_hint("migrations go forward only; `agent rollback` brings back an earlier version with its state"));
+        }
+        (Some(old), Some(new)) => (old + 1..=new).map(|number| step(repository, to, number)).collect::<Result<Vec<_>, _>>()?,
+        _ => Vec::new(),
+    };
+    let migrated = if steps.is_empty() { state.clone() } else { run(repository, context, state, &steps, to)? };
+    Rules::new(schema.as_ref()).map_err(CommandError::input)?.check(&migrated).map_err(|problem| {
+        CommandError::input(format!("the state that is served does not fit {}: {problem}", to.shown()))
+            .with_hint(format!("raise `{STATE_VERSION_KEY}` in {STATE_SCHEMA_FILE} and write the step that makes the state fit"))
+    })
+}
+
+fn version(schema: Option<&Value>) -> Option<u64> {
+    schema?.get(STATE_VERSION_KEY)?.as_u64()
+}
+
+fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, String), CommandError> {
+    let name = format!("state/migrations/{number}.py");
+    let bytes = match to.tree.as_ref().or(to.commit.as_ref()) {
+        Some(tree) => repository.git.read(tree, &name)?,
+        None => fs::read_if_there(&to.directory.join(&name))?,
+    };
+    let bytes = bytes.ok_or_else(|| {
+        CommandError::input(format!("the state's schema goes to version {number} in {}, but there is no {name}", to.shown()))
+            .with_hint("write it: a function `migrate(state)` that gives back the state in its new form")
+    })?;
+    Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
+    let manifest = &to.manifest.python;
+    let interpreter = python::interpreter(&repository.layout, &to.directory, manifest, &|said| context.printer.say(said))?;
+    let mut run =
+        Run::new(interpreter).args(["-c", DRIVER]).directory(&to.directory).stdin(json!({"steps": steps, "state": state}).to_string());
+    for (name, value) in python::child_environment(&repository.layout, &to.directory, manifest) {
+        run = run.env(name, value);
+    }
+    let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let finished = run.finish()?;
+    let failed = |why: &str| CommandError::new(Exit::Child, format!("the migration failed ({}): {why}", names()));
+    if !finished.success() {
+        return Err(failed(String::from_utf8_lossy(&finished.stderr).trim()));
+    }
+    serde_json::from_slice(&finished.stdout).map_err(|error| failed(&format!("what it gave back is no JSON: {error}")))
+}
