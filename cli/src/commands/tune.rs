@@ -56,8 +56,7 @@ const AFTER_HELP: &str = r#"Examples:
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
 
-A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; without one, the
-line counts once at its place in the file. A wrong line is reported by number and the rest goes on.
+A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; without one, the line counts once at its place in the file. A wrong line is reported by number and the rest goes on.
 
 Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays)."#;
 

@@ -1,0 +1,165 @@
+//! SIGKILL at random moments: what was acknowledged is there, once, and nothing is left lying around.
+#![expect(clippy::disallowed_methods, reason = "the number of kills and the seed are variables of the person who runs it")]
+
+use crate::served::Served;
+use agent_core::journal::Fold;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How many kills each of the tests here makes; a recipe asks for more.
+pub fn kills() -> usize {
+    std::env::var("AGENT_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
+
+/// Random moments from a seed that is printed, so that a failure can be tried again (`AGENT_TEST_SEED`).
+pub struct Moments(u64);
+
+impl Moments {
+    pub fn new() -> Self {
+        let given = std::env::var("AGENT_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = given.unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is past 1970");
+            now.as_nanos() as u64 | 1
+        });
+        eprintln!("AGENT_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// From 0 up to, not with, `below`.
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+/// When a command is killed.
+#[derive(Debug, Clone, Copy)]
+pub enum Moment {
+    /// This long after it was started.
+    After(Duration),
+    /// This long after it printed this many lines on stdout.
+    AfterLines(usize, Duration),
+}
+
+/// Starts a command, kills it at that moment, and gives the whole lines it printed until then; `None` for the second when it was done before.
+pub fn kill_at(command: &mut Command, moment: Moment) -> (Vec<String>, bool) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the command starts");
+    let (sender, printed) = mpsc::channel();
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let reader = std::thread::spawn(move || {
+        // a line that was cut off by the kill was not printed
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
+            let _ = sender.send(std::mem::take(&mut line).trim_end().to_owned());
+        }
+    });
+    let mut lines = Vec::new();
+    let pause = match moment {
+        Moment::After(pause) => pause,
+        Moment::AfterLines(count, pause) => {
+            lines.extend(printed.iter().take(count));
+            pause
+        }
+    };
+    let killed = wait_until(&mut child, Instant::now() + pause);
+    let _ = child.wait();
+    reader.join().expect("the reader does not panic");
+    lines.extend(printed.try_iter());
+    (lines, killed)
+}
+
+/// Kills the child at that time unless it has ended by then.
+fn wait_until(child: &mut Child, at: Instant) -> bool {
+    while Instant::now() < at {
+        if child.try_wait().is_ok_and(|status| status.is_some()) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child.kill().is_ok()
+}
+
+/// The signal ids in the Journal and the state at its end, read as a bystander does: nothing is mended.
+fn folded(served: &Served) -> (Vec<String>, Value) {
+    let Ok(bytes) = std::fs::read(served.path(".agent/journal/current.jsonl")) else { return (Vec::new(), json!({})) };
+    let mut fold = Fold::begin(&bytes).expect("a Journal is put in place whole");
+    let end = usize::try_from(fold.end).unwrap();
+    let (records, _) = fold.extend(&bytes[end..]).expect("no group is damaged");
+    (records.into_iter().map(|record| record.id).collect(), fold.state)
+}
+
+/// Every file below `.agent` and `state`, with how often its folder has others of its kind.
+pub fn files(served: &Served) -> BTreeMap<String, usize> {
+    let mut folders = vec![served.path(".agent"), served.path("state")];
+    let mut counts = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                *counts.entry(folder.display().to_string()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Checks that nothing that was acknowledged is missing and nothing counts twice.
+fn check(served: &Served, acknowledged: &BTreeSet<String>) -> usize {
+    let (ids, state) = folded(served);
+    let unique: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len(), "a signal is in the Journal twice");
+    let missing: Vec<_> = acknowledged.iter().filter(|id| !unique.contains(id)).collect();
+    assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
+    assert_eq!(state["tasks"]["t"]["seen"].as_u64().unwrap_or_default(), ids.len() as u64, "the state is not the sum of its signals");
+    ids.len()
+}
+
+#[test]
+fn tuning_survives_kills_at_random_moments() {
+    let served = Served::new();
+    served.agent(["tune", "took", "task=other", "minutes=1", "--dry-run"]).ok();
+    let mut moments = Moments::new();
+    let mut acknowledged = BTreeSet::new();
+    let (mut killed, mut cut_short, mut known) = (0, 0, 0);
+    let mut files_at_first = BTreeMap::new();
+    while killed < kills() {
+        // what was not acknowledged is sent again, as one does, and more behind it
+        let lines: String = (0..400)
+            .map(|number| format!("{{\"id\":\"s-{}\",\"arguments\":{{\"task\":\"t\",\"minutes\":1}}}}\n", known.max(20) - 20 + number))
+            .collect();
+        let input = std::fs::File::open(served.world.write("signals.jsonl", lines)).unwrap();
+        let mut command = served.command();
+        command.args(["tune", "took", "--signals", "-", "--acknowledge"]).stdin(input);
+        let moment = match moments.below(4) {
+            // while it starts, or recovers from the kill before
+            0 => Moment::After(Duration::from_micros(moments.below(400_000))),
+            _ => Moment::AfterLines(moments.below(60) as usize, Duration::from_micros(moments.below(20_000))),
+        };
+        let (printed, was_killed) = kill_at(&mut command, moment);
+        killed += usize::from(was_killed);
+        cut_short += usize::from(was_killed && printed.len() < 400);
+        acknowledged.extend(printed);
+        known = check(&served, &acknowledged);
+        if files_at_first.is_empty() && killed > 10 {
+            files_at_first = files(&served);
+        }
+    }
+    assert!(cut_short > killed / 2, "{cut_short} of {killed} kills met the command at work");
+    // the next command finds everything in order and nobody's lock in its way
+    let served_again = served.agent(["tune", "took", "task=last", "minutes=1"]).ok();
+    assert!(!served_again.stderr.contains("warning"), "{}", served_again.stderr);
+    served.agent(["state", "verify"]).ok();
+    served.git(["fsck", "--strict"]);
+    assert_eq!(served.git(["status", "--porcelain"]), "");
+    let more: Vec<_> =
+        files(&served).into_iter().filter(|(folder, count)| *count > files_at_first.get(folder).copied().unwrap_or(1)).collect();
+    assert!(more.is_empty(), "files grew: {more:?}");
+}
