@@ -7,12 +7,13 @@ use crate::conversations::{self, ConversationError};
 use crate::error::CommandError;
 use crate::printer::Printer;
 use crate::repository::Repository;
-use crate::runner::child::{CallResult, Child, ChildError, Role};
+use crate::runner::child::{CallResult, Child, ChildError, ChildSpec, Role};
 use crate::staging::{Active, Append, Replayed, Staging, StagingError};
 use crate::target::Target;
 use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
+use crate::world::process::Run;
 use agent_core::canonical;
 use agent_core::journal::{Conversation, Draft, Record};
 use agent_core::object_id::ObjectId;
@@ -22,7 +23,7 @@ use agent_core::wire;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -86,6 +87,7 @@ impl Tuner {
         let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
         let scratch = Scratch::take(&repository.layout)?;
         let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
+        compile(&spec, &repository.layout);
         spec.scratch = Some(scratch.folder.clone());
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
@@ -177,6 +179,25 @@ pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Re
         return Ok(Vec::new());
     }
     staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
+}
+
+/// Has Python's bytecode of a checkout written once, since a confined Tuner cannot: it would compile everything at every start.
+fn compile(spec: &ChildSpec, layout: &Layout) {
+    let (Some(interpreter), Ok(below_root)) = (spec.command.first(), spec.directory.strip_prefix("/")) else { return };
+    let is_python = Path::new(interpreter).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python"));
+    let marker = layout.bytecode().join(below_root).join(".compiled");
+    let known = fs::read_if_there(&marker).ok().flatten();
+    if !is_python || known.as_deref() == Some(interpreter.as_encoded_bytes()) {
+        return;
+    }
+    let mut compiling = Run::new(interpreter).args(["-m", "compileall", "-q", "-j", "1"]).arg(&spec.directory).directory(&spec.directory);
+    for (name, value) in &spec.environment {
+        compiling = compiling.env(name, value);
+    }
+    // a file that does not compile is the Tuner's start to report, if it needs it
+    if compiling.finish().is_ok() {
+        let _ = fs::replace(&marker, interpreter.as_encoded_bytes(), fs::Durability::Rebuildable);
+    }
 }
 
 fn tool_entry(tool: &Value) -> Option<(String, bool)> {

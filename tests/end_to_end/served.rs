@@ -80,6 +80,11 @@ impl Served {
     }
 }
 
+/// A signals file: one JSON document a line.
+pub fn json_lines(documents: impl IntoIterator<Item = Value>) -> String {
+    documents.into_iter().map(|document| document.to_string() + "\n").collect::<Vec<_>>().concat()
+}
+
 /// Copies a folder, without what Python leaves in it.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");

@@ -1,6 +1,6 @@
 //! `agent tune` and `agent state`, with a real Tuner.
 
-use crate::served::Served;
+use crate::served::{Served, json_lines};
 use crate::world::World;
 use agent_core::canonical;
 use serde_json::{Value, json};
@@ -131,8 +131,7 @@ fn a_file_of_signals_counts_each_once_and_reports_wrong_lines_by_number() {
 #[test]
 fn signals_are_acknowledged_one_by_one_from_stdin() {
     let served = wild();
-    let lines: String =
-        (0..300).map(|number| format!("{{\"id\":\"s-{number}\",\"arguments\":{{\"task\":\"t\",\"minutes\":1}}}}\n")).collect();
+    let lines = json_lines((0..300).map(|number| json!({"id": format!("s-{number}"), "arguments": {"task": "t", "minutes": 1}})));
     let ended = served.agent_given(["tune", "took", "--signals", "-", "--acknowledge"], &lines).ok();
     let acknowledged: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(acknowledged.len(), 300);
@@ -195,14 +194,10 @@ fn a_signal_without_effect_is_counted_too() {
 fn a_tuner_that_crashes_or_hangs_is_exit_5_and_what_was_applied_stays() {
     let served = wild();
     for (tool, said) in [("crash", "the model file is corrupt"), ("hang", "did not answer `hang` within 2 s")] {
-        let lines: String = ["took", "took", tool, "took"]
-            .iter()
-            .enumerate()
-            .map(|(number, name)| {
-                let arguments = if *name == "took" { json!({"task": tool, "minutes": 1}) } else { json!({}) };
-                format!("{}\n", json!({"id": format!("{tool}-{number}"), "tool": name, "arguments": arguments}))
-            })
-            .collect();
+        let lines = json_lines(["took", "took", tool, "took"].iter().enumerate().map(|(number, name)| {
+            let arguments = if *name == "took" { json!({"task": tool, "minutes": 1}) } else { json!({}) };
+            json!({"id": format!("{tool}-{number}"), "tool": name, "arguments": arguments})
+        }));
         let ended = served.agent_given(["tune", "--signals", "-", "--acknowledge"], &lines).code(5);
         let ended = ended.stderr_has(said).stderr_has("2 signals applied before that stay");
         assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), [format!("{tool}-0"), format!("{tool}-1")]);
@@ -256,9 +251,8 @@ fn processes_that_tune_at_once_add_up() {
     let served = wild();
     let inputs: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let lines: String = (0..EACH)
-                .map(|number| format!("{{\"id\":\"{writer}-{number}\",\"arguments\":{{\"task\":\"t\",\"minutes\":1}}}}\n"))
-                .collect();
+            let line = |number| json!({"id": format!("{writer}-{number}"), "arguments": {"task": "t", "minutes": 1}});
+            let lines = json_lines((0..EACH).map(line));
             served.world.write(format!("{writer}.jsonl"), lines)
         })
         .collect();

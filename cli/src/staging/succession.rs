@@ -37,9 +37,12 @@ pub enum Replayed {
 }
 
 impl Staging {
-    /// The Journal up to `seq`, as it will be sealed once the promotion is published.
+    /// The Journal up to `seq`, as it will be sealed once the promotion is published. `Gone` says that somebody else was first.
     pub fn sealed(&mut self, seq: u64) -> Result<Sealed, StagingError> {
         let journal = self.journal()?;
+        if self.has_sealed(seq) {
+            return Err(StagingError::Gone(seq));
+        }
         let bytes = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
         Ok(Sealed { seq, digest: object_id::digest(bytes), bytes: bytes.to_vec() })
     }
@@ -49,8 +52,16 @@ impl Staging {
         self.locked(|staging| staging.seal_locked(seq, active))
     }
 
+    fn has_sealed(&self, seq: u64) -> bool {
+        seq < self.fold.first
+    }
+
     fn seal_locked(&mut self, seq: u64, active: &Active) -> Result<(), StagingError> {
         let journal = self.journal()?;
+        // whoever opened staging since the promotion was published has done it already
+        if self.has_sealed(seq) {
+            return Ok(());
+        }
         let sealed = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
         let mut ids = Vec::new();
         let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone())).map_err(self.places.damaged())?;

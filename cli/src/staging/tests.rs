@@ -300,6 +300,9 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     drop(staging);
     let mut again = Staging::open(&place.layout, &promoted).unwrap();
     assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
+    // whoever published it comes later, and finds it done
+    again.seal(1, &promoted).unwrap();
+    assert!(matches!(again.sealed(1), Err(StagingError::Gone(1))));
     let snapshot = again.snapshot().unwrap();
     assert_eq!((total(&mut again), snapshot.updates, snapshot.base.version), (11, 1, Version::new(0, 1, 2)));
     assert!(again.has_counted("s-1").unwrap());

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::staging::{Active, Staging};
+use crate::staging::{Active, Staging, StagingError};
 use crate::tuning::{self, Tuner};
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
@@ -89,7 +89,10 @@ fn judge(
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }
-    let sealed = staging.sealed(staged.seq)?;
+    let sealed = match staging.sealed(staged.seq) {
+        Err(StagingError::Gone(_)) => return Ok(None),
+        other => other?,
+    };
     repository.store(&target.manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
     let words = Words {
         subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
