@@ -29,3 +29,11 @@ lint:
 # the golden files of `--help`, written anew
 bless-help:
     AGENT_BLESS=1 cargo test -p agent --test end_to_end help::the_help
+
+# what a promotion's git part and the newest of 100,000 tags cost, as ratios to git itself
+bench-git:
+    cargo bench --bench git
+
+# power loss, simulated on an ext4 file system of its own (root only: it mounts)
+power-loss trials="12":
+    tests/power_loss/run.sh {{trials}}

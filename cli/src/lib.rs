@@ -5,6 +5,7 @@
 pub mod arguments;
 pub mod calling;
 pub mod children;
+pub mod cleaning;
 pub mod commands;
 pub mod context;
 pub mod contracts;

@@ -178,3 +178,25 @@ fn the_evidence_of_a_version_is_checked_again() {
     let ended = registry.world.agent(FOLDER, ["verify", "--all"]).code(1);
     assert_eq!(ended.stdout.lines().filter(|line| line.contains("  v0.")).count(), 5, "{}", ended.stdout);
 }
+
+#[test]
+fn gc_removes_what_nothing_serves_and_nobody_used() {
+    let registry = Registry::with_rollback();
+    let layout = registry.git.layout();
+    let old = registry.git.expect("v0.1.2").unwrap();
+    let served = registry.git.checkout(&layout, &registry.git.expect("active").unwrap()).unwrap();
+    let tree = registry.git.edit_tree(Some(&old), &[TreeEdit::file("old.py", registry.git.write_blob(b"x = 1").unwrap())]).unwrap();
+    let unused = registry.git.checkout(&layout, &tree).unwrap();
+    let state = layout.temporary().join("left");
+    std::fs::write(&state, b"half").unwrap();
+    let long_ago = std::fs::metadata(&unused).unwrap().modified().unwrap() - std::time::Duration::from_secs(8 * 24 * 3600);
+    for path in [&served, &unused, &state] {
+        std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    let told = registry.world.agent(FOLDER, ["gc", "--dry-run", "--json"]).ok().json();
+    assert_eq!((told["removed"].as_array().unwrap().len(), told["done"].as_bool()), (2, Some(false)));
+    assert!(unused.exists() && state.exists());
+    registry.world.agent(FOLDER, ["gc"]).ok().stderr_has("2 removed").stderr_has("1 kept");
+    assert_eq!([served.exists(), unused.exists(), state.exists()], [true, false, false]);
+    assert_eq!(registry.git.checkout(&layout, &tree).unwrap(), unused, "it can be made again");
+}

@@ -2,7 +2,8 @@
 # Power loss, simulated: promotions run without a pause in a repository on an ext4 file system of its own. At a random moment they are
 # stopped, the block device is copied as it is (what the kernel had not written yet is lost), and the copy is mounted and read back.
 #
-#   tests/power_loss/run.sh [TRIALS]      root only: it mounts
+#   tests/power_loss/run.sh [TRIALS]                      root only: it mounts
+#   WITHOUT_SYNC=1 tests/power_loss/run.sh [TRIALS]       the control, by strace: every syncfs is left out, and trials must be lost
 set -euo pipefail
 
 trials=${1:-12}
@@ -11,6 +12,9 @@ cd "$(dirname "$0")/../.."
 worker=$(cargo bench --quiet --profile dev --bench git --no-run --message-format=json 2>/dev/null |
   sed -n 's/.*"name":"git".*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 [ -x "$worker" ] || { echo "the worker did not build: cargo bench --profile dev --bench git --no-run" >&2; exit 1; }
+
+start=("$worker")
+[ -z "${WITHOUT_SYNC:-}" ] || start=(strace -f -qq -o /dev/null -e trace=syncfs -e inject=syncfs:retval=0 "$worker")
 
 work=$(mktemp -d)
 group=
@@ -35,7 +39,7 @@ check() { # the repository on the copy, the last acknowledged version
   local repository=$1 acknowledged=$2
   local git=(git -C "$repository")
   local version state
-  "${git[@]}" fsck --strict --no-dangling >"$work/fsck" 2>&1 || { cat "$work/fsck"; return 1; }
+  "${git[@]}" fsck --strict --no-dangling >"$work/fsck" 2>&1 || { head -n 3 "$work/fsck"; return 1; }
   version=$("${git[@]}" log -1 --format='%(trailers:key=Agent-Version,valueonly,separator=)' active)
   state=$("${git[@]}" log -1 --format='%(trailers:key=Agent-State,valueonly,separator=)' active)
   [ "$("${git[@]}" rev-parse active:state/active.state.json)" = "$state" ] || { echo "v$version holds another state"; return 1; }
@@ -52,7 +56,7 @@ check() { # the repository on the copy, the last acknowledged version
 whole=0
 for trial in $(seq "$trials"); do
   : >"$work/log"
-  setsid "$worker" promote "$work/live/repository" >"$work/log" &
+  setsid "${start[@]}" promote "$work/live/repository" >"$work/log" &
   group=$!
   until [ "$(grep -c '^0' "$work/log")" -ge 3 ]; do
     kill -0 "$group" || { echo "the promotions ended by themselves"; exit 1; }

@@ -3,6 +3,7 @@
 mod completions;
 mod demo;
 mod doctor;
+mod gc;
 mod hook;
 mod hooks;
 mod init;
@@ -32,6 +33,7 @@ pub enum Command {
     Completions(completions::Arguments),
     Doctor(doctor::Arguments),
     Demo(demo::Arguments),
+    Gc(gc::Arguments),
     Hook(hook::Arguments),
     Hooks(hooks::Arguments),
     Init(init::Arguments),
@@ -58,6 +60,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Completions(arguments) => Ok(completions::run(arguments)),
         Command::Doctor(arguments) => Ok(doctor::run(arguments, context)),
+        Command::Gc(arguments) => gc::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Init(arguments) => init::run(arguments, context),

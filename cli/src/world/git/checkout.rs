@@ -1,6 +1,7 @@
 //! Checkouts keyed by code tree, and state files keyed by Revision: made once, shared by every process, never changed.
 
 use super::{Git, GitError};
+use crate::world::clock;
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
 use agent_core::object_id::ObjectId;
@@ -13,6 +14,7 @@ impl Git {
     pub fn checkout(&self, layout: &Layout, tree_or_commit: &ObjectId) -> Result<PathBuf, GitError> {
         let place = layout.checkout(&self.code_tree(tree_or_commit)?);
         if place.is_dir() {
+            mark_used(&place);
             return Ok(place);
         }
         let code = self.write_code_tree(tree_or_commit)?;
@@ -56,8 +58,15 @@ fn put_in_place(files: &Path, place: &Path) -> Result<(), GitError> {
 /// The read-only file that holds a state; made when it is not there yet.
 pub fn materialise_state(layout: &Layout, revision: &ObjectId, bytes: &[u8]) -> Result<PathBuf, FsError> {
     let path = layout.state(revision);
-    if fs::read_if_there(&path)?.as_deref() != Some(bytes) {
+    if fs::read_if_there(&path)?.as_deref() == Some(bytes) {
+        mark_used(&path);
+    } else {
         fs::replace(&path, bytes, Durability::Rebuildable)?;
     }
     Ok(path)
+}
+
+/// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
+fn mark_used(path: &Path) {
+    let _ = std::fs::File::open(path).and_then(|file| file.set_modified(clock::now().into()));
 }

@@ -1,0 +1,48 @@
+use crate::cleaning;
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::repository::Repository;
+use agent_core::diagnose::Exit;
+use jiff::SignedDuration;
+use serde_json::json;
+
+/// Remove checkouts, states and leftovers under `.agent/` that nothing serves and nobody used lately
+///
+/// All of it can be made again from git. Versions, the Journal, evaluations, conversations and Python environments are never touched.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// How many days something must not have been used
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    days: u32,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let snapshot = cleaning::observe(&repository)?;
+    let removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
+    if !arguments.dry_run {
+        for item in &removed {
+            cleaning::remove(&repository.layout, item)?;
+        }
+    }
+    let bytes: u64 = removed.iter().map(|item| item.bytes).sum();
+    let kept = snapshot.items.len() - removed.len();
+    context.printer.json(&json!({"schema": "agent/gc@1", "done": !arguments.dry_run, "removed": removed, "bytes": bytes, "kept": kept}));
+    for item in &removed {
+        context.printer.data(format!("{:<9}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display()));
+    }
+    let verb = if arguments.dry_run { "would be removed" } else { "removed" };
+    context.printer.say(format!("{} {verb} ({}), {kept} kept", removed.len(), shown(bytes)));
+    Ok(Exit::Done)
+}
+
+fn shown(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
