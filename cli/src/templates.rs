@@ -1,11 +1,14 @@
 //! What the binary carries with it: the agent templates and the Python package that every agent repository vendors.
 
+use agent_core::architect::inspiration::{self, Inspiration};
 use agent_core::diagnose::{Diagnose, Exit};
 use include_dir::{Dir, include_dir};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 static RUNTIME: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/runtime/agent_runtime");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/minimal");
+static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../examples/docs-search");
 
 /// A whole agent repository to start from.
@@ -80,6 +83,19 @@ pub fn runtime() -> Vec<NewFile> {
     files(&RUNTIME, Path::new("agent_runtime"))
 }
 
+/// The changes the builtin coder can apply, by id.
+pub fn inspirations() -> Vec<Inspiration> {
+    INSPIRATIONS.dirs().filter(|folder| !is_leftover(folder.path())).map(inspiration).collect()
+}
+
+fn inspiration(folder: &Dir<'static>) -> Inspiration {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let files = folder.files().filter_map(|file| Some((name(file.path()), file.contents_utf8()?.to_owned())));
+    let mut contents: BTreeMap<String, String> = files.collect();
+    let description = contents.remove(inspiration::FILE).unwrap_or_default();
+    Inspiration::parse(&description, contents).unwrap_or_else(|problem| panic!("{}: {problem}", folder.path().display()))
+}
+
 /// The files below an embedded folder, sorted by path, without what running them leaves behind.
 fn files(folder: &'static Dir<'static>, under: &Path) -> Vec<NewFile> {
     let mut found = Vec::new();
@@ -122,6 +138,13 @@ mod tests {
                 assert!(files.iter().any(|file| file.path.starts_with(&folder)), "{} has no {tier} case", template.name);
             }
         }
+    }
+
+    #[test]
+    fn every_inspiration_can_be_read_and_is_named_as_its_folder() {
+        let ids: Vec<_> = inspirations().into_iter().map(|one| one.id).collect();
+        let folders: Vec<_> = INSPIRATIONS.dirs().map(|folder| folder.path().to_string_lossy().into_owned()).collect();
+        assert!(ids.len() >= 6 && ids == folders, "{ids:?} {folders:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! End to end: the real binary, real git, real Python children, in folders of their own.
 
+mod architect;
 mod bench;
 mod clients;
 mod doctor;

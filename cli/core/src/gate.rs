@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `better` wants this much evidence: the chance that a candidate which changed nothing looks as good.
-const ALPHA: f64 = 0.05;
+pub const ALPHA: f64 = 0.05;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateVerdict {
@@ -86,7 +86,7 @@ fn decide(found: &GateVerdict, candidate: &[CaseResult]) -> (Verdict, Vec<String
 }
 
 /// P(at least `better` heads in `better + worse` tosses of a fair coin).
-fn sign_test(better: usize, worse: usize) -> f64 {
+pub fn sign_test(better: usize, worse: usize) -> f64 {
     let tosses = better + worse;
     // ln of the binomial coefficients, summed up from C(n, 0) = 1, so that no factorial overflows
     let mut ln_choose = 0.0f64;

@@ -14,6 +14,10 @@ pub const HOOK_PROBE: &str = "AGENT_HOOK_PROBE";
 pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
 /// The Python to use instead of `python3` on PATH.
 pub const PYTHON: &str = "AGENT_PYTHON";
+/// Told to a coder: where its brief lies as a page, and as JSON; where it may write the message of the commit.
+pub const BRIEF: &str = "AGENT_BRIEF";
+pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
+pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
 pub fn frozen_now() -> Option<String> {
     std::env::var(NOW).ok()

@@ -132,6 +132,14 @@ pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Removes a folder with all that is in it; nothing happens when there is none.
+pub fn remove_folder(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("remove the folder", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// The names in a folder, sorted; empty when there is no such folder.
 pub fn names(folder: &Path) -> Result<Vec<String>, FsError> {
     let entries = match std::fs::read_dir(folder) {

@@ -61,6 +61,15 @@ impl Layout {
         self.home().join("conversations")
     }
 
+    /// What the Architect's runs leave here: a folder each.
+    pub fn architect_runs(&self) -> PathBuf {
+        self.home().join("architect")
+    }
+
+    pub fn architect(&self, run: &str) -> PathBuf {
+        self.architect_runs().join(run)
+    }
+
     /// Compiled Python, kept out of the checkouts.
     pub fn bytecode(&self) -> PathBuf {
         self.home().join("bytecode")

@@ -315,6 +315,11 @@ impl Piped {
         self.child.id()
     }
 
+    /// Waits until the child ends, however long that takes.
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        self.child.wait().await.ok()
+    }
+
     /// Waits for a child that has closed its stdout; `None` when it stays.
     pub async fn wait_a_little(&mut self) -> Option<ExitStatus> {
         let status = timeout(GRACE, self.child.wait()).await.ok()?.ok();

@@ -1,0 +1,92 @@
+//! Gathers what a coder is told.
+
+use crate::architect::inbox::Inbox;
+use crate::architect::trial::Baseline;
+use crate::context::Context;
+use crate::contracts;
+use crate::conversations;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use agent_core::architect::brief::{Brief, CASES_SHOWN, Conversation, Idea, Rejected, SCHEMA};
+use agent_core::architect::inspiration::Inspiration;
+use agent_core::feedback::Feedback;
+use serde_json::Value;
+
+const BUDGETS_FILE: &str = "ci/budgets.json";
+
+/// Everything that does not change from attempt to attempt.
+pub fn gather(
+    run: &str,
+    items: &[Feedback],
+    active: &Target,
+    baseline: &mut Baseline<'_>,
+    inspirations: &[Inspiration],
+    repository: &Repository,
+    context: &Context,
+) -> Result<Brief, CommandError> {
+    let manifest = &active.manifest.architect;
+    let failing = baseline.failing()?;
+    let not_shown = failing.len().saturating_sub(CASES_SHOWN);
+    let contract = contracts::of(active, repository, context)?;
+    Ok(Brief {
+        schema: SCHEMA,
+        run: run.to_owned(),
+        attempt: 0,
+        attempts: manifest.attempts,
+        time_limit_s: manifest.time_limit_s,
+        version: active.version.as_ref().map(agent_core::version::tag),
+        feedback: items.to_vec(),
+        conversations: conversations(items, repository)?,
+        failing: failing.into_iter().take(CASES_SHOWN).collect(),
+        failing_not_shown: not_shown,
+        kpis: Vec::new(),
+        contract: serde_json::to_value(contract).expect("a Contract is JSON"),
+        budgets: budgets(active, repository)?,
+        inspirations: inspirations
+            .iter()
+            .map(|one| Idea { id: one.id.clone(), title: one.title.clone(), about: one.about.clone() })
+            .collect(),
+        rejected: rejected(items, repository)?,
+        rules: rules(&manifest.protect),
+    })
+}
+
+fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conversation>, CommandError> {
+    let mut found = Vec::new();
+    for id in items.iter().filter_map(|item| item.conversation.as_deref()) {
+        if let Some(conversation) = conversations::load(&repository.layout, id)? {
+            let turns = conversation.turns.iter().map(|turn| serde_json::to_value(turn).expect("a turn is JSON")).collect();
+            found.push(Conversation { id: id.to_owned(), turns });
+        }
+    }
+    Ok(found)
+}
+
+/// What runs before this one tried for the same feedback.
+fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, CommandError> {
+    let same = |run: &&crate::architect::report::Report| run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id));
+    let runs = Inbox::new(&repository.git).runs()?;
+    let failures = runs.iter().filter(same).flat_map(|run| {
+        let failures = run.progress.failures.iter();
+        failures.map(|failure| Rejected { run: run.run.clone(), attempt: failure.attempt, why: failure.why.clone() })
+    });
+    Ok(failures.collect())
+}
+
+fn budgets(active: &Target, repository: &Repository) -> Result<Value, CommandError> {
+    let commit = active.commit.as_ref().expect("active is a commit");
+    let bytes = repository.git.read(commit, BUDGETS_FILE)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null))
+}
+
+fn rules(protect: &[String]) -> Vec<String> {
+    vec![
+        "change only files; what is in the worktree when you end is the change, whatever you commit".to_owned(),
+        "leave the state, .git, .agent, .githooks and agent_runtime alone; such a change is refused".to_owned(),
+        format!("a change under {} is judged as those files are now, first, and as you leave them after that", protect.join(", ")),
+        "in agent.toml, leave promote, release, architect, limits and store as they are".to_owned(),
+        "a change that breaks the Contract is not released by a run; find a way that does not".to_owned(),
+        "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE (Conventional Commits)".to_owned(),
+    ]
+}

@@ -1,0 +1,90 @@
+//! What a coder left behind, as a commit: judged by its paths first.
+
+use crate::architect::workplace::Workplace;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::world::git::{CommitSpec, Mode, TreeEdit};
+use agent_core::architect::paths::{self, Judgement};
+use agent_core::object_id::ObjectId;
+use agent_core::trailers::Trailers;
+use agent_core::what::What;
+
+/// A change that may be tried.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub commit: ObjectId,
+    pub paths: Vec<String>,
+    /// Whether evaluators are among the paths.
+    pub protected: bool,
+}
+
+pub enum Taken {
+    Change(Change),
+    Refused { why: String, paths: Vec<String> },
+}
+
+/// Who made the change, and for what.
+pub struct Authorship<'a> {
+    pub message: Option<&'a str>,
+    pub feedback: &'a [String],
+    pub coder: &'a str,
+}
+
+/// Takes the difference between the worktree and what it started from: the only truth about what a coder did.
+pub fn take(workplace: &Workplace<'_>, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, CommandError> {
+    let base = active.commit.as_ref().expect("active is a commit");
+    let tree = workplace.tree()?;
+    let paths: Vec<String> = repository.git.diff(Some(base), &tree)?.into_iter().map(|change| change.path).collect();
+    let protected = match paths::judge(paths.iter().map(String::as_str), &active.manifest.architect.protect) {
+        Judgement::Nothing => return Ok(Taken::Refused { why: "the coder changed nothing".to_owned(), paths }),
+        Judgement::Refused { why } => return Ok(Taken::Refused { why, paths }),
+        Judgement::Allowed { protected } => protected,
+    };
+    if let Some(why) = unfit(&tree, &paths, active, repository)? {
+        return Ok(Taken::Refused { why, paths });
+    }
+    let commit = commit(tree, base, repository, by)?;
+    Ok(Taken::Change(Change { commit, paths, protected }))
+}
+
+/// What the paths alone do not show: a manifest that cannot be read or chooses its judges, a link or a submodule that leads elsewhere.
+fn unfit(tree: &ObjectId, paths: &[String], active: &Target, repository: &Repository) -> Result<Option<String>, CommandError> {
+    for path in paths {
+        if let Some(entry) = repository.git.entry(tree, path)?
+            && matches!(entry.mode, Mode::Link | Mode::Submodule)
+        {
+            return Ok(Some(format!("the change makes `{path}` a link or a submodule, and must not: it would lead out of the repository")));
+        }
+    }
+    match repository.manifest(tree) {
+        Ok(manifest) => Ok(paths::same_judges(&active.manifest, &manifest).err()),
+        Err(error) => Ok(Some(error.messages.join(": "))),
+    }
+}
+
+fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, CommandError> {
+    let fallback = format!("architect: answer {}", by.feedback.join(", "));
+    let message = by.message.unwrap_or(&fallback);
+    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+    let trailers = Trailers { feedback: by.feedback.to_vec(), coder: Some(by.coder.to_owned()), ..Trailers::default() };
+    let spec = CommitSpec { tree, parents: vec![base.clone()], message: trailers.message(subject, body) };
+    Ok(repository.git.write_commit(&spec)?)
+}
+
+/// The change under the evaluators of the version that is served (law 5).
+pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repository) -> Result<Target, CommandError> {
+    let base = active.commit.as_ref().expect("active is a commit");
+    let protect = &active.manifest.architect.protect;
+    let mut edits = Vec::new();
+    for path in change.paths.iter().filter(|path| protect.iter().any(|prefix| paths::lies_under(path, prefix))) {
+        edits.push(match repository.git.entry(base, path)? {
+            Some(entry) => TreeEdit::Put { path: path.clone(), id: entry.id, mode: entry.mode },
+            None => TreeEdit::Remove { path: path.clone() },
+        });
+    }
+    let tree = repository.git.edit_tree(Some(&change.commit), &edits)?;
+    let message = "architect: a change under the old evaluators\n".to_owned();
+    let commit = repository.git.write_commit(&CommitSpec { tree, parents: vec![change.commit.clone()], message })?;
+    repository.target(&What::Name(commit.to_string()))
+}

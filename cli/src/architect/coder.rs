@@ -1,0 +1,20 @@
+//! What edits the code for a run.
+
+/// What a coder made of its brief. What it changed is in the worktree; this is only what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coded {
+    Done {
+        said: String,
+        /// The commit message it wants.
+        message: Option<String>,
+    },
+    /// It crashed or ran out of time.
+    Failed {
+        why: String,
+    },
+    /// It has nothing (more) to try.
+    NothingFits {
+        why: String,
+    },
+    Cancelled,
+}

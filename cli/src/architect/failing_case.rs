@@ -1,0 +1,75 @@
+//! Feedback that nothing could answer becomes a case that fails, for a person to finish.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::world::git::{CommitSpec, TreeEdit};
+use agent_core::architect::brief::Brief;
+use agent_core::feedback::Feedback;
+use agent_core::object_id::ObjectId;
+use agent_core::trailers::Trailers;
+use serde_json::{Value, json};
+
+const FILE: &str = "tests/fast/feedback.jsonl";
+
+/// A commit on what is served with a failing case for each item; `None` where no tool takes what was said.
+pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &Repository) -> Result<Option<ObjectId>, CommandError> {
+    let cases: Vec<_> = items.iter().filter_map(|item| case(item, brief)).collect();
+    if cases.is_empty() {
+        return Ok(None);
+    }
+    let base = active.commit.clone().expect("active is a commit");
+    let mut text = repository.git.read(&base, FILE)?.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.extend(cases.iter().map(|case| format!("{case}\n")));
+    let blob = repository.git.write_blob(text.as_bytes())?;
+    let tree = repository.git.edit_tree(Some(&base), &[TreeEdit::file(FILE, blob)])?;
+    let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
+    let body = "Say in `expect` what would have been right, and make it so.";
+    let message =
+        Trailers { feedback: ids.clone(), ..Trailers::default() }.message(&format!("test: {} as a failing case", ids.join(", ")), body);
+    Ok(Some(repository.git.write_commit(&CommitSpec { tree, parents: vec![base], message })?))
+}
+
+/// The call the feedback is about, with an expectation that nothing meets: a person says what would have been right.
+fn case(item: &Feedback, brief: &Brief) -> Option<Value> {
+    let (tool, arguments) = call_of_conversation(item, brief).or_else(|| call_of_contract(&item.text, &brief.contract))?;
+    let expect = format!("a person says here what would answer: {}", item.text);
+    Some(
+        json!({"id": format!("feedback-{}", item.id), "tool": tool, "arguments": arguments, "expect": {"equals": expect}, "tags": ["feedback"]}),
+    )
+}
+
+fn call_of_conversation(item: &Feedback, brief: &Brief) -> Option<(String, Value)> {
+    let id = item.conversation.as_ref()?;
+    let last = brief.conversations.iter().find(|conversation| conversation.id == *id)?.turns.last()?;
+    Some((last["tool"].as_str()?.to_owned(), last["arguments"].clone()))
+}
+
+/// The first tool that can be called with a text alone, called with what was said.
+fn call_of_contract(text: &str, contract: &Value) -> Option<(String, Value)> {
+    let tools = contract["runner"]["tools"].as_object()?;
+    tools.iter().find_map(|(name, tool)| {
+        let schema = &tool["inputSchema"];
+        let [required] = schema["required"].as_array()?.as_slice() else { return None };
+        let required = required.as_str()?;
+        (schema["properties"][required]["type"] == "string").then(|| (name.clone(), json!({required: text})))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_conversation_the_first_tool_that_takes_a_text_is_called() {
+        let schema = |required: &[&str], kind: &str| json!({"inputSchema": {"required": required, "properties": {"q": {"type": kind}}}});
+        let contract = json!({"runner": {"tools": {
+            "a": schema(&["q", "r"], "string"), "b": schema(&["q"], "integer"), "c": schema(&["q"], "string"),
+        }}});
+        assert_eq!(call_of_contract("typos", &contract), Some(("c".to_owned(), json!({"q": "typos"}))));
+        assert_eq!(call_of_contract("typos", &json!({"runner": {"tools": {}}})), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! The Architect: feedback in, a change to the code, the tiers, a version or a branch with a report of why not.
+//!
+//! The state machine is in core (`architect::run`); this room carries its steps out.
+
+mod briefing;
+mod builtin;
+mod change;
+mod coder;
+mod command;
+mod failing_case;
+pub mod inbox;
+pub mod report;
+mod run;
+mod trial;
+mod workplace;
+
+pub use run::{Assignment, accept, cancel, conduct, local_runs, runnable};

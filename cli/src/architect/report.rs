@@ -1,0 +1,178 @@
+//! What a run did: `agent/architect@1`, kept beside the run while it goes on and in the inbox once it ended.
+
+use crate::error::CommandError;
+use crate::world::fs::{self, Durability};
+use agent_core::architect::run::{Evaluators, Phase, Run, SCHEMA};
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::feedback::Status;
+use agent_core::manifest::{CoderKind, Tier};
+use agent_core::object_id::ObjectId;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: String,
+    pub run: String,
+    /// `queued`, `working`, `testing`, `released`, `refused`, `needs-person`, `cancelled`.
+    pub status: String,
+    pub why: Option<String>,
+    pub feedback: Vec<String>,
+    pub coder: CoderKind,
+    /// The version the run started from.
+    pub from: String,
+    pub base: ObjectId,
+    pub started: String,
+    pub finished: Option<String>,
+    pub attempts: Vec<Attempt>,
+    /// The version that came of it.
+    pub version: Option<String>,
+    pub commit: Option<ObjectId>,
+    /// Where the work is when no version came of it.
+    pub branch: Option<String>,
+    pub progress: Run,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub attempt: u32,
+    /// What the coder says it did.
+    pub said: String,
+    pub commit: Option<ObjectId>,
+    pub changed: Vec<String>,
+    /// Whether evaluators are among the changed paths.
+    pub protected: bool,
+    pub trials: Vec<TrialReport>,
+    /// Why it was not taken.
+    pub why: Option<String>,
+    /// Whether the coder itself failed: crashed, or ran out of time.
+    pub coder_failed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialReport {
+    pub tier: Tier,
+    pub evaluators: Evaluators,
+    pub passed: bool,
+    pub score: f64,
+    /// The score of the version that is served, on the same cases.
+    pub before: f64,
+    pub cases: usize,
+    pub reasons: Vec<String>,
+}
+
+impl Report {
+    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, CommandError> {
+        let report: Self =
+            serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin} is no report of a run: {error}")))?;
+        if report.schema == SCHEMA {
+            return Ok(report);
+        }
+        Err(CommandError::input(format!("{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`", report.schema)))
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical::to_bytes(&serde_json::to_value(self).expect("a report is JSON"))
+    }
+
+    /// Takes over where the run is.
+    pub fn follow(&mut self, progress: &Run) {
+        self.progress = progress.clone();
+        progress.phase.as_str().clone_into(&mut self.status);
+        match &progress.phase {
+            Phase::Released { version } => self.version = Some(version.clone()),
+            Phase::Refused { why } | Phase::NeedsPerson { why } => self.why = Some(why.clone()),
+            _ => {}
+        }
+    }
+
+    /// What the run means for the feedback it worked on.
+    pub fn outcome(&self) -> Status {
+        let run = self.run.clone();
+        match &self.progress.phase {
+            Phase::Released { version } => Status::Answered { run, version: version.clone() },
+            Phase::Refused { .. } => Status::Refused { run },
+            Phase::NeedsPerson { .. } => Status::NeedsPerson { run },
+            Phase::Queued | Phase::Working | Phase::Testing { .. } | Phase::Releasing => Status::Taken { run },
+            // nobody decided against the feedback
+            Phase::Cancelled => Status::Open,
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match &self.progress.phase {
+            Phase::Released { .. } => Exit::Done,
+            Phase::Refused { .. } if self.attempts.iter().all(|attempt| attempt.coder_failed) => Exit::Child,
+            _ => Exit::No,
+        }
+    }
+
+    pub fn attempt(&mut self) -> &mut Attempt {
+        self.attempts.last_mut().expect("an attempt is under way")
+    }
+
+    /// Writes `report.json` and `report.md` into the run's folder.
+    pub fn save(&self, folder: &Path) -> Result<(), CommandError> {
+        fs::replace(&folder.join("report.md"), self.to_markdown().as_bytes(), Durability::Rebuildable)?;
+        fs::replace(&folder.join("report.json"), &self.to_bytes(), Durability::Rebuildable)?;
+        Ok(())
+    }
+
+    pub fn to_markdown(&self) -> String {
+        let mut page = format!("# Run {}: {}\n\n", self.run, self.status);
+        if let Some(why) = &self.why {
+            let _ = writeln!(page, "{why}\n");
+        }
+        let _ = writeln!(page, "- feedback: {}", self.feedback.join(", "));
+        let _ = writeln!(page, "- started from {} ({})", self.from, self.base.short());
+        let facts =
+            [("version", self.version.clone()), ("commit", self.commit.as_ref().map(ToString::to_string)), ("branch", self.branch.clone())];
+        for (name, value) in facts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+            let _ = writeln!(page, "- {name}: {value}");
+        }
+        for attempt in &self.attempts {
+            attempt.tell(&mut page);
+        }
+        page
+    }
+}
+
+impl Attempt {
+    pub const fn new(attempt: u32) -> Self {
+        Self {
+            attempt,
+            said: String::new(),
+            commit: None,
+            changed: Vec::new(),
+            protected: false,
+            trials: Vec::new(),
+            why: None,
+            coder_failed: false,
+        }
+    }
+
+    fn tell(&self, page: &mut String) {
+        let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
+        for path in &self.changed {
+            let _ = writeln!(page, "- changed {path}");
+        }
+        for trial in &self.trials {
+            let _ = writeln!(page, "- {}", trial.told());
+        }
+        if let Some(why) = &self.why {
+            let _ = writeln!(page, "- not taken: {why}");
+        }
+    }
+}
+
+impl TrialReport {
+    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`.
+    pub fn told(&self) -> String {
+        let by = if self.evaluators == Evaluators::Old { ", judged by the old evaluators" } else { "" };
+        let verdict = if self.passed { "pass" } else { "fail" };
+        let reasons = if self.passed { String::new() } else { format!(": {}", self.reasons.join("; ")) };
+        format!("{} tier{by}: {verdict}, score {:.3} (before {:.3}, {} cases){reasons}", self.tier, self.score, self.before, self.cases)
+    }
+}

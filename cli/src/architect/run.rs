@@ -1,0 +1,470 @@
+//! One run from its feedback to its end.
+
+use crate::architect::builtin::Builtin;
+use crate::architect::change::{self, Authorship, Change, Taken};
+use crate::architect::coder::Coded;
+use crate::architect::command::CommandCoder;
+use crate::architect::inbox::{Inbox, unknown};
+use crate::architect::report::{Attempt, Report};
+use crate::architect::trial::{self, Baseline};
+use crate::architect::workplace::{self, Workplace};
+use crate::architect::{briefing, failing_case};
+use crate::context::Context;
+use crate::contracts;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::templates;
+use crate::versions::Outcome;
+use crate::versions::release::{self, Options};
+use crate::world::fs::{self, FileLock};
+use crate::world::git::Move;
+use crate::world::{clock, python};
+use agent_core::architect::brief::{Brief, Rejected};
+use agent_core::architect::run::{self as machine, Evaluators, Event, Limits, Run, SCHEMA, Step, Trial};
+use agent_core::assessment::Assessment;
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::feedback::{Feedback, Status};
+use agent_core::manifest::{CoderKind, EntryPoint};
+use agent_core::object_id::{ObjectId, digest};
+use agent_core::version::{Bump, tag};
+use agent_core::what::What;
+use serde_json::json;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Its presence in a run's folder asks the run to stop.
+const CANCEL_FILE: &str = "cancel";
+
+/// What a run is to work on, and with what.
+pub struct Assignment {
+    pub items: Vec<Feedback>,
+    /// `None` is the one the served manifest names.
+    pub coder: Option<CoderKind>,
+}
+
+/// Carries a run out. One goes on at a time in a clone; another waits.
+pub fn conduct(repository: &Repository, context: &Context, assignment: &Assignment) -> Result<Report, CommandError> {
+    let _lock = lock(repository, context)?;
+    sweep(repository)?;
+    let active = repository.target(&What::Active)?;
+    let items = still_runnable(&assignment.items, repository)?;
+    let mut conductor = Conductor::begin(repository, context, &active, &Assignment { items, ..*assignment })?;
+    if let Err(error) = conductor.carry_out() {
+        // whoever called is told the error; the feedback is free for another run
+        conductor.interrupted()?;
+        return Err(error);
+    }
+    Ok(conductor.report)
+}
+
+/// The items as they are now: while this run waited, another may have answered them.
+fn still_runnable(items: &[Feedback], repository: &Repository) -> Result<Vec<Feedback>, CommandError> {
+    let inbox = Inbox::new(&repository.git);
+    items.iter().map(|item| runnable(inbox.item(&item.id)?)).collect()
+}
+
+/// The item, when a run that was asked for it may take it.
+pub fn runnable(item: Feedback) -> Result<Feedback, CommandError> {
+    if item.status.can_be_run(true) {
+        return Ok(item);
+    }
+    Err(CommandError::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
+}
+
+fn lock(repository: &Repository, context: &Context) -> Result<FileLock, CommandError> {
+    let path = repository.layout.architect_runs().join("lock");
+    if let Some(lock) = FileLock::try_acquire(&path)? {
+        return Ok(lock);
+    }
+    context.printer.say("another run is going on; this one waits for it");
+    Ok(FileLock::acquire(&path)?)
+}
+
+/// Ends the runs whose process is gone. Only whoever holds the lock may ask.
+fn sweep(repository: &Repository) -> Result<(), CommandError> {
+    for mut report in local_runs(repository)? {
+        workplace::clear(&repository.git, &workplace::place(&repository.layout, &report.run))?;
+        conclude_interrupted(repository, &mut report)?;
+    }
+    Ok(())
+}
+
+fn conclude_interrupted(repository: &Repository, report: &mut Report) -> Result<(), CommandError> {
+    let (progress, _) = machine::step(report.progress.clone(), Event::Interrupted);
+    report.follow(&progress);
+    report.why = Some("the process that carried the run is gone".to_owned());
+    report.finished = Some(clock::rfc3339(clock::now()));
+    report.save(&repository.layout.architect(&report.run))?;
+    let inbox = Inbox::new(&repository.git);
+    let taken = Status::Taken { run: report.run.clone() };
+    let items: Vec<_> = inbox.items()?.into_iter().filter(|item| item.status == taken).collect();
+    inbox.conclude(&items, &Status::Open, report)?;
+    Ok(())
+}
+
+/// The runs of this clone that have not ended.
+pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, CommandError> {
+    let folder = repository.layout.architect_runs();
+    let mut unfinished = Vec::new();
+    for run in fs::names(&folder)? {
+        let path = folder.join(run).join("report.json");
+        let Some(bytes) = fs::read_if_there(&path)? else { continue };
+        let report = Report::parse(&bytes, &path.display().to_string())?;
+        if !report.progress.phase.is_final() {
+            unfinished.push(report);
+        }
+    }
+    Ok(unfinished)
+}
+
+/// Asks a run to stop, or takes a feedback item back.
+pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError> {
+    let inbox = Inbox::new(&repository.git);
+    if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
+        return withdraw(&inbox, &item);
+    }
+    if !local_runs(repository)?.iter().any(|run| run.run == id) {
+        return match inbox.runs()?.iter().find(|run| run.run == id) {
+            Some(run) => Err(CommandError::input(format!("run `{id}` has ended: it is {}", run.status))),
+            None => Err(unknown("feedback item or run", id)),
+        };
+    }
+    if FileLock::try_acquire(&repository.layout.architect_runs().join("lock"))?.is_some() {
+        sweep(repository)?;
+        return Ok(format!("run {id} was dead already; its feedback is open again"));
+    }
+    fs::write(&repository.layout.architect(id).join(CANCEL_FILE), b"")?;
+    Ok(format!("run {id} was asked to stop"))
+}
+
+fn withdraw(inbox: &Inbox<'_>, item: &Feedback) -> Result<String, CommandError> {
+    match &item.status {
+        Status::Taken { run } => {
+            Err(CommandError::input(format!("run `{run}` works on `{}`", item.id)).with_hint(format!("agent architect cancel {run}")))
+        }
+        Status::Answered { version, .. } => {
+            Err(CommandError::input(format!("`{}` is answered by {version}", item.id)).with_hint("`agent rollback` takes a version back"))
+        }
+        Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
+            inbox.settle(std::slice::from_ref(item), &Status::Withdrawn)?;
+            Ok(format!("{} is taken back", item.id))
+        }
+    }
+}
+
+/// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
+pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(Report, Outcome), CommandError> {
+    let inbox = Inbox::new(&repository.git);
+    let mut report = inbox.runs()?.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("run that ended", id))?;
+    let branch = report.branch.clone().ok_or_else(|| {
+        CommandError::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
+    })?;
+    let options = Options {
+        revision: Some(format!("refs/heads/{branch}")),
+        feedback: report.feedback.clone(),
+        coder: Some("person".to_owned()),
+        ..Options::default()
+    };
+    let outcome = release::release(repository, context, &options)?;
+    if let (true, Some(version)) = (outcome.done, &outcome.version) {
+        let progress = Run { phase: machine::Phase::Released { version: tag(version) }, ..report.progress.clone() };
+        report.follow(&progress);
+        report.why = Some("a person accepted it".to_owned());
+        report.commit.clone_from(&outcome.commit);
+        let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
+        inbox.conclude(&items, &report.outcome(), &report)?;
+    }
+    Ok((report, outcome))
+}
+
+struct Conductor<'a> {
+    repository: &'a Repository,
+    context: &'a Context,
+    active: &'a Target,
+    items: Vec<Feedback>,
+    brief: Brief,
+    builtin: Option<Builtin>,
+    baseline: Baseline<'a>,
+    report: Report,
+    change: Option<Change>,
+    folder: PathBuf,
+}
+
+impl<'a> Conductor<'a> {
+    fn begin(repository: &'a Repository, context: &'a Context, active: &'a Target, assignment: &Assignment) -> Result<Self, CommandError> {
+        let manifest = &active.manifest;
+        let coder = assignment.coder.unwrap_or(manifest.architect.coder);
+        if coder == CoderKind::Command && manifest.architect.command.is_empty() {
+            return Err(CommandError::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
+                .with_hint("name the program that edits the code, release that, and run it again"));
+        }
+        let inbox = Inbox::new(&repository.git);
+        let run = new_run_id(&assignment.items, inbox.runs()?.len());
+        let mut baseline = Baseline::new(active, repository, context);
+        let inspirations = templates::inspirations();
+        let brief = briefing::gather(&run, &assignment.items, active, &mut baseline, &inspirations, repository, context)?;
+        let read =
+            |path: &str| fs::read_if_there(&active.directory.join(path)).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let builtin = (coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
+        let attempts = builtin.as_ref().map_or(manifest.architect.attempts.max(1), Builtin::count);
+        let progress = Run::new(Limits { attempts, release_tier: manifest.release.tier });
+        let report = new_report(&run, &assignment.items, coder, active, progress);
+        let folder = repository.layout.architect(&run);
+        report.save(&folder)?;
+        let items = inbox.settle(&assignment.items, &Status::Taken { run: run.clone() })?;
+        context.printer.say(format!("run {run} on {}, coder {}", active.shown(), coder_name(coder)));
+        let brief = Brief { attempts, ..brief };
+        Ok(Self { repository, context, active, items, brief, builtin, baseline, report, change: None, folder })
+    }
+
+    fn carry_out(&mut self) -> Result<(), CommandError> {
+        let mut steps = VecDeque::from(self.take(Event::Start)?);
+        while let Some(step) = steps.pop_front() {
+            if let Some(event) = self.carry_out_step(&step)? {
+                steps = self.take(event)?.into();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an event in and keeps where the run is now.
+    fn take(&mut self, event: Event) -> Result<Vec<Step>, CommandError> {
+        let (progress, steps) = machine::step(self.report.progress.clone(), event);
+        self.report.follow(&progress);
+        self.report.save(&self.folder)?;
+        Ok(steps)
+    }
+
+    fn interrupted(&mut self) -> Result<(), CommandError> {
+        conclude_interrupted(self.repository, &mut self.report)
+    }
+
+    fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, CommandError> {
+        let may_stop = matches!(step, Step::Code | Step::Try(_) | Step::Release);
+        if may_stop && is_cancelled(&self.folder) {
+            return Ok(Some(Event::Cancel));
+        }
+        let event = match step {
+            Step::Code => self.code()?,
+            Step::Try(trial) => self.try_change(*trial)?,
+            Step::Release => self.release()?,
+            Step::KeepBranch => {
+                self.keep_branch()?;
+                return Ok(None);
+            }
+            Step::WriteFailingCase => {
+                self.write_failing_case()?;
+                return Ok(None);
+            }
+            Step::Report => {
+                self.conclude()?;
+                return Ok(None);
+            }
+        };
+        self.note_failure(&event);
+        Ok(Some(event))
+    }
+
+    fn note_failure(&mut self, event: &Event) {
+        if let Event::AttemptFailed { why } | Event::TrialFailed { why } | Event::ReleaseRefused { why } = event {
+            self.context.printer.say(format!("  not taken: {why}"));
+            self.report.attempt().why = Some(why.clone());
+        }
+    }
+
+    fn code(&mut self) -> Result<Event, CommandError> {
+        let attempt = self.report.progress.attempt;
+        self.context.printer.say(format!("attempt {attempt} of {}", self.brief.attempts));
+        self.report.attempts.push(Attempt::new(attempt));
+        self.change = None;
+        let brief = self.brief_of(attempt);
+        let base = self.active.commit.as_ref().expect("active is a commit");
+        let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
+        let coded = match &self.builtin {
+            Some(builtin) => builtin.code(attempt, &workplace)?,
+            None => self.command(&workplace)?.code(&brief)?,
+        };
+        match coded {
+            Coded::Done { said, message } => self.take_change(&workplace, said, message.as_deref()),
+            Coded::Failed { why } => {
+                self.report.attempt().coder_failed = true;
+                Ok(Event::AttemptFailed { why })
+            }
+            Coded::NothingFits { why } => Ok(Event::NothingFits { why }),
+            Coded::Cancelled => Ok(Event::Cancel),
+        }
+    }
+
+    fn brief_of(&self, attempt: u32) -> Brief {
+        let failures = self.report.progress.failures.iter();
+        let now = failures.map(|failure| Rejected { run: self.report.run.clone(), attempt: failure.attempt, why: failure.why.clone() });
+        let rejected = self.brief.rejected.iter().cloned().chain(now).collect();
+        Brief { attempt, rejected, ..self.brief.clone() }
+    }
+
+    fn command<'w>(&'w self, workplace: &'w Workplace<'_>) -> Result<CommandCoder<'w>, CommandError> {
+        let manifest = &self.active.manifest;
+        let printer = self.context.printer.clone();
+        let say = |said: &str| self.context.printer.say(said);
+        let interpreter = python::interpreter(&self.repository.layout, &self.active.directory, &manifest.python, &say)?;
+        let entry = EntryPoint { command: manifest.architect.command.clone() };
+        Ok(CommandCoder {
+            command: python::command(&entry, &interpreter),
+            worktree: workplace.folder(),
+            folder: &self.folder,
+            time_limit: Duration::from_secs(manifest.architect.time_limit_s),
+            heard: Arc::new(move |line| printer.detail(format!("  coder: {line}"))),
+        })
+    }
+
+    fn take_change(&mut self, workplace: &Workplace<'_>, said: String, message: Option<&str>) -> Result<Event, CommandError> {
+        self.context.printer.say(format!("  {}", if said.is_empty() { "the coder is done" } else { &said }));
+        let by = Authorship { message, feedback: &self.report.feedback, coder: coder_name(self.report.coder) };
+        let taken = change::take(workplace, self.active, self.repository, &by)?;
+        let attempt = self.report.attempt();
+        attempt.said = said;
+        match taken {
+            Taken::Refused { why, paths } => {
+                attempt.changed = paths;
+                Ok(Event::AttemptFailed { why })
+            }
+            Taken::Change(change) => {
+                attempt.changed.clone_from(&change.paths);
+                attempt.protected = change.protected;
+                attempt.commit = Some(change.commit.clone());
+                let event = Event::Changed { protected: change.protected };
+                self.change = Some(change);
+                Ok(event)
+            }
+        }
+    }
+
+    fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
+        let change = self.change.as_ref().expect("what is tried was made");
+        let target = match trial.evaluators {
+            Evaluators::Old => change::under_old_evaluators(change, self.active, self.repository)?,
+            Evaluators::New => self.repository.target(&What::Name(change.commit.to_string()))?,
+        };
+        let tried = trial::run(trial, &target, change.protected, &mut self.baseline)?;
+        self.context.printer.say(format!("  {}", tried.told()));
+        let event = if tried.passed {
+            Event::TrialPassed
+        } else {
+            Event::TrialFailed { why: format!("{} tier: {}", tried.tier, tried.reasons.join("; ")) }
+        };
+        self.report.attempt().trials.push(tried);
+        Ok(event)
+    }
+
+    fn release(&mut self) -> Result<Event, CommandError> {
+        let commit = self.change.as_ref().expect("what is released was made").commit.clone();
+        let target = self.repository.target(&What::Name(commit.to_string()))?;
+        let assessment = contracts::assessed(self.active, &target, self.repository, self.context)?;
+        if let Some(why) = self.objection(&assessment) {
+            return Ok(Event::ReleaseRefused { why });
+        }
+        let options = Options {
+            revision: Some(commit.to_string()),
+            feedback: self.report.feedback.clone(),
+            coder: Some(coder_name(self.report.coder).to_owned()),
+            ..Options::default()
+        };
+        let outcome = match release::release(self.repository, self.context, &options) {
+            Ok(outcome) => outcome,
+            Err(error) if error.exit == Exit::Surroundings => return Err(error),
+            Err(error) => return Ok(Event::ReleaseRefused { why: error.messages.join(": ") }),
+        };
+        match &outcome.version {
+            Some(version) if outcome.done => {
+                self.report.commit.clone_from(&outcome.commit);
+                self.context.printer.say(format!("  {}", outcome.why));
+                Ok(Event::Released { version: tag(version) })
+            }
+            _ => Ok(Event::ReleaseRefused { why: outcome.why }),
+        }
+    }
+
+    /// What a run does not decide alone: a break, and a change of the builtin coder that nothing shows to be any good.
+    fn objection(&self, assessment: &Assessment) -> Option<String> {
+        if assessment.bump == Some(Bump::Major) {
+            let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
+            let told: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
+            return Some(format!("it breaks the Contract, which only a person decides: {}", told.join("; ")));
+        }
+        let adds = assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
+        let trials = self.report.attempts.last().map_or(&[][..], |attempt| &attempt.trials);
+        let is_unproven = self.report.coder == CoderKind::Builtin && !adds && !trial::helps(trials);
+        is_unproven.then(|| "it passes, but no case is better and the Contract offers nothing new: nothing shows that it helps".to_owned())
+    }
+
+    fn keep_branch(&mut self) -> Result<(), CommandError> {
+        match &self.change {
+            Some(change) => self.make_branch(change.commit.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn make_branch(&mut self, commit: ObjectId) -> Result<(), CommandError> {
+        let branch = format!("architect/{}", self.report.run);
+        self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
+        self.context.printer.say(format!("  kept on the branch {branch}"));
+        self.report.branch = Some(branch);
+        Ok(())
+    }
+
+    fn write_failing_case(&mut self) -> Result<(), CommandError> {
+        match failing_case::commit(&self.items, &self.brief, self.active, self.repository)? {
+            Some(commit) => self.make_branch(commit),
+            None => Ok(()),
+        }
+    }
+
+    fn conclude(&mut self) -> Result<(), CommandError> {
+        self.report.finished = Some(clock::rfc3339(clock::now()));
+        self.items = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
+        self.report.save(&self.folder)
+    }
+}
+
+pub fn is_cancelled(folder: &Path) -> bool {
+    folder.join(CANCEL_FILE).exists()
+}
+
+/// Unlike any run's before: the number of runs so far goes into it.
+fn new_run_id(items: &[Feedback], runs: usize) -> String {
+    let ids: Vec<_> = items.iter().map(|item| item.id.as_str()).collect();
+    let identity = json!([ids, runs, clock::rfc3339(clock::now())]);
+    let digest = digest(canonical::to_compact(&identity).as_bytes());
+    format!("r-{}", digest.trim_start_matches("sha256:").get(..10).unwrap_or_default())
+}
+
+fn new_report(run: &str, items: &[Feedback], coder: CoderKind, active: &Target, progress: Run) -> Report {
+    Report {
+        schema: SCHEMA.to_owned(),
+        run: run.to_owned(),
+        status: progress.phase.as_str().to_owned(),
+        why: None,
+        feedback: items.iter().map(|item| item.id.clone()).collect(),
+        coder,
+        from: active.shown(),
+        base: active.commit.clone().expect("active is a commit"),
+        started: clock::rfc3339(clock::now()),
+        finished: None,
+        attempts: Vec::new(),
+        version: None,
+        commit: None,
+        branch: None,
+        progress,
+    }
+}
+
+pub const fn coder_name(coder: CoderKind) -> &'static str {
+    match coder {
+        CoderKind::Builtin => "builtin",
+        CoderKind::Command => "command",
+    }
+}

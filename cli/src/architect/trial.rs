@@ -1,0 +1,234 @@
+//! Trials of a change: a tier on it, beside the same tier on the version that is served.
+
+use crate::architect::report::TrialReport;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::cases;
+use crate::target::Target;
+use crate::testing::{self, Request};
+use agent_core::architect::brief::FailingCase;
+use agent_core::architect::run::{Evaluators, Trial};
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::gate::{self, GateVerdict};
+use agent_core::manifest::{GateMode, Tier};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Cases in a folder of this name are for measuring alone: no coder gets to see them.
+const HELD_OUT: &str = "/heldout/";
+/// The tiers whose failing cases a coder is told.
+const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
+/// A loss of more than this in mean score is no accident, however few the cases.
+const LARGE_LOSS: f64 = 0.1;
+/// More cases than this that became worse are counted and not named.
+const WORSE_SHOWN: usize = 8;
+
+struct Measured {
+    summary: TierSummary,
+    results: Vec<CaseResult>,
+}
+
+/// The version that is served, tier by tier, each run when it is first asked for.
+pub struct Baseline<'a> {
+    active: &'a Target,
+    repository: &'a Repository,
+    context: &'a Context,
+    measured: BTreeMap<Tier, Measured>,
+}
+
+impl<'a> Baseline<'a> {
+    pub fn new(active: &'a Target, repository: &'a Repository, context: &'a Context) -> Self {
+        Self { active, repository, context, measured: BTreeMap::new() }
+    }
+
+    fn of(&mut self, tier: Tier) -> Result<&Measured, CommandError> {
+        if !self.measured.contains_key(&tier) {
+            let measured = measure(self.active, tier, self.repository, self.context)?;
+            self.measured.insert(tier, measured);
+        }
+        Ok(&self.measured[&tier])
+    }
+
+    /// The cases that fail now, held-out ones aside, the worst first.
+    pub fn failing(&mut self) -> Result<Vec<FailingCase>, CommandError> {
+        let mut failing = Vec::new();
+        for tier in TOLD {
+            let written = written_cases(&self.active.directory, tier)?;
+            let results = self.of(tier)?.results.iter().filter(|result| result.outcome != Outcome::Passed);
+            failing.extend(results.filter_map(|result| failing_case(tier, result, written.get(&result.id)?)));
+        }
+        failing.sort_by(|one, other| one.score.total_cmp(&other.score));
+        Ok(failing)
+    }
+}
+
+fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_json::Value)) -> Option<FailingCase> {
+    let why = result.why.clone().unwrap_or_default();
+    let told = FailingCase { id: result.id.clone(), tier, place: place.clone(), case: case.clone(), score: result.score, why };
+    (!is_held_out(place)).then_some(told)
+}
+
+fn is_held_out(place: &str) -> bool {
+    place.contains(HELD_OUT)
+}
+
+type Written = (String, serde_json::Value);
+
+/// Place and content of each case of a tier, by id.
+fn written_cases(directory: &Path, tier: Tier) -> Result<BTreeMap<String, Written>, CommandError> {
+    let cases = cases::load(directory, tier)?.cases.list;
+    Ok(cases
+        .into_iter()
+        .map(|case| {
+            let turns: Vec<_> = case.steps.iter().map(|step| step.written.clone()).collect();
+            let written = json!({"id": case.id, "tags": case.tags, "turns": turns});
+            (case.id, (case.place, written))
+        })
+        .collect())
+}
+
+fn measure(target: &Target, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
+    let outcome = testing::run_tier(repository, target, &Request::new(tier), context, &mut |_| {})?;
+    Ok(Measured { results: outcome.results(), summary: outcome.summary })
+}
+
+/// Runs a tier on a change; `changed_evaluators` says that its own cases are not those the baseline was measured by.
+pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
+    let measured = match measure(change, trial.tier, baseline.repository, baseline.context) {
+        Ok(measured) => measured,
+        // a change that cannot even be run is a failed trial, not a failed command
+        Err(error) if matches!(error.exit, Exit::Child | Exit::Input) => return Ok(broken(trial, &error)),
+        Err(error) => return Err(error),
+    };
+    let margin = baseline.active.manifest.release.margin;
+    let comparable = trial.evaluators == Evaluators::Old || !changed_evaluators;
+    let before = baseline.of(trial.tier)?;
+    let gate = comparable.then(|| gate::judge(GateMode::NotWorse, margin, &before.results, &measured.results));
+    let reasons = reasons(&measured, before, gate.as_ref());
+    Ok(TrialReport {
+        tier: trial.tier,
+        evaluators: trial.evaluators,
+        passed: reasons.is_empty(),
+        score: measured.summary.score,
+        before: gate.map_or_else(|| before.summary.score, |gate| gate.baseline_score),
+        cases: measured.summary.cases,
+        reasons,
+    })
+}
+
+fn broken(trial: Trial, error: &CommandError) -> TrialReport {
+    TrialReport {
+        tier: trial.tier,
+        evaluators: trial.evaluators,
+        passed: false,
+        score: 0.0,
+        before: 0.0,
+        cases: 0,
+        reasons: vec![error.messages.join(": ")],
+    }
+}
+
+/// Why the trial is not passed; a tier without cases stands in nobody's way here.
+fn reasons(measured: &Measured, before: &Measured, gate: Option<&GateVerdict>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if measured.summary.verdict != Verdict::Pass && measured.summary.cases > 0 {
+        reasons.extend(measured.summary.reasons.iter().cloned());
+    }
+    if let Some(gate) = gate.filter(|gate| is_clearly_worse(gate)) {
+        reasons.extend(gate.reasons.iter().cloned());
+    }
+    if !reasons.is_empty() {
+        reasons.extend(worse_cases(measured, before));
+    }
+    reasons
+}
+
+/// A case that must pass does not, or it is worse by more than a few cases that went the other way could explain.
+///
+/// The release's own gate is the strict one; what comes before it only keeps away what has no chance there.
+fn is_clearly_worse(gate: &GateVerdict) -> bool {
+    let loss = gate.baseline_score - gate.candidate_score;
+    gate.verdict == Verdict::Fail && (loss <= 0.0 || loss > LARGE_LOSS || gate::sign_test(gate.worse, gate.better) <= gate::ALPHA)
+}
+
+/// The cases that are worse than before, held-out ones only counted.
+fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
+    let scores: BTreeMap<_, _> = before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
+    let worse = measured.results.iter().filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
+    let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.place.as_deref().is_some_and(is_held_out));
+    let told = |result: &&CaseResult| {
+        format!("worse: {} ({:.2}): {}", result.id, result.score, result.why.as_deref().unwrap_or("no reason given"))
+    };
+    let uncounted = hidden.len() + shown.len().saturating_sub(WORSE_SHOWN);
+    let more = (uncounted > 0).then(|| format!("and {uncounted} more"));
+    shown.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
+}
+
+/// Whether the trials of a change say that it helps: more of what was asked is right than before.
+pub fn helps(trials: &[TrialReport]) -> bool {
+    trials.iter().any(|trial| trial.score > trial.before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::evaluation::TierFold;
+    use agent_core::event::Event;
+
+    fn measured(results: &[(&str, f64, &str)]) -> Measured {
+        let result = |(id, score, place): &(&str, f64, &str)| CaseResult {
+            score: *score,
+            place: Some((*place).to_owned()),
+            outcome: if *score < 1.0 { Outcome::Failed } else { Outcome::Passed },
+            ..CaseResult::passed(*id)
+        };
+        let mut fold = TierFold::default();
+        for result in results.iter().map(result) {
+            fold.add(&Event::CaseFinished { tier: Tier::Fast, result });
+        }
+        let summary = fold.summary(agent_core::budget::Budget { pass_rate: Some(0.0), ..Default::default() });
+        Measured { summary, results: fold.into_results() }
+    }
+
+    fn check(before: &[(&str, f64, &str)], after: &[(&str, f64, &str)], expected: &[&str]) {
+        let (before, after) = (measured(before), measured(after));
+        let gate = gate::judge(GateMode::NotWorse, 0.0, &before.results, &after.results);
+        let found = reasons(&after, &before, Some(&gate));
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_worse_names_the_cases_and_never_a_held_out_one() {
+        let (a, b) = ("tests/full/a.jsonl:1", "tests/full/heldout/b.jsonl:1");
+        check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 1.0, b)], &[]);
+        check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &[]);
+        check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 0.0, a), ("b", 0.0, b)], &["worse by more than 0", "worse: a (0.00)", "and 1 more"]);
+    }
+
+    #[test]
+    fn a_little_worse_is_left_to_the_gate_of_the_release() {
+        let cases = |scores: [f64; 20]| scores.map(|score| (score, "tests/fast/a.jsonl:1"));
+        let named = |cases: [(f64, &'static str); 20]| -> Vec<(String, f64, &'static str)> {
+            cases.iter().enumerate().map(|(number, (score, place))| (format!("c-{number:02}"), *score, *place)).collect()
+        };
+        let judged = |after: [f64; 20]| {
+            let (before, after) = (named(cases([0.5; 20])), named(cases(after)));
+            let measured_of = |list: &[(String, f64, &'static str)]| {
+                measured(&list.iter().map(|(id, score, place)| (id.as_str(), *score, *place)).collect::<Vec<_>>())
+            };
+            let (before, after) = (measured_of(&before), measured_of(&after));
+            let gate = gate::judge(GateMode::NotWorse, 0.0, &before.results, &after.results);
+            reasons(&after, &before, Some(&gate)).is_empty()
+        };
+        let mut mixed = [0.5; 20];
+        (mixed[0], mixed[1], mixed[2]) = (0.4, 0.4, 0.6);
+        assert!(judged(mixed), "two worse, one better");
+        assert!(!judged([0.45; 20]), "every case a little worse");
+    }
+}

@@ -1,0 +1,210 @@
+use crate::architect::inbox::{Inbox, unknown};
+use crate::architect::report::Report;
+use crate::architect::{self, Assignment};
+use crate::commands::outcome;
+use crate::context::Context;
+use crate::conversations;
+use crate::error::{CommandError, CommandResult};
+use crate::printer::{Printer, Style};
+use crate::repository::Repository;
+use crate::world::clock;
+use agent_core::architect::run::{Phase, SCHEMA};
+use agent_core::diagnose::Exit;
+use agent_core::feedback::{Feedback, Status};
+use agent_core::manifest::CoderKind;
+use serde_json::json;
+
+/// Give feedback in words, and have the code changed for it
+///
+/// The feedback goes to the inbox, a ref of the repository. A run has a coder change the code in a worktree of its own, tests the change (micro, fast, then the
+/// release with its gate), hands failures back for another attempt, and ends in a version or in a branch `architect/RUN` with a report of why not. A run never
+/// releases what breaks the Contract; `accept` does. Your index and working tree are not touched.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect 'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect show r-0a1b2c3d4e"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// What should be better
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// The conversation it is about
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+    /// What edits the code: builtin or command; agent.toml names the usual one
+    #[arg(long, value_name = "NAME")]
+    coder: Option<CoderKind>,
+    /// Put it into the inbox and do not run now
+    #[arg(long)]
+    queue_only: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// The feedback and the runs there are
+    List,
+    /// A feedback item, or the report of a run
+    Show {
+        /// Of the item or the run
+        id: String,
+    },
+    /// Work on feedback: on the items named, else on the oldest that is open
+    Run {
+        /// Ids of feedback items
+        #[arg(value_name = "FEEDBACK")]
+        items: Vec<String>,
+        /// What edits the code: builtin or command; agent.toml names the usual one
+        #[arg(long, value_name = "NAME")]
+        coder: Option<CoderKind>,
+    },
+    /// Stop a run, or take a feedback item back
+    Cancel {
+        /// Of the run or the item
+        id: String,
+    },
+    /// Release the branch a run left behind
+    Accept {
+        /// The run's id
+        run: String,
+    },
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    match (&arguments.action, &arguments.text) {
+        (Some(_), Some(text)) => Err(CommandError::usage(format!("`{text}` stands before an action"))
+            .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),
+        (None, Some(text)) => say(text, arguments, &repository, context),
+        (None, None) => Err(CommandError::usage("there is no feedback")
+            .with_hint("agent architect 'what should be better'; `agent architect list` shows what there is")),
+        (Some(Action::List), _) => list(&repository, context),
+        (Some(Action::Show { id }), _) => show(id, &repository, context),
+        (Some(Action::Run { items, coder }), _) => work(items, *coder, &repository, context),
+        (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
+        (Some(Action::Accept { run }), _) => accept(run, &repository, context),
+    }
+}
+
+fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+    let conversation = arguments.conversation.as_deref();
+    if let Some(id) = conversation
+        && conversations::load(&repository.layout, id)?.is_none()
+    {
+        return Err(CommandError::input(format!("there is no conversation `{id}` here"))
+            .with_hint("leave `--conversation` out to give the feedback without one"));
+    }
+    let item = Feedback::new(text, conversation, "person", &clock::rfc3339(clock::now()))?;
+    Inbox::new(&repository.git).add(&item)?;
+    if arguments.queue_only {
+        context.printer.json(&item);
+        context.printer.data(format!("{} is in the inbox", item.id));
+        return Ok(Exit::Done);
+    }
+    context.printer.say(format!("{} is in the inbox", item.id));
+    carry_out(vec![item], arguments.coder, repository, context)
+}
+
+fn work(ids: &[String], coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+    let inbox = Inbox::new(&repository.git);
+    if ids.is_empty() {
+        return oldest(&inbox, coder, repository, context);
+    }
+    let items = ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
+    carry_out(items, coder, repository, context)
+}
+
+fn oldest(inbox: &Inbox<'_>, coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+    if let Some(item) = inbox.items()?.into_iter().find(|item| item.status.can_be_run(false)) {
+        return carry_out(vec![item], coder, repository, context);
+    }
+    context.printer.json(&json!({"schema": SCHEMA, "run": null, "status": "nothing-open"}));
+    context.printer.data("there is no open feedback");
+    Ok(Exit::Done)
+}
+
+fn carry_out(items: Vec<Feedback>, coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+    let report = architect::conduct(repository, context, &Assignment { items, coder })?;
+    context.printer.json(&report);
+    context.printer.data(conclusion(&report));
+    if report.version.is_some() {
+        context.printer.say("it is on `active`; `git merge active` brings it to the branch you are on");
+    }
+    Ok(report.exit())
+}
+
+fn conclusion(report: &Report) -> String {
+    let why = report.why.as_deref().unwrap_or("no reason given");
+    let next = report
+        .branch
+        .as_ref()
+        .map(|branch| format!("\nlook at it: git log -p -1 {branch}; release it all the same: agent architect accept {}", report.run))
+        .unwrap_or_default();
+    match &report.progress.phase {
+        Phase::Released { version } => {
+            format!("{} {version} answers {}", Printer::styled(Style::Good, "released"), report.feedback.join(", "))
+        }
+        Phase::NeedsPerson { .. } => {
+            let branch = report.branch.as_ref().map(|branch| format!("\nfinish the case on the branch {branch}")).unwrap_or_default();
+            format!("{} {why}{branch}", Printer::styled(Style::Warning, "a person is needed:"))
+        }
+        Phase::Refused { .. } => format!("{} {why}{next}", Printer::styled(Style::Bad, "refused")),
+        _ => format!("{} run {}", report.status, report.run),
+    }
+}
+
+fn list(repository: &Repository, context: &Context) -> CommandResult {
+    let inbox = Inbox::new(&repository.git);
+    let (items, mut runs) = (inbox.items()?, inbox.runs()?);
+    runs.extend(architect::local_runs(repository)?);
+    context.printer.json(&json!({"schema": SCHEMA, "feedback": items, "runs": runs}));
+    if items.is_empty() {
+        context.printer.data("the inbox is empty");
+    }
+    for item in &items {
+        context.printer.data(format!("{}  {:<12}  {}{}", item.id, item.status.as_str(), item.headline(60), known(&item.status)));
+    }
+    for run in &runs {
+        let result = run.version.as_ref().or(run.branch.as_ref()).map(|result| format!("  {result}")).unwrap_or_default();
+        context.printer.data(format!("{}  {:<12}  {}{result}", run.run, run.status, run.feedback.join(", ")));
+    }
+    Ok(Exit::Done)
+}
+
+fn known(status: &Status) -> String {
+    match status {
+        Status::Answered { version, .. } => format!("  ({version})"),
+        Status::Taken { run } | Status::Refused { run } | Status::NeedsPerson { run } => format!("  ({run})"),
+        Status::Open | Status::Withdrawn => String::new(),
+    }
+}
+
+fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
+    let inbox = Inbox::new(&repository.git);
+    if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
+        context.printer.json(&item);
+        context.printer.data(format!("{} ({}, {}){}\n\n{}", item.id, item.status.as_str(), item.at, known(&item.status), item.text));
+        return Ok(Exit::Done);
+    }
+    let runs = inbox.runs()?.into_iter().chain(architect::local_runs(repository)?);
+    let report = runs.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("feedback item or run", id))?;
+    context.printer.json(&report);
+    context.printer.data(report.to_markdown().trim_end());
+    Ok(Exit::Done)
+}
+
+fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult {
+    let told = architect::cancel(repository, id)?;
+    context.printer.json(&json!({"schema": SCHEMA, "cancelled": id, "message": told}));
+    context.printer.data(told);
+    Ok(Exit::Done)
+}
+
+fn accept(run: &str, repository: &Repository, context: &Context) -> CommandResult {
+    let (report, released) = architect::accept(repository, context, run)?;
+    if context.printer.is_json() {
+        context.printer.json(&report);
+        return Ok(released.exit);
+    }
+    Ok(outcome::report("released", &released, &context.printer))
+}

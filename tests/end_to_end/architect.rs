@@ -1,0 +1,264 @@
+//! `agent architect`: feedback in words, coders of all kinds, and what becomes of their changes.
+
+use crate::world::{AGENT, Ended, World, source_root};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Lenient where time is concerned: other tests run beside this one.
+const BUDGETS: &str = r#"{"schema":"agent/budgets@1","tiers":{
+    "micro":{"pass_rate":0.6},"fast":{"pass_rate":0.3},"full":{"pass_rate":0.3}},"slos":[]}"#;
+
+/// A second tool, which no case looks at.
+const USUAL: &str = "@server.tool\ndef usual() -> float:\n    \"\"\"How long an unknown task takes.\"\"\"\n    return state()[\"usual_minutes\"]\n\n\nif __name__";
+
+/// A released agent repository in `a` whose coder is `coders/coder.py`.
+fn world(attempts: u32) -> World {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.write("a/ci/budgets.json", BUDGETS);
+    let coder = source_root().join("tests/end_to_end/coders/coder.py");
+    let architect = format!("coder = \"command\"\ncommand = [\"python\", {:?}]\nattempts = {attempts}\ntime_limit_s = 60", coder.display());
+    let manifest = world.read("a/agent.toml");
+    let manifest = manifest.replace("coder = \"builtin\"\nattempts = 3\ntime_limit_s = 600", &architect);
+    assert!(manifest.contains("coder.py"), "{manifest}");
+    world.write("a/agent.toml", manifest);
+    let runner = world.read("a/runner/__main__.py");
+    world.write("a/runner/__main__.py", runner.replace("if __name__", USUAL));
+    release(&world);
+    world
+}
+
+fn release(world: &World) {
+    commit(world, "set up");
+    world.agent("a", ["release", "-q"]).ok();
+}
+
+fn commit(world: &World, message: &str) {
+    world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--all", "--message", message]);
+}
+
+fn architect(world: &World, arguments: &[&str]) -> Ended {
+    world.agent("a", [&["architect", "--json"], arguments].concat())
+}
+
+fn report(world: &World, text: &str, code: i32) -> Value {
+    architect(world, &[text]).code(code).json()
+}
+
+fn whys(report: &Value) -> Vec<String> {
+    let attempts = report["attempts"].as_array().unwrap();
+    attempts.iter().map(|attempt| attempt["why"].as_str().unwrap_or("taken").to_owned()).collect()
+}
+
+#[track_caller]
+fn says(report: &Value, attempt: usize, part: &str) {
+    let whys = whys(report);
+    assert!(whys[attempt].contains(part), "attempt {attempt} should say {part:?}: {whys:?}");
+}
+
+#[test]
+fn failures_are_handed_back_and_a_change_that_passes_is_released() {
+    let world = world(2);
+    // law 8: whatever the user has under way stays as it is
+    world.write("a/runner/__main__.py", "half done");
+    world.write("a/notes.txt", "staged");
+    world.git("a", ["add", "notes.txt"]);
+    let (status, head) = (world.git("a", ["status", "--porcelain"]), world.git("a", ["rev-parse", "HEAD"]));
+
+    let report = report(&world, "fix: unknown tasks take too long", 0);
+    assert_eq!(
+        (&report["schema"], &report["status"], &report["version"]),
+        (&"agent/architect@1".into(), &"released".into(), &"v0.3.0".into())
+    );
+    says(&report, 0, "never-seen");
+    assert_eq!(whys(&report)[1], "taken");
+    assert_eq!(report["attempts"][1]["changed"], serde_json::json!(["runner/__main__.py"]));
+
+    assert_eq!(world.git("a", ["rev-parse", "v0.3.0"]), world.git("a", ["rev-parse", "active"]));
+    assert!(world.git("a", ["show", "active:runner/__main__.py"]).contains("float(state()"));
+    let source = world.git("a", ["log", "-1", "--format=%B", "active^2"]);
+    assert!(source.starts_with("fix: unknown tasks take a whole time\n\nAs people said."), "{source}");
+    let trailers =
+        world.git("a", ["log", "-1", "--format=%(trailers:key=Agent-Feedback,valueonly)%(trailers:key=Agent-Coder,valueonly)", "active"]);
+    let feedback = report["feedback"][0].as_str().unwrap();
+    assert_eq!(trailers.split_whitespace().collect::<Vec<_>>(), [feedback, "command"]);
+
+    assert_eq!(world.git("a", ["status", "--porcelain"]), status);
+    assert_eq!(world.git("a", ["rev-parse", "HEAD"]), head);
+    assert_eq!(world.git("a", ["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
+    let list = architect(&world, &["list"]).ok().json();
+    assert_eq!(list["feedback"][0]["status"], serde_json::json!({"is": "answered", "run": report["run"], "version": "v0.3.0"}));
+    assert_eq!(list["runs"][0]["version"], "v0.3.0");
+    // the inbox is a ref like any other: a clone that asks for it has it
+    world.git(".", ["clone", "--quiet", "--no-checkout", "a", "b"]);
+    world.git("b", ["fetch", "--quiet", "origin", "refs/agent/inbox:refs/agent/inbox"]);
+    assert_eq!(architect_in(&world, "b", &["list"])["feedback"], list["feedback"]);
+}
+
+fn architect_in(world: &World, folder: &str, arguments: &[&str]) -> Value {
+    world.agent(folder, [&["architect", "--json"], arguments].concat()).ok().json()
+}
+
+#[test]
+fn a_coder_that_does_nothing_or_crashes_is_told_apart() {
+    let world = world(1);
+    let idle = report(&world, "nothing: please", 1);
+    assert_eq!((&idle["status"], &idle["branch"]), (&"refused".into(), &Value::Null));
+    says(&idle, 0, "the coder changed nothing");
+    let crashed = report(&world, "crash: please", 5);
+    says(&crashed, 0, "exit status: 1; it said: no idea how");
+    assert_eq!(world.git("a", ["branch", "--list", "architect/*"]), "");
+    // the same item can be run again, and the brief then tells what was tried
+    let again = architect(&world, &["run", crashed["feedback"][0].as_str().unwrap()]).code(5).json();
+    assert_ne!(again["run"], crashed["run"]);
+    let brief = world.read(format!("a/.agent/architect/{}/brief.md", again["run"].as_str().unwrap()));
+    assert!(brief.contains("## Tried before") && brief.contains("no idea how"), "{brief}");
+}
+
+fn is_alive(process: &str) -> bool {
+    // a zombie has no open files any more
+    Path::new("/proc").join(process).join("fd").read_dir().is_ok_and(|mut files| files.next().is_some())
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: waited too long");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_coder_that_hangs_is_ended_with_all_it_started() {
+    let world = world(1);
+    let manifest = world.read("a/agent.toml").replace("time_limit_s = 60", "time_limit_s = 1");
+    world.write("a/agent.toml", manifest);
+    release(&world);
+    let hung = report(&world, "hang: please", 5);
+    says(&hung, 0, "was not done after 1 s and was ended");
+    let sleeper = world.read(format!("a/.agent/architect/{}/sleeper.pid", hung["run"].as_str().unwrap()));
+    wait_until("the coder's child ends", || !is_alive(&sleeper));
+}
+
+/// Starts a run whose coder hangs; gives the process, the run and the coder's own child.
+fn start_hanging(world: &World) -> (std::process::Child, String, String) {
+    let mut command = world.command(AGENT, "a");
+    let process = command.args(["architect", "hang: please", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let runs = || std::fs::read_dir(world.path("a/.agent/architect")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let sleeper = || runs().find_map(|run| std::fs::read_to_string(run.join("sleeper.pid")).ok().filter(|id| !id.is_empty()));
+    wait_until("the coder starts", || sleeper().is_some());
+    let run = runs().find(|run| run.join("sleeper.pid").exists()).unwrap();
+    (process, run.file_name().unwrap().to_string_lossy().into_owned(), sleeper().unwrap())
+}
+
+#[test]
+fn a_run_can_be_cancelled_and_its_feedback_stays_open() {
+    let world = world(1);
+    let (process, run, sleeper) = start_hanging(&world);
+    architect(&world, &["cancel", &run]).ok();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["status"], "cancelled");
+    wait_until("the coder's child ends", || !is_alive(&sleeper));
+    let list = architect(&world, &["list"]).ok().json();
+    assert_eq!(list["feedback"][0]["status"]["is"], "open");
+    let id = list["feedback"][0]["id"].as_str().unwrap();
+    architect(&world, &["cancel", id]).ok();
+    assert_eq!(architect(&world, &["show", id]).ok().json()["status"]["is"], "withdrawn");
+    architect(&world, &["run", id]).code(3).stderr_has("is withdrawn");
+    architect(&world, &["cancel", &run]).code(3).stderr_has("has ended: it is cancelled");
+}
+
+#[test]
+fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
+    let world = world(1);
+    let (mut process, run, _) = start_hanging(&world);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let idle = report(&world, "nothing: another one", 1);
+    let list = architect(&world, &["list"]).ok().json();
+    let hung = list["feedback"].as_array().unwrap().iter().find(|item| item["text"] == "hang: please").unwrap();
+    assert_eq!(hung["status"]["is"], "open");
+    let runs: Vec<_> = list["runs"].as_array().unwrap().iter().map(|run| (run["run"].clone(), run["status"].clone())).collect();
+    assert_eq!(runs, [(Value::from(run), "cancelled".into()), (idle["run"].clone(), "refused".into())]);
+    assert_eq!(world.git("a", ["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
+}
+
+#[test]
+fn evaluators_state_and_gates_are_out_of_a_coders_reach() {
+    let world = world(1);
+    let cheated = report(&world, "cheat: please", 1);
+    let trials = cheated["attempts"][0]["trials"].as_array().unwrap();
+    assert!(cheated["attempts"][0]["protected"] == true && trials.iter().all(|trial| trial["evaluators"] == "old"), "{cheated:#}");
+    says(&cheated, 0, "never-seen");
+    let branch = cheated["branch"].as_str().unwrap();
+    assert!(world.git("a", ["diff", "--name-only", "active", branch]).contains("tests/fast/estimates.jsonl"));
+
+    says(&report(&world, "state: please", 1), 0, "the state is the Tuner's");
+    says(&report(&world, "gate: please", 1), 0, "a change does not choose its judges");
+    assert_eq!(world.git("a", ["tag", "--list", "v*"]), "v0.1.0\nv0.2.0");
+
+    let sharpened = report(&world, "sharpen: please", 0);
+    let judged: Vec<_> =
+        sharpened["attempts"][0]["trials"].as_array().unwrap().iter().map(|trial| (&trial["evaluators"], &trial["tier"])).collect();
+    let expected = [("old", "micro"), ("old", "fast"), ("old", "full"), ("new", "micro"), ("new", "fast")];
+    assert_eq!(
+        judged,
+        expected.map(|(evaluators, tier)| (Value::from(evaluators), Value::from(tier))).iter().map(|(a, b)| (a, b)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_break_of_the_contract_is_a_persons_to_accept() {
+    let world = world(1);
+    let broken = report(&world, "contract: please", 1);
+    assert_eq!(broken["attempts"][0]["trials"][0]["evaluators"], "old");
+    let removed = report(&world, "remove: please", 1);
+    says(&removed, 0, "tool `usual` is gone [tool-removed]");
+    let branch = removed["branch"].as_str().unwrap();
+    let assessed = world.agent("a", ["semver", &format!("active..{branch}"), "--json"]).ok().json();
+    assert_eq!((&assessed["schema"], &assessed["bump"], &assessed["next"]), (&"agent/semver@1".into(), &"major".into(), &"v1.0.0".into()));
+    let accepted = architect(&world, &["accept", removed["run"].as_str().unwrap()]).ok().json();
+    assert_eq!((&accepted["status"], &accepted["version"]), (&"released".into(), &"v1.0.0".into()));
+    let item = architect(&world, &["show", removed["feedback"][0].as_str().unwrap()]).ok().json();
+    assert_eq!(item["status"]["version"], "v1.0.0");
+}
+
+#[test]
+fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
+    let world = world(1);
+    let helped = architect(&world, &["--coder", "builtin", "our monitor needs a health check"]).ok().json();
+    assert_eq!(helped["version"], "v0.3.0");
+    assert!(world.agent("a", ["run", "about"]).ok().stdout.contains("python"));
+
+    world.agent("a", ["run", "estimate", "task=sailing", "--conversation", "c1"]).ok();
+    let asked = architect(&world, &["--coder", "builtin", "--conversation", "c1", "estimates ignore the weather"]).code(1).json();
+    assert_eq!((&asked["status"], &asked["why"]), (&"needs-person".into(), &"no inspiration answers this feedback".into()));
+    let (branch, id) = (asked["branch"].as_str().unwrap(), asked["feedback"][0].as_str().unwrap());
+    let case: Value = serde_json::from_str(&world.git("a", ["show", &format!("{branch}:tests/fast/feedback.jsonl")])).unwrap();
+    assert_eq!((&case["tool"], &case["arguments"]), (&"estimate".into(), &serde_json::json!({"task": "sailing"})));
+    let tested = world.agent("a", ["test", "--tier", "fast", "--at", branch, "--report", "junit=fast.xml"]);
+    assert!(tested.code <= 1, "{tested:?}");
+    let failed = world.read("a/fast.xml");
+    assert!(failed.contains(&format!("feedback-{id}")) && failed.contains("<failure"), "{failed}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_runs() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git("a", ["update-ref", "-d", "refs/heads/active"]);
+    architect(&world, &[]).code(2).stderr_has("there is no feedback");
+    architect(&world, &[" "]).code(2).stderr_has("is empty");
+    architect(&world, &["x", "--conversation", "nope"]).code(3).stderr_has("no conversation `nope`");
+    architect(&world, &["improve", "list"]).code(2).stderr_has("in quotes");
+    let queued = architect(&world, &["later", "--queue-only"]).ok().json();
+    assert_eq!((&queued["schema"], &queued["status"]["is"]), (&"agent/feedback@1".into(), &"open".into()));
+    architect(&world, &["run"]).code(3).stderr_has("there is no branch `active`");
+    assert_eq!(architect(&world, &["list"]).ok().json()["feedback"][0]["status"]["is"], "open");
+    architect(&world, &["show", "r-1"]).code(3).stderr_has("agent architect list");
+    architect(&world, &["accept", "r-1"]).code(3).stderr_has("no run that ended `r-1`");
+}

@@ -1,0 +1,94 @@
+"""A coder as a program: does what the feedback of its brief names, well or badly."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+BRIEF = json.loads(pathlib.Path(os.environ["AGENT_BRIEF_JSON"]).read_text())
+RUNNER = pathlib.Path("runner/__main__.py")
+USUAL = 'return {"minutes": state()["usual_minutes"], "seen": 0}'
+
+
+def replace(path: pathlib.Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, (path, old)
+    path.write_text(text.replace(old, new))
+
+
+def say_commit(message: str) -> None:
+    pathlib.Path(os.environ["AGENT_COMMIT_MESSAGE"]).write_text(message)
+
+
+def fix() -> None:
+    """The first attempt breaks a case; the second has read why and does better."""
+    page = sys.stdin.read()
+    assert page == pathlib.Path(os.environ["AGENT_BRIEF"]).read_text()
+    assert "unknown tasks" in page and BRIEF["contract"]["runner"]["tools"]["estimate"]
+    if BRIEF["attempt"] == 1:
+        assert not BRIEF["rejected"]
+        replace(RUNNER, USUAL, 'return {"minutes": state()["usual_minutes"], "seen": 1}')
+    else:
+        assert "never-seen" in BRIEF["rejected"][0]["why"], BRIEF["rejected"]
+        replace(RUNNER, USUAL, 'return {"minutes": float(state()["usual_minutes"]), "seen": 0}')
+        say_commit("fix: unknown tasks take a whole time\n\nAs people said.")
+    print("changed the estimate of unknown tasks")
+
+
+def hang() -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    pathlib.Path(os.environ["AGENT_BRIEF"]).with_name("sleeper.pid").write_text(str(child.pid))
+    child.wait()
+
+
+def nothing() -> None:
+    pathlib.Path(".agent").mkdir(exist_ok=True)
+    pathlib.Path(".agent/notes.txt").write_text("ignored by git\n")
+
+
+def crash() -> None:
+    sys.exit("no idea how")
+
+
+def cheat() -> None:
+    """Breaks the estimate and makes the cases agree."""
+    replace(RUNNER, USUAL, 'return {"minutes": state()["usual_minutes"], "seen": 7}')
+    replace(pathlib.Path("tests/fast/estimates.jsonl"), '"expect":{"subset":{"seen":0}}', '"expect":{"subset":{"seen":7}}')
+
+
+def sharpen() -> None:
+    """Brings a case of its own, which the old ones have nothing against."""
+    cases = pathlib.Path("tests/fast/estimates.jsonl")
+    case = {"id": "another", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"minutes": 30}}}
+    cases.write_text(cases.read_text() + json.dumps(case) + "\n")
+
+
+def state() -> None:
+    pathlib.Path("state/active.state.json").write_text('{"schema_version": 1, "usual_minutes": 1.0, "tasks": {}}\n')
+
+
+def gate() -> None:
+    replace(pathlib.Path("agent.toml"), 'tier = "full"', 'tier = "micro"')
+
+
+def contract() -> None:
+    replace(RUNNER, "def estimate(task: str)", 'def estimate(task: str, unit: str)')
+    for cases in pathlib.Path("tests").rglob("*.jsonl"):
+        cases.write_text(cases.read_text().replace('"arguments":{"task"', '"arguments":{"unit":"h","task"'))
+
+
+def remove() -> None:
+    """Takes away what no case looks at: a tool the served version has."""
+    text = RUNNER.read_text()
+    before, after = text.split("@server.tool\ndef usual(")
+    RUNNER.write_text(before + 'if __name__ == "__main__":' + after.split('if __name__ == "__main__":')[1])
+
+
+def main() -> None:
+    text = BRIEF["feedback"][0]["text"]
+    globals()[text.split(":")[0]]()
+
+
+if __name__ == "__main__":
+    main()
