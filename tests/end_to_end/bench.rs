@@ -2,6 +2,10 @@
 
 use crate::pipes::Pipes;
 use crate::world::{AGENT, World, source_root};
+use agent::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE};
+use agent_core::trailers::Trailers;
+use agent_core::version::Kind;
+use semver::Version;
 use std::process::Command;
 
 /// A Runner on `agent_runtime` that behaves in many ways.
@@ -19,7 +23,7 @@ impl Bench {
     /// The Runner's program; the state is `{"weight": 1}`.
     pub fn new(runner: &str) -> Self {
         let bench = Self { world: World::new() };
-        bench.manifest("start_s = 10\ncall_s = 20");
+        bench.manifest("start_s = 30\ncall_s = 30");
         bench.program("runner", runner);
         bench.state(1);
         bench.world.git(FOLDER, ["init", "--quiet"]);
@@ -40,6 +44,26 @@ impl Bench {
 
     pub fn state(&self, weight: u64) {
         self.world.write(format!("{FOLDER}/state/active.state.json"), format!("{{\n  \"weight\": {weight}\n}}\n"));
+    }
+
+    /// Makes all there is the version v0.1.0 on `active`, by the door every release goes through.
+    pub fn release(&self) {
+        self.world.git(FOLDER, ["add", "-A"]);
+        self.world.git(FOLDER, ["commit", "--quiet", "-m", "all"]);
+        let git = Git::discover(&self.world.path(FOLDER)).unwrap();
+        let main = git.expect("HEAD").unwrap();
+        let version = Version::new(0, 1, 0);
+        let trailers = Trailers {
+            kind: Some(Kind::Release),
+            version: Some(version.clone()),
+            state: Some(git.write_blob(&git.read(&main, STATE_FILE).unwrap().unwrap()).unwrap()),
+            eval: Some("sha256:00".to_owned()),
+            ..Trailers::default()
+        };
+        let tree = git.tree_of(&main).unwrap();
+        let commit = git.write_commit(&CommitSpec { tree, parents: vec![main], message: trailers.message("v0.1.0", "") }).unwrap();
+        let publication = Publication { branch: "active".to_owned(), expect: None, commit, version };
+        assert_eq!(git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
     }
 
     /// `agent ARGUMENTS`, with the runtime importable.

@@ -9,6 +9,7 @@ mod hooks;
 mod init;
 mod kill;
 mod mcp;
+mod misbehaving;
 mod pipes;
 mod protocol;
 mod served;

@@ -1,7 +1,6 @@
 //! The wire between Rust and Python: the fixtures that both sides read.
 
 use crate::bench::{Bench, FOLDER, PLAIN};
-use crate::mcp::serve_main;
 use crate::pipes::{DEADLINE, Pipes};
 use crate::world::{World, source_root};
 use agent::world::layout::Layout;
@@ -133,7 +132,7 @@ fn is_as_in(fixture: &str, meta: &Value) {
 fn what_rust_tells_the_children_is_what_the_fixtures_tell_them() {
     let bench = Bench::new(PLAIN);
     bench.program("tuner", PLAIN);
-    serve_main(&bench.world, FOLDER);
+    bench.release();
 
     let mut runner = Pipes::start(&mut bench.agent(&["mcp", "runner"]));
     runner.initialize("2025-11-25");
@@ -158,6 +157,19 @@ fn what_rust_tells_the_children_is_what_the_fixtures_tell_them() {
     for meta in [plain, credited] {
         is_as_in("tuner-meta.jsonl", &meta);
     }
+}
+
+#[test]
+fn what_a_tier_tells_the_runner_is_the_same() {
+    let state = r#"\{"dev.agentvc/state": \{"revision": "[0-9a-f]{40}", "path": "[^"]+"\}"#;
+    let turn = |rest: &str| format!(r#"^{state}, "dev.agentvc/conversation": \{{"id": "[^"]+", {rest}\}}\}}$"#);
+    let expect = |regex: &str| json!({"tool": "meta", "arguments": {}, "expect": {"regex": regex}});
+    let mut alone = expect(&format!(r"^{state}\}}$"));
+    alone["id"] = json!("c-1");
+    let together = json!({"id": "c-2", "turns": [expect(&turn(r#""turn": 1"#)), expect(&turn(r#""turn": 2, "data": \{"turns": 1\}"#))]});
+    let bench = Bench::new(PLAIN);
+    bench.world.write(format!("{FOLDER}/tests/micro/cases.jsonl"), format!("{alone}\n{together}\n"));
+    World::finish(&mut bench.agent(&["test", "--tier", "micro", "--at", "worktree"])).ok();
 }
 
 #[test]
