@@ -37,3 +37,8 @@ bench-git:
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}
+
+# 10,000 trivial cases against a bare JSON-RPC loop over the same child
+bench-tiers:
+    cargo build --release
+    python3 tests/bench/tier_throughput.py

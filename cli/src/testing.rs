@@ -10,8 +10,8 @@ use crate::runner::child::Role;
 use crate::runner::tier::{self, TierJob};
 use crate::target::Target;
 use crate::world::fs::read_if_there;
-use crate::world::python;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
+use crate::world::{process, python};
 use agent_core::budget::{self, Budget, Budgets};
 use agent_core::canonical;
 use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
@@ -213,6 +213,7 @@ fn run_now(
     job.shards = request.shards;
     job.keep_goldens = request.keep_goldens;
     job.deadline = request.deadline;
+    process::end_on_interrupt();
     let run = tier::run(&job, on_event)?;
     let mut summary = run.fold.summary(budget);
     let lines = stored_lines(tier, &run.fold);

@@ -31,8 +31,6 @@ pub enum TierError {
     Process(#[from] ProcessError),
     #[error("{tier} was not through in its time")]
     OutOfTime { tier: Tier },
-    #[error("interrupted; the children were ended, and nothing was stored")]
-    Interrupted,
 }
 
 impl Diagnose for TierError {
@@ -42,7 +40,6 @@ impl Diagnose for TierError {
             Self::Scorer(error) => error.exit(),
             Self::Process(error) => error.exit(),
             Self::OutOfTime { .. } => Exit::NotEnoughEvidence,
-            Self::Interrupted => Exit::Interrupted,
         }
     }
 
@@ -51,7 +48,7 @@ impl Diagnose for TierError {
             Self::Child(error) => error.hint(),
             Self::Scorer(error) => error.hint(),
             Self::Process(error) => error.hint(),
-            Self::OutOfTime { .. } | Self::Interrupted => None,
+            Self::OutOfTime { .. } => None,
         }
     }
 }
@@ -178,7 +175,6 @@ fn work(job: &TierJob, queue: &Queue, events: mpsc::Sender<Event>) -> Result<Sha
     let ended = process::block_on(async {
         tokio::select! {
             ended = Shard::new(job, queue, events).run() => ended,
-            _ = tokio::signal::ctrl_c() => Err(TierError::Interrupted),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }
     })?;

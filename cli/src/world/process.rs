@@ -8,7 +8,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use tokio::io::AsyncBufReadExt as _;
 pub use tokio::process::{ChildStdin, ChildStdout};
@@ -232,6 +232,35 @@ pub fn announce_launcher() {
     CAN_LAUNCH.store(cfg!(target_os = "linux"), Ordering::Relaxed);
 }
 
+/// The process groups of the children that run.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// From now on an interrupt (Ctrl-C) ends the children, each with all it started, and then this process with the code for it.
+///
+/// For verbs that can be cut off anywhere, since what they write is whole or not there.
+pub fn end_on_interrupt() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::thread::spawn(|| {
+            if let Ok(Ok(())) = block_on(async { tokio::signal::ctrl_c().await }) {
+                for group in groups().drain(..) {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                }
+                exit(Exit::Interrupted);
+            }
+        });
+    });
+}
+
+fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
+    GROUPS.lock().expect("no panic while it is held")
+}
+
+#[expect(clippy::exit, reason = "the other threads are in the middle of something and are not asked")]
+fn exit(code: Exit) {
+    std::process::exit(code as i32);
+}
+
 /// How long a child may take to leave after each of: its stdin closed, SIGTERM.
 const GRACE: Duration = Duration::from_millis(400);
 /// The last stderr lines that are kept for an error message.
@@ -269,6 +298,7 @@ impl Pipe {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        groups().extend(group);
         let stderr = tokio::spawn(keep_tail(stderr.expect("stderr is piped"), Arc::clone(&tail), self.listener.clone()));
         Ok((Piped { group, child, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
     }
@@ -349,6 +379,7 @@ impl Piped {
 impl Drop for Piped {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        groups().retain(|group| Some(*group) != self.group);
         self.stderr.abort();
     }
 }
