@@ -30,6 +30,14 @@ lint:
 bless-help:
     AGENT_BLESS=1 cargo test -p agent --test end_to_end help::the_help
 
+# a rule of the bump with its fixture pair: just new-rule ID LEVEL WHY MESSAGE
+new-rule id level why message:
+    tests/contract_rules/new-rule {{quote(id)}} {{quote(level)}} {{quote(why)}} {{quote(message)}}
+
+# the fixtures of the rules, judged anew
+bless-rules:
+    BLESS=1 cargo test -p agent-core --test contract_rules
+
 # what a promotion's git part and the newest of 100,000 tags cost, as ratios to git itself
 bench-git:
     cargo bench --bench git

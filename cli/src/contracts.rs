@@ -6,6 +6,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::child::{Child, ChildError, ChildSpec, Role};
 use crate::target::Target;
+use crate::tuning;
 use crate::world::fs;
 use crate::world::git::{STATE_FILE, TreeEdit};
 use crate::world::process;
@@ -78,8 +79,9 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
 
 fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
     let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
-    let tuner = target.manifest.tuner.as_ref().map(|_| children::spec(Role::Tuner, target, &repository.layout, context)).transpose()?;
-    let (runner, tuner) = process::block_on(async { tokio::try_join!(tools(&runner), tuners(tuner.as_ref())) })??;
+    let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
+    let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
+    let (runner, tuner) = process::block_on(async { tokio::try_join!(tools(&runner), tuners(tuner)) })??;
     Ok(Contract::new(runner, tuner, None)?)
 }
 

@@ -71,6 +71,15 @@ pub enum Tuned {
     Rejected(String),
 }
 
+/// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
+pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
+    let scratch = Scratch::take(&repository.layout)?;
+    let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
+    compile(&spec, &repository.layout);
+    spec.scratch = Some(scratch.folder.clone());
+    Ok((spec, scratch))
+}
+
 /// A running Tuner, confined to its scratch folder.
 pub struct Tuner {
     child: Child,
@@ -85,10 +94,7 @@ impl Tuner {
     pub async fn start(repository: &Repository, target: &Target, context: &Context) -> Result<Self, CommandError> {
         let schema = contracts::state_schema(target, repository)?;
         let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
-        let scratch = Scratch::take(&repository.layout)?;
-        let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
-        compile(&spec, &repository.layout);
-        spec.scratch = Some(scratch.folder.clone());
+        let (spec, scratch) = confined(repository, target, context)?;
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
         Ok(Self { child, tools, rules, _scratch: scratch })
@@ -217,7 +223,7 @@ fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Val
 }
 
 /// The one folder a Tuner may write: empty when it starts, one of a few that are used again and again.
-struct Scratch {
+pub struct Scratch {
     folder: PathBuf,
     _lock: FileLock,
 }

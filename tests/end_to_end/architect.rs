@@ -228,6 +228,15 @@ fn a_break_of_the_contract_is_a_persons_to_accept() {
 }
 
 #[test]
+fn a_change_of_the_states_form_carries_the_state_over() {
+    let world = world(1);
+    let report = report(&world, "migrate: please", 0);
+    assert_eq!(report["attempts"][0]["trials"][0]["passed"], true);
+    let state: Value = serde_json::from_str(&world.git("a", ["show", "active:state/active.state.json"])).unwrap();
+    assert_eq!((&state["schema_version"], &state["default_minutes"]), (&2.into(), &30.0.into()));
+}
+
+#[test]
 fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
     let world = world(1);
     let helped = architect(&world, &["--coder", "builtin", "our monitor needs a health check"]).ok().json();

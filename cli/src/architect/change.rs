@@ -8,7 +8,6 @@ use crate::world::git::{CommitSpec, Mode, TreeEdit};
 use agent_core::architect::paths::{self, Judgement};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
-use agent_core::what::What;
 
 /// A change that may be tried.
 #[derive(Debug, Clone)]
@@ -72,8 +71,8 @@ fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authors
     Ok(repository.git.write_commit(&spec)?)
 }
 
-/// The change under the evaluators of the version that is served (law 5).
-pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repository) -> Result<Target, CommandError> {
+/// A commit of the change with the evaluators of the version that is served (law 5). Nothing points to it.
+pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repository) -> Result<ObjectId, CommandError> {
     let base = active.commit.as_ref().expect("active is a commit");
     let protect = &active.manifest.architect.protect;
     let mut edits = Vec::new();
@@ -85,6 +84,5 @@ pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repos
     }
     let tree = repository.git.edit_tree(Some(&change.commit), &edits)?;
     let message = "architect: a change under the old evaluators\n".to_owned();
-    let commit = repository.git.write_commit(&CommitSpec { tree, parents: vec![change.commit.clone()], message })?;
-    repository.target(&What::Name(commit.to_string()))
+    Ok(repository.git.write_commit(&CommitSpec { tree, parents: vec![change.commit.clone()], message })?)
 }

@@ -345,11 +345,16 @@ impl<'a> Conductor<'a> {
 
     fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
         let change = self.change.as_ref().expect("what is tried was made");
-        let target = match trial.evaluators {
+        let commit = match trial.evaluators {
             Evaluators::Old => change::under_old_evaluators(change, self.active, self.repository)?,
-            Evaluators::New => self.repository.target(&What::Name(change.commit.to_string()))?,
+            Evaluators::New => change.commit.clone(),
         };
-        let tried = trial::run(trial, &target, change.protected, &mut self.baseline)?;
+        let protected = change.protected;
+        let tried = match self.candidate(&commit) {
+            Ok(target) => trial::run(trial, &target, protected, &mut self.baseline)?,
+            Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
+            Err(error) => return Err(error),
+        };
         self.context.printer.say(format!("  {}", tried.told()));
         let event = if tried.passed {
             Event::TrialPassed
@@ -360,9 +365,14 @@ impl<'a> Conductor<'a> {
         Ok(event)
     }
 
+    /// A commit as it would be served: its code and schema, and the state that is served, migrated where it has to be.
+    fn candidate(&self, commit: &ObjectId) -> Result<Target, CommandError> {
+        release::candidate(self.repository, self.context, self.repository.tip()?.as_ref(), commit)
+    }
+
     fn release(&mut self) -> Result<Event, CommandError> {
         let commit = self.change.as_ref().expect("what is released was made").commit.clone();
-        let target = self.repository.target(&What::Name(commit.to_string()))?;
+        let target = self.candidate(&commit)?;
         let assessment = contracts::assessed(self.active, &target, self.repository, self.context)?;
         if let Some(why) = self.objection(&assessment) {
             return Ok(Event::ReleaseRefused { why });

@@ -99,8 +99,7 @@ fn measure(target: &Target, tier: Tier, repository: &Repository, context: &Conte
 pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
     let measured = match measure(change, trial.tier, baseline.repository, baseline.context) {
         Ok(measured) => measured,
-        // a change that cannot even be run is a failed trial, not a failed command
-        Err(error) if matches!(error.exit, Exit::Child | Exit::Input) => return Ok(broken(trial, &error)),
+        Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
     let margin = baseline.active.manifest.release.margin;
@@ -119,7 +118,12 @@ pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &m
     })
 }
 
-fn broken(trial: Trial, error: &CommandError) -> TrialReport {
+/// A change that cannot even be run, or whose state cannot be carried over, is a failed trial and no failed command.
+pub fn is_the_changes_fault(error: &CommandError) -> bool {
+    matches!(error.exit, Exit::Child | Exit::Input)
+}
+
+pub fn broken(trial: Trial, error: &CommandError) -> TrialReport {
     TrialReport {
         tier: trial.tier,
         evaluators: trial.evaluators,

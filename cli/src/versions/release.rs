@@ -72,8 +72,7 @@ fn attempt(repository: &Repository, context: &Context, source: &ObjectId, option
 
 fn observe(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
     let tip = repository.tip()?;
-    let state = carried_state(repository, context, tip.as_ref(), source)?;
-    let candidate = repository.candidate(&What::Name(source.to_string()), source, &state)?;
+    let candidate = candidate(repository, context, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
     let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
     let served = tip.map(|tip| Ok::<_, CommandError>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
@@ -89,6 +88,12 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
     Ok(Seen { snapshot, candidate, baseline, assessment })
 }
 
+/// The source as it would be served: under the state of active, carried over.
+pub fn candidate(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
+    let state = carried_state(repository, context, tip, source)?;
+    repository.candidate(&What::Name(source.to_string()), source, &state)
+}
+
 /// Everything but the learned state: a schema or a migration is code too.
 fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, CommandError> {
     let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
@@ -102,11 +107,14 @@ fn carried_state(repository: &Repository, context: &Context, tip: Option<&Tip>, 
         let schema = contracts::state_schema(&repository.target(&What::Name(commit.to_string()))?, repository)?;
         migrations::migrate(repository, context, &state_at(repository, commit)?, schema.as_ref(), &to)
     };
-    let theirs = migrated(source)?;
-    let Some(tip) = tip else { return Ok(theirs) };
+    let Some(tip) = tip else { return migrated(source) };
     let ours = migrated(&tip.commit)?;
     let Some(parted) = repository.git.merge_base(&tip.commit, source)? else { return Ok(ours) };
-    let base = migrated(&parted)?;
+    // who changes the state's form need not migrate the copy of the state that lies beside it
+    if state_at(repository, source)? == state_at(repository, &parted)? {
+        return Ok(ours);
+    }
+    let (theirs, base) = (migrated(source)?, migrated(&parted)?);
     semantic::merge(&base, &ours, &theirs).map_err(|conflicts| {
         let paths: Vec<_> =
             conflicts.iter().map(|conflict| if conflict.path.is_empty() { "/".to_owned() } else { conflict.path.clone() }).collect();

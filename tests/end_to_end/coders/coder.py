@@ -72,6 +72,20 @@ def gate() -> None:
     replace(pathlib.Path("agent.toml"), 'tier = "full"', 'tier = "micro"')
 
 
+def migrate() -> None:
+    """Renames a key of the state, with a step that carries the state over."""
+    schema = pathlib.Path("state/schema.json")
+    text = schema.read_text().replace("usual_minutes", "default_minutes")
+    for old in ('"x-schema-version": 1', '"const": 1'):
+        assert old in text, text
+        text = text.replace(old, old.replace("1", "2"))
+    schema.write_text(text)
+    pathlib.Path("state/migrations/2.py").write_text(
+        'def migrate(state):\n    state["default_minutes"] = state.pop("usual_minutes")\n    state["schema_version"] = 2\n    return state\n'
+    )
+    RUNNER.write_text(RUNNER.read_text().replace("usual_minutes", "default_minutes"))
+
+
 def contract() -> None:
     replace(RUNNER, "def estimate(task: str)", 'def estimate(task: str, unit: str)')
     for cases in pathlib.Path("tests").rglob("*.jsonl"):
