@@ -27,13 +27,18 @@ fn git_within(world: &World, folder: &str, seconds: &str, arguments: &[&str]) ->
     World::finish(world.command("git", folder).args(arguments).env("AGENT_HOOK_LIMIT", seconds))
 }
 
-/// A new agent repository whose budgets ask for answers alone, so that a busy machine changes nothing.
+/// An agent repository without a version, made of the minimal template by hand. Its budgets ask for answers alone, so that a busy machine
+/// changes nothing.
 fn agent_repository(world: &World, folder: &str) {
-    world.agent(".", ["init", folder]).ok();
+    let templates = crate::world::source_root().join("templates");
+    World::finish(world.command("cp", ".").arg("-r").arg(templates.join("minimal")).arg(folder)).ok();
+    World::finish(world.command("cp", ".").arg("-r").arg(templates.join("runtime/agent_runtime")).arg(folder)).ok();
     let untimed = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6},"fast":{"pass_rate":0.6}},"slos":[]}"#;
     world.write(Path::new(folder).join("ci/budgets.json"), format!("{untimed}\n"));
-    world.git(folder, ["add", "ci/budgets.json"]);
-    world.git(folder, ["commit", "--quiet", "--no-verify", "-m", "budgets"]);
+    world.git(folder, ["init", "--quiet"]);
+    world.git(folder, ["add", "."]);
+    world.git(folder, ["commit", "--quiet", "-m", "agent"]);
+    world.agent(folder, ["hooks", "install"]).ok();
 }
 
 fn standing(world: &World, folder: &str) -> Vec<(String, bool)> {
@@ -57,7 +62,7 @@ fn init_installs_hooks_that_fire_and_uninstall_silences_them() {
 #[test]
 fn a_clone_takes_up_the_tracked_shims() {
     let world = World::new();
-    agent_repository(&world, "a");
+    world.agent(".", ["init", "a"]).ok();
     world.git(".", ["clone", "--quiet", "a", "b"]);
     world.agent("b", ["hooks", "status"]).code(1);
     world.agent("b", ["hooks", "install"]).ok();
@@ -173,7 +178,7 @@ fn a_commit_on_active_is_refused_with_the_way_to_go() {
     world.git("a", ["switch", "--quiet", "--create", "active"]);
     let ended = commit(&world, "a", &[]).code(1);
     ended.stderr_has("active: the commit would come to active").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
-    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "2");
+    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
     world.git("a", ["switch", "--quiet", "main"]);
     assert_eq!(commit(&world, "a", &[]).ok().stderr, "", "quiet when all is well");
 }
@@ -277,7 +282,7 @@ fn a_failing_case_blocks_the_commit_and_says_how_to_go_on() {
     ended.stderr_has("again: agent test --tier micro").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
     // the cached failure is as loud as the first
     git_within(&world, "a", "0", &["commit", "-m", "x"]).code(1).stderr_has("impossible");
-    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "2");
+    assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
     let skipped = World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1"));
     skipped.ok().stderr_has("is skipped");
 }
