@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Tracked hooks, and what `core.hooksPath` says.
 pub const HOOKS_FOLDER: &str = ".githooks";
-const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
+pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
+pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
 /// What must never be committed.
 const IGNORED: [&str; 2] = ["state/staging.state.json", ".agent/"];
 
@@ -208,7 +209,7 @@ pub fn house_files() -> Vec<NewFile> {
     let shims = HookName::CLIENT.map(|hook| NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked)));
     let mut files = templates::runtime();
     files.extend(shims);
-    files.push(NewFile::new(".github/workflows/agent.yml", WORKFLOW));
+    files.push(NewFile::new(WORKFLOW_FILE, WORKFLOW));
     files
 }
 

@@ -3,6 +3,7 @@
 mod architect;
 mod bench;
 mod clients;
+mod adopt;
 mod doctor;
 mod help;
 mod hooks;

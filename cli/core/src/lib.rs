@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
 
+pub mod adoption;
 pub mod architect;
 pub mod assessment;
 pub mod budget;

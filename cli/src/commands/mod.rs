@@ -1,6 +1,7 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
 mod architect;
+mod adopt;
 mod completions;
 mod demo;
 mod doctor;
@@ -32,6 +33,7 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Architect(architect::Arguments),
+    Adopt(adopt::Arguments),
     Completions(completions::Arguments),
     Doctor(doctor::Arguments),
     Demo(demo::Arguments),
@@ -61,6 +63,7 @@ pub enum Command {
 pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Architect(arguments) => architect::run(arguments, context),
+        Command::Adopt(arguments) => adopt::run(arguments, context),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
         Command::Doctor(arguments) => Ok(doctor::run(arguments, context)),
         Command::Gc(arguments) => gc::run(arguments, context),
