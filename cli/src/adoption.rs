@@ -175,7 +175,7 @@ impl Adoption {
         files.push(NewFile::new("state/schema.json", pretty(&schema(&self.name))));
         files.push(NewFile::new("state/migrations/README.md", MIGRATIONS));
         files.push(NewFile::new("ci/budgets.json", BUDGETS));
-        let cases: String = tried.cases.iter().map(|case| format!("{case}\n")).collect();
+        let cases: String = tried.cases.iter().flat_map(|case| [case.to_string(), "\n".to_owned()]).collect();
         files.extend(["micro", "fast", "full"].map(|tier| NewFile::new(format!("tests/{tier}/smoke.jsonl"), cases.clone())));
         files.push(NewFile::new(scaffold::WORKFLOW_FILE, scaffold::WORKFLOW));
         // last: with it the repository is adopted
@@ -292,7 +292,8 @@ fn installed(folder: &Path, module: &str, requires: &str) -> Result<String, Comm
 
 /// The Python files that could be a server: those at the top, and each package's `__main__.py`.
 fn python_files(folder: &Path) -> Result<Vec<(String, String)>, CommandError> {
-    let mut paths: Vec<String> = fs::names(folder)?.into_iter().filter(|name| name.ends_with(".py")).collect();
+    let mut paths: Vec<String> =
+        fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension() == Some(OsStr::new("py"))).collect();
     for place in ["", "src/"] {
         let packages = fs::names(&folder.join(place))?.into_iter().map(|name| format!("{place}{name}/__main__.py"));
         paths.extend(packages.filter(|path| folder.join(path).is_file()));

@@ -2,8 +2,8 @@
 //!
 //! Doors: argv (`commands`), git hooks, MCP over stdio. Core: `agent_core`. Hand: `world`.
 
-pub mod architect;
 pub mod adoption;
+pub mod architect;
 pub mod arguments;
 pub mod calling;
 pub mod children;

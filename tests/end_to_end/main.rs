@@ -1,9 +1,9 @@
 //! End to end: the real binary, real git, real Python children, in folders of their own.
 
+mod adopt;
 mod architect;
 mod bench;
 mod clients;
-mod adopt;
 mod doctor;
 mod help;
 mod hooks;

@@ -8,7 +8,7 @@ use serde_json::json;
 /// Make an existing repository with an existing MCP server into an agent repository
 ///
 /// The server stays as it is. Written beside it: agent.toml, a hash-locked requirements.lock, an empty state with its schema, first cases from the tools the
-/// server lists, budgets, the workflow, the package agent_runtime (for scorers, and for a Tuner when there is one); and the git hooks are put
+/// server lists, budgets, the workflow, the package `agent_runtime` (for scorers, and for a Tuner when there is one); and the git hooks are put
 /// in. Nothing is committed or staged: look at it, commit it, then `agent release`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent adopt\n  agent adopt --command \"python -m mcp_server_time\" --package mcp-server-time")]

@@ -1,7 +1,7 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
-mod architect;
 mod adopt;
+mod architect;
 mod completions;
 mod demo;
 mod doctor;
