@@ -50,3 +50,11 @@ power-loss trials="12":
 bench-tiers:
     cargo build --release
     python3 tests/bench/tier_throughput.py
+
+# durable staging updates against SQLite, one writer and eight; a batch against one at a time
+bench-staging *ARGS:
+    cargo bench -p agent --bench staging_updates -- {{ARGS}}
+
+# the kill tests, with 10,000 kills
+kills COUNT="10000":
+    AGENT_TEST_KILLS={{COUNT}} cargo test -p agent --test end_to_end kill::

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How many kills each of the tests here makes; a recipe asks for more.
-pub fn kills() -> usize {
-    std::env::var("AGENT_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+/// How many kills a test with this share of them makes, in percent; a recipe asks for more.
+pub fn kills(percent: usize) -> usize {
+    let all = std::env::var("AGENT_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    (all * percent).div_ceil(100)
 }
 
 /// Random moments from a seed that a failure names, so that it can be tried again (`AGENT_TEST_SEED`).
@@ -169,7 +170,7 @@ fn tuning_survives_kills_at_random_moments() {
     let acknowledged: BTreeSet<String> = std::thread::scope(|scope| {
         let kill = |(writer, moments)| {
             let served = &served;
-            scope.spawn(move || kill_a_writer(served, writer, kills().div_ceil(WRITERS), moments))
+            scope.spawn(move || kill_a_writer(served, writer, kills(70).div_ceil(WRITERS), moments))
         };
         let writers: Vec<_> = seeds.into_iter().enumerate().map(kill).collect();
         writers.into_iter().flat_map(|writer| writer.join().unwrap_or_else(|_| panic!("with AGENT_TEST_SEED={seed}"))).collect()
@@ -186,4 +187,101 @@ fn tuning_survives_kills_at_random_moments() {
     let allowed = |folder: &String| files_at_first.get(folder).copied().unwrap_or(0) + 2 * WRITERS + 2;
     let more: Vec<_> = files(&served).into_iter().filter(|(folder, count)| *count > allowed(folder)).collect();
     assert!(more.is_empty(), "files grew: {more:?}");
+}
+
+/// The version of every commit that `active` ever had, oldest first; each must carry its tag.
+pub fn tagged_versions(served: &Served) -> Vec<String> {
+    let tags = served.git(["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/tags"]);
+    let tags: BTreeSet<&str> = tags.lines().collect();
+    let commits =
+        served.git(["log", "--first-parent", "--reverse", "--format=%H v%(trailers:key=Agent-Version,valueonly,separator=)", "active"]);
+    for commit in commits.lines() {
+        assert!(tags.contains(commit), "{commit} has no tag: {tags:?}");
+    }
+    commits.lines().filter_map(|line| Some(line.split_once(" v")?.1.to_owned())).collect()
+}
+
+/// 0.1.0, 0.1.1, 0.1.2 and so on.
+pub fn assert_consecutive(versions: &[String]) {
+    let expected: Vec<_> = (0..versions.len()).map(|patch| format!("0.1.{patch}")).collect();
+    assert_eq!(versions, expected);
+}
+
+#[test]
+fn promoting_survives_kills_at_random_moments() {
+    let served = Served::new();
+    // a key the tier's score does not hang on, so that every promotion passes its gate
+    let set = |minutes: f64| served.agent(["state", "set", "tasks.t.seen=1", &format!("tasks.t.minutes={minutes}")]).ok();
+    set(1.0);
+    let began = Instant::now();
+    served.agent(["promote"]).ok();
+    let whole = u64::try_from(began.elapsed().as_micros()).expect("not that long");
+    let mut moments = Moments::new();
+    let seed = moments.seed();
+    let mut files_at_first = BTreeMap::new();
+    for round in 2..kills(30) + 2 {
+        set(round as f64);
+        // half of them anywhere, half where it publishes
+        let pause = if round % 2 == 0 { moments.below(whole) } else { whole / 2 + moments.below(whole / 2) };
+        kill_at(served.command().arg("promote"), Moment::After(Duration::from_micros(pause)));
+        // what was acknowledged is there, promoted or not, and the next command has healed the rest
+        assert_eq!(served.staging()["tasks"]["t"]["minutes"].as_f64(), Some(round as f64), "round {round} with AGENT_TEST_SEED={seed}");
+        assert_consecutive(&tagged_versions(&served));
+        if round == 12 {
+            files_at_first = files(&served);
+        }
+    }
+    set(0.5);
+    served.agent(["promote"]).ok();
+    let active = served.agent(["state", "show", "active", "--json"]).ok().json();
+    assert_eq!(active["state"]["tasks"]["t"]["minutes"], json!(0.5));
+    served.git(["fsck", "--strict"]);
+    assert_eq!(served.git(["status", "--porcelain"]), "");
+    let locks = served.world.git(crate::served::FOLDER, ["rev-parse", "--git-dir"]);
+    let locks = std::fs::read_dir(served.path(&locks))
+        .unwrap()
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")));
+    assert_eq!(locks.count(), 0, "no stray lock");
+    // evidence and states grow with the versions; nothing else does
+    let grows = |folder: &str| folder.contains("/store/") || folder.ends_with("/states") || folder.contains("/journal/set-aside");
+    let more: Vec<_> = files(&served)
+        .into_iter()
+        .filter(|(folder, count)| !grows(folder) && *count > files_at_first.get(folder).copied().unwrap_or(0) + 4)
+        .collect();
+    assert!(files_at_first.is_empty() || more.is_empty(), "files grew: {more:?}");
+}
+
+#[test]
+fn tuners_and_promoters_at_once_add_up() {
+    const TUNERS: usize = 8;
+    const SIGNALS: usize = 15;
+    let served = Served::new();
+    served.agent(["tune", "took", "task=other", "minutes=1"]).ok();
+    std::thread::scope(|scope| {
+        for tuner in 0..TUNERS {
+            let line = move |number| json!({"id": format!("{tuner}-{number}"), "arguments": {"task": "t", "minutes": 1}});
+            let file = served.world.write(format!("{tuner}.jsonl"), json_lines((0..SIGNALS).map(line)));
+            let served = &served;
+            scope.spawn(move || served.agent(["tune", "took", "--signals", file.to_str().unwrap()]).ok());
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    let ended = served.agent(["promote", "--json"]);
+                    assert!([0, 4].contains(&ended.code), "{ended:?}");
+                    served.agent(["state", "show", "--json"]).ok().json();
+                }
+            });
+        }
+    });
+    let ended = served.agent(["promote", "--json"]).ok();
+    assert_eq!(served.staging()["tasks"]["t"]["seen"], json!(TUNERS * SIGNALS), "{ended:?}");
+    let active = served.agent(["state", "show", "active", "--json"]).ok().json();
+    assert_eq!(active["state"], served.staging());
+    assert_consecutive(&tagged_versions(&served));
+    served.git(["fsck", "--strict"]);
+    // whatever was sealed is still counted
+    let again = served.world.path("0.jsonl");
+    let again = served.agent(["tune", "took", "--signals", again.to_str().unwrap(), "--json"]).ok().json();
+    assert_eq!((&again["applied"], &again["duplicates"]), (&json!(0), &json!(SIGNALS)));
 }
