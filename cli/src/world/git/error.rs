@@ -42,6 +42,8 @@ pub enum GitError {
     NotMoved { name: String, why: String },
     #[error("against the laws of this repository: {}", breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Illegal { breaches: Vec<Breach> },
+    #[error("the remote {remote} did not take it{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    NotPushed { remote: String, why: String, was_judged: bool },
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
     #[error(transparent)]
@@ -89,7 +91,8 @@ impl Diagnose for GitError {
             Self::Pin(error) => error.exit(),
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
             // a hook of the repository has judged
-            Self::NotMoved { .. } | Self::Illegal { .. } => Exit::No,
+            Self::NotMoved { .. } | Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
+            Self::NotPushed { was_judged: false, .. } => Exit::Surroundings,
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
@@ -111,6 +114,8 @@ impl Diagnose for GitError {
                 "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
             }
             Self::Illegal { breaches } => return breaches.first().map(|breach| breach.mend.to_owned()),
+            Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused it, in the words above".to_owned(),
+            Self::NotPushed { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),

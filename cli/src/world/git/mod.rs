@@ -11,6 +11,7 @@ mod objects;
 mod publish;
 mod refs;
 mod registry;
+mod remote;
 mod worktree;
 
 pub use checkout::materialise_state;
@@ -18,6 +19,7 @@ pub use error::GitError;
 pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
 pub use publish::{Healed, Publication, Published};
 pub use refs::{Move, Moved};
+pub use remote::Pushed;
 
 use crate::world::layout::Layout;
 use crate::world::process::Run;

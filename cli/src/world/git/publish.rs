@@ -25,11 +25,11 @@ pub struct Publication {
 }
 
 impl Publication {
-    fn branch_ref(&self) -> String {
+    pub(super) fn branch_ref(&self) -> String {
         format!("refs/heads/{}", self.branch)
     }
 
-    fn tag_ref(&self) -> String {
+    pub(super) fn tag_ref(&self) -> String {
         tag_ref(&self.version)
     }
 }

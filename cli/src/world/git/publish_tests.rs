@@ -371,3 +371,32 @@ fn the_facts_of_an_update_are_read_from_the_repository() {
     repository.git(&["commit", "-q", "-m", "mended"]);
     assert_eq!(on_main(&tracked, &repository.id("main")), Vec::<&str>::new());
 }
+
+#[test]
+fn a_remote_takes_branch_and_tag_together_or_neither() {
+    let (repository, git, first) = served();
+    let bare = repository.beside("remote.git");
+    let remote = bare.to_str().unwrap();
+    repository.git(&["init", "-q", "--bare", remote]);
+    let there = || Git::discover(&bare).unwrap();
+    let begin = publication(None, &first, &patch(0));
+    assert_eq!(git.publish_remote(remote, &begin).unwrap(), Pushed::Done);
+    assert_eq!(git.publish_remote(remote, &begin).unwrap(), Pushed::Done, "the second time finds it done");
+    let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
+    assert_eq!(git.publish_remote(remote, &publication(Some(&first), &theirs, &patch(1))).unwrap(), Pushed::Done);
+    for lost in [publication(Some(&first), &mine, &patch(2)), publication(Some(&theirs), &mine, &patch(1))] {
+        let pushed = git.publish_remote(remote, &lost).unwrap();
+        assert!(matches!(pushed, Pushed::Conflict { .. }), "{pushed:?}");
+    }
+    assert_eq!(there().target(ACTIVE).unwrap(), Some(theirs.clone()));
+    assert_eq!(there().versions().unwrap(), [patch(0), patch(1)]);
+
+    let hook = bare.join("hooks/update");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let next = candidate(&git, &theirs, &patch(2), "{\"n\":2}\n");
+    let next = publication(Some(&theirs), &next, &patch(2));
+    assert_eq!(git.publish_remote(remote, &next).unwrap_err().exit(), Exit::No);
+    assert_eq!(git.publish_remote("/no/such/remote", &next).unwrap_err().exit(), Exit::Surroundings);
+}
