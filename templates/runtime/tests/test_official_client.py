@@ -36,7 +36,12 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
 
     @asynccontextmanager
     async def client(self, mode, program="runner"):
-        environment = {"PYTHONPATH": str(RUNTIME), "AGENT_PARENT_PID": str(os.getpid())}
+        # The client hands on next to nothing of our own environment.
+        environment = {
+            "PYTHONPATH": str(RUNTIME),
+            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "AGENT_PARENT_PID": str(os.getpid()),
+        }
         server = StdioServerParameters(command=sys.executable, args=[str(PROGRAMS / f"{program}.py")], env=environment)
         with open(os.devnull, "w") as errors:
             async with mcp.Client(stdio_client(server, errlog=errors), mode=mode, read_timeout_seconds=20) as client:
