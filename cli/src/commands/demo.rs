@@ -1,6 +1,7 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
+use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::process::Run;
@@ -25,6 +26,7 @@ pub struct Arguments {
     svg: Option<PathBuf>,
 }
 
+const STEPS: u64 = 5;
 const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
 const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds nothing; it should understand word forms.";
@@ -51,7 +53,13 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         .tempdir()
         .map_err(FsError::while_doing("create a folder in", &std::env::temp_dir()))?;
     let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
-    let mut demo = Demo { folder, printer: &context.printer, steps: Vec::new(), agent: binary()? };
+    let mut demo = Demo {
+        progress: Progress::start(&context.printer, "demo", Some(STEPS)),
+        folder,
+        printer: &context.printer,
+        steps: Vec::new(),
+        agent: binary()?,
+    };
     demo.play()?;
     if let Some(svg) = &arguments.svg {
         fs::replace(&context.directory.join(svg), demo.picture().as_bytes(), Durability::Rebuildable)?;
@@ -64,7 +72,15 @@ fn binary() -> Result<PathBuf, CommandError> {
     env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "this system does not say where `agent` lies, and the demo runs it"))
 }
 
+/// A step under way.
+struct Begun {
+    name: &'static str,
+    command: String,
+    at: Instant,
+}
+
 struct Demo<'a> {
+    progress: Progress,
     folder: PathBuf,
     printer: &'a Printer,
     steps: Vec<Step>,
@@ -81,8 +97,11 @@ impl Demo<'_> {
     }
 
     fn begin(&mut self) -> Result<(), CommandError> {
-        let began = Instant::now();
-        self.title("a new agent: it answers questions from Python's help topics");
+        let begun = self.start(
+            "init",
+            "a new agent: it answers questions from Python's help topics",
+            &format!("agent init DIR --template {TEMPLATE}"),
+        );
         if let Some(parent) = self.folder.parent() {
             create_dir(parent)?;
         }
@@ -94,47 +113,59 @@ impl Demo<'_> {
             self.tell(&told(tier, &summary["tiers"][tier]));
         }
         self.tell(&told("full", &tested["tiers"]["full"]));
-        self.done("init", &format!("agent init DIR --template {TEMPLATE}"), "v0.1.0", &tested, began)
+        self.done(begun, "v0.1.0", &tested)
     }
 
     fn tune(&mut self) -> Result<(), CommandError> {
-        let began = Instant::now();
-        self.title("feedback in numbers: rewards and judged answers go through the Tuner");
+        let begun = self.start(
+            "tune",
+            "feedback in numbers: rewards and judged answers go through the Tuner",
+            &format!("agent tune --signals {SIGNALS}"),
+        );
         let tuned = self.agent(&["tune", "--signals", SIGNALS])?;
         self.tell(&format!("{} signals applied, each durable before it was counted", tuned["applied"]));
         let changed = self.agent(&["state", "diff"])?;
         self.tell_changes(&changed);
         let tested = self.test("staging")?;
-        self.done("tune", &format!("agent tune --signals {SIGNALS}"), "staging", &tested, began)
+        self.done(begun, "staging", &tested)
     }
 
     fn promote(&mut self) -> Result<(), CommandError> {
-        let began = Instant::now();
-        self.title("what it learned becomes a version");
+        let begun = self.start("promote", "what it learned becomes a version", "agent promote");
         let outcome = self.agent(&["promote"])?;
-        self.tell(outcome["why"].as_str().unwrap_or_default());
+        self.tell(text(&outcome["why"]));
         let tested = self.test("active")?;
-        self.done("promote", "agent promote", tag(&outcome), &tested, began)
+        self.done(begun, tag(&outcome), &tested)
     }
 
     fn architect(&mut self) -> Result<(), CommandError> {
-        let began = Instant::now();
-        self.title("feedback in words: the Architect changes the code");
-        self.tell(&format!("\u{201c}{FEEDBACK}\u{201d}"));
-        let outcome = self.agent(&["architect", FEEDBACK])?;
-        let release = &outcome["outcome"];
-        self.tell(outcome["why"].as_str().unwrap_or_default());
+        let begun =
+            self.start("architect", "feedback in words: the Architect changes the code", &format!("agent architect \"{FEEDBACK}\""));
+        let report = self.agent(&["architect", FEEDBACK])?;
+        for attempt in report["attempts"].as_array().into_iter().flatten() {
+            self.tell(&format!("the {} coder: {}", text(&report["coder"]), text(&attempt["said"])));
+            self.tell(&format!("changed {}", list(&attempt["changed"])));
+            for trial in attempt["trials"].as_array().into_iter().flatten() {
+                let verdict = if trial["passed"] == true { "passed" } else { "refused" };
+                self.tell(&format!(
+                    "{:<5} {verdict}, score {:.3} (was {:.3})",
+                    text(&trial["tier"]),
+                    number(&trial["score"]),
+                    number(&trial["before"])
+                ));
+            }
+        }
+        let version = text(&report["version"]).to_owned();
         let tested = self.test("active")?;
-        self.done("architect", "agent architect \"...\"", tag(release), &tested, began)
+        self.done(begun, &version, &tested)
     }
 
     fn rollback(&mut self) -> Result<(), CommandError> {
-        let began = Instant::now();
-        self.title("and back, if need be: nothing is ever rewritten");
+        let begun = self.start("rollback", "and back, if need be: nothing is ever rewritten", "agent rollback");
         let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
-        self.tell(outcome["why"].as_str().unwrap_or_default());
+        self.tell(text(&outcome["why"]));
         let tested = self.test("active")?;
-        self.done("rollback", "agent rollback", tag(&outcome), &tested, began)
+        self.done(begun, tag(&outcome), &tested)
     }
 
     /// Every tier's cases of WHAT that nobody tuned on are in `full`.
@@ -153,53 +184,62 @@ impl Demo<'_> {
             .map_err(|error| CommandError::new(Exit::Child, format!("`agent {}` printed no JSON: {error}", arguments.join(" "))))
     }
 
-    fn done(&mut self, step: &'static str, command: &str, version: &str, tested: &Value, began: Instant) -> Result<(), CommandError> {
+    fn done(&mut self, begun: Begun, version: &str, tested: &Value) -> Result<(), CommandError> {
         let held_out = &tested["tiers"]["full"]["heldout"];
         let score = held_out["score"].as_f64().ok_or_else(|| {
             CommandError::new(Exit::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
         })?;
         let score_before = self.steps.last().map(|step| step.score);
         let step = Step {
-            name: step,
-            command: command.to_owned(),
+            name: begun.name,
+            command: begun.command,
             version: version.to_owned(),
             score_before,
             score,
-            wall_s: began.elapsed().as_secs_f64(),
+            wall_s: begun.at.elapsed().as_secs_f64(),
         };
         let gain = match step.score_before {
             Some(before) => format!("{before:.3} -> {}", Printer::styled(Style::Strong, &format!("{score:.3}"))),
             None => Printer::styled(Style::Strong, &format!("{score:.3}")),
         };
         let cases = held_out["cases"].as_u64().unwrap_or_default();
-        self.printer.data(format!(
+        self.print(format!(
             "   {} held-out score {gain} over {cases} questions  {}",
             Printer::styled(Style::Good, &step.version),
             faint(step.wall_s)
         ));
-        self.printer.data("");
+        self.print("");
         self.steps.push(step);
         Ok(())
     }
 
-    fn title(&self, text: &str) {
+    fn start(&self, name: &'static str, title: &str, command: &str) -> Begun {
         let number = self.steps.len() + 1;
-        self.printer.data(Printer::styled(Style::Strong, &format!("{number}. {text}")));
+        self.print(Printer::styled(Style::Strong, &format!("{number}. {title}")));
+        self.print(Printer::styled(Style::Faint, &format!("   $ {command}")));
+        self.progress.advance(1);
+        Begun { name, command: command.to_owned(), at: Instant::now() }
+    }
+
+    /// A line above the bar.
+    fn print(&self, line: impl AsRef<str>) {
+        self.progress.aside(|| self.printer.data(line));
     }
 
     fn tell(&self, text: &str) {
-        self.printer.data(format!("   {text}"));
+        self.print(format!("   {text}"));
     }
 
+    /// What was there before says more than what is new, so it comes first.
     fn tell_changes(&self, diff: &Value) {
-        const SHOWN: usize = 5;
+        const SHOWN: usize = 6;
         let changes = diff["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for change in changes.iter().take(SHOWN) {
-            self.tell(&format!("   {}  {} -> {}", change["path"].as_str().unwrap_or_default(), change["from"], change["to"]));
+        let (known, new): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.get("old").is_some_and(|old| !old.is_null()));
+        for change in known.iter().take(SHOWN) {
+            self.tell(&format!("  {:<28} {} -> {}", text(&change["path"]), change["old"], change["new"]));
         }
-        if changes.len() > SHOWN {
-            self.tell(&format!("   and {} more values", changes.len() - SHOWN));
-        }
+        let more = known.len().saturating_sub(SHOWN);
+        self.tell(&format!("  {more} more changed, {} learned anew", new.len()));
     }
 
     /// The versions, as dots: staging was none.
@@ -218,24 +258,24 @@ impl Demo<'_> {
         self.tell_versions();
         match kept {
             Some(_) => {
-                self.printer.data("Look at it:");
-                self.printer.data(format!("   cd {}", self.folder.display()));
-                self.printer.data("   git log --graph --oneline --all");
-                self.printer.data("   agent run ask question='How do I leave a loop early?'");
+                self.print("Look at it:");
+                self.print(format!("   cd {}", self.folder.display()));
+                self.print("   git log --graph --oneline --all");
+                self.print("   agent run ask question='How do I leave a loop early?'");
             }
             None => self
                 .printer
                 .data("The folder is gone again. To look around in it: agent demo --keep DIR, then git log --graph --oneline --all there."),
         }
-        self.printer.data("To begin your own: agent init DIR");
-        self.printer.data(faint(wall_s));
+        self.print("To begin your own: agent init DIR");
+        self.print(faint(wall_s));
     }
 
     fn tell_versions(&self) {
         let table = Run::new(&self.agent).args(["versions"]).directory(&self.folder).finish();
         if let Ok(table) = table {
-            self.printer.data(table.text());
-            self.printer.data("");
+            self.print(table.text());
+            self.print("");
         }
     }
 }
@@ -259,7 +299,19 @@ fn told(tier: &str, summary: &Value) -> String {
 }
 
 fn tag(outcome: &Value) -> &str {
-    outcome["tag"].as_str().unwrap_or("?")
+    text(&outcome["tag"])
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default()
+}
+
+fn list(values: &Value) -> String {
+    values.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn faint(seconds: f64) -> String {
