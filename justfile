@@ -58,3 +58,7 @@ bench-staging *ARGS:
 # the kill tests, with 10,000 kills
 kills COUNT="10000":
     AGENT_TEST_KILLS={{COUNT}} cargo test -p agent --test end_to_end kill::
+
+# one promotion, killed and out of disk at every single write, rename, sync and open (needs strace)
+faults:
+    AGENT_TEST_FAULTS=all cargo test -p agent --test end_to_end faults -- --nocapture

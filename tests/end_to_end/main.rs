@@ -5,6 +5,7 @@ mod architect;
 mod bench;
 mod clients;
 mod doctor;
+mod faults;
 mod help;
 mod hooks;
 mod init;
