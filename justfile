@@ -62,3 +62,8 @@ kills COUNT="10000":
 # one promotion, killed and out of disk at every single write, rename, sync and open (needs strace)
 faults:
     AGENT_TEST_FAULTS=all cargo test -p agent --test end_to_end faults -- --nocapture
+
+# a commit with our hook and a known result, against one whose hook is an empty script
+bench-hook-commit:
+    cargo build --release
+    python3 tests/bench/hook_commit.py
