@@ -6,13 +6,11 @@ use crate::target::Target;
 use crate::world::clock;
 use crate::world::layout::Layout;
 use agent_core::raw_object::RawObject;
+use agent_core::signal::CONVERSATION_ARGUMENT;
 use agent_core::wire;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
-
-/// The argument that names a conversation, for tools that take one.
-pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
 /// What a call is made under.
 pub struct Call<'a> {

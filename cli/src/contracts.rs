@@ -12,6 +12,7 @@ use crate::world::git::{STATE_FILE, TreeEdit};
 use crate::world::process;
 use agent_core::assessment::{Assessment, End, assess};
 use agent_core::contract::Contract;
+use agent_core::object_id::ObjectId;
 use serde_json::Value;
 
 /// The state's JSON Schema, in every tree that has one.
@@ -40,14 +41,17 @@ fn end(target: &Target, repository: &Repository, context: &Context) -> Result<En
     })
 }
 
-/// Everything but the learned state: a migration or a schema is code too.
 fn code_identity(target: &Target, repository: &Repository) -> Result<String, CommandError> {
-    let Some(commit) = &target.commit else {
-        return Ok(target.what.to_string());
-    };
+    match &target.commit {
+        Some(commit) => Ok(code_of(repository, commit)?.to_string()),
+        None => Ok(target.what.to_string()),
+    }
+}
+
+/// Everything but the learned state, as a tree: a migration or a schema is code too.
+pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, CommandError> {
     let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
-    let tree = repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?;
-    Ok(tree.to_string())
+    Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
 /// What the authors say of the commits between; versions are commits that nobody wrote.

@@ -16,6 +16,7 @@ mod pipes;
 mod protocol;
 mod served;
 mod surface;
+mod surroundings;
 mod tiers;
 mod tune;
 mod versions;

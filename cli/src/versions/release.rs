@@ -1,14 +1,14 @@
 //! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
 
 use crate::context::Context;
-use crate::contracts;
+use crate::contracts::{self, code_of};
 use crate::error::CommandError;
 use crate::migrations;
 use crate::repository::{Repository, state_value};
 use crate::target::Target;
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
-use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::git::STATE_FILE;
 use agent_core::assessment::Assessment;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
@@ -92,12 +92,6 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
 pub fn candidate(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
     let state = carried_state(repository, context, tip, source)?;
     repository.candidate(&What::Name(source.to_string()), source, &state)
-}
-
-/// Everything but the learned state: a schema or a migration is code too.
-fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, CommandError> {
-    let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
-    Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
 /// Active's state, migrated to the source's schema, and merged by meaning with what the source changed since the two parted.
