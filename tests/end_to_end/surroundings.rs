@@ -17,10 +17,10 @@ fn the_loop_works_on_a_detached_head_in_a_dirty_tree_from_a_subfolder_and_in_a_l
     edit(&served, "runner/__main__.py", "server =", "# half an edit\nserver =");
     let dirty = served.git(["diff"]);
     let subfolder = Path::new(FOLDER).join("runner");
-    served.world.agent(&subfolder, ["tune", "took", "task=review", "minutes=20", "--promote"]).ok();
+    served.world.agent(&subfolder, ["tune", "took", "task=lunch", "minutes=20", "--promote"]).ok();
     assert_eq!(served.git(["diff"]), dirty, "the working tree is the user's");
     served.git(["worktree", "add", "--quiet", "../linked", "active"]);
-    served.world.agent("linked", ["tune", "took", "task=review", "minutes=30"]).ok();
+    served.world.agent("linked", ["tune", "took", "task=lunch", "minutes=30"]).ok();
     let staged = served.agent(["state", "show", "--json"]).ok().json();
     assert_eq!(staged["updates"], 1, "one staging for all worktrees");
     served.world.agent("linked", ["promote"]).ok().stdout_has("v0.1.2");
@@ -31,7 +31,7 @@ fn a_bare_clone_serves_versions_and_says_what_it_has_not() {
     let served = Served::new();
     served.git(["clone", "--quiet", "--bare", ".", "../bare.git"]);
     served.world.agent("bare.git", ["versions"]).ok().stdout_has("v0.1.0");
-    served.world.agent("bare.git", ["run", "estimate", "task=review"]).ok().stdout_has("minutes");
+    served.world.agent("bare.git", ["run", "estimate", "task=lunch"]).ok().stdout_has("minutes");
     served.world.agent("bare.git", ["test", "--at", "worktree"]).code(3).stderr_has("bare");
 }
 
@@ -40,7 +40,7 @@ fn a_shallow_clone_says_why_there_is_nothing() {
     let served = Served::new();
     let url = format!("file://{}", served.path("").display());
     World::finish(served.world.command("git", ".").args(["clone", "--quiet", "--depth=1", "--branch=main", &url, "shallow"])).ok();
-    served.world.agent("shallow", ["run", "estimate", "task=review"]).code(3).stderr_has("shallow");
+    served.world.agent("shallow", ["run", "estimate", "task=lunch"]).code(3).stderr_has("shallow");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_wrong_file_is_exit_3_with_place_and_mend() {
         edit(&served, path, from, to);
         served.world.agent(FOLDER, arguments).code(3).stderr_has(said);
     };
-    let run = ["run", "estimate", "task=review", "--at", "worktree"];
+    let run = ["run", "estimate", "task=lunch", "--at", "worktree"];
     check("agent.toml", "[runner]", "[runer]", &run, "agent.toml");
     check("agent.toml", "\"python\"", "\"python", &run, "agent.toml:");
     check("state/active.state.json", "{", "{,", &run, "state/active.state.json:1:2");
@@ -61,10 +61,10 @@ fn a_wrong_file_is_exit_3_with_place_and_mend() {
 #[test]
 fn what_is_not_there_is_said() {
     let served = Served::new();
-    served.agent(["run", "estimate", "task=review", "--at", "v9.9.9"]).code(3).stderr_has("there is no v9.9.9");
-    served.agent(["run", "estimate", "task=review", "--at", "^7"]).code(3).stderr_has("^7");
-    served.agent(["run", "estimate", "task=review", "--at", "nothing-by-that-name"]).code(3).stderr_has("nothing-by-that-name");
-    served.agent(["run", "estimat", "task=review"]).code(2).stderr_has("its tools are: estimate");
+    served.agent(["run", "estimate", "task=lunch", "--at", "v9.9.9"]).code(3).stderr_has("there is no v9.9.9");
+    served.agent(["run", "estimate", "task=lunch", "--at", "^7"]).code(3).stderr_has("^7");
+    served.agent(["run", "estimate", "task=lunch", "--at", "nothing-by-that-name"]).code(3).stderr_has("nothing-by-that-name");
+    served.agent(["run", "estimat", "task=lunch"]).code(2).stderr_has("its tools are: estimate");
     served.agent(["rollback", "v0.0.9"]).code(3).stderr_has("v0.0.9");
     served.agent(["promote"]).ok().stdout_has("nothing");
 }
@@ -72,9 +72,9 @@ fn what_is_not_there_is_said() {
 #[test]
 fn a_rollback_takes_back_what_a_promotion_did_and_tuning_goes_on() {
     let served = Served::new();
-    served.agent(["tune", "took", "task=review", "minutes=20", "--promote"]).ok();
+    served.agent(["tune", "took", "task=lunch", "minutes=20", "--promote"]).ok();
     served.agent(["rollback"]).code(7).stderr_has("evaluation");
-    served.agent(["tune", "took", "task=review", "minutes=40", "--promote"]).ok();
+    served.agent(["tune", "took", "task=lunch", "minutes=40", "--promote"]).ok();
     served.agent(["rollback", "--reason", "worse", "--dry-run"]).ok().stdout_has("take the evaluation of v0.1.1");
     let outcome = served.agent(["rollback", "--reason", "worse", "--json"]).ok().json();
     assert_eq!((&outcome["done"], &outcome["tag"]), (&true.into(), &"v0.1.3".into()));
@@ -83,7 +83,7 @@ fn a_rollback_takes_back_what_a_promotion_did_and_tuning_goes_on() {
     let yanked: Vec<_> =
         versions["versions"].as_array().unwrap().iter().map(|entry| entry["yanked"] != false && !entry["yanked"].is_null()).collect();
     assert_eq!(yanked, [false, true, false, false], "newest first");
-    served.agent(["tune", "took", "task=review", "minutes=30", "--promote"]).ok().stdout_has("v0.1.4");
+    served.agent(["tune", "took", "task=lunch", "minutes=30", "--promote"]).ok().stdout_has("v0.1.4");
     served.agent(["verify", "v0.1.4"]).ok();
 }
 

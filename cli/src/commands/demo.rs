@@ -27,6 +27,8 @@ pub struct Arguments {
 }
 
 const STEPS: u64 = 5;
+/// In place of a version, while it is being tuned.
+const STAGING: &str = "staging";
 const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
 const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds nothing; it should understand word forms.";
@@ -127,7 +129,7 @@ impl Demo<'_> {
         let changed = self.agent(&["state", "diff"])?;
         self.tell_changes(&changed);
         let tested = self.test("staging")?;
-        self.done(begun, "staging", &tested)
+        self.done(begun, STAGING, &tested)
     }
 
     fn promote(&mut self) -> Result<(), CommandError> {
@@ -189,7 +191,8 @@ impl Demo<'_> {
         let score = held_out["score"].as_f64().ok_or_else(|| {
             CommandError::new(Exit::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
         })?;
-        let score_before = self.steps.last().map(|step| step.score);
+        // staging is no version: what a promotion is compared with is the version before it
+        let score_before = self.steps.iter().rfind(|step| step.version != STAGING).map(|step| step.score);
         let step = Step {
             name: begun.name,
             command: begun.command,
@@ -244,7 +247,7 @@ impl Demo<'_> {
 
     /// The versions, as dots: staging was none.
     fn picture(&self) -> String {
-        let versions = self.steps.iter().filter(|step| step.version != "staging");
+        let versions = self.steps.iter().filter(|step| step.version != STAGING);
         let points: Vec<_> =
             versions.map(|step| Point { version: step.version.clone(), label: label(step.name).to_owned(), score: step.score }).collect();
         svg::draw(&points)
