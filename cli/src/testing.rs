@@ -84,7 +84,7 @@ impl TierOutcome {
     pub fn results(&self) -> Vec<CaseResult> {
         let mut fold = TierFold::default();
         for event in self.lines.lines().filter_map(Event::from_line) {
-            fold.add(&event);
+            fold.take(event);
         }
         fold.into_results()
     }
@@ -202,19 +202,24 @@ fn run_now(
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierOutcome, CommandError> {
     let tier = request.tier;
-    let TierCases { mut cases, digest: defined } = cases::load(&target.directory, tier)?;
-    if let Some(part) = request.part {
-        cases.list.retain(|case| part.holds(&case.id));
-    }
-    let (budget, definitions) = definitions(target, tier, defined)?;
     let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
     let scorer = children::spec(Role::Scorer, target, &repository.layout, context)?;
-    let mut job = TierJob::new(tier, cases, runner, scorer, (&target.state.revision, &target.state.path));
+    let mut job = TierJob::new(tier, runner, scorer, (&target.state.revision, &target.state.path));
     job.shards = request.shards;
     job.keep_goldens = request.keep_goldens;
     job.deadline = request.deadline;
     process::end_on_interrupt();
-    let run = tier::run(&job, on_event)?;
+    let mut defined = None;
+    let load = || {
+        let TierCases { mut cases, digest } = cases::load(&target.directory, tier)?;
+        if let Some(part) = request.part {
+            cases.list.retain(|case| part.holds(&case.id));
+        }
+        defined = Some(definitions(target, tier, digest)?);
+        Ok::<_, CommandError>(cases)
+    };
+    let run = tier::run(&job, load, on_event)?;
+    let (budget, definitions) = defined.expect("a tier that was run was loaded");
     let mut summary = run.fold.summary(budget);
     let lines = stored_lines(tier, &run.fold);
     summary.results = Some(digest(lines.as_bytes()));
@@ -223,7 +228,7 @@ fn run_now(
 
 /// By case id, so that the same results have the same digest whichever shard was first.
 fn stored_lines(tier: Tier, fold: &TierFold) -> String {
-    fold.results().map(|result| Event::CaseFinished { tier, result: result.clone() }.to_line()).collect()
+    fold.results().map(|result| Event::case_line(tier, result)).collect()
 }
 
 fn definitions(target: &Target, tier: Tier, cases: String) -> Result<(Budget, Definitions), CommandError> {

@@ -143,22 +143,26 @@ pub struct TierFold {
 
 impl TierFold {
     pub fn add(&mut self, event: &Event) {
+        self.take(event.clone());
+    }
+
+    pub fn take(&mut self, event: Event) {
         match event {
-            Event::TierStarted { cases, .. } => self.expected = self.expected.max(*cases),
-            Event::TierFinished { wall_s, .. } => self.wall_s = self.wall_s.max(*wall_s),
+            Event::TierStarted { cases, .. } => self.expected = self.expected.max(cases),
+            Event::TierFinished { wall_s, .. } => self.wall_s = self.wall_s.max(wall_s),
             Event::CaseFinished { result, .. } => self.add_result(result),
         }
     }
 
     /// Of two results for one case the worse one stays, so that the order does not matter.
-    fn add_result(&mut self, result: &CaseResult) {
+    fn add_result(&mut self, result: CaseResult) {
         match self.results.entry(result.id.clone()) {
             Entry::Vacant(free) => {
-                free.insert(result.clone());
+                free.insert(result);
             }
             Entry::Occupied(mut there) => {
-                if rank(result) > rank(there.get()) {
-                    there.insert(result.clone());
+                if rank(&result) > rank(there.get()) {
+                    there.insert(result);
                 }
             }
         }
@@ -168,7 +172,7 @@ impl TierFold {
         self.expected = self.expected.max(other.expected);
         self.wall_s = self.wall_s.max(other.wall_s);
         for result in other.results.values() {
-            self.add_result(result);
+            self.add_result(result.clone());
         }
     }
 

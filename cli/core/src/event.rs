@@ -28,15 +28,12 @@ pub enum Event {
 impl Event {
     /// The line, with its newline.
     pub fn to_line(&self) -> String {
-        #[derive(Serialize)]
-        struct Borrowed<'a> {
-            schema: &'static str,
-            #[serde(flatten)]
-            event: &'a Event,
-        }
-        let mut line = serde_json::to_string(&Borrowed { schema: SCHEMA, event: self }).expect("an event serialises");
-        line.push('\n');
-        line
+        line_of(&Line { schema: SCHEMA, members: self })
+    }
+
+    /// The line of a finished case, without an event around a copy of it.
+    pub fn case_line(tier: Tier, result: &CaseResult) -> String {
+        line_of(&CaseLine { schema: SCHEMA, event: "case-finished", tier, result })
     }
 
     /// Reads a stored line; `None` when it is of another schema or torn.
@@ -52,6 +49,28 @@ impl Event {
             _ => None,
         }
     }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    members: &'a Event,
+}
+
+#[derive(Serialize)]
+struct CaseLine<'a> {
+    schema: &'static str,
+    event: &'static str,
+    tier: Tier,
+    #[serde(flatten)]
+    result: &'a CaseResult,
+}
+
+fn line_of(members: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(members).expect("an event serialises");
+    line.push('\n');
+    line
 }
 
 #[derive(Deserialize)]
@@ -72,8 +91,10 @@ mod tests {
     #[test]
     fn a_line_reads_back() {
         let result = CaseResult { outcome: Outcome::Failed, score: 0.5, why: Some("x".to_owned()), ms: 1.25, ..CaseResult::passed("c-1") };
+        let case_line = Event::case_line(Tier::Micro, &result);
         let event = Event::CaseFinished { tier: Tier::Micro, result };
         let line = event.to_line();
+        assert_eq!(case_line, line);
         assert_eq!(
             line,
             "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"micro\",\"id\":\"c-1\",\"outcome\":\"failed\",\"score\":0.5,\"weight\":1.0,\"ms\":1.25,\"why\":\"x\"}\n"

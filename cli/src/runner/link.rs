@@ -7,6 +7,7 @@ use agent_core::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -168,11 +169,13 @@ pub enum Incoming {
 
 /// The members a frame may have; all else is kept by nobody and harms nobody.
 #[derive(Deserialize)]
-struct Frame {
-    jsonrpc: Option<String>,
-    #[serde(default)]
-    id: Option<Value>,
-    method: Option<String>,
+struct Frame<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
     result: Option<Box<RawValue>>,
     error: Option<RpcError>,
 }
@@ -393,7 +396,7 @@ impl Link {
         if line.is_empty() {
             return Ok(None);
         }
-        let Ok(frame) = serde_json::from_slice::<Frame>(line) else {
+        let Some(frame) = std::str::from_utf8(line).ok().and_then(|line| serde_json::from_str::<Frame>(line).ok()) else {
             let problem =
                 if serde_json::from_slice::<Value>(line).is_ok() { "a line is JSON but no JSON-RPC frame" } else { "a line is no JSON" };
             return Err(self.broke_protocol(problem, start, end));
@@ -403,34 +406,35 @@ impl Link {
         }
         match (frame.method, frame.id, frame.result, frame.error) {
             (Some(method), Some(id), None, None) => {
+                let (method, id) = (method.into_owned(), id.to_owned());
                 self.answer(&method, &id);
                 Ok(None)
             }
             (Some(method), None, None, None) => {
-                let frame = serde_json::from_slice(line).expect("it was read before");
+                let (method, frame) = (method.into_owned(), serde_json::from_slice(line).expect("it was read before"));
                 Ok(Some(Incoming::Notification { method, frame }))
             }
-            (None, Some(id), Some(result), None) => self.answered(&id, Ok(result), start, end),
-            (None, Some(id), None, Some(error)) => self.answered(&id, Err(error), start, end),
+            (None, Some(id), Some(result), None) => self.answered(id.get(), Ok(result), start, end),
+            (None, Some(id), None, Some(error)) => self.answered(id.get(), Err(error), start, end),
             _ => Err(self.broke_protocol("a frame that is no request, no notification and no answer", start, end)),
         }
     }
 
     fn answered(
         &self,
-        id: &Value,
+        id: &str,
         outcome: Result<Box<RawValue>, RpcError>,
         start: usize,
         end: usize,
     ) -> Result<Option<Incoming>, ChildError> {
-        match id.as_u64().filter(|id| *id < self.next_id) {
+        match id.parse().ok().filter(|id| *id < self.next_id) {
             Some(id) => Ok(Some(Incoming::Answer { id, outcome })),
             None => Err(self.broke_protocol("an answer to a request nobody made", start, end)),
         }
     }
 
     /// A child's own requests: a ping is answered; sampling, roots and the like are not offered.
-    fn answer(&mut self, method: &str, id: &Value) {
+    fn answer(&mut self, method: &str, id: &RawValue) {
         if method == "ping" {
             self.queue(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
         } else {

@@ -47,7 +47,9 @@ struct Line<'a> {
 pub(super) struct Shard<'a> {
     job: &'a TierJob,
     queue: &'a Queue,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Vec<Event>>,
+    /// Results that were not sent yet: sent together, so that nobody is woken for each.
+    results: Vec<Event>,
     runner: Line<'a>,
     scorer: Line<'a>,
     /// Attempts to make again, before new ones.
@@ -156,11 +158,12 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Shard<'a> {
-    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, events: mpsc::Sender<Vec<Event>>) -> Self {
         Self {
             job,
             queue,
             events,
+            results: Vec::new(),
             runner: Line::new(&job.runner),
             scorer: Line::new(&job.scorer),
             again: VecDeque::new(),
@@ -170,7 +173,10 @@ impl<'a> Shard<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<ShardEnd, TierError> {
+        // before the cases are there
+        self.runner.start().await?;
         loop {
+            self.send_results();
             self.fill().await?;
             if self.runner.flights.is_empty() && self.scorer.flights.is_empty() {
                 break;
@@ -202,7 +208,7 @@ impl<'a> Shard<'a> {
 
     async fn fill(&mut self) -> Result<(), TierError> {
         while self.runner.flights.len() < self.window() && self.scorer.flights.len() < WINDOW {
-            let cases = &self.job.cases.list;
+            let cases = &self.job.cases().list;
             let Some(attempt) = self.again.pop_front().or_else(|| self.queue.take(cases.len()).map(|index| Attempt::new(&cases[index])))
             else {
                 return Ok(());
@@ -294,8 +300,14 @@ impl<'a> Shard<'a> {
     }
 
     fn emit(&mut self, result: agent_core::evaluation::CaseResult) {
-        // the receiver outlives every shard
-        let _ = self.events.send(Event::CaseFinished { tier: self.job.tier, result });
+        self.results.push(Event::CaseFinished { tier: self.job.tier, result });
+    }
+
+    fn send_results(&mut self) {
+        if !self.results.is_empty() {
+            // the receiver outlives every shard
+            let _ = self.events.send(std::mem::take(&mut self.results));
+        }
     }
 
     /// The child hangs, died or broke protocol. With one request under way that one is to blame; with several, a hang is the oldest's, and for

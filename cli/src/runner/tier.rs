@@ -15,8 +15,9 @@ use agent_core::object_id::ObjectId;
 use serde_json::value::{RawValue, to_raw_value};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// Below this many cases another child costs more than it saves.
 const CASES_PER_SHARD: usize = 8;
@@ -56,7 +57,7 @@ impl Diagnose for TierError {
 /// What to run.
 pub struct TierJob {
     pub tier: Tier,
-    pub cases: Cases,
+    cases: OnceLock<Cases>,
     pub runner: ChildSpec,
     /// The process that runs `tests/scorers.py`; started only by a shard that needs it.
     pub scorer: ChildSpec,
@@ -78,10 +79,15 @@ pub struct TierRun {
 }
 
 impl TierJob {
-    pub fn new(tier: Tier, cases: Cases, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path)) -> Self {
+    pub fn new(tier: Tier, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path)) -> Self {
         let (revision, path) = state;
         let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
-        Self { tier, cases, runner, scorer, state, shards: None, keep_goldens: false, deadline: None }
+        Self { tier, cases: OnceLock::new(), runner, scorer, state, shards: None, keep_goldens: false, deadline: None }
+    }
+
+    /// Waits for the cases: they are read while the first Runner starts.
+    pub fn cases(&self) -> &Cases {
+        self.cases.wait()
     }
 
     pub fn state(&self) -> &RawValue {
@@ -90,13 +96,14 @@ impl TierJob {
 
     fn shard_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let wanted = self.shards.unwrap_or_else(|| cores().min(self.cases.list.len().div_ceil(CASES_PER_SHARD)));
-        wanted.clamp(1, self.cases.list.len().max(1))
+        let count = self.cases().list.len();
+        let wanted = self.shards.unwrap_or_else(|| cores().min(count.div_ceil(CASES_PER_SHARD)));
+        wanted.clamp(1, count.max(1))
     }
 
     /// The scorers the cases name, against those there are.
     pub fn check_scorers(&self, there: &[&str]) -> Result<(), DocumentError> {
-        let missing = self.cases.scorers().into_iter().find(|(name, _)| !there.contains(name));
+        let missing = self.cases().scorers().into_iter().find(|(name, _)| !there.contains(name));
         missing.map_or(Ok(()), |(name, place)| {
             let suggestion = agent_core::suggestion::did_you_mean(name, there.iter().copied());
             let mend = format!("write it there, or name one of {}", there.join(", "));
@@ -109,6 +116,8 @@ impl TierJob {
 pub(super) struct Queue {
     next: AtomicUsize,
     stopped: AtomicBool,
+    /// A Runner is under way, and there are no cases for it.
+    nothing_to_do: Notify,
 }
 
 impl Queue {
@@ -122,30 +131,43 @@ impl Queue {
 }
 
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started it; the events meet here.
-pub fn run(job: &TierJob, on_event: &mut dyn FnMut(&Event)) -> Result<TierRun, TierError> {
+///
+/// `load` reads the cases while the first Runner starts.
+pub fn run<E: From<TierError>>(
+    job: &TierJob,
+    load: impl FnOnce() -> Result<Cases, E>,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<TierRun, E> {
     let began = Instant::now();
-    let shards = job.shard_count();
-    let queue = Queue { next: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
+    let queue = Queue { next: AtomicUsize::new(0), stopped: AtomicBool::new(false), nothing_to_do: Notify::new() };
     let mut fold = TierFold::default();
-    let mut emit = |event: &Event| {
-        fold.add(event);
-        on_event(event);
+    let mut emit = |event: Event| {
+        on_event(&event);
+        fold.take(event);
     };
-    emit(&Event::TierStarted { tier: job.tier, cases: job.cases.list.len(), shards });
     let ended = std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
-        let workers: Vec<_> = (0..shards)
-            .map(|_| {
-                let (sender, queue) = (sender.clone(), &queue);
-                scope.spawn(move || work(job, queue, sender))
-            })
-            .collect();
-        drop(sender);
-        for event in events {
-            emit(&event);
+        let start = |sender: mpsc::Sender<Vec<Event>>| scope.spawn(|| work(job, &queue, sender));
+        let mut workers = vec![start(sender.clone())];
+        let (cases, error) = match load() {
+            Ok(cases) => (cases, None),
+            // the first worker waits for cases: none lets it go
+            Err(error) => (Cases::default(), Some(error)),
+        };
+        if cases.list.is_empty() {
+            queue.nothing_to_do.notify_one();
         }
-        workers.into_iter().map(|worker| worker.join().expect("a shard does not panic")).collect::<Vec<_>>()
-    });
+        job.cases.get_or_init(|| cases);
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let shards = job.shard_count();
+        workers.extend((1..shards).map(|_| start(sender.clone())));
+        drop(sender);
+        emit(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards });
+        events.into_iter().flatten().for_each(&mut emit);
+        Ok(workers.into_iter().map(|worker| worker.join().expect("a shard does not panic")).collect::<Vec<_>>())
+    })?;
     let mut goldens = Vec::new();
     let mut last_failure = None;
     for shard in ended {
@@ -153,10 +175,10 @@ pub fn run(job: &TierJob, on_event: &mut dyn FnMut(&Event)) -> Result<TierRun, T
         goldens.extend(ended.goldens);
         last_failure = ended.last_failure.or(last_failure);
     }
-    emit(&Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() });
+    emit(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() });
     match last_failure {
         // a tier of which no case could be judged says nothing about the agent
-        Some(error) if fold.results().all(|result| result.outcome == Outcome::Errored) => Err(error.into()),
+        Some(error) if fold.results().all(|result| result.outcome == Outcome::Errored) => Err(TierError::from(error).into()),
         _ => Ok(TierRun { fold, goldens }),
     }
 }
@@ -168,13 +190,11 @@ pub(super) struct ShardEnd {
     pub(super) last_failure: Option<ChildError>,
 }
 
-fn work(job: &TierJob, queue: &Queue, events: mpsc::Sender<Event>) -> Result<ShardEnd, TierError> {
-    if job.cases.list.is_empty() {
-        return Ok(ShardEnd::default());
-    }
+fn work(job: &TierJob, queue: &Queue, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
     let ended = process::block_on(async {
         tokio::select! {
             ended = Shard::new(job, queue, events).run() => ended,
+            () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }
     })?;
