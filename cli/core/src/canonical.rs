@@ -5,7 +5,12 @@ use serde_json::{Map, Number, Value};
 
 /// Canonical bytes: what a state file holds, so that equal states have equal Revisions and git shows small diffs.
 pub fn to_bytes(value: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(&normal(value)).expect("a JSON value serialises");
+    normal_to_bytes(&normal(value))
+}
+
+/// The same for what `normal` gave: to bring a document into its normal form is most of the work.
+pub fn normal_to_bytes(normal: &Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(normal).expect("a JSON value serialises");
     bytes.push(b'\n');
     bytes
 }

@@ -280,7 +280,7 @@ impl Fold {
     }
 
     fn arrive(&mut self, after: &ObjectId) -> Result<(), JournalError> {
-        let revision = canonical::revision(&self.state);
+        let revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
         if revision != *after {
             let what = format!("its changes lead to the state {}, its commit line says {}", revision.short(), after.short());
             return Err(JournalError::Damaged { offset: self.end, what });
@@ -335,13 +335,14 @@ impl Fold {
     /// Moves to `state`; says by which change, or by which whole state where that is the shorter.
     fn step(&mut self, state: &Value) -> (Option<Patch>, Option<Value>) {
         let state = canonical::normal(state);
-        let revision = canonical::revision(&state);
+        let bytes = canonical::normal_to_bytes(&state);
+        let revision = ObjectId::of_blob(&bytes);
         if revision == self.revision {
             return (None, None);
         }
         let change = json_patch::diff(&self.state, &state);
         let length = serde_json::to_string(&change).map_or(usize::MAX, |text| text.len());
-        let whole = length > state.to_string().len() || !leads_to(&self.state, &change, &state);
+        let whole = length > bytes.len() || !leads_to(&self.state, &change, &state);
         self.unfolded = if whole { 0 } else { self.unfolded + length };
         self.revision = revision;
         self.state.clone_from(&state);
@@ -360,7 +361,8 @@ impl Fold {
 /// A change is trusted only when applying it gives the state it was made for.
 fn leads_to(before: &Value, change: &Patch, after: &Value) -> bool {
     let mut state = before.clone();
-    json_patch::patch(&mut state, change).is_ok() && canonical::normal(&state) == *after
+    // both are in normal form, so equal numbers are spelled alike
+    json_patch::patch(&mut state, change).is_ok() && state == *after
 }
 
 /// Changes not applied yet: only those after the last whole state matter.
@@ -691,6 +693,8 @@ mod tests {
             let (bytes, ends) = journal(&start, &groups);
             let header = ends[0].0;
             let cut = header + cut.index(bytes.len() - header + 1);
+            // reserved space is newlines: a group that lacks its last one alone is whole
+            let cut = if reserve > 0 && bytes.get(cut) == Some(&b'\n') { cut + 1 } else { cut };
             let (end, state) = ends.iter().rev().find(|(end, _)| *end <= cut).unwrap();
             let mut written = bytes[..cut].to_vec();
             written.resize(cut + reserve, b'\n');

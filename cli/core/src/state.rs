@@ -158,7 +158,7 @@ impl Rules {
             return Err(format!("the state would break state/schema.json at {place}: {}", shortened(&error.to_string())));
         }
         let state = canonical::normal(state);
-        let bytes = canonical::to_bytes(&state).len();
+        let bytes = canonical::normal_to_bytes(&state).len();
         if bytes > MAX_BYTES {
             return Err(format!("the state would have {bytes} bytes; the limit is {MAX_BYTES}"));
         }
