@@ -86,9 +86,52 @@ fn core_is_pure() {
 /// `crate::ROOM` uses of each room, against the table of ARCHITECTURE.md.
 #[test]
 fn rooms_know_only_whom_they_may() {
-    let rooms = [("world", &["world"][..]), ("report", &["report", "printer"][..]), ("runner", &["runner", "world"][..])];
-    let all: BTreeSet<_> =
-        ["arguments", "commands", "context", "error", "printer", "report", "runner", "world", "serve", "architect", "staging"].into();
+    let rooms = [
+        ("world", &["world"][..]),
+        ("report", &["report", "printer"][..]),
+        ("runner", &["runner", "world"][..]),
+        ("staging", &["staging", "world"][..]),
+        (
+            "versions",
+            &[
+                "calling",
+                "context",
+                "contracts",
+                "error",
+                "migrations",
+                "repository",
+                "runner",
+                "staging",
+                "target",
+                "testing",
+                "tuning",
+                "versions",
+                "world",
+            ][..],
+        ),
+    ];
+    let all: BTreeSet<_> = [
+        "architect",
+        "arguments",
+        "calling",
+        "commands",
+        "context",
+        "contracts",
+        "error",
+        "migrations",
+        "printer",
+        "report",
+        "repository",
+        "runner",
+        "serve",
+        "staging",
+        "target",
+        "testing",
+        "tuning",
+        "versions",
+        "world",
+    ]
+    .into();
     let mut trespasses = Vec::new();
     for (room, may) in rooms {
         for file in rust_files(&root().join("cli/src").join(room)) {
