@@ -175,7 +175,7 @@ pub fn run_tier(
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierOutcome, CommandError> {
-    let store = Store::open(&target.manifest.store.url, repository.layout.root())?;
+    let store = repository.store(&target.manifest)?;
     let key = match (&target.code, request.keep_goldens) {
         (Some(code), false) => Some(CacheKey::new(repository, &target.manifest, code, &target.state.revision, request)?),
         _ => None,

@@ -1,3 +1,7 @@
+mod bless;
+mod comparison;
+
+use crate::commands::test::comparison::Comparison;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::report::{TierReport, human, junit, markdown, progress::TierProgress};
@@ -5,10 +9,8 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::{self, Part, Request, TierOutcome};
 use crate::world::fs::{self, Durability, FsError};
-use crate::world::store::Store;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Outcome, Verdict};
-use agent_core::gate::{self, GateVerdict};
 use agent_core::manifest::Tier;
 use agent_core::what::What;
 use serde_json::{Value, json};
@@ -80,7 +82,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let target = repository.target(&arguments.at)?;
     if arguments.bless {
-        bless(arguments, &repository, &target, context)?;
+        bless::write(arguments, &repository, &target, context)?;
         if arguments.dry_run {
             return Ok(Exit::Done);
         }
@@ -88,7 +90,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let outcomes = run_tiers(arguments, &repository, &target, context)?;
     let mut evaluation = testing::evaluation(&target, &outcomes);
     let comparison = match &arguments.against {
-        Some(against) => Some(compare(arguments, &repository, (&target, &mut evaluation), &outcomes, against, context)?),
+        Some(against) => Some(comparison::compare(arguments, &repository, (&target, &mut evaluation), &outcomes, against, context)?),
         None => None,
     };
     store(arguments, &repository, &target, &mut evaluation, &outcomes, context)?;
@@ -113,79 +115,6 @@ fn run_tiers(arguments: &Arguments, repository: &Repository, target: &Target, co
     tiers(arguments).into_iter().map(run).collect()
 }
 
-/// Shows what the golden files would become, and writes them unless it is a dry run.
-fn bless(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), CommandError> {
-    if arguments.at != What::Worktree {
-        return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
-    }
-    let mut changed = 0;
-    for tier in tiers(arguments) {
-        let request = Request { keep_goldens: true, ..request(arguments, tier) };
-        for golden in testing::run_tier(repository, target, &request, context, &mut |_| {})?.goldens {
-            let path = target.directory.join(&golden.path);
-            let before = fs::read_if_there(&path)?;
-            if before.as_deref() == Some(&golden.bytes) {
-                continue;
-            }
-            changed += 1;
-            context.printer.data(golden_diff(&golden.path, &before.unwrap_or_default(), &golden.bytes));
-            if !arguments.dry_run {
-                fs::replace(&path, &golden.bytes, Durability::Durable)?;
-            }
-        }
-    }
-    let verb = if arguments.dry_run { "would change" } else { "changed" };
-    context.printer.say(format!("{changed} golden {} {verb}", if changed == 1 { "file" } else { "files" }));
-    Ok(())
-}
-
-fn golden_diff(path: &str, before: &[u8], after: &[u8]) -> String {
-    let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
-    let diff = similar::TextDiff::from_lines(before.as_ref(), after.as_ref());
-    diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string().trim_end().to_owned()
-}
-
-/// The gate's verdict, tier by tier, and with whom.
-struct Comparison {
-    with: String,
-    tiers: Vec<(Tier, GateVerdict)>,
-    /// Tiers whose definitions differ, and what does.
-    incomparable: Vec<(Tier, String)>,
-}
-
-impl Comparison {
-    fn verdict(&self) -> Verdict {
-        let judged = self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
-        if self.incomparable.is_empty() { judged } else { judged.and(Verdict::NotEnoughEvidence) }
-    }
-}
-
-fn compare(
-    arguments: &Arguments,
-    repository: &Repository,
-    (target, evaluation): (&Target, &mut Evaluation),
-    outcomes: &[TierOutcome],
-    against: &What,
-    context: &Context,
-) -> Result<Comparison, CommandError> {
-    let baseline = repository.target(against)?;
-    let gated = &target.manifest.promote;
-    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new() };
-    for (candidate, old) in outcomes.iter().zip(run_tiers(arguments, repository, &baseline, context)?) {
-        let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
-        if differences.is_empty() {
-            let judged = gate::judge(gated.gate, gated.margin, &old.results(), &candidate.results());
-            comparison.tiers.push((candidate.tier, judged));
-        } else {
-            comparison.incomparable.push((candidate.tier, differences.join(" and ")));
-        }
-    }
-    if let (Some(commit), true) = (&baseline.commit, comparison.incomparable.is_empty()) {
-        evaluation.comparable_with.push(commit.to_string());
-    }
-    Ok(comparison)
-}
-
 /// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced.
 fn store(
     arguments: &Arguments,
@@ -200,7 +129,7 @@ fn store(
         return Ok(());
     };
     evaluation.commit = Some(commit.to_string());
-    let store = Store::open(&target.manifest.store.url, repository.layout.root())?;
+    let store = repository.store(&target.manifest)?;
     if !testing::store_evaluation(&store, commit, evaluation, outcomes)? {
         context.printer.detail(format!("{} has an evaluation already, which stays", commit.short()));
     }
@@ -223,7 +152,7 @@ fn report(
     }
     context.printer.data(human::render(&reports));
     if let Some(comparison) = comparison {
-        context.printer.data(comparison_text(comparison));
+        context.printer.data(comparison.shown());
     }
     context.printer.json(&document(evaluation, &reports, comparison));
     let verdict = comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict());
@@ -236,17 +165,6 @@ fn report(
 
 fn write_report(directory: &Path, report: &Report, reports: &[TierReport]) -> Result<(), FsError> {
     fs::replace(&directory.join(&report.file), (report.render)(reports).as_bytes(), Durability::Rebuildable)
-}
-
-fn comparison_text(comparison: &Comparison) -> String {
-    let judged = comparison.tiers.iter().map(|(tier, gate)| {
-        format!("{:<5} {} against {}: {}", tier.as_str(), gate.verdict.as_str(), comparison.with, gate.reasons.join("; "))
-    });
-    let incomparable = comparison
-        .incomparable
-        .iter()
-        .map(|(tier, what)| format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), comparison.with));
-    judged.chain(incomparable).collect::<Vec<_>>().join("\n")
 }
 
 /// The evaluation, and beside it what only this run can tell.
@@ -263,15 +181,7 @@ fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<
         })
         .collect();
     if let Some(comparison) = comparison {
-        let tiers: serde_json::Map<_, _> = comparison
-            .tiers
-            .iter()
-            .map(|(tier, gate)| (tier.to_string(), serde_json::to_value(gate).expect("a verdict serialises")))
-            .collect();
-        let incomparable: serde_json::Map<_, _> =
-            comparison.incomparable.iter().map(|(tier, what)| (tier.to_string(), json!(what))).collect();
-        document["against"] =
-            json!({"what": comparison.with, "verdict": comparison.verdict(), "tiers": tiers, "incomparable": incomparable});
+        document["against"] = comparison.to_value();
     }
     document
 }

@@ -1,0 +1,42 @@
+//! `--bless`: the golden files as the Runner answers now.
+
+use super::{Arguments, request, tiers};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::{self, Request};
+use crate::world::fs::{self, Durability};
+use agent_core::what::What;
+
+/// Shows what the golden files would become, and writes them unless it is a dry run.
+pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), CommandError> {
+    if arguments.at != What::Worktree {
+        return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
+    }
+    let mut changed = 0;
+    for tier in tiers(arguments) {
+        let request = Request { keep_goldens: true, ..request(arguments, tier) };
+        for golden in testing::run_tier(repository, target, &request, context, &mut |_| {})?.goldens {
+            let path = target.directory.join(&golden.path);
+            let before = fs::read_if_there(&path)?;
+            if before.as_deref() == Some(&golden.bytes) {
+                continue;
+            }
+            changed += 1;
+            context.printer.data(golden_diff(&golden.path, &before.unwrap_or_default(), &golden.bytes));
+            if !arguments.dry_run {
+                fs::replace(&path, &golden.bytes, Durability::Durable)?;
+            }
+        }
+    }
+    let verb = if arguments.dry_run { "would change" } else { "changed" };
+    context.printer.say(format!("{changed} golden {} {verb}", if changed == 1 { "file" } else { "files" }));
+    Ok(())
+}
+
+fn golden_diff(path: &str, before: &[u8], after: &[u8]) -> String {
+    let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+    let diff = similar::TextDiff::from_lines(before.as_ref(), after.as_ref());
+    diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string().trim_end().to_owned()
+}

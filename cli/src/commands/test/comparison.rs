@@ -1,0 +1,72 @@
+//! `--against`: case by case with another version, through the gate.
+
+use super::{Arguments, run_tiers};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::TierOutcome;
+use agent_core::evaluation::{Evaluation, Verdict};
+use agent_core::gate::{self, GateVerdict};
+use agent_core::manifest::Tier;
+use agent_core::what::What;
+use serde_json::{Value, json};
+
+/// The gate's verdict, tier by tier, and with whom.
+pub(super) struct Comparison {
+    with: String,
+    tiers: Vec<(Tier, GateVerdict)>,
+    /// Tiers whose definitions differ, and what does.
+    incomparable: Vec<(Tier, String)>,
+}
+
+impl Comparison {
+    pub(super) fn verdict(&self) -> Verdict {
+        let judged = self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
+        if self.incomparable.is_empty() { judged } else { judged.and(Verdict::NotEnoughEvidence) }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        let judged = self.tiers.iter().map(|(tier, gate)| {
+            format!("{:<5} {} against {}: {}", tier.as_str(), gate.verdict.as_str(), self.with, gate.reasons.join("; "))
+        });
+        let incomparable = self
+            .incomparable
+            .iter()
+            .map(|(tier, what)| format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), self.with));
+        judged.chain(incomparable).collect::<Vec<_>>().join("\n")
+    }
+
+    pub(super) fn to_value(&self) -> Value {
+        let tiers: serde_json::Map<_, _> =
+            self.tiers.iter().map(|(tier, gate)| (tier.to_string(), serde_json::to_value(gate).expect("a verdict serialises"))).collect();
+        let incomparable: serde_json::Map<_, _> = self.incomparable.iter().map(|(tier, what)| (tier.to_string(), json!(what))).collect();
+        json!({"what": self.with, "verdict": self.verdict(), "tiers": tiers, "incomparable": incomparable})
+    }
+}
+
+pub(super) fn compare(
+    arguments: &Arguments,
+    repository: &Repository,
+    (target, evaluation): (&Target, &mut Evaluation),
+    outcomes: &[TierOutcome],
+    against: &What,
+    context: &Context,
+) -> Result<Comparison, CommandError> {
+    let baseline = repository.target(against)?;
+    let gated = &target.manifest.promote;
+    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new() };
+    for (candidate, old) in outcomes.iter().zip(run_tiers(arguments, repository, &baseline, context)?) {
+        let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
+        if differences.is_empty() {
+            let judged = gate::judge(gated.gate, gated.margin, &old.results(), &candidate.results());
+            comparison.tiers.push((candidate.tier, judged));
+        } else {
+            comparison.incomparable.push((candidate.tier, differences.join(" and ")));
+        }
+    }
+    if let (Some(commit), true) = (&baseline.commit, comparison.incomparable.is_empty()) {
+        evaluation.comparable_with.push(commit.to_string());
+    }
+    Ok(comparison)
+}
