@@ -33,6 +33,7 @@ pub mod rollback;
 pub mod semantic;
 pub mod signal;
 pub mod state;
+pub mod statistics;
 pub mod suggestion;
 pub mod trailers;
 pub mod verification;

@@ -1,0 +1,14 @@
+//! The statistics the gate decides by: pure functions, each with its source, held to scipy's values by `tests/reference/`.
+
+pub mod binomial;
+pub mod bootstrap;
+pub mod e_process;
+pub mod mcnemar;
+pub mod normal;
+pub mod root;
+pub mod special;
+pub mod tango;
+pub mod wilcoxon;
+
+#[cfg(test)]
+mod reference;
