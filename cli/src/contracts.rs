@@ -3,15 +3,16 @@
 use crate::children;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::repository::Repository;
+use crate::repository::{Repository, state_value};
 use crate::runner::child::{Child, ChildError, ChildSpec, Role};
 use crate::target::Target;
 use crate::tuning;
 use crate::world::fs;
-use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::git::{Change, CommitInfo, STATE_FILE, TreeEdit};
 use crate::world::process;
 use agent_core::assessment::{Assessment, End, assess};
 use agent_core::contract::Contract;
+use agent_core::difference::side_name;
 use agent_core::object_id::ObjectId;
 use serde_json::Value;
 
@@ -29,6 +30,44 @@ pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result
 pub fn assessed(from: &Target, to: &Target, repository: &Repository, context: &Context) -> Result<Assessment, CommandError> {
     let ends = (end(from, repository, context)?, end(to, repository, context)?);
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
+}
+
+/// The same between two commits from what is kept of their Contracts; `None` where it does not do. Starts nothing.
+pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &CommitInfo) -> Result<Option<Assessment>, CommandError> {
+    let is_code = |change: &Change| change.path != STATE_FILE;
+    let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
+    let unchanged = from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
+    let contracts = if unchanged {
+        let same = Contract::new(Vec::new(), None, None)?;
+        Some((same.clone(), same))
+    } else {
+        kept(repository, &from.id)?.zip(kept(repository, &to.id)?)
+    };
+    let Some((before, now)) = contracts else { return Ok(None) };
+    let end = |commit: &CommitInfo, contract, code: &str| {
+        Ok::<_, CommandError>(End {
+            name: side_name(commit.trailers.version.as_ref(), &commit.id),
+            version: commit.trailers.version.clone(),
+            contract,
+            code: code.to_owned(),
+            state: repository.git.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id.to_string()),
+        })
+    };
+    let ends = [end(from, before, "from")?, end(to, now, if code_changed { "to" } else { "from" })?];
+    Ok(Some(assess(&ends[0], &ends[1], &messages_between(repository, &from.id, &to.id)?)))
+}
+
+/// The Contract of a commit, where its servers' tools are kept.
+fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, CommandError> {
+    let store = repository.store(&repository.manifest(commit)?)?;
+    let key = kept_key(&repository.git.code_tree(commit)?);
+    let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) else { return Ok(None) };
+    contract.state = parsed_schema(repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())?;
+    Ok(Some(contract))
+}
+
+fn kept_key(code: &ObjectId) -> String {
+    format!("contracts/{code}.json")
 }
 
 fn end(target: &Target, repository: &Repository, context: &Context) -> Result<End, CommandError> {
@@ -61,7 +100,11 @@ fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<S
         None => repository.git.expect("HEAD")?,
     };
     let Some(base) = &from.commit else { return Ok(Vec::new()) };
-    let commits = repository.git.between(base, &head)?;
+    messages_between(repository, base, &head)
+}
+
+fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -> Result<Vec<String>, CommandError> {
+    let commits = repository.git.between(base, head)?;
     let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
     Ok(infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| info.message).collect())
 }
@@ -72,7 +115,7 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
         return listed(target, repository, context);
     };
     let store = repository.store(&target.manifest)?;
-    let key = format!("contracts/{code}.json");
+    let key = kept_key(code);
     if let Some(contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
         return Ok(contract);
     }
@@ -105,13 +148,12 @@ async fn tools(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
 
 /// The schema of a target's state, if it has one.
 pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, CommandError> {
-    let (bytes, origin) = match target.tree.as_ref().or(target.commit.as_ref()) {
-        Some(tree) => (repository.git.read(tree, STATE_SCHEMA_FILE)?, format!("{}:{STATE_SCHEMA_FILE}", target.shown())),
-        None => (fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, STATE_SCHEMA_FILE.to_owned()),
-    };
-    let parsed = |bytes: Vec<u8>| {
-        serde_json::from_slice(&bytes)
-            .map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))
-    };
-    bytes.map(parsed).transpose()
+    match target.tree.as_ref().or(target.commit.as_ref()) {
+        Some(tree) => parsed_schema(repository.git.read(tree, STATE_SCHEMA_FILE)?, &target.shown()),
+        None => parsed_schema(fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, "worktree"),
+    }
+}
+
+fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, CommandError> {
+    bytes.map(|bytes| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"))).transpose()
 }

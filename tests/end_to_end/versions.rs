@@ -2,10 +2,23 @@
 
 use crate::world::World;
 use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
-use agent_core::evaluation::Evaluation;
+use agent_core::budget::Budget;
+use agent_core::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
+use agent_core::event::Event;
+use agent_core::manifest::Tier;
+use agent_core::object_id::digest;
 use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
 use semver::Version;
+
+fn summary(results: &[CaseResult], lines: &str) -> TierSummary {
+    let mut fold = TierFold::default();
+    for result in results {
+        fold.add(&Event::CaseFinished { tier: Tier::Micro, result: result.clone() });
+    }
+    let budget = Budget { pass_rate: Some(0.0), ..Budget::default() };
+    TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) }
+}
 
 /// An agent repository without children to run, in `repository with ä space`.
 pub struct Registry {
@@ -32,11 +45,21 @@ impl Registry {
 
     /// Publishes v0.1.`patch` with the state `{"n": n}`.
     pub fn publish(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64]) {
+        self.publish_with(kind, patch, n, undoes, &[]);
+    }
+
+    /// The same with the results of micro that let it pass, as they are stored.
+    pub fn publish_with(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64], results: &[CaseResult]) {
         let tip = self.git.target(ACTIVE).unwrap();
         let parent = tip.clone().unwrap_or_else(|| self.git.expect("main").unwrap());
         let blob = self.git.write_blob(format!("{{\n  \"n\": {n}\n}}\n").as_bytes()).unwrap();
         let tree = self.git.edit_tree(Some(&parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
-        let evaluation = Evaluation::new(Some(tree.to_string()), Some(blob.to_string()));
+        let mut evaluation = Evaluation::new(Some(tree.to_string()), Some(blob.to_string()));
+        let lines: String = results.iter().map(|result| Event::case_line(Tier::Micro, result)).collect();
+        if !results.is_empty() {
+            evaluation.tiers.insert(Tier::Micro, summary(results, &lines));
+            evaluation.definitions.cases.insert(Tier::Micro, "sha256:cases".to_owned());
+        }
         let trailers = Trailers {
             kind: Some(kind),
             version: Some(Version::new(0, 1, patch)),
@@ -49,6 +72,7 @@ impl Registry {
         let message = trailers.message(&format!("v0.1.{patch}"), "");
         let commit = self.git.write_commit(&CommitSpec { tree, parents: vec![parent], message }).unwrap();
         self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), evaluation.to_bytes());
+        self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/micro.jsonl"), lines);
         let publication = Publication { branch: "active".to_owned(), expect: tip, commit, version: Version::new(0, 1, patch) };
         assert_eq!(self.git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
     }
@@ -108,8 +132,44 @@ fn versions_are_shown_and_compared() {
     let shown = registry.world.agent(FOLDER, ["versions", "show", "v0.1.2", "--json"]).ok().json();
     assert_eq!((&shown["schema"], &shown["version"], &shown["base"]), (&"agent/version@1".into(), &"0.1.2".into(), &"0.1.1".into()));
     assert_eq!(shown["evidence"]["undone_by"], "0.1.3");
-    registry.check(&["versions", "diff", "v0.1.0", "v0.1.2"], 0, "M state/active.state.json\n  n: 0 -> 2");
-    registry.check(&["versions", "diff", "v0.1.1", "v0.1.3"], 0, "");
+    let contract = |range: &str| format!("contract of {range} is not in the store: `agent semver {range}` makes it");
+    let changed = format!("M state/active.state.json\n  n: 0 -> 2\n{}", contract("v0.1.0..v0.1.2"));
+    registry.check(&["versions", "diff", "v0.1.0", "v0.1.2"], 0, &changed);
+    registry.check(&["versions", "diff", "v0.1.1", "v0.1.3"], 0, &contract("v0.1.1..v0.1.3"));
+}
+
+fn failed(id: &str, score: f64) -> CaseResult {
+    CaseResult { outcome: Outcome::Failed, score, why: Some("$: expected 1, got 2".to_owned()), ..CaseResult::passed(id) }
+}
+
+#[test]
+fn cases_of_two_versions_are_compared_from_what_is_stored() {
+    let registry = Registry::new();
+    let passed = CaseResult::passed;
+    registry.publish_with(Kind::Promotion, 1, 1, &[], &[passed("kept"), passed("lost"), failed("won", 0.25)]);
+    registry.publish_with(Kind::Promotion, 2, 2, &[], &[passed("kept"), failed("lost", 0.5), passed("won")]);
+    let diff = |arguments: &[&str]| registry.world.agent(FOLDER, ["versions", "diff"].iter().chain(arguments)).ok();
+    let ended = diff(&["v0.1.1", "v0.1.2"]);
+    let ended = ended
+        .stdout_has("micro score 0.750 -> 0.833, pass rate 0.667 -> 0.667")
+        .stdout_has("1 better, 1 worse of 3 shared cases")
+        .stdout_has("  worse   lost  passed 1.000 -> failed 0.500\n  better  won   failed 0.250 -> passed 1.000");
+    assert!(!ended.stdout.contains("kept"), "{}", ended.stdout);
+    let document = diff(&["v0.1.1", "v0.1.2", "--json"]).json();
+    assert_eq!((&document["schema"], &document["to_version"]), (&"agent/diff@1".into(), &"0.1.2".into()));
+    let cases = &document["tiers"][0]["cases"];
+    assert_eq!((cases["pairs"].as_u64(), cases["fixed"].as_u64(), cases["broken"].as_u64()), (Some(3), Some(1), Some(1)));
+    assert_eq!(cases["flips"][0]["why"], "$: expected 1, got 2");
+    assert_eq!(
+        diff(&["v0.1.1", "v0.1.2", "--json", "--limit", "1"]).json()["tiers"][0]["cases"]["flips"].as_array().map(Vec::len),
+        Some(1)
+    );
+
+    // v0.1.0 has none, and results that were changed are none either
+    diff(&["v0.1.0", "v0.1.1"]).stdout_has("micro of v0.1.0 is not in the store: `agent test --at v0.1.0 --tier micro` makes it");
+    let commit = registry.git.expect("v0.1.2").unwrap();
+    registry.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/micro.jsonl"), Event::case_line(Tier::Micro, &passed("lost")));
+    diff(&["v0.1.1", "v0.1.2"]).stdout_has("micro of v0.1.2 is not in the store");
 }
 
 #[test]

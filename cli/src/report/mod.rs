@@ -1,10 +1,13 @@
 //! What people and other programs are shown: folds over events and outcomes.
 
+pub mod difference;
 pub mod human;
 pub mod junit;
 pub mod markdown;
 pub mod progress;
 pub mod svg;
+pub mod table;
+pub mod value;
 
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
 use agent_core::manifest::Tier;
@@ -75,4 +78,3 @@ micro fail  1 passed, 1 failed, 1 errored of 3, score 0.333, p50 0.00 ms, p95 2.
         assert_eq!(text.replace('\u{1}', ""), expected.replace('\u{1}', ""));
     }
 }
-pub mod table;

@@ -1,10 +1,13 @@
 //! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers evidence, and publishes.
+//! And how they are compared afterwards, by what is kept of them.
 
+pub mod difference;
 pub mod evidence;
 pub mod promotion;
 pub mod publish;
 pub mod release;
 pub mod rollback;
+pub mod stored;
 
 pub use publish::Outcome;
 

@@ -1,7 +1,7 @@
-use super::{shown, shown_or};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
+use crate::report::value::{shown, shown_or};
 use crate::repository::{Repository, state_value};
 use crate::world::git::STATE_FILE;
 use agent_core::diagnose::Exit;

@@ -1,7 +1,7 @@
-use super::shown_or;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
+use crate::report::value::shown_or;
 use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;

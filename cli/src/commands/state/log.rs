@@ -1,7 +1,7 @@
-use super::shown;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
+use crate::report::value::shown;
 use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::journal::{self, Record};

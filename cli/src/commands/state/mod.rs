@@ -73,15 +73,3 @@ fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
         state: Some(state),
     }
 }
-
-/// A value as people read it: JSON, on one line, cut where it gets long.
-fn shown(value: &Value) -> String {
-    const WIDTH: usize = 60;
-    let text = value.to_string();
-    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH).chain(['…']).collect() }
-}
-
-/// Where there may be nothing.
-fn shown_or(value: Option<&Value>, otherwise: &str) -> String {
-    value.map_or_else(|| otherwise.to_owned(), shown)
-}

@@ -8,6 +8,7 @@ use crate::report::{TierReport, human, junit, markdown, progress::TierProgress};
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::{self, Part, Request, TierOutcome};
+use crate::versions::stored;
 use crate::world::fs::{self, Durability, FsError};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Outcome, Verdict};
@@ -131,7 +132,11 @@ fn store(
     evaluation.commit = Some(commit.to_string());
     let store = repository.store(&target.manifest)?;
     if !testing::store_evaluation(&store, commit, evaluation, outcomes)? {
+        let kept = stored::keep_late(&store, commit, evaluation, outcomes)?;
         context.printer.detail(format!("{} has an evaluation already, which stays", commit.short()));
+        for tier in kept {
+            context.printer.detail(format!("the results of {tier} are kept beside it"));
+        }
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
+mod diff;
+
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
 use crate::report::table;
-use crate::repository::{Repository, state_value};
-use crate::world::git::{STATE_FILE, Status};
+use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::Entry;
-use agent_core::state::differences;
 use agent_core::version::tag;
 use agent_core::what::What;
 use semver::{Version, VersionReq};
@@ -34,15 +34,7 @@ enum Action {
         #[arg(default_value = "active", value_parser = parse_what)]
         what: What,
     },
-    /// Show what differs between two versions: code by path, state by key
-    Diff {
-        /// A version, a range, a pin, or any revision
-        #[arg(value_name = "FROM", value_parser = parse_what)]
-        from: What,
-        /// The same
-        #[arg(value_name = "TO", default_value = "active", value_parser = parse_what)]
-        to: What,
-    },
+    Diff(diff::Arguments),
     /// Print the newest version in service that a range means
     Resolve {
         /// A range such as `^0.1`, a version, a pin, or `active`
@@ -78,7 +70,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         None => list(&repository, &arguments.list, context),
         Some(Action::List(list_arguments)) => list(&repository, list_arguments, context),
         Some(Action::Show { what }) => show(&repository, what, context),
-        Some(Action::Diff { from, to }) => diff(&repository, from, to, context),
+        Some(Action::Diff(arguments)) => diff::run(arguments, &repository, context),
         Some(Action::Resolve { what }) => resolve(&repository, what, context),
     }
 }
@@ -168,52 +160,6 @@ fn show(repository: &Repository, what: &What, context: &Context) -> CommandResul
     }
     context.printer.data(table::lines(&facts).join("\n"));
     Ok(Exit::Done)
-}
-
-fn diff(repository: &Repository, from: &What, to: &What, context: &Context) -> CommandResult {
-    let (from, to) = (repository.commit_named(from)?, repository.commit_named(to)?);
-    let changes = repository.git.diff(Some(&from), &to)?;
-    let state = differences(&state_at(repository, &from)?, &state_at(repository, &to)?);
-    let document = json!({
-        "schema": "agent/diff@1",
-        "from": from,
-        "to": to,
-        "code": changes.iter().map(|change| json!({"path": change.path, "status": word(change.status)})).collect::<Vec<_>>(),
-        "state": state.iter().map(|change| json!({"path": change.path.to_string(), "old": change.old, "new": change.new})).collect::<Vec<_>>(),
-    });
-    let printer = &context.printer;
-    printer.json(&document);
-    for change in &changes {
-        let (style, letter) = match change.status {
-            Status::Added => (Style::Good, "A"),
-            Status::Removed => (Style::Bad, "D"),
-            Status::Modified => (Style::Warning, "M"),
-        };
-        printer.data(format!("{} {}", Printer::styled(style, letter), change.path));
-    }
-    for change in &state {
-        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "(nothing)".to_owned(), Value::to_string);
-        printer.data(format!("  {}: {} -> {}", change.path, shown(&change.old), shown(&change.new)));
-    }
-    if changes.is_empty() {
-        printer.say("they are the same");
-    }
-    Ok(Exit::Done)
-}
-
-const fn word(status: Status) -> &'static str {
-    match status {
-        Status::Added => "added",
-        Status::Removed => "removed",
-        Status::Modified => "modified",
-    }
-}
-
-fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
-    match repository.git.read(commit, STATE_FILE)? {
-        Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
-        None => Ok(Value::Null),
-    }
 }
 
 fn resolve(repository: &Repository, what: &What, context: &Context) -> CommandResult {

@@ -1,0 +1,246 @@
+//! Two evaluations of one tier, case by case: what changed, which way, and whether chance alone would have done it.
+
+use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
+use crate::gate::sign_test;
+use crate::manifest::Tier;
+use serde::Serialize;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// What is kept of a tier that was run.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    pub summary: &'a TierSummary,
+    pub definitions: &'a Definitions,
+    pub results: &'a [CaseResult],
+}
+
+/// A tier of two versions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TierComparison {
+    pub tier: Tier,
+    /// Whether the same cases and scorers judged both; else their figures stand beside each other and nothing is paired (law 5).
+    pub comparable: bool,
+    /// What judged them differently.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<&'static str>,
+    pub from: Figures,
+    pub to: Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cases: Option<CaseChanges>,
+}
+
+/// A tier in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Figures {
+    pub cases: usize,
+    pub passed: usize,
+    /// From 0 to 1.
+    pub pass_rate: f64,
+    pub score: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+}
+
+impl From<&TierSummary> for Figures {
+    fn from(summary: &TierSummary) -> Self {
+        Self {
+            cases: summary.cases,
+            passed: summary.passed,
+            pass_rate: if summary.cases == 0 { 0.0 } else { summary.passed as f64 / summary.cases as f64 },
+            score: summary.score,
+            p50_ms: summary.p50_ms,
+            p95_ms: summary.p95_ms,
+        }
+    }
+}
+
+/// What became of the cases both sides ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseChanges {
+    /// Cases on both sides.
+    pub pairs: usize,
+    pub better: usize,
+    pub worse: usize,
+    /// Pass now, and did not.
+    pub fixed: usize,
+    /// Passed, and do not now.
+    pub broken: usize,
+    pub significance: Significance,
+    /// What changed, the gravest first: broken, worse, fixed, better.
+    pub flips: Vec<Flip>,
+}
+
+/// One case that came out otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Flip {
+    pub id: String,
+    pub direction: Direction,
+    pub from: Ended,
+    pub to: Ended,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Why it does not pass now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Worse,
+    Better,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub score: f64,
+}
+
+impl From<&CaseResult> for Ended {
+    fn from(result: &CaseResult) -> Self {
+        Self { outcome: result.outcome, score: result.score }
+    }
+}
+
+/// How often chance alone would give as much difference between two equal versions; 1 where nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Significance {
+    /// Two-sided, over what passes on one side alone.
+    pub outcomes_p: f64,
+    /// Two-sided, over the cases whose scores differ.
+    pub scores_p: f64,
+}
+
+impl TierComparison {
+    pub fn of(tier: Tier, from: Side<'_>, to: Side<'_>) -> Self {
+        let differing = to.definitions.differences(from.definitions, tier);
+        let cases = differing.is_empty().then(|| changes(from.results, to.results));
+        Self { tier, comparable: differing.is_empty(), differing, from: from.summary.into(), to: to.summary.into(), cases }
+    }
+}
+
+/// Pairs results by case id.
+pub fn changes(from: &[CaseResult], to: &[CaseResult]) -> CaseChanges {
+    let before: BTreeMap<&str, &CaseResult> = from.iter().map(|result| (result.id.as_str(), result)).collect();
+    let pairs: Vec<_> = to.iter().filter_map(|now| before.get(now.id.as_str()).map(|before| (*before, now))).collect();
+    let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
+    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| one.id.cmp(&two.id)));
+    let count = |wanted: fn(&Flip) -> bool| flips.iter().filter(|flip| wanted(flip)).count();
+    CaseChanges {
+        pairs: pairs.len(),
+        better: count(|flip| flip.direction == Direction::Better),
+        worse: count(|flip| flip.direction == Direction::Worse),
+        fixed: count(Flip::is_fixed),
+        broken: count(Flip::is_broken),
+        significance: significance(&pairs),
+        flips,
+    }
+}
+
+impl Flip {
+    /// Passes now, and did not.
+    pub fn is_fixed(&self) -> bool {
+        self.to.outcome == Outcome::Passed && self.from.outcome != Outcome::Passed
+    }
+
+    /// Passed, and does not now.
+    pub fn is_broken(&self) -> bool {
+        self.from.outcome == Outcome::Passed && self.to.outcome != Outcome::Passed
+    }
+}
+
+fn flip(before: &CaseResult, now: &CaseResult) -> Option<Flip> {
+    let direction = match now.outcome.cmp(&before.outcome).then_with(|| before.score.total_cmp(&now.score)) {
+        Ordering::Equal => return None,
+        Ordering::Greater => Direction::Worse,
+        Ordering::Less => Direction::Better,
+    };
+    Some(Flip {
+        id: now.id.clone(),
+        direction,
+        from: before.into(),
+        to: now.into(),
+        place: now.place.clone(),
+        why: now.why.clone().filter(|_| now.outcome != Outcome::Passed),
+    })
+}
+
+/// Sorts the gravest first.
+fn weight(flip: &Flip) -> f64 {
+    let step = flip.to.score - flip.from.score;
+    match flip.direction {
+        _ if flip.is_broken() => step - 4.0,
+        Direction::Worse => step - 2.0,
+        Direction::Better if flip.is_fixed() => 2.0 - step,
+        Direction::Better => 4.0 - step,
+    }
+}
+
+fn significance(pairs: &[(&CaseResult, &CaseResult)]) -> Significance {
+    let passed = |result: &CaseResult| result.outcome == Outcome::Passed;
+    let count = |wanted: &dyn Fn(&CaseResult, &CaseResult) -> bool| pairs.iter().filter(|(before, now)| wanted(before, now)).count();
+    let (fixed, broken) = (count(&|before, now| passed(now) && !passed(before)), count(&|before, now| passed(before) && !passed(now)));
+    let (better, worse) = (count(&|before, now| now.score > before.score), count(&|before, now| now.score < before.score));
+    Significance { outcomes_p: two_sided(fixed, broken), scores_p: two_sided(better, worse) }
+}
+
+fn two_sided(better: usize, worse: usize) -> f64 {
+    (2.0 * sign_test(better.max(worse), better.min(worse))).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(id: &str, outcome: Outcome, score: f64) -> CaseResult {
+        CaseResult { outcome, score, why: Some(format!("{id} is so")), ..CaseResult::passed(id) }
+    }
+
+    #[test]
+    fn what_broke_comes_first_and_what_stayed_is_left_out() {
+        use Outcome::{Errored, Failed, Passed};
+        let before = [
+            result("broken", Passed, 1.0),
+            result("died", Failed, 0.5),
+            result("fixed", Failed, 0.0),
+            result("gone", Passed, 1.0),
+            result("higher", Passed, 0.8),
+            result("lower", Passed, 1.0),
+            result("same", Failed, 0.3),
+        ];
+        let now = [
+            result("broken", Failed, 0.9),
+            result("died", Errored, 0.0),
+            result("fixed", Passed, 1.0),
+            result("higher", Passed, 0.9),
+            result("lower", Passed, 0.6),
+            result("new", Failed, 0.0),
+            result("same", Failed, 0.3),
+        ];
+        let changes = changes(&before, &now);
+        let shown: Vec<_> = changes.flips.iter().map(|flip| (flip.id.as_str(), flip.direction)).collect();
+        let [worse, better] = [Direction::Worse, Direction::Better];
+        assert_eq!(shown, [("broken", worse), ("died", worse), ("lower", worse), ("fixed", better), ("higher", better)]);
+        assert_eq!((changes.pairs, changes.better, changes.worse, changes.fixed, changes.broken), (6, 2, 3, 1, 1));
+        assert_eq!(changes.flips[0].why.as_deref(), Some("broken is so"));
+        assert_eq!(changes.flips[3].why, None, "what passes needs no reason");
+    }
+
+    #[test]
+    fn only_what_the_same_definitions_judged_is_paired() {
+        let results = [result("a", Outcome::Passed, 1.0)];
+        let mut fold = crate::evaluation::TierFold::default();
+        fold.add(&crate::event::Event::CaseFinished { tier: Tier::Fast, result: results[0].clone() });
+        let summary = fold.summary(crate::budget::Budget::default());
+        let one = Definitions { cases: [(Tier::Fast, "sha256:a".to_owned())].into(), ..Definitions::default() };
+        let two = Definitions { scorers: Some("sha256:s".to_owned()), ..one.clone() };
+        let side = |definitions| Side { summary: &summary, definitions, results: &results };
+        let same = TierComparison::of(Tier::Fast, side(&one), side(&one));
+        assert_eq!((same.comparable, same.cases.map(|cases| cases.pairs)), (true, Some(1)));
+        let other = TierComparison::of(Tier::Fast, side(&one), side(&two));
+        assert_eq!((other.comparable, other.differing, other.cases), (false, vec!["scorers"], None));
+        assert!((other.to.pass_rate - 1.0).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,80 @@
+//! What differs between two versions: promises, code, learned state, and how the same cases came out.
+
+use crate::assessment::Assessment;
+use crate::comparison::TierComparison;
+use crate::object_id::ObjectId;
+use crate::state;
+use crate::version::tag;
+use semver::Version;
+use serde::Serialize;
+use serde_json::Value;
+
+pub const SCHEMA: &str = "agent/diff@1";
+
+/// `agent versions diff --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VersionDifference {
+    pub schema: &'static str,
+    /// Commits.
+    pub from: ObjectId,
+    pub to: ObjectId,
+    /// Null for a commit that is no version.
+    pub from_version: Option<Version>,
+    pub to_version: Option<Version>,
+    /// The Contract's changes and the bump they ask for; null where a Contract is not kept.
+    pub contract: Option<Assessment>,
+    pub code: Vec<PathChange>,
+    pub state: Vec<StateChange>,
+    pub tiers: Vec<TierComparison>,
+    /// What could not be looked at, and how to have it.
+    pub missing: Vec<Missing>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathChange {
+    pub path: String,
+    pub status: PathStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathStatus {
+    Added,
+    Removed,
+    Modified,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StateChange {
+    pub path: String,
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+}
+
+impl From<state::Difference> for StateChange {
+    fn from(found: state::Difference) -> Self {
+        Self { path: found.path.to_string(), old: found.old, new: found.new }
+    }
+}
+
+/// Something of one side that is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The version, or the commit's short name.
+    pub of: String,
+    /// `contract`, or a tier.
+    pub what: String,
+    /// The command that makes it.
+    pub how: String,
+}
+
+impl VersionDifference {
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to || (self.code.is_empty() && self.state.is_empty())
+    }
+}
+
+/// How people name one side: its tag, else its short commit id.
+pub fn side_name(version: Option<&Version>, commit: &ObjectId) -> String {
+    version.map_or_else(|| commit.short().to_owned(), tag)
+}

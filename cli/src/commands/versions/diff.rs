@@ -1,0 +1,57 @@
+use super::parse_what;
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::report;
+use crate::repository::Repository;
+use crate::versions::difference::difference;
+use agent_core::diagnose::Exit;
+use agent_core::difference::VersionDifference;
+use agent_core::manifest::Tier;
+use agent_core::what::What;
+
+/// More than a screenful of changes nobody reads in a terminal.
+const SHOWN: usize = 20;
+
+/// Show what differs between two versions: Contract, code, learned state, and how each case came out
+///
+/// Everything comes from git and from stored results: nothing is run. Where results of a tier are not stored, it says which command makes them. The
+/// probabilities are how often chance alone would give as much difference; cases are paired only where the same cases and scorers judged both.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A version, a range, a pin, or any revision
+    #[arg(value_name = "FROM", value_parser = parse_what)]
+    from: What,
+    /// The same
+    #[arg(value_name = "TO", default_value = "active", value_parser = parse_what)]
+    to: What,
+    /// Only this tier; can be given more than once [default: those that are stored]
+    #[arg(long = "tier", value_name = "TIER")]
+    tiers: Vec<Tier>,
+    /// How many changes of each kind to show [default: 20; with --json all cases]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+pub(super) fn run(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+    let (from, to) = (repository.commit_named(&arguments.from)?, repository.commit_named(&arguments.to)?);
+    let mut found = difference(repository, &from, &to, &arguments.tiers.iter().copied().collect())?;
+    let printer = &context.printer;
+    if found.is_empty() {
+        printer.say("they are the same");
+    }
+    let text = report::difference::render(&found, arguments.limit.unwrap_or(SHOWN));
+    if !text.is_empty() {
+        printer.data(text);
+    }
+    if let Some(limit) = arguments.limit {
+        cut(&mut found, limit);
+    }
+    printer.json(&found);
+    Ok(Exit::Done)
+}
+
+fn cut(found: &mut VersionDifference, limit: usize) {
+    for cases in found.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()) {
+        cases.flips.truncate(limit);
+    }
+}

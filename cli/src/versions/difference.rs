@@ -1,0 +1,104 @@
+//! `agent versions diff`: the difference of two versions, from git and from what the object store keeps. It starts nothing.
+
+use crate::contracts;
+use crate::error::CommandError;
+use crate::repository::{Repository, state_value};
+use crate::versions::stored::Kept;
+use crate::world::git::{Change, CommitInfo, STATE_FILE, Status};
+use agent_core::assessment::Assessment;
+use agent_core::comparison::{Side, TierComparison};
+use agent_core::difference::{Missing, PathChange, PathStatus, SCHEMA, StateChange, VersionDifference, side_name};
+use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::state::differences;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The tiers named, or all that either side has.
+pub fn difference(
+    repository: &Repository,
+    from: &ObjectId,
+    to: &ObjectId,
+    tiers: &BTreeSet<Tier>,
+) -> Result<VersionDifference, CommandError> {
+    let (from, to) = (repository.git.commit(from)?, repository.git.commit(to)?);
+    let mut missing = Vec::new();
+    let changed = repository.git.diff(Some(&from.id), &to.id)?.into_iter().map(path_change).collect();
+    let state = differences(&state_at(repository, &from.id)?, &state_at(repository, &to.id)?);
+    let contract = contract(repository, &from, &to, &mut missing)?;
+    let tiers = compared(repository, &from, &to, tiers, &mut missing)?;
+    Ok(VersionDifference {
+        schema: SCHEMA,
+        from_version: from.trailers.version.clone(),
+        to_version: to.trailers.version.clone(),
+        from: from.id,
+        to: to.id,
+        contract,
+        code: changed,
+        state: state.into_iter().map(StateChange::from).collect(),
+        tiers,
+        missing,
+    })
+}
+
+fn path_change(change: Change) -> PathChange {
+    let status = match change.status {
+        Status::Added => PathStatus::Added,
+        Status::Removed => PathStatus::Removed,
+        Status::Modified => PathStatus::Modified,
+    };
+    PathChange { path: change.path, status }
+}
+
+fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
+    match repository.git.read(commit, STATE_FILE)? {
+        Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
+        None => Ok(Value::Null),
+    }
+}
+
+fn contract(
+    repository: &Repository,
+    from: &CommitInfo,
+    to: &CommitInfo,
+    missing: &mut Vec<Missing>,
+) -> Result<Option<Assessment>, CommandError> {
+    let assessed = contracts::assessed_from_kept(repository, from, to)?;
+    if assessed.is_none() {
+        let [one, two] = [name(from), name(to)];
+        missing.push(Missing { of: format!("{one}..{two}"), what: "contract".to_owned(), how: format!("agent semver {one}..{two}") });
+    }
+    Ok(assessed)
+}
+
+fn name(commit: &CommitInfo) -> String {
+    side_name(commit.trailers.version.as_ref(), &commit.id)
+}
+
+fn compared(
+    repository: &Repository,
+    from: &CommitInfo,
+    to: &CommitInfo,
+    wanted: &BTreeSet<Tier>,
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<TierComparison>, CommandError> {
+    let kept = [Kept::of(repository, from)?, Kept::of(repository, to)?];
+    let there = || kept.iter().flat_map(Kept::tiers).collect();
+    let tiers: BTreeSet<Tier> = if wanted.is_empty() { there() } else { wanted.clone() };
+    let mut compared = Vec::new();
+    for tier in tiers {
+        let results = [kept[0].results(tier)?, kept[1].results(tier)?];
+        for (commit, results) in [from, to].into_iter().zip(&results) {
+            if results.is_none() {
+                let of = name(commit);
+                let how = format!("agent test --at {of} --tier {tier}");
+                missing.push(Missing { of, what: tier.to_string(), how });
+            }
+        }
+        if let ([Some(old), Some(new)], (Some(before), Some(now))) = (&results, (kept[0].tier(tier), kept[1].tier(tier))) {
+            let side = |(summary, definitions), results| Side { summary, definitions, results };
+            compared.push(TierComparison::of(tier, side((&before.0, &before.1), old), side((&now.0, &now.1), new)));
+        }
+    }
+    Ok(compared)
+}

@@ -1,0 +1,114 @@
+//! What the object store keeps of a commit's tiers. Reading it starts nothing.
+//!
+//! A version's own evaluation lies at `evals/{commit}/summary.json` and is never replaced. Tiers that were run later lie beside it, each as an
+//! evaluation of its own at `evals/{commit}/{tier}.json`, written once.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::testing::TierOutcome;
+use crate::world::git::CommitInfo;
+use crate::world::store::{Store, StoreError, evaluation_key, results_key};
+use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
+use agent_core::event::Event;
+use agent_core::manifest::Tier;
+use agent_core::object_id::{ObjectId, digest};
+use std::collections::BTreeMap;
+
+fn late_key(commit: &ObjectId, tier: Tier) -> String {
+    format!("evals/{commit}/{tier}.json")
+}
+
+/// Keeps the tiers that a commit's evaluation has not, once; says which were new.
+pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<Vec<Tier>, StoreError> {
+    let first = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
+    let is_there = |tier| first.as_ref().is_some_and(|first| first.tiers.contains_key(&tier));
+    let mut kept = Vec::new();
+    for outcome in outcomes.iter().filter(|outcome| !is_there(outcome.tier)) {
+        let key = late_key(commit, outcome.tier);
+        if store.get(&key)?.is_some() {
+            continue;
+        }
+        let late = Evaluation {
+            commit: Some(commit.to_string()),
+            tiers: [(outcome.tier, outcome.summary.clone())].into(),
+            definitions: outcome.definitions.clone(),
+            ..evaluation.clone()
+        };
+        store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines.clone().into_bytes())?;
+        if store.put_new(&key, late.to_bytes())? {
+            kept.push(outcome.tier);
+        }
+    }
+    Ok(kept)
+}
+
+/// The tiers of one commit, as far as they are kept.
+#[derive(Debug)]
+pub struct Kept {
+    store: Store,
+    commit: ObjectId,
+    tiers: BTreeMap<Tier, (TierSummary, Definitions)>,
+}
+
+impl Kept {
+    pub fn of(repository: &Repository, commit: &CommitInfo) -> Result<Self, CommandError> {
+        let store = repository.store(&repository.manifest(&commit.id)?)?;
+        let mut kept = Self { store, commit: commit.id.clone(), tiers: BTreeMap::new() };
+        let own = kept.evaluation(&evaluation_key(commit.id.as_str()))?;
+        // an evaluation that is not the one the commit names is no evidence
+        let own = own.filter(|own| commit.trailers.eval.as_ref().is_none_or(|named| own.digest() == *named));
+        kept.tiers.extend(own.into_iter().flat_map(by_tier));
+        for tier in Tier::ALL {
+            if !kept.tiers.contains_key(&tier) {
+                let late = kept.evaluation(&late_key(&commit.id, tier))?;
+                kept.tiers.extend(late.into_iter().flat_map(by_tier));
+            }
+        }
+        Ok(kept)
+    }
+
+    fn evaluation(&self, key: &str) -> Result<Option<Evaluation>, StoreError> {
+        Ok(self.store.get(key)?.and_then(|bytes| Evaluation::from_bytes(&bytes)))
+    }
+
+    pub fn tiers(&self) -> impl Iterator<Item = Tier> {
+        self.tiers.keys().copied()
+    }
+
+    pub fn tier(&self, tier: Tier) -> Option<&(TierSummary, Definitions)> {
+        self.tiers.get(&tier)
+    }
+
+    /// The stored lines of a tier, if they are those its summary names.
+    fn lines(&self, tier: Tier) -> Result<Option<String>, StoreError> {
+        let Some((summary, _)) = self.tier(tier) else { return Ok(None) };
+        let lines = self.store.get(&results_key(self.commit.as_str(), tier))?;
+        let named = |lines: &Vec<u8>| summary.results.as_ref().is_none_or(|named| digest(lines) == *named);
+        Ok(lines.filter(named).and_then(|lines| String::from_utf8(lines).ok()))
+    }
+
+    /// By case id; `None` where they are not kept.
+    pub fn results(&self, tier: Tier) -> Result<Option<Vec<CaseResult>>, StoreError> {
+        let Some(lines) = self.lines(tier)? else { return Ok(None) };
+        let mut fold = TierFold::default();
+        lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
+        Ok(Some(fold.into_results()))
+    }
+
+    /// One case of a tier: `None` where the tier is not kept, `Some(None)` where it is and has no such case.
+    pub fn case(&self, tier: Tier, id: &str) -> Result<Option<Option<CaseResult>>, StoreError> {
+        let Some(lines) = self.lines(tier)? else { return Ok(None) };
+        // only lines that can be about it are parsed
+        let named = format!("\"id\":{}", serde_json::Value::from(id));
+        let result = lines.lines().filter(|line| line.contains(&named)).find_map(|line| match Event::from_line(line) {
+            Some(Event::CaseFinished { result, .. }) if result.id == id => Some(result),
+            _ => None,
+        });
+        Ok(Some(result))
+    }
+}
+
+fn by_tier(evaluation: Evaluation) -> impl Iterator<Item = (Tier, (TierSummary, Definitions))> {
+    let definitions = evaluation.definitions;
+    evaluation.tiers.into_iter().map(move |(tier, summary)| (tier, (summary, definitions.clone())))
+}
