@@ -11,7 +11,7 @@ use crate::runner::tier::{self, TierJob};
 use crate::target::Target;
 use crate::world::fs::read_if_there;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
-use crate::world::{process, python};
+use crate::world::{clock, process, python};
 use agent_core::budget::{self, Budget, Budgets};
 use agent_core::canonical;
 use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
@@ -55,6 +55,8 @@ pub struct Request {
     /// Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
     pub part: Option<Part>,
+    /// How often each case is run, at least.
+    pub repeats: u32,
     /// Take a stored result of the same code and state.
     pub cache: bool,
     pub keep_goldens: bool,
@@ -64,7 +66,7 @@ pub struct Request {
 
 impl Request {
     pub fn new(tier: Tier) -> Self {
-        Self { tier, shards: None, part: None, cache: true, keep_goldens: false, deadline: None }
+        Self { tier, shards: None, part: None, repeats: 1, cache: true, keep_goldens: false, deadline: None }
     }
 }
 
@@ -134,7 +136,10 @@ const CACHED: &str = "agent/cached-tier@1";
 /// The stored summary, `cached` counting all its cases; one small read.
 pub fn look_up(store: &Store, key: &CacheKey) -> Result<Option<CachedTier>, StoreError> {
     let bytes = store.get(&key.summary())?;
-    let found = bytes.and_then(|bytes| serde_json::from_slice::<CachedTier>(&bytes).ok()).filter(|found| found.schema == CACHED);
+    let found = bytes.and_then(|bytes| serde_json::from_slice::<CachedTier>(&bytes).ok());
+    // a case whose quarantine has ended since counts again
+    let still_holds = |until: &String| clock::today() < *until;
+    let found = found.filter(|found| found.schema == CACHED && found.summary.quarantined_until.as_ref().is_none_or(still_holds));
     Ok(found.map(|mut found| {
         found.summary.cached = found.summary.cases;
         found
@@ -161,10 +166,11 @@ fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome) -> Result<(), Stor
     store.put(&key.summary(), serde_json::to_vec(&cached).expect("a summary serialises"))
 }
 
-/// Whether another run would say the same: nothing crashed, and no time was too long.
+/// Whether another run would say the same: nothing crashed or was repeated for its chance, all was run, and no time was too long.
 fn is_repeatable(summary: &TierSummary) -> bool {
     let Budget { wall_s, p95_ms, .. } = summary.budget;
-    summary.errored == 0 && wall_s.is_none_or(|most| summary.wall_s <= most) && p95_ms.is_none_or(|most| summary.p95_ms <= most)
+    let certain = summary.errored == 0 && summary.missing == 0 && summary.flaky == 0 && summary.pass_hat_k.is_none();
+    certain && wall_s.is_none_or(|most| summary.wall_s <= most) && p95_ms.is_none_or(|most| summary.p95_ms <= most)
 }
 
 /// Runs a tier of a target, or takes its stored result. `on_event` hears of each case that is run now.
@@ -177,7 +183,9 @@ pub fn run_tier(
 ) -> Result<TierOutcome, CommandError> {
     let store = repository.store(&target.manifest)?;
     let key = match (&target.code, request.keep_goldens) {
-        (Some(code), false) => Some(CacheKey::new(repository, &target.manifest, code, &target.state.revision, request)?),
+        (Some(code), false) if request.repeats == 1 => {
+            Some(CacheKey::new(repository, &target.manifest, code, &target.state.revision, request)?)
+        }
         _ => None,
     };
     if let (Some(key), true) = (&key, request.cache)
@@ -215,6 +223,8 @@ fn run_now(
         if let Some(part) = request.part {
             cases.list.retain(|case| part.holds(&case.id));
         }
+        cases.as_of(&clock::today());
+        cases.repeat(request.repeats);
         defined = Some(definitions(target, tier, digest)?);
         Ok::<_, CommandError>(cases)
     };

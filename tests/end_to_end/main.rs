@@ -3,6 +3,7 @@
 mod adopt;
 mod architect;
 mod bench;
+mod cases;
 mod clients;
 mod doctor;
 mod faults;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A Runner on `agent_runtime`; `START_LOG` counts its starts.
-const RUNNER: &str = r#"
+pub const RUNNER: &str = r#"
 import os
 from agent_runtime import Server, conversation, state
 
@@ -71,16 +71,16 @@ def hangs(case, result):
 "#;
 
 /// An agent repository with one Runner.
-struct Shop {
-    world: World,
+pub struct Shop {
+    pub world: World,
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_runner(RUNNER)
     }
 
-    fn with_runner(runner: &str) -> Self {
+    pub fn with_runner(runner: &str) -> Self {
         let shop = Self { world: World::new() };
         shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n[limits]\ncall_s = 2.0\n");
         shop.write("runner/__main__.py", runner);
@@ -93,22 +93,22 @@ impl Shop {
         shop
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: &str) {
         self.world.write(format!("shop/{path}"), text);
     }
 
-    fn commit(&self) {
+    pub fn commit(&self) {
         self.world.git("shop", ["add", "-A"]);
         self.world.git("shop", ["commit", "-q", "--allow-empty", "-m", "cases"]);
     }
 
-    fn cases(&self, cases: &[Value]) -> &Self {
+    pub fn cases(&self, cases: &[Value]) -> &Self {
         let lines: Vec<_> = cases.iter().map(Value::to_string).collect();
         self.write("tests/micro/cases.jsonl", &lines.join("\n"));
         self
     }
 
-    fn test(&self, arguments: &[&str]) -> Ended {
+    pub fn test(&self, arguments: &[&str]) -> Ended {
         self.world.agent("shop", ["test"].iter().chain(arguments))
     }
 }
@@ -125,15 +125,15 @@ fn copy_runtime(shop: &Shop) {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "cases are written as literals")]
-fn call(id: &str, tool: &str, arguments: Value, expect: Value) -> Value {
+pub fn call(id: &str, tool: &str, arguments: Value, expect: Value) -> Value {
     json!({"id": id, "tool": tool, "arguments": arguments, "expect": expect})
 }
 
-fn tea(id: &str, expect: Value) -> Value {
+pub fn tea(id: &str, expect: Value) -> Value {
     call(id, "price", json!({"item": "tea"}), expect)
 }
 
-fn counts(ended: &Ended) -> [u64; 4] {
+pub fn counts(ended: &Ended) -> [u64; 4] {
     let micro = &ended.json()["tiers"]["micro"];
     ["cases", "passed", "failed", "errored"].map(|key| micro[key].as_u64().expect("a count"))
 }

@@ -2,11 +2,13 @@
 
 use crate::document::{DocumentError, Fields};
 use crate::expectation::Expectation;
+use crate::quarantine::Quarantine;
+use crate::repetition;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-const KEYS: [&str; 8] = ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must"];
+const KEYS: [&str; 10] = ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must", "repeats", "quarantine"];
 const TURN_KEYS: [&str; 3] = ["tool", "arguments", "expect"];
 
 #[derive(Debug)]
@@ -19,6 +21,11 @@ pub struct Case {
     pub tags: Vec<String>,
     /// When it does not pass, nothing else matters.
     pub must: bool,
+    /// How often it is run; it passes when every run does.
+    pub repeats: u32,
+    pub quarantine: Option<Quarantine>,
+    /// Whether that is in force, by the day that `Cases::as_of` was told.
+    pub quarantined: bool,
     /// `FILE:LINE`.
     pub place: String,
 }
@@ -66,6 +73,25 @@ impl Cases {
         }
     }
 
+    /// What day it is: puts cases into quarantine.
+    pub fn as_of(&mut self, today: &str) {
+        for case in &mut self.list {
+            case.quarantined = case.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
+        }
+    }
+
+    /// The ids of what is in quarantine.
+    pub fn quarantined(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().filter(|case| case.quarantined).map(|case| case.id.as_str())
+    }
+
+    /// Runs each case at least so often.
+    pub fn repeat(&mut self, repeats: u32) {
+        for case in &mut self.list {
+            case.repeats = case.repeats.max(repeats);
+        }
+    }
+
     /// Which scorers are asked for, and where first.
     pub fn scorers(&self) -> Vec<(&str, &str)> {
         let mut scorers: Vec<(&str, &str)> = Vec::new();
@@ -107,6 +133,8 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     }
     let tags = tags(&mut fields)?;
     let must = fields.flag("must")?;
+    let repeats = repeats(&mut fields)?;
+    let quarantine = fields.take("quarantine").map(|value| Quarantine::parse(value, &place)).transpose()?;
     let turns = fields.list("turns")?;
     let is_conversation = turns.is_some();
     let steps = match turns {
@@ -118,7 +146,14 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
             fields.missing("expect", "say what the case expects, such as {\"equals\": ...}; of a conversation at least one turn does")
         );
     }
-    Ok(Case { id, steps, is_conversation, weight, tags, must, place })
+    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, place })
+}
+
+fn repeats(fields: &mut Fields) -> Result<u32, DocumentError> {
+    let wanted = format!("a whole number from 2 to {}", repetition::MOST);
+    let Some(value) = fields.take("repeats") else { return Ok(1) };
+    let repeats = value.as_u64().and_then(|repeats| u32::try_from(repeats).ok());
+    repeats.filter(|repeats| (2..=repetition::MOST).contains(repeats)).ok_or_else(|| fields.wrong("repeats", &value, &wanted))
 }
 
 fn tags(fields: &mut Fields) -> Result<Vec<String>, DocumentError> {
@@ -193,6 +228,14 @@ mod tests {
         check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":[]}", "c.jsonl:1: \"arguments\" is a list, not an object");
         check("{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}", "c.jsonl:1: \"weight\" is 0, not above 0");
         check("{\"id\":\"a\",\"tool\":\"t\",\"tags\":[1]}", "c.jsonl:1: \"tags\" is 1, not a list of texts");
+        for repeats in ["1", "101", "2.5", "-3", "\"5\""] {
+            let shown = if repeats.starts_with('"') { "a text" } else { repeats };
+            check(
+                &format!("{{\"id\":\"a\",\"repeats\":{repeats}}}"),
+                &format!("c.jsonl:1: \"repeats\" is {shown}, not a whole number from 2 to 100"),
+            );
+        }
+        check("{\"id\":\"a\",\"quarantine\":{\"until\":\"2027-13-01\",\"why\":\"x\"}}", "c.jsonl:1: \"until\" is \"2027-13-01\", no date");
         check("{\"id\":\"a\",\"turns\":[]}", "c.jsonl:1: \"turns\" is empty");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}]}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}", "c.jsonl:1: \"expect\" stands beside \"turns\"");

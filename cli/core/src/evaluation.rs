@@ -5,10 +5,12 @@ use crate::canonical;
 use crate::event::Event;
 use crate::manifest::Tier;
 use crate::object_id::digest;
+use crate::quarantine::Quarantine;
+use crate::repetition::{Runs, pass_hat_k};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const SCHEMA: &str = "agent/eval@1";
 
@@ -42,9 +44,26 @@ pub struct CaseResult {
     /// The top-level state keys its calls read; absent when the Runner does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<Vec<String>>,
+    /// Of a repeated case: how many of its runs passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
+    /// What its calls cost, where the Runner tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// As the case has it, whether it is in force or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+    /// In quarantine when it was run: shown, and counted nowhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
 }
 
 impl CaseResult {
+    /// The same result on another day: its quarantine may have begun or ended.
+    pub fn as_of(&mut self, today: &str) {
+        self.quarantined = self.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
+    }
+
     pub fn is_held_out(&self) -> bool {
         self.place.as_deref().is_some_and(|place| place.contains("/heldout/"))
     }
@@ -61,6 +80,10 @@ impl CaseResult {
             place: None,
             tags: Vec::new(),
             reads: None,
+            runs: None,
+            cost_usd: None,
+            quarantine: None,
+            quarantined: false,
         }
     }
 }
@@ -92,12 +115,23 @@ impl Verdict {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TierSummary {
+    /// Those that count: all that were run but the ones in quarantine.
     pub cases: usize,
     pub passed: usize,
     pub failed: usize,
     pub errored: usize,
+    /// Passed in some of their runs only, now or by their history.
     pub flaky: usize,
     pub cached: usize,
+    /// Run and shown, and counted in none of the other numbers but the cost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quarantined: usize,
+    /// The first day on which one of those counts again: the summary holds until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_until: Option<String>,
+    /// Cases that were never started.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: usize,
     /// Weighted mean, from 0 to 1.
     pub score: f64,
     pub p50_ms: f64,
@@ -114,6 +148,17 @@ pub struct TierSummary {
     /// The part that nobody tunes on and no Coder is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heldout: Option<HeldOut>,
+    /// Of the repeated cases: how likely k runs in a row pass, for k = 1, 2, ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_hat_k: Option<Vec<f64>>,
+    /// What all calls cost, where the Runner tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The held-out cases of a tier: those below its folder `heldout/`.
@@ -139,6 +184,10 @@ pub struct TierFold {
     results: BTreeMap<String, CaseResult>,
     expected: usize,
     wall_s: f64,
+    /// Known to be flaky from earlier runs.
+    flaky: BTreeSet<String>,
+    /// Why it was ended before all cases were run.
+    stops: BTreeSet<String>,
 }
 
 impl TierFold {
@@ -150,8 +199,16 @@ impl TierFold {
         match event {
             Event::TierStarted { cases, .. } => self.expected = self.expected.max(cases),
             Event::TierFinished { wall_s, .. } => self.wall_s = self.wall_s.max(wall_s),
+            Event::TierStopped { why, .. } => {
+                self.stops.insert(why);
+            }
             Event::CaseFinished { result, .. } => self.add_result(result),
         }
+    }
+
+    /// Cases that passed at one time and failed at another with nothing changed between: the summary counts them as flaky.
+    pub fn flaky_by_history(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.flaky.extend(ids);
     }
 
     /// Of two results for one case the worse one stays, so that the order does not matter.
@@ -171,6 +228,8 @@ impl TierFold {
     pub fn join(&mut self, other: &Self) {
         self.expected = self.expected.max(other.expected);
         self.wall_s = self.wall_s.max(other.wall_s);
+        self.flaky.extend(other.flaky.iter().cloned());
+        self.stops.extend(other.stops.iter().cloned());
         for result in other.results.values() {
             self.add_result(result.clone());
         }
@@ -189,18 +248,31 @@ impl TierFold {
         self.results.len()
     }
 
+    /// The results that count.
+    fn counted(&self) -> impl Iterator<Item = &CaseResult> {
+        self.results().filter(|result| !result.quarantined)
+    }
+
+    fn is_flaky(&self, result: &CaseResult) -> bool {
+        result.runs.is_some_and(Runs::is_flaky) || self.flaky.contains(&result.id)
+    }
+
     pub fn summary(&self, budget: Budget) -> TierSummary {
-        let count = |outcome| self.results().filter(|result| result.outcome == outcome).count();
-        let mut times: Vec<f64> = self.results().filter(|result| result.outcome != Outcome::Errored).map(|result| result.ms).collect();
+        let count = |outcome| self.counted().filter(|result| result.outcome == outcome).count();
+        let mut times: Vec<f64> = self.counted().filter(|result| result.outcome != Outcome::Errored).map(|result| result.ms).collect();
         times.sort_by(f64::total_cmp);
+        let in_quarantine = || self.results().filter(|result| result.quarantined);
         let mut summary = TierSummary {
-            cases: self.results.len(),
+            cases: self.counted().count(),
             passed: count(Outcome::Passed),
             failed: count(Outcome::Failed),
             errored: count(Outcome::Errored),
-            flaky: 0,
+            flaky: self.counted().filter(|result| self.is_flaky(result)).count(),
             cached: 0,
-            score: mean_score(self.results()),
+            quarantined: in_quarantine().count(),
+            quarantined_until: in_quarantine().filter_map(|result| result.quarantine.as_ref()).map(|told| told.until.clone()).min(),
+            missing: self.expected.saturating_sub(self.results.len()),
+            score: mean_score(self.counted()),
             p50_ms: percentile(&times, 50),
             p95_ms: percentile(&times, 95),
             wall_s: self.wall_s,
@@ -208,37 +280,51 @@ impl TierFold {
             verdict: Verdict::Pass,
             reasons: Vec::new(),
             results: None,
-            heldout: HeldOut::of(&self.results().filter(|result| result.is_held_out()).collect::<Vec<_>>()),
+            heldout: HeldOut::of(&self.counted().filter(|result| result.is_held_out()).collect::<Vec<_>>()),
+            pass_hat_k: pass_hat_k(self.counted()),
+            cost_usd: self.results().filter_map(|result| result.cost_usd).reduce(|sum, cost| sum + cost),
         };
         (summary.verdict, summary.reasons) = self.verdict(&summary);
         summary
     }
 
     fn verdict(&self, summary: &TierSummary) -> (Verdict, Vec<String>) {
-        if summary.cases == 0 {
-            return (Verdict::NotEnoughEvidence, vec!["there are no cases".to_owned()]);
-        }
         let mut reasons: Vec<String> = Vec::new();
         let musts: Vec<_> =
-            self.results().filter(|result| result.must && result.outcome != Outcome::Passed).map(|result| result.id.as_str()).collect();
+            self.counted().filter(|result| result.must && result.outcome != Outcome::Passed).map(|result| result.id.as_str()).collect();
         if !musts.is_empty() {
             reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), first_few(&musts)));
         }
-        reasons.extend(budget_breaches(summary));
+        if summary.cases > 0 {
+            reasons.extend(budget_breaches(summary));
+        }
         if !reasons.is_empty() {
+            reasons.extend(self.stops.iter().cloned());
             return (Verdict::Fail, reasons);
         }
-        if summary.cases < self.expected {
-            let missing = format!("only {} of {} cases were run", summary.cases, self.expected);
-            return (Verdict::NotEnoughEvidence, vec![missing]);
+        let lacking = self.lacking(summary);
+        (if lacking.is_empty() { Verdict::Pass } else { Verdict::NotEnoughEvidence }, lacking)
+    }
+
+    /// Why this is too little to say yes.
+    fn lacking(&self, summary: &TierSummary) -> Vec<String> {
+        let mut lacking: Vec<_> = self.stops.iter().cloned().collect();
+        if summary.missing > 0 {
+            lacking.push(format!("only {} of {} cases were run", self.results.len(), self.expected));
+        } else if summary.quarantined > 0 && summary.cases == 0 {
+            lacking.push("all cases are in quarantine".to_owned());
+        } else if summary.cases == 0 {
+            lacking.push("there are no cases".to_owned());
         }
-        (Verdict::Pass, reasons)
+        lacking
     }
 }
 
 fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     let budget = summary.budget;
-    let pass_rate = summary.passed as f64 / summary.cases as f64;
+    // what was not run could still pass, and have any score
+    let whole = summary.missing == 0;
+    let pass_rate = (summary.passed + summary.missing) as f64 / (summary.cases + summary.missing) as f64;
     // with nothing said about how many, every case has to pass
     let wanted_rate = budget.pass_rate.or(budget.score.is_none().then_some(1.0));
     let below = |what: &str, got: f64, least: Option<f64>| {
@@ -249,7 +335,7 @@ fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     };
     [
         below("the pass rate", pass_rate, wanted_rate),
-        below("the score", summary.score, budget.score),
+        below("the score", summary.score, budget.score.filter(|_| whole)),
         above("the 95th percentile of latency", "ms", summary.p95_ms, budget.p95_ms),
         above("the wall time", "s", summary.wall_s, budget.wall_s),
     ]
@@ -422,6 +508,63 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_tier_fails_only_by_what_the_rest_cannot_mend() {
+        let mut fold = fold(&[CaseResult::passed("a"), result("b", Outcome::Failed, 0.0)]);
+        fold.add(&Event::TierStarted { tier: Tier::Micro, cases: 4, shards: 1 });
+        fold.add(&Event::TierStopped { tier: Tier::Micro, why: "it was stopped".to_owned() });
+        let half = fold.summary(Budget { pass_rate: Some(0.75), score: Some(0.9), ..Budget::default() });
+        assert_eq!((half.verdict, half.missing), (Verdict::NotEnoughEvidence, 2));
+        assert_eq!(half.reasons, ["it was stopped", "only 2 of 4 cases were run"]);
+        let all = fold.summary(Budget::default());
+        assert_eq!(
+            (all.verdict, &all.reasons[..]),
+            (Verdict::Fail, &["the pass rate 0.750 is below the budget of 1".to_owned(), "it was stopped".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn what_is_in_quarantine_counts_for_nothing_but_its_cost() {
+        let told = |until: &str| Quarantine { until: until.to_owned(), why: "flaky".to_owned() };
+        let mut bad = CaseResult {
+            must: true,
+            ms: 9.0,
+            cost_usd: Some(0.5),
+            quarantine: Some(told("2027-01-31")),
+            ..result("b", Outcome::Errored, 0.0)
+        };
+        bad.as_of("2027-01-30");
+        let other = CaseResult { quarantine: Some(told("2027-01-15")), quarantined: true, ..CaseResult::passed("c") };
+        let good = CaseResult { cost_usd: Some(0.25), ms: 1.0, ..CaseResult::passed("a") };
+        let summary = fold(&[good.clone(), bad.clone(), other]).summary(Budget::default());
+        assert_eq!((summary.verdict, summary.cases, summary.passed, summary.errored, summary.p95_ms), (Verdict::Pass, 1, 1, 0, 1.0));
+        assert_eq!((summary.quarantined, summary.quarantined_until.as_deref(), summary.cost_usd), (2, Some("2027-01-15"), Some(0.75)));
+        check(std::slice::from_ref(&bad), Budget::default(), Verdict::NotEnoughEvidence, &["all cases are in quarantine"]);
+        bad.as_of("2027-01-31");
+        assert_eq!(fold(&[good, bad]).summary(Budget::default()).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn flaky_is_measured_now_or_known_from_before() {
+        let sometimes = CaseResult { runs: Some(Runs { count: 4, passed: 2 }), ..result("b", Outcome::Failed, 0.5) };
+        let mut fold = fold(&[CaseResult::passed("a"), sometimes, CaseResult::passed("c")]);
+        assert_eq!(fold.summary(Budget::default()).flaky, 1);
+        fold.flaky_by_history(["b".to_owned(), "c".to_owned(), "gone".to_owned()]);
+        let summary = fold.summary(Budget::default());
+        assert_eq!((summary.flaky, summary.pass_hat_k.unwrap()[0]), (2, 0.5));
+    }
+
+    #[test]
+    fn old_results_still_read_and_new_members_are_absent_without_need() {
+        let old = r#"{"id":"a","outcome":"passed","score":1.0,"weight":1.0,"ms":0.5}"#;
+        let result: CaseResult = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&result).unwrap(), old);
+        let new = CaseResult { runs: Some(Runs { count: 2, passed: 1 }), cost_usd: Some(0.1 + 0.2), ..result };
+        let line = serde_json::to_string(&new).unwrap();
+        assert!(line.ends_with(r#""runs":{"count":2,"passed":1},"cost_usd":0.30000000000000004}"#), "{line}");
+        assert_eq!(serde_json::from_str::<CaseResult>(&line).unwrap(), new);
+    }
+
+    #[test]
     fn percentiles_are_of_the_nearest_rank() {
         let values: Vec<f64> = (1..=20).map(f64::from).collect();
         assert_eq!(
@@ -452,14 +595,25 @@ mod tests {
 
     fn any_result() -> impl Strategy<Value = CaseResult> {
         let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
-        ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<bool>(), 0.0..9.0f64).prop_map(|(id, outcome, score, weight, must, ms)| CaseResult {
-            outcome,
-            score,
-            weight: f64::from(weight),
-            must,
-            ms,
-            ..CaseResult::passed(id)
-        })
+        let base = ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<bool>(), 0.0..9.0f64);
+        (base, prop::option::of((2u32..5, 0u32..5)), prop::option::of(0.0..0.1f64), any::<bool>()).prop_map(
+            |(base, runs, cost_usd, quarantined)| {
+                let (id, outcome, score, weight, must, ms) = base;
+                let quarantine = Quarantine { until: format!("2027-01-0{weight}"), why: "x".to_owned() };
+                CaseResult {
+                    outcome,
+                    score,
+                    weight: f64::from(weight),
+                    must,
+                    ms,
+                    runs: runs.map(|(count, passed)| Runs { count, passed: passed.min(count) }),
+                    cost_usd,
+                    quarantine: quarantined.then_some(quarantine),
+                    quarantined,
+                    ..CaseResult::passed(id)
+                }
+            },
+        )
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
@@ -467,6 +621,7 @@ mod tests {
             8 => any_result().prop_map(|result| Event::CaseFinished { tier: Tier::Fast, result }),
             1 => (0usize..9).prop_map(|cases| Event::TierStarted { tier: Tier::Fast, cases, shards: 1 }),
             1 => (0.0..9.0f64).prop_map(|wall_s| Event::TierFinished { tier: Tier::Fast, wall_s }),
+            1 => "[a-c]".prop_map(|why| Event::TierStopped { tier: Tier::Fast, why }),
         ]
     }
 

@@ -19,6 +19,11 @@ pub enum Event {
         #[serde(flatten)]
         result: CaseResult,
     },
+    /// It ends with cases left that were not run.
+    TierStopped {
+        tier: Tier,
+        why: String,
+    },
     TierFinished {
         tier: Tier,
         wall_s: f64,
@@ -45,6 +50,7 @@ impl Event {
             _ if head.schema != SCHEMA => None,
             "tier-started" => Some(Self::TierStarted { tier: head.tier, cases: head.cases?, shards: head.shards? }),
             "tier-finished" => Some(Self::TierFinished { tier: head.tier, wall_s: head.wall_s? }),
+            "tier-stopped" => Some(Self::TierStopped { tier: head.tier, why: head.why? }),
             "case-finished" => Some(Self::CaseFinished { tier: head.tier, result: serde_json::from_str(line).ok()? }),
             _ => None,
         }
@@ -81,6 +87,7 @@ struct Head {
     cases: Option<usize>,
     shards: Option<usize>,
     wall_s: Option<f64>,
+    why: Option<String>,
 }
 
 #[cfg(test)]
@@ -99,7 +106,11 @@ mod tests {
             line,
             "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"micro\",\"id\":\"c-1\",\"outcome\":\"failed\",\"score\":0.5,\"weight\":1.0,\"ms\":1.25,\"why\":\"x\"}\n"
         );
-        let others = [Event::TierStarted { tier: Tier::Full, cases: 2, shards: 1 }, Event::TierFinished { tier: Tier::Full, wall_s: 0.1 }];
+        let others = [
+            Event::TierStarted { tier: Tier::Full, cases: 2, shards: 1 },
+            Event::TierStopped { tier: Tier::Full, why: "x".to_owned() },
+            Event::TierFinished { tier: Tier::Full, wall_s: 0.1 },
+        ];
         for event in others.into_iter().chain([event]) {
             assert_eq!(Event::from_line(&event.to_line()), Some(event));
         }

@@ -280,7 +280,8 @@ mod tests {
     use super::*;
     use crate::budget::Budget;
     use crate::canonical;
-    use crate::evaluation::TierSummary;
+    use crate::evaluation::{CaseResult, TierFold, TierSummary};
+    use crate::event::Event;
     use crate::journal::{Base, Draft, Fold};
     use serde_json::{Value, json};
 
@@ -313,23 +314,11 @@ mod tests {
 
     fn evaluated() -> Evaluation {
         let mut evaluation = Evaluation::new(Some(id("tree").to_string()), Some(revision(2).to_string()));
-        let summary = TierSummary {
-            cases: 3,
-            passed: 3,
-            failed: 0,
-            errored: 0,
-            flaky: 0,
-            cached: 0,
-            score: 1.0,
-            p50_ms: 1.0,
-            p95_ms: 1.0,
-            wall_s: 0.1,
-            budget: Budget::default(),
-            verdict: Verdict::Pass,
-            reasons: Vec::new(),
-            heldout: None,
-            results: Some(digest(b"lines")),
-        };
+        let mut fold = TierFold::default();
+        for id in ["a", "b", "c"] {
+            fold.take(Event::CaseFinished { tier: Tier::Micro, result: CaseResult::passed(id) });
+        }
+        let summary = TierSummary { results: Some(digest(b"lines")), ..fold.summary(Budget::default()) };
         evaluation.tiers.insert(Tier::Micro, summary);
         evaluation
     }

@@ -15,20 +15,22 @@ pub fn render(reports: &[TierReport]) -> String {
         if failures.len() > FAILURES_SHOWN {
             lines.push(format!("  and {} more in {}; `--report markdown=FILE` has them all", failures.len() - FAILURES_SHOWN, report.tier));
         }
+        lines.extend(report.quarantines().iter().map(|(result, told)| entry(Style::Warning, "NOTE ", result, told)));
     }
     lines.extend(reports.iter().map(tier));
     lines.join("\n")
 }
 
 fn failure(result: &CaseResult) -> String {
-    let word = match result.outcome {
-        Outcome::Errored => Printer::styled(Style::Bad, "ERROR"),
-        _ => Printer::styled(Style::Bad, "FAIL "),
-    };
+    let word = if result.outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
+    entry(Style::Bad, word, result, result.why.as_deref().unwrap_or("no reason was given"))
+}
+
+fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {
     let must = if result.must { " (must pass)" } else { "" };
     let place = Printer::styled(Style::Faint, result.place.as_deref().unwrap_or_default());
-    let why = result.why.as_deref().unwrap_or("no reason was given").replace('\n', "\n      ");
-    format!("{word} {}{must}  {place}\n      {why}", Printer::styled(Style::Strong, &result.id))
+    let told = told.replace('\n', "\n      ");
+    format!("{} {}{must}  {place}\n      {told}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id))
 }
 
 fn tier(report: &TierReport) -> String {
@@ -39,17 +41,31 @@ fn tier(report: &TierReport) -> String {
         Verdict::Fail => Style::Bad,
     };
     let first = format!("{:<5} {}  {}", report.tier.as_str(), Printer::styled(style, summary.verdict.as_str()), counts(summary));
-    std::iter::once(first.as_str()).chain(summary.reasons.iter().map(String::as_str)).collect::<Vec<_>>().join("\n      ")
+    let reliability = reliability(summary);
+    let rest = reliability.iter().chain(&summary.reasons).map(String::as_str);
+    std::iter::once(first.as_str()).chain(rest).collect::<Vec<_>>().join("\n      ")
+}
+
+/// How likely so many runs in a row pass: once, twice, and as often as every case was run.
+fn reliability(summary: &TierSummary) -> Option<String> {
+    let pass_hat_k = summary.pass_hat_k.as_ref()?;
+    let most = pass_hat_k.len();
+    let shown = pass_hat_k.iter().enumerate().filter(|(index, _)| *index < 2 || index + 1 == most);
+    Some(shown.map(|(index, share)| format!("pass^{} {share:.3}", index + 1)).collect::<Vec<_>>().join(", "))
 }
 
 fn counts(summary: &TierSummary) -> String {
     let cached = if summary.cached > 0 { " (from the cache)" } else { "" };
-    let errored = if summary.errored > 0 { format!(", {} errored", summary.errored) } else { String::new() };
+    let some = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+    let errored = some(summary.errored, "errored");
+    let cost = summary.cost_usd.map(|cost| format!(", cost ${cost:.4}")).unwrap_or_default();
     format!(
-        "{} passed, {} failed{errored} of {}{cached}, score {:.3}{}, p50 {}, p95 {}{}, wall {:.2} s{}",
+        "{} passed, {} failed{errored} of {}{cached}{}{}, score {:.3}{}, p50 {}, p95 {}{}, wall {:.2} s{}{cost}",
         summary.passed,
         summary.failed,
         summary.cases,
+        some(summary.quarantined, "in quarantine"),
+        some(summary.flaky, "flaky"),
         summary.score,
         of(summary.budget.score, "min", ""),
         milliseconds(summary.p50_ms),

@@ -10,8 +10,13 @@ pub fn render(reports: &[TierReport]) -> String {
         let summary = &report.summary;
         let _ = writeln!(
             xml,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">",
-            report.tier, summary.cases, summary.failed, summary.errored, summary.wall_s
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\"{} time=\"{:.3}\">",
+            report.tier,
+            summary.cases + summary.quarantined,
+            summary.failed,
+            summary.errored,
+            if summary.quarantined > 0 { format!(" skipped=\"{}\"", summary.quarantined) } else { String::new() },
+            summary.wall_s
         );
         for result in &report.results {
             case(&mut xml, report.tier.as_str(), result);
@@ -35,6 +40,11 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
         result.ms / 1000.0,
         file.unwrap_or_default()
     );
+    if let Some(quarantine) = result.quarantine.as_ref().filter(|_| result.quarantined) {
+        let message = escaped(&format!("in quarantine until {}: {}", quarantine.until, quarantine.why));
+        let _ = writeln!(xml, "><skipped message=\"{message}\"/></testcase>");
+        return;
+    }
     let why = escaped(result.why.as_deref().unwrap_or_default());
     let message = why.lines().next().unwrap_or_default();
     let _ = match result.outcome {
@@ -64,7 +74,17 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::sample;
+    use crate::report::tests::{sample, unsure};
+
+    #[test]
+    fn what_is_in_quarantine_is_skipped() {
+        let xml = render(&[unsure()]);
+        assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
+        assert!(
+            xml.contains("name=\"a\" time=\"0.000000\"><skipped message=\"in quarantine until 2027-01-31: the network\"/></testcase>"),
+            "{xml}"
+        );
+    }
 
     #[test]
     fn a_suite_for_each_tier() {

@@ -27,6 +27,7 @@ pub fn render(reports: &[TierReport]) -> String {
             let _ = writeln!(text, "\n**{}**: {}", report.tier, in_table(reason));
         }
         failures(&mut text, report);
+        quarantines(&mut text, report);
     }
     text
 }
@@ -47,6 +48,17 @@ fn failures(text: &mut String, report: &TierReport) {
     let _ = write!(text, "\n### Not passed in {}\n\n| case | where | why |\n| --- | --- | --- |\n", report.tier);
     for result in failures {
         let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), why(result));
+    }
+}
+
+fn quarantines(text: &mut String, report: &TierReport) {
+    let told = report.quarantines();
+    if told.is_empty() {
+        return;
+    }
+    let _ = write!(text, "\n### Quarantine in {}\n\n| case | where | what |\n| --- | --- | --- |\n", report.tier);
+    for (result, told) in told {
+        let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), in_table(&told));
     }
 }
 
@@ -78,7 +90,22 @@ fn in_table(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::sample;
+    use crate::report::tests::{sample, unsure};
+
+    #[test]
+    fn quarantine_is_shown_with_its_day() {
+        let expected = "
+### Quarantine in micro
+
+| case | where | what |
+| --- | --- | --- |
+| a |  | failed; in quarantine until 2027-01-31: the network |
+| b |  | its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day |
+";
+        let text = render(&[unsure()]);
+        assert!(text.ends_with(expected), "{text}");
+        assert!(!text.contains("| a |  |  |"), "what is in quarantine is no failure: {text}");
+    }
 
     #[test]
     fn a_table_and_what_did_not_pass() {

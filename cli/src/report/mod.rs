@@ -11,6 +11,7 @@ pub mod value;
 
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
 use agent_core::manifest::Tier;
+use agent_core::quarantine::Quarantine;
 
 /// A finished tier, as every report shows it.
 #[derive(Debug)]
@@ -24,10 +25,30 @@ pub struct TierReport {
 impl TierReport {
     /// What did not pass, cases that must pass first.
     pub fn failures(&self) -> Vec<&CaseResult> {
-        let mut failures: Vec<_> = self.results.iter().filter(|result| result.outcome != Outcome::Passed).collect();
+        let failed = |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
+        let mut failures: Vec<_> = self.results.iter().filter(failed).collect();
         failures.sort_by_key(|result| !result.must);
         failures
     }
+
+    /// What a quarantine has to say, case by case: that it is in force, or that it has ended.
+    pub fn quarantines(&self) -> Vec<(&CaseResult, String)> {
+        let told = |result| Some((result, quarantine_of(result)?));
+        self.results.iter().filter_map(told).collect()
+    }
+}
+
+fn quarantine_of(result: &CaseResult) -> Option<String> {
+    let Quarantine { until, why } = result.quarantine.as_ref()?;
+    if !result.quarantined {
+        return Some(format!("its quarantine has ended on {until} ({why}): it counts again; take \"quarantine\" out, or set another day"));
+    }
+    let outcome = match result.outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::Errored => "errored",
+    };
+    Some(format!("{outcome}; in quarantine until {until}: {why}"))
 }
 
 #[cfg(test)]
@@ -36,6 +57,7 @@ mod tests {
     use agent_core::budget::Budget;
     use agent_core::evaluation::TierFold;
     use agent_core::event::Event;
+    use agent_core::repetition::Runs;
 
     /// One case of each outcome, with text that every format has to escape.
     pub(super) fn sample() -> TierReport {
@@ -61,6 +83,50 @@ mod tests {
         }
         fold.add(&Event::TierFinished { tier: Tier::Micro, wall_s: 1.5 });
         TierReport { tier: Tier::Micro, summary: fold.summary(Budget::default()), results: fold.into_results() }
+    }
+
+    /// One case in quarantine, one that was, and one that passes now and then.
+    pub(super) fn unsure() -> TierReport {
+        let quarantine = |until: &str| Some(Quarantine { until: until.to_owned(), why: "the network".to_owned() });
+        let results = [
+            CaseResult {
+                outcome: Outcome::Failed,
+                score: 0.0,
+                quarantine: quarantine("2027-01-31"),
+                quarantined: true,
+                ..CaseResult::passed("a")
+            },
+            CaseResult { quarantine: quarantine("2026-01-31"), ..CaseResult::passed("b") },
+            CaseResult {
+                outcome: Outcome::Failed,
+                score: 0.5,
+                runs: Some(Runs { count: 2, passed: 1 }),
+                cost_usd: Some(0.25),
+                why: Some("run 2 of 2: no".to_owned()),
+                ..CaseResult::passed("c")
+            },
+        ];
+        let mut fold = TierFold::default();
+        for result in results {
+            fold.add(&Event::CaseFinished { tier: Tier::Micro, result });
+        }
+        TierReport { tier: Tier::Micro, summary: fold.summary(Budget::default()), results: fold.into_results() }
+    }
+
+    #[test]
+    fn people_see_what_is_unsure() {
+        let text = anstream::adapter::strip_str(&human::render(&[unsure()])).to_string();
+        let expected = "\
+FAIL  c  
+      run 2 of 2: no
+NOTE  a  
+      failed; in quarantine until 2027-01-31: the network
+NOTE  b  
+      its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day
+micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms, p95 0.00 ms, wall 0.00 s, cost $0.2500
+      pass^1 0.500, pass^2 0.000
+      the pass rate 0.500 is below the budget of 1";
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl<'a> TierProgress<'a> {
                     bar.advance(1);
                 }
             }
+            Event::TierStopped { .. } => {}
             Event::TierFinished { .. } => self.bar = None,
         }
     }

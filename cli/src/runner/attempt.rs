@@ -4,8 +4,10 @@ use agent_core::call_result::CallResult;
 use agent_core::case::{Case, Step};
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
+use agent_core::repetition;
 use agent_core::wire;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a golden file should hold, by what the Runner answered.
@@ -23,11 +25,26 @@ pub struct Attempt<'a> {
     /// What the Runner wants back with the next turn of the conversation.
     pub data: Option<Value>,
     judgements: Vec<(usize, Judgement)>,
+    /// The results of the runs before this one.
+    runs: Vec<CaseResult>,
     ms: f64,
     reads: Option<BTreeSet<String>>,
     pub goldens: Vec<Answered>,
     /// Sent with nothing else under way, to find out which case kills the child.
     pub alone: bool,
+}
+
+/// What is left of a case that has come to its end.
+pub struct Finished {
+    pub result: CaseResult,
+    pub goldens: Vec<Answered>,
+}
+
+/// What has come to its end.
+pub enum Ended<'a> {
+    Case(Finished),
+    /// A run of a case that is repeated: this is the next one.
+    Run(Attempt<'a>),
 }
 
 /// What comes after an answer.
@@ -41,13 +58,21 @@ pub enum Next {
 
 impl<'a> Attempt<'a> {
     pub fn new(case: &'a Case) -> Self {
-        Self { case, step: 0, data: None, judgements: Vec::new(), ms: 0.0, reads: None, goldens: Vec::new(), alone: false }
+        let runs = Vec::new();
+        Self { case, step: 0, data: None, judgements: Vec::new(), runs, ms: 0.0, reads: None, goldens: Vec::new(), alone: false }
     }
 
-    /// The same case from its start.
+    /// The same run from its start.
     #[must_use]
-    pub fn again(&self, alone: bool) -> Self {
-        Self { alone, ..Self::new(self.case) }
+    pub fn again(self, alone: bool) -> Self {
+        Self { alone, runs: self.runs, ..Self::new(self.case) }
+    }
+
+    /// A conversation of its own for each run, since a Runner may remember one by its id.
+    pub fn conversation_id(&self) -> Option<Cow<'a, str>> {
+        let id = &self.case.id;
+        let of_run = || if self.runs.is_empty() { Cow::Borrowed(id.as_str()) } else { Cow::Owned(format!("{id}.{}", self.runs.len() + 1)) };
+        self.case.is_conversation.then(of_run)
     }
 
     pub fn step(&self) -> &'a Step {
@@ -108,8 +133,43 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The result: the mean score of the steps that expect something; passed when each of them is.
-    pub fn finished(&self) -> CaseResult {
+    /// The result, or the next run of a case that is repeated.
+    pub fn finished(mut self) -> Ended<'a> {
+        let result = self.judged_as_a_whole();
+        self.conclude(result)
+    }
+
+    /// The same when it could not be judged.
+    pub fn errored(mut self, why: String) -> Ended<'a> {
+        let result = self.error(why);
+        self.conclude(result)
+    }
+
+    /// The result when another run would only break another child.
+    pub fn broken(mut self, why: String) -> Finished {
+        let result = self.error(why);
+        if self.case.repeats > 1 {
+            self.runs.push(result);
+            return Finished { result: repetition::join(self.runs), goldens: self.goldens };
+        }
+        Finished { result, goldens: self.goldens }
+    }
+
+    fn conclude(&mut self, result: CaseResult) -> Ended<'a> {
+        let goldens = std::mem::take(&mut self.goldens);
+        if self.case.repeats == 1 {
+            return Ended::Case(Finished { result, goldens });
+        }
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push(result);
+        if runs.len() < self.case.repeats as usize {
+            return Ended::Run(Self { runs, goldens, ..Self::new(self.case) });
+        }
+        Ended::Case(Finished { result: repetition::join(runs), goldens })
+    }
+
+    /// The mean score of the steps that expect something; passed when each of them is.
+    fn judged_as_a_whole(&self) -> CaseResult {
         let passed = self.judgements.iter().all(|(_, judgement)| judgement.passed);
         let score = self.judgements.iter().map(|(_, judgement)| judgement.score).sum::<f64>() / self.judgements.len() as f64;
         let why = self.judgements.iter().find_map(|(step, judgement)| {
@@ -119,8 +179,7 @@ impl<'a> Attempt<'a> {
         self.result(if passed { Outcome::Passed } else { Outcome::Failed }, score, why)
     }
 
-    /// The result when it could not be judged.
-    pub fn errored(&self, why: String) -> CaseResult {
+    fn error(&self, why: String) -> CaseResult {
         let why = if self.case.is_conversation { format!("turn {}: {why}", self.turn()) } else { why };
         self.result(Outcome::Errored, 0.0, Some(why))
     }
@@ -137,6 +196,8 @@ impl<'a> Attempt<'a> {
             place: Some(self.case.place.clone()),
             tags: self.case.tags.clone(),
             reads: self.reads.as_ref().map(|keys| keys.iter().cloned().collect()),
+            quarantine: self.case.quarantine.clone(),
+            quarantined: self.case.quarantined,
             ..CaseResult::passed(&self.case.id)
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then a time is the case's own, and a limit too.
 
-use crate::runner::attempt::{Attempt, Next};
+use crate::runner::attempt::{Attempt, Ended, Finished, Next};
 use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
 use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
 use agent_core::call_result::CallResult;
@@ -10,6 +10,7 @@ use agent_core::event::Event;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ struct Meta<'a> {
 
 #[derive(Serialize)]
 struct Conversation<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     turn: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Value>,
@@ -226,8 +227,7 @@ impl<'a> Shard<'a> {
         }
         let state = self.job.state();
         let step = attempt.step();
-        let conversation =
-            attempt.case.is_conversation.then(|| Conversation { id: &attempt.case.id, turn: attempt.turn(), data: attempt.data.as_ref() });
+        let conversation = attempt.conversation_id().map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
         let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation } };
         let id = self.runner.post("tools/call", params);
         self.runner.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: None });
@@ -280,8 +280,7 @@ impl<'a> Shard<'a> {
             }
             Err(error) => {
                 let refused = ChildError::Refused { role: Role::Runner, what: attempt.step().tool.clone(), error: Box::new(error) };
-                self.errored(&attempt, &refused);
-                Ok(())
+                self.conclude(attempt.errored(refused.to_string())).await
             }
         }
     }
@@ -290,17 +289,23 @@ impl<'a> Shard<'a> {
         if let Next::Call = next {
             return self.call(attempt).await;
         }
-        self.emit(attempt.finished());
-        self.end.goldens.extend(attempt.goldens);
-        Ok(())
+        self.conclude(attempt.finished()).await
     }
 
-    fn errored(&mut self, attempt: &Attempt<'a>, error: &ChildError) {
-        self.emit(attempt.errored(error.to_string()));
+    /// A case is at its end, or its next run begins.
+    async fn conclude(&mut self, ended: Ended<'a>) -> Result<(), TierError> {
+        match ended {
+            Ended::Case(finished) => {
+                self.emit(finished);
+                Ok(())
+            }
+            Ended::Run(next) => self.call(next).await,
+        }
     }
 
-    fn emit(&mut self, result: agent_core::evaluation::CaseResult) {
-        self.results.push(Event::CaseFinished { tier: self.job.tier, result });
+    fn emit(&mut self, finished: Finished) {
+        self.results.push(Event::CaseFinished { tier: self.job.tier, result: finished.result });
+        self.end.goldens.extend(finished.goldens);
     }
 
     fn send_results(&mut self) {
@@ -321,7 +326,7 @@ impl<'a> Shard<'a> {
         }
         self.runner.link = None;
         let Some(flight) = to_blame else { return Ok(()) };
-        self.errored(&flight.attempt, &error);
+        self.emit(flight.attempt.broken(error.to_string()));
         if self.runner.lose() {
             return Err(error.into());
         }
@@ -350,17 +355,11 @@ impl<'a> Shard<'a> {
         self.scorer.failures = 0;
         let answer = match outcome {
             Ok(raw) => serde_json::from_str(raw.get()).expect("a raw value is JSON"),
-            Err(error) => {
-                self.emit(flight.attempt.errored(error.message));
-                return Ok(());
-            }
+            Err(error) => return self.conclude(flight.attempt.errored(error.message)).await,
         };
         match flight.attempt.scored(&answer) {
             Ok(next) => self.go_on(flight.attempt, next).await,
-            Err(why) => {
-                self.emit(flight.attempt.errored(why));
-                Ok(())
-            }
+            Err(why) => self.conclude(flight.attempt.errored(why)).await,
         }
     }
 
@@ -368,7 +367,7 @@ impl<'a> Shard<'a> {
     async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
         let mut flights = std::mem::take(&mut self.scorer.flights);
         if let Some(flight) = flights.pop_front() {
-            self.errored(&flight.attempt, &error);
+            self.emit(flight.attempt.broken(error.to_string()));
         }
         if self.scorer.lose() {
             return Err(error.into());

@@ -12,3 +12,8 @@ pub fn now() -> Timestamp {
 pub fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
 }
+
+/// The day it is in UTC, as `YYYY-MM-DD`.
+pub fn today() -> String {
+    jiff::tz::TimeZone::UTC.to_datetime(now()).date().to_string()
+}

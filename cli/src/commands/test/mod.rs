@@ -13,6 +13,7 @@ use crate::world::fs::{self, Durability, FsError};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Outcome, Verdict};
 use agent_core::manifest::Tier;
+use agent_core::repetition;
 use agent_core::what::What;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Run only part I of N, for a matrix of machines
     #[arg(long, value_name = "I/N")]
     shard: Option<Part>,
+    /// Run each case at least N times; it passes when every run does
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
+    repeats: Option<u32>,
     /// Write the golden files anew, after showing the difference
     #[arg(long, conflicts_with_all = ["against", "shard"])]
     bless: bool,
@@ -107,7 +111,8 @@ fn tiers(arguments: &Arguments) -> Vec<Tier> {
 }
 
 fn request(arguments: &Arguments, tier: Tier) -> Request {
-    Request { shards: arguments.shards.map(usize::from), part: arguments.shard, cache: !arguments.no_cache, ..Request::new(tier) }
+    let (shards, repeats) = (arguments.shards.map(usize::from), arguments.repeats.unwrap_or(1));
+    Request { shards, part: arguments.shard, repeats, cache: !arguments.no_cache, ..Request::new(tier) }
 }
 
 fn run_tiers(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<Vec<TierOutcome>, CommandError> {
