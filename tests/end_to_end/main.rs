@@ -11,6 +11,7 @@ mod help;
 mod hooks;
 mod init;
 mod kill;
+mod known;
 mod mcp;
 mod misbehaving;
 mod pipes;

@@ -4,6 +4,7 @@ use crate::document::{DocumentError, Fields};
 use crate::expectation::Expectation;
 use crate::quarantine::Quarantine;
 use crate::repetition;
+use crate::trace::short_digest;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,6 +29,8 @@ pub struct Case {
     pub quarantined: bool,
     /// `FILE:LINE`.
     pub place: String,
+    /// Digests of all that says what the case asks and expects: its line, and the files that the line names.
+    pub defined_by: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -109,6 +112,13 @@ impl Cases {
 }
 
 impl Case {
+    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the files that score, for a case that is scored by them.
+    pub fn definition(&self, scorers: &str) -> String {
+        let is_scored = self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_))));
+        let scorers = if is_scored { scorers } else { "" };
+        short_digest(format!("{} {scorers}", self.defined_by.join(" ")).as_bytes())
+    }
+
     /// What a scorer is shown of the case for a step.
     pub fn shown_to_scorer(&self, step: &Step) -> Value {
         let mut shown = json!({"id": self.id, "tags": self.tags, "weight": self.weight, "must": self.must});
@@ -146,7 +156,8 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
             fields.missing("expect", "say what the case expects, such as {\"equals\": ...}; of a conversation at least one turn does")
         );
     }
-    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, place })
+    let defined_by = vec![short_digest(line.as_bytes())];
+    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, place, defined_by })
 }
 
 fn repeats(fields: &mut Fields) -> Result<u32, DocumentError> {

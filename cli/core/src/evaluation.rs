@@ -56,6 +56,9 @@ pub struct CaseResult {
     /// In quarantine when it was run: shown, and counted nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quarantined: bool,
+    /// It was not run now: an earlier run had said so.
+    #[serde(skip)]
+    pub cached: bool,
 }
 
 impl CaseResult {
@@ -84,6 +87,7 @@ impl CaseResult {
             cost_usd: None,
             quarantine: None,
             quarantined: false,
+            cached: false,
         }
     }
 }
@@ -268,7 +272,7 @@ impl TierFold {
             failed: count(Outcome::Failed),
             errored: count(Outcome::Errored),
             flaky: self.counted().filter(|result| self.is_flaky(result)).count(),
-            cached: 0,
+            cached: self.results().filter(|result| result.cached).count(),
             quarantined: in_quarantine().count(),
             quarantined_until: in_quarantine().filter_map(|result| result.quarantine.as_ref()).map(|told| told.until.clone()).min(),
             missing: self.expected.saturating_sub(self.results.len()),

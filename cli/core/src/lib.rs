@@ -39,6 +39,7 @@ pub mod signal;
 pub mod state;
 pub mod statistics;
 pub mod suggestion;
+pub mod trace;
 pub mod trailers;
 pub mod verification;
 pub mod version;

@@ -7,11 +7,12 @@ use agent_core::document::DocumentError;
 use agent_core::expectation::{GoldenContent, is_json};
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
+use agent_core::trace::short_digest;
 use std::path::{Component, Path, PathBuf};
 
 pub const SCORERS: &str = "tests/scorers.py";
 /// Cases, and the golden files they name, lie in here.
-const TESTS: &str = "tests";
+pub const TESTS: &str = "tests";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CasesError {
@@ -48,7 +49,7 @@ pub struct TierCases {
 pub fn load(directory: &Path, tier: Tier) -> Result<TierCases, CasesError> {
     let mut cases = Cases::default();
     let mut definition = String::new();
-    for relative in case_files(directory, &Path::new(TESTS).join(tier.as_str()))? {
+    for relative in files_below(directory, &Path::new(TESTS).join(tier.as_str()), "jsonl")? {
         let file = relative.display().to_string();
         let bytes = fs::read_if_there(&directory.join(&relative))?.unwrap_or_default();
         let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(&file, &bytes, &error))?;
@@ -72,7 +73,7 @@ fn not_utf8(file: &str, bytes: &[u8], error: &std::str::Utf8Error) -> DocumentEr
 }
 
 /// Paths relative to the checkout, sorted.
-fn case_files(directory: &Path, folder: &Path) -> Result<Vec<PathBuf>, FsError> {
+pub fn files_below(directory: &Path, folder: &Path, extension: &str) -> Result<Vec<PathBuf>, FsError> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -87,7 +88,7 @@ fn case_files(directory: &Path, folder: &Path) -> Result<Vec<PathBuf>, FsError> 
             let relative = folder.join(entry.file_name());
             if entry.path().is_dir() {
                 folders.push(relative);
-            } else if relative.extension().is_some_and(|extension| extension == "jsonl") {
+            } else if relative.extension().is_some_and(|its| its == extension) {
                 files.push(relative);
             }
         }
@@ -98,6 +99,7 @@ fn case_files(directory: &Path, folder: &Path) -> Result<Vec<PathBuf>, FsError> 
 
 fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
     let place = case.place.clone();
+    let defined_by = &mut case.defined_by;
     for golden in case.steps.iter_mut().filter_map(|step| step.expect.as_mut()?.golden_mut()) {
         let relative = golden_path(case_file, &golden.path).ok_or_else(|| {
             DocumentError::new(&place, format!("the golden file {} is outside of {TESTS}/", golden.path), "keep it beside the cases")
@@ -105,6 +107,7 @@ fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition:
         golden.path = relative.display().to_string();
         if let Some(bytes) = fs::read_if_there(&directory.join(&relative))? {
             define(definition, &golden.path, &bytes);
+            defined_by.push(short_digest(&bytes));
             golden.content = Some(parse_golden(&golden.path, &bytes)?);
         }
     }

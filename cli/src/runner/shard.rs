@@ -128,7 +128,7 @@ impl<'a> Line<'a> {
             return Ok(false);
         }
         if self.failures > 0 {
-            sleep(BACK_OFF * 2u32.pow(self.failures - 1)).await;
+            sleep(BACK_OFF * 2u32.pow(self.failures.min(FAILURES_IN_A_ROW) - 1)).await;
         }
         self.link = Some(Link::start(self.spec).await?);
         self.heard = Instant::now();
@@ -327,7 +327,7 @@ impl<'a> Shard<'a> {
         self.runner.link = None;
         let Some(flight) = to_blame else { return Ok(()) };
         self.emit(flight.attempt.broken(error.to_string()));
-        if self.runner.lose() {
+        if self.runner.lose() && !self.job.has_answered {
             return Err(error.into());
         }
         self.end.last_failure = Some(error);

@@ -66,6 +66,8 @@ pub struct TierJob {
     /// How many Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
     pub keep_goldens: bool,
+    /// An earlier run of the same code answered other cases: however many fail now, it is their own doing.
+    pub has_answered: bool,
     /// When the children are ended and the tier has said nothing.
     pub deadline: Option<Instant>,
 }
@@ -82,7 +84,7 @@ impl TierJob {
     pub fn new(tier: Tier, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path)) -> Self {
         let (revision, path) = state;
         let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
-        Self { tier, cases: OnceLock::new(), runner, scorer, state, shards: None, keep_goldens: false, deadline: None }
+        Self { tier, cases: OnceLock::new(), runner, scorer, state, shards: None, keep_goldens: false, has_answered: false, deadline: None }
     }
 
     /// Waits for the cases: they are read while the first Runner starts.
@@ -178,7 +180,9 @@ pub fn run<E: From<TierError>>(
     emit(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() });
     match last_failure {
         // a tier of which no case could be judged says nothing about the agent
-        Some(error) if fold.results().all(|result| result.outcome == Outcome::Errored) => Err(TierError::from(error).into()),
+        Some(error) if !job.has_answered && fold.results().all(|result| result.outcome == Outcome::Errored) => {
+            Err(TierError::from(error).into())
+        }
         _ => Ok(TierRun { fold, goldens }),
     }
 }

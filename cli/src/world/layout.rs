@@ -1,7 +1,12 @@
 //! Where everything of ours lies: `.agent/` beside the code, shared by every worktree of the repository.
 
+use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
+use agent_core::trace::short_digest;
 use std::path::{Path, PathBuf};
+
+/// The folder, at the root of the main working tree.
+pub const HOME: &str = ".agent";
 
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -19,7 +24,7 @@ impl Layout {
     }
 
     pub fn home(&self) -> PathBuf {
-        self.root.join(".agent")
+        self.root.join(HOME)
     }
 
     /// The view of the Journal's end that people and editors look at.
@@ -73,6 +78,21 @@ impl Layout {
     /// Compiled Python, kept out of the checkouts.
     pub fn bytecode(&self) -> PathBuf {
         self.home().join("bytecode")
+    }
+
+    /// The index of ours that `folder`, a working tree of the repository, is read through.
+    pub fn worktree_index(&self, folder: &Path) -> PathBuf {
+        self.home().join("worktrees").join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
+    }
+
+    /// Results that are not in the object store yet: a file for each run of a tier that is under way, or was killed.
+    pub fn pending(&self) -> PathBuf {
+        self.home().join("pending")
+    }
+
+    /// What this machine remembers of earlier runs of a tier: how long its slow cases took, and with what it was run last.
+    pub fn tier_history(&self, tier: Tier) -> PathBuf {
+        self.home().join("history").join(format!("{tier}.json"))
     }
 
     /// Files under way; whatever is left here by a killed process may be removed.

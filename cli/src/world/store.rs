@@ -51,6 +51,8 @@ pub fn results_key(commit: &str, tier: Tier) -> String {
 #[derive(Debug)]
 pub struct Store {
     objects: LocalFileSystem,
+    /// The same, for what can be made again: nothing is synced.
+    unsynced: LocalFileSystem,
     shown: String,
 }
 
@@ -61,13 +63,26 @@ impl Store {
         let folder = root.join(path.strip_prefix("//").unwrap_or(path));
         let shown = folder.display().to_string();
         std::fs::create_dir_all(&folder).map_err(failed("open", "", &shown))?;
-        let objects = LocalFileSystem::new_with_prefix(&folder).map_err(failed("open", "", &shown))?.with_fsync(true);
-        Ok(Self { objects, shown })
+        let unsynced = LocalFileSystem::new_with_prefix(&folder).map_err(failed("open", "", &shown))?;
+        Ok(Self { objects: unsynced.clone().with_fsync(true), unsynced, shown })
     }
 
     /// Writes an object, whole, over what was there.
     pub fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         wait(self.objects.put(&Key::from(key), PutPayload::from(bytes))).map(drop).map_err(failed("write", key, &self.shown))
+    }
+
+    /// The same for what can be made again, and is checked when it is read: a power cut may take it.
+    pub fn put_rebuildable(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        wait(self.unsynced.put(&Key::from(key), PutPayload::from(bytes))).map(drop).map_err(failed("write", key, &self.shown))
+    }
+
+    /// Removes an object; one that is not there is as good.
+    pub fn remove(&self, key: &str) -> Result<(), StoreError> {
+        match wait(self.objects.delete(&Key::from(key))) {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(failed("remove", key, &self.shown)(error)),
+        }
     }
 
     /// Writes an object unless there is one; false when there was.

@@ -90,12 +90,18 @@ def thaw(value):
 class State(Mapping):
     """A Runner's state: a read-only mapping that remembers which of its keys a call looked at."""
 
-    __slots__ = ("_reads", "_value", "revision")
+    __slots__ = ("_reads", "_revision", "_value")
 
     def __init__(self, value, revision, reads):
         self._value = value
         self._reads = reads
-        self.revision = revision
+        self._revision = revision
+
+    @property
+    def revision(self):
+        # Whoever keeps something by the revision keeps what came of the whole state.
+        self._reads.add("*")
+        return self._revision
 
     def __getitem__(self, key):
         # A key that is not there was read too: the answer would be another one if it were.
@@ -119,7 +125,7 @@ class State(Mapping):
         return len(self._value)
 
     def __repr__(self):
-        return f"<State {self.revision} with {', '.join(map(str, self._value))}>"
+        return f"<State {self._revision} with {', '.join(map(str, self._value))}>"
 
     def __agent_plain__(self):
         self._reads.add("*")

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Run the cases of a tier and judge them by its budget
 ///
-/// Tests the working tree as it is, unless `--at` names something else; what is committed is tested in a checkout of its own, and its
-/// result is kept: the same code with the same state is not run twice. With `--against`, the results are compared case by case by the gate of
+/// Tests the working tree as it is, unless `--at` names something else; what is committed is tested in a checkout of its own. Results are kept
+/// case by case in the object store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the results are compared case by case by the gate of
 /// [promote] in agent.toml.
 ///
 /// `--bless` writes what the Runner answers now into the golden files the cases name: it shows the difference, then writes it, without asking;
@@ -31,8 +31,8 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
 )]
 pub struct Arguments {
-    /// micro, fast or full; can be given more than once
-    #[arg(long = "tier", value_name = "TIER", default_value = "micro")]
+    /// micro, fast or full; can be given more than once [default: micro]
+    #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<Tier>,
     /// What to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or any commit
     #[arg(long, value_name = "WHAT", default_value = "worktree")]
@@ -49,6 +49,12 @@ pub struct Arguments {
     /// Run each case at least N times; it passes when every run does
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
     repeats: Option<u32>,
+    /// Run only this case; can be given more than once
+    #[arg(long = "case", value_name = "ID")]
+    cases: Vec<String>,
+    /// Say why a case would be run or not, and run nothing
+    #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless", "no_cache", "reports"])]
+    explain: Option<String>,
     /// Write the golden files anew, after showing the difference
     #[arg(long, conflicts_with_all = ["against", "shard"])]
     bless: bool,
@@ -86,6 +92,9 @@ impl std::str::FromStr for Report {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let target = repository.target(&arguments.at)?;
+    if let Some(id) = &arguments.explain {
+        return explain(arguments, &repository, &target, id, context);
+    }
     if arguments.bless {
         bless::write(arguments, &repository, &target, context)?;
         if arguments.dry_run {
@@ -102,17 +111,38 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     report(arguments, outcomes, &evaluation, comparison.as_ref(), context)
 }
 
+/// In the narrowest of the tiers that has the case; of all tiers, where none was named.
+fn explain(arguments: &Arguments, repository: &Repository, target: &Target, id: &str, context: &Context) -> CommandResult {
+    let named = tiers(arguments);
+    for tier in if arguments.tiers.is_empty() { Tier::ALL.to_vec() } else { named } {
+        if let Some(explanation) = testing::explain::explain(repository, target, tier, id)? {
+            let word = if explanation.would_run() { "would be run" } else { "would not be run" };
+            context.printer.data(format!("{id} ({tier}, {}) {word}: {}", explanation.place, explanation.reason()));
+            context.printer.json(&explanation.to_value());
+            return Ok(Exit::Done);
+        }
+    }
+    Err(CommandError::input(format!("there is no case `{id}`"))
+        .with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
+}
+
 /// The tiers, narrow ones first, each once.
 fn tiers(arguments: &Arguments) -> Vec<Tier> {
-    let mut tiers = arguments.tiers.clone();
+    let mut tiers = if arguments.tiers.is_empty() { vec![Tier::Micro] } else { arguments.tiers.clone() };
     tiers.sort();
     tiers.dedup();
     tiers
 }
 
 fn request(arguments: &Arguments, tier: Tier) -> Request {
-    let (shards, repeats) = (arguments.shards.map(usize::from), arguments.repeats.unwrap_or(1));
-    Request { shards, part: arguments.shard, repeats, cache: !arguments.no_cache, ..Request::new(tier) }
+    Request {
+        shards: arguments.shards.map(usize::from),
+        part: arguments.shard,
+        only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
+        repeats: arguments.repeats.unwrap_or(1),
+        cache: !arguments.no_cache,
+        ..Request::new(tier)
+    }
 }
 
 fn run_tiers(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<Vec<TierOutcome>, CommandError> {
@@ -131,7 +161,9 @@ fn store(
     context: &Context,
 ) -> Result<(), CommandError> {
     // staging is a candidate that no commit holds yet
-    let Some(commit) = target.commit.as_ref().filter(|_| arguments.at != What::Staging && arguments.shard.is_none()) else {
+    let Some(commit) =
+        target.commit.as_ref().filter(|_| arguments.at != What::Staging && arguments.shard.is_none() && arguments.cases.is_empty())
+    else {
         return Ok(());
     };
     evaluation.commit = Some(commit.to_string());

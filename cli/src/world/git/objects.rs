@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Who commits when git knows no identity.
 const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
+const STATE_FOLDER: &str = "state";
 /// Object files under way: the prefix that `git gc` prunes as well.
 const TEMPORARY: &str = "tmp_obj_agent_";
 
@@ -251,12 +252,17 @@ impl Git {
 
     /// The code of a tree: the root tree without `state/`, as an id; nothing is written.
     pub fn code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
-        let bytes = serialised(&self.code_tree_object(tree_or_commit)?)?;
-        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &bytes).map(from_gix).map_err(GitError::writing("a tree"))
+        id_of(&self.root_without(tree_or_commit, |name| name == STATE_FOLDER)?)
+    }
+
+    /// What of a tree can make a case come out differently, as an id: without the state, what judges, and what only people and hosts of
+    /// repositories read. (A case's own definition and the parts of the state it reads are looked at case by case.)
+    pub fn running_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+        id_of(&self.root_without(tree_or_commit, |name| name == STATE_FOLDER || runs_nothing(name))?)
     }
 
     pub(super) fn write_code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
-        let tree = self.code_tree_object(tree_or_commit)?;
+        let tree = self.root_without(tree_or_commit, |name| name == STATE_FOLDER)?;
         self.write_tree_object(&tree)
     }
 
@@ -282,9 +288,9 @@ impl Git {
         gix::actor::Signature { name, email, time: gix::date::Time::new(clock::now().as_second(), 0) }
     }
 
-    fn code_tree_object(&self, tree_or_commit: &ObjectId) -> Result<gix::objs::Tree, GitError> {
+    fn root_without(&self, tree_or_commit: &ObjectId, is_left_out: impl Fn(&str) -> bool) -> Result<gix::objs::Tree, GitError> {
         let mut tree = decoded(&self.peeled_tree(tree_or_commit)?)?;
-        tree.entries.retain(|entry| entry.filename != "state");
+        tree.entries.retain(|entry| !is_left_out(&entry.filename.to_str_lossy()));
         Ok(tree)
     }
 
@@ -373,6 +379,17 @@ pub(super) fn from_gix(id: gix::ObjectId) -> ObjectId {
 
 fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {
     tree.decode().map(Into::into).map_err(|source| GitError::reading(format!("tree {}", tree.id))(source))
+}
+
+fn id_of(tree: &gix::objs::Tree) -> Result<ObjectId, GitError> {
+    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &serialised(tree)?);
+    id.map(from_gix).map_err(GitError::writing("a tree"))
+}
+
+/// Names at the root of a repository that no Runner's answer depends on.
+fn runs_nothing(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    ["tests", "ci"].contains(&name) || name.starts_with(".git") || ["README", "CHANGELOG", "LICENSE", "LICENCE", "NOTICE"].contains(&stem)
 }
 
 fn serialised(tree: &gix::objs::Tree) -> Result<Vec<u8>, GitError> {

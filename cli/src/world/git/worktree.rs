@@ -1,7 +1,9 @@
 //! Working trees of our own, for a Coder to edit, and what was edited there as a tree.
 
 use super::{Git, GitError};
-use crate::world::fs::{self, FsError};
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
 use std::path::Path;
 
@@ -30,17 +32,32 @@ impl Git {
     pub fn snapshot_folder(&self, folder: &Path, base: &ObjectId) -> Result<ObjectId, GitError> {
         let scratch = tempfile::tempdir().map_err(FsError::while_doing("create a folder in", &std::env::temp_dir()))?;
         let index = scratch.path().join("index");
-        let git = || {
-            self.command()
-                .arg("--work-tree")
-                .arg(folder)
-                .args(["-c", "core.bare=false", "-c", "core.fsmonitor=false", "-c", "core.sparseCheckout=false"])
-                .env("GIT_INDEX_FILE", &index)
-                .directory(folder)
-        };
-        git().args(["read-tree", base.as_str()]).succeed()?;
-        git().args(["add", "--all", "."]).succeed()?;
-        self.written_tree(&git().args(["write-tree"]).succeed()?.text())
+        self.with_index(folder, &index).args(["read-tree", base.as_str()]).succeed()?;
+        self.tree_of_folder(folder, &index)
+    }
+
+    /// The files of the user's working tree as a tree, through an index of ours that remembers which files have not changed since; theirs is
+    /// left alone.
+    pub fn snapshot_worktree(&self, folder: &Path, layout: &Layout) -> Result<ObjectId, GitError> {
+        let index = layout.worktree_index(folder);
+        let _turn = FileLock::acquire(&index.with_extension("turn"))?;
+        // a killed git leaves its lock behind; whoever could hold it now waits for us
+        fs::remove_if_there(&index.with_extension("index.lock"))?;
+        self.tree_of_folder(folder, &index)
+    }
+
+    fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
+        self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
+        self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
+    }
+
+    fn with_index(&self, folder: &Path, index: &Path) -> Run {
+        self.command()
+            .arg("--work-tree")
+            .arg(folder)
+            .args(["-c", "core.bare=false", "-c", "core.fsmonitor=false", "-c", "core.sparseCheckout=false"])
+            .env("GIT_INDEX_FILE", index)
+            .directory(folder)
     }
 
     /// The tree of an index: what `git commit` is about to commit, when `index` is the hook's `GIT_INDEX_FILE`.

@@ -1,0 +1,270 @@
+//! Verifying traces: the result of a case with all that it depended on, so that what would come out the same is not run again.
+//!
+//! A trace is found by what ran and by the case's definition, and holds for every state that agrees with the one it was made under on the parts the case
+//! read (Mokhov, Mitchell, Peyton Jones: "Build Systems à la Carte", 2018, names the idea).
+
+use crate::canonical;
+use crate::evaluation::{CaseResult, Outcome};
+use crate::object_id::{ObjectId, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+pub const SCHEMA: &str = "agent/trace@1";
+
+/// The key a Runner names when it looked at all of the state.
+const EVERYTHING: &str = "*";
+/// Hex digits of a digest that tell two cases or values apart: 128 bits.
+const DIGITS: usize = 32;
+
+/// A short digest, for what is compared within one repository.
+pub fn short_digest(bytes: &[u8]) -> String {
+    let whole = digest(bytes);
+    whole.trim_start_matches("sha256:")[..DIGITS].to_owned()
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    schema: String,
+    /// Digest of what defines the case: its line, its golden files, its scorer.
+    pub case: String,
+    /// The keys of the state it read, each with the digest of what it found; absent when it read all of it, or does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads: Option<BTreeMap<String, String>>,
+    /// The Revision it was made under.
+    state: String,
+    /// Absent in a trace that only says that the case does not come out the same each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<CaseResult>,
+}
+
+impl Trace {
+    /// `None` for a result that another run need not give: of a case that could not be judged, or that is run several times for that very reason.
+    pub fn of(case: &str, result: &CaseResult, state: &StateDigests<'_>) -> Option<Self> {
+        if result.outcome == Outcome::Errored || result.runs.is_some() {
+            return None;
+        }
+        let reads = result.reads.as_ref().filter(|keys| !keys.iter().any(|key| key == EVERYTHING));
+        let reads = reads.map(|keys| keys.iter().map(|key| (key.clone(), state.of(key))).collect());
+        Some(Self {
+            schema: SCHEMA.to_owned(),
+            case: case.to_owned(),
+            reads,
+            state: state.revision.to_string(),
+            result: Some(result.clone()),
+        })
+    }
+
+    /// Says that a case gave two different results where nothing had changed.
+    pub fn varying(case: &str, state: &StateDigests<'_>) -> Self {
+        Self { schema: SCHEMA.to_owned(), case: case.to_owned(), reads: None, state: state.revision.to_string(), result: None }
+    }
+
+    /// The line, with its newline.
+    pub fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("a trace serialises");
+        line.push('\n');
+        line
+    }
+
+    /// The keys it read that are others now; `None` when all of the state counts and is another.
+    fn changed(&self, state: &StateDigests<'_>) -> Changed {
+        match &self.reads {
+            _ if self.state == state.revision.as_str() => Changed::Nothing,
+            None => Changed::State,
+            Some(reads) => {
+                let keys: Vec<_> = reads.iter().filter(|(key, value)| state.of(key) != **value).map(|(key, _)| key.clone()).collect();
+                if keys.is_empty() { Changed::Nothing } else { Changed::Keys(keys) }
+            }
+        }
+    }
+}
+
+/// What of the state is not as it was when a case was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Nothing,
+    Keys(Vec<String>),
+    /// The case read all of it, or its Runner does not tell.
+    State,
+}
+
+/// The parts of a state by digest, each computed when first asked for.
+pub struct StateDigests<'a> {
+    value: &'a Value,
+    revision: &'a ObjectId,
+    known: RefCell<HashMap<String, String>>,
+}
+
+impl<'a> StateDigests<'a> {
+    pub fn new(value: &'a Value, revision: &'a ObjectId) -> Self {
+        Self { value, revision, known: RefCell::default() }
+    }
+
+    /// Of the value under a top-level key; a key that is not there has a digest too, since a case may have looked for it.
+    fn of(&self, key: &str) -> String {
+        if let Some(known) = self.known.borrow().get(key) {
+            return known.clone();
+        }
+        let found = self.value.get(key).map_or_else(|| "absent".to_owned(), |value| short_digest(canonical::to_compact(value).as_bytes()));
+        self.known.borrow_mut().insert(key.to_owned(), found.clone());
+        found
+    }
+}
+
+/// What the traces say about a case.
+#[derive(Debug, PartialEq)]
+pub enum Answer<'a> {
+    /// It would come out like this again.
+    Known(&'a CaseResult),
+    /// Of the states it was run under, what is other now in the nearest.
+    Changed(Changed),
+    /// It came out differently where nothing had changed.
+    Varies,
+    /// This case was not run with this code.
+    Never,
+}
+
+/// The traces of what one code gave.
+#[derive(Debug, Default)]
+pub struct Traces {
+    by_case: HashMap<String, Vec<Trace>>,
+    varying: HashSet<String>,
+}
+
+impl Traces {
+    /// Lines of another schema, and torn ones, are passed over: they are only traces.
+    pub fn read(&mut self, text: &str) {
+        for line in text.lines() {
+            if let Ok(trace) = serde_json::from_str::<Trace>(line)
+                && trace.schema == SCHEMA
+            {
+                self.add(trace);
+            }
+        }
+    }
+
+    pub fn add(&mut self, trace: Trace) {
+        if trace.result.is_none() {
+            self.varying.insert(trace.case);
+        } else {
+            self.by_case.entry(trace.case.clone()).or_default().push(trace);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_case.is_empty() && self.varying.is_empty()
+    }
+
+    pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
+        if self.varying.contains(case) {
+            return Answer::Varies;
+        }
+        let mut nearest: Option<Changed> = None;
+        for trace in self.by_case.get(case).into_iter().flatten().rev() {
+            match trace.changed(state) {
+                Changed::Nothing => return Answer::Known(trace.result.as_ref().expect("those without vary")),
+                Changed::Keys(keys) if !matches!(&nearest, Some(Changed::Keys(fewer)) if fewer.len() <= keys.len()) => {
+                    nearest = Some(Changed::Keys(keys));
+                }
+                Changed::Keys(_) => {}
+                Changed::State => nearest = nearest.or(Some(Changed::State)),
+            }
+        }
+        nearest.map_or(Answer::Never, Answer::Changed)
+    }
+
+    /// All of them as lines, each once: several packs as one.
+    pub fn to_lines(&self) -> String {
+        let mut lines: Vec<String> = self.by_case.values().flatten().map(Trace::to_line).collect();
+        lines.extend(self.varying.iter().map(|case| {
+            let trace = Trace { schema: SCHEMA.to_owned(), case: case.clone(), reads: None, state: String::new(), result: None };
+            trace.to_line()
+        }));
+        lines.sort();
+        lines.dedup();
+        lines.concat()
+    }
+}
+
+/// Whether two runs of a case say the same of it; how long they took does not matter.
+pub fn same_result(one: &CaseResult, other: &CaseResult) -> bool {
+    one.outcome == other.outcome && (one.score - other.score).abs() < f64::EPSILON && one.why == other.why
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repetition::Runs;
+    use serde_json::json;
+
+    fn revision(value: &Value) -> ObjectId {
+        canonical::revision(value)
+    }
+
+    fn result(reads: Option<&[&str]>) -> CaseResult {
+        CaseResult { reads: reads.map(|keys| keys.iter().map(ToString::to_string).collect()), ..CaseResult::passed("c") }
+    }
+
+    /// What is known of a case that was run under one state, when asked under another.
+    #[track_caller]
+    fn check(reads: Option<&[&str]>, before: &Value, now: &Value, expected: &Answer<'_>) {
+        let (old, new) = (revision(before), revision(now));
+        let made = Trace::of("d", &result(reads), &StateDigests::new(before, &old)).unwrap();
+        let mut traces = Traces::default();
+        traces.read(&made.to_line());
+        assert_eq!(&traces.ask("d", &StateDigests::new(now, &new)), expected);
+    }
+
+    #[test]
+    fn a_trace_holds_for_every_state_that_agrees_on_what_was_read() {
+        let before = json!({"a": 1, "b": {"x": [0.1]}});
+        let known = result(Some(&["b", "c"]));
+        check(Some(&["b", "c"]), &before, &json!({"a": 2, "b": {"x": [0.1]}}), &Answer::Known(&known));
+        let other_b = json!({"a": 1, "b": {"x": [0.2]}});
+        check(Some(&["b", "c"]), &before, &other_b, &Answer::Changed(Changed::Keys(vec!["b".to_owned()])));
+        let with_c = json!({"a": 1, "b": {"x": [0.1]}, "c": null});
+        check(Some(&["b", "c"]), &before, &with_c, &Answer::Changed(Changed::Keys(vec!["c".to_owned()])));
+        check(Some(&[]), &before, &json!({}), &Answer::Known(&result(Some(&[]))));
+        check(Some(&["*"]), &before, &other_b, &Answer::Changed(Changed::State));
+        check(Some(&["*"]), &before, &before, &Answer::Known(&result(Some(&["*"]))));
+        check(None, &before, &other_b, &Answer::Changed(Changed::State));
+        check(None, &before, &before, &Answer::Known(&result(None)));
+    }
+
+    #[test]
+    fn the_nearest_state_is_named_and_what_varies_is_never_known() {
+        let [one, two, now] = [json!({"a": 1, "b": 1}), json!({"a": 1, "b": 2}), json!({"a": 2, "b": 2})];
+        let mut traces = Traces::default();
+        assert!(traces.is_empty());
+        for state in [&two, &one] {
+            let id = revision(state);
+            traces.add(Trace::of("d", &result(Some(&["a", "b"])), &StateDigests::new(state, &id)).unwrap());
+        }
+        let id = revision(&now);
+        let digests = StateDigests::new(&now, &id);
+        assert_eq!(traces.ask("d", &digests), Answer::Changed(Changed::Keys(vec!["a".to_owned()])));
+        assert_eq!(traces.ask("e", &digests), Answer::Never);
+        let mut again = Traces::default();
+        again.read(&traces.to_lines());
+        again.read("{\"schema\":\"agent/trace@1\",\"case\":\"d\",\"st");
+        assert_eq!(again.to_lines(), traces.to_lines());
+        again.add(Trace::varying("d", &digests));
+        assert_eq!(again.ask("d", &digests), Answer::Varies);
+        let mut last = Traces::default();
+        last.read(&again.to_lines());
+        assert_eq!(last.ask("d", &digests), Answer::Varies);
+    }
+
+    #[test]
+    fn what_could_not_be_judged_or_was_repeated_leaves_no_trace() {
+        let state = json!({});
+        let id = revision(&state);
+        let errored = CaseResult { outcome: Outcome::Errored, ..result(None) };
+        let repeated = CaseResult { runs: Some(Runs { count: 2, passed: 2 }), ..result(None) };
+        for uncertain in [errored, repeated] {
+            assert_eq!(Trace::of("d", &uncertain, &StateDigests::new(&state, &id)), None);
+        }
+    }
+}

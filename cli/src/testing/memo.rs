@@ -1,0 +1,106 @@
+//! A whole tier by what its results depend on: two small reads, for hooks and for whoever runs the same again.
+
+use super::{Request, TierOutcome};
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::store::{Store, StoreError};
+use crate::world::{clock, python};
+use agent_core::budget::Budget;
+use agent_core::canonical;
+use agent_core::evaluation::{Definitions, TierSummary};
+use agent_core::manifest::{Manifest, Tier};
+use agent_core::object_id::{ObjectId, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What the results of a tier depend on: the code (with cases, scorers, budgets and lock), the state, the interpreter and the machine's kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey(String);
+
+impl CacheKey {
+    /// Starts no process: what interpreters answered is remembered.
+    pub fn new(
+        repository: &Repository,
+        manifest: &Manifest,
+        code: &ObjectId,
+        revision: &ObjectId,
+        request: &Request,
+    ) -> Result<Self, CommandError> {
+        let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
+        let parts = json!(["agent/tier@1", request.tier, part, code, revision, platform(repository, manifest)?]);
+        Ok(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned()))
+    }
+
+    fn summary(&self) -> String {
+        format!("results/{}/{}.json", &self.0[..2], self.0)
+    }
+
+    fn lines(&self) -> String {
+        format!("results/{}/{}.jsonl", &self.0[..2], self.0)
+    }
+}
+
+/// Where it runs, as far as that can change an answer.
+pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, CommandError> {
+    let interpreter = python::find(&repository.layout, &manifest.python.requires)?;
+    Ok(json!([interpreter.implementation, interpreter.version, std::env::consts::OS, std::env::consts::ARCH]))
+}
+
+/// The small half of a cached tier: all that a hook needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CachedTier {
+    schema: String,
+    pub tier: Tier,
+    pub summary: TierSummary,
+    pub definitions: Definitions,
+}
+
+const CACHED: &str = "agent/cached-tier@1";
+
+/// The stored summary, `cached` counting all its cases; one small read.
+pub fn look_up(store: &Store, key: &CacheKey) -> Result<Option<CachedTier>, StoreError> {
+    let bytes = store.get(&key.summary())?;
+    let found = bytes.and_then(|bytes| serde_json::from_slice::<CachedTier>(&bytes).ok());
+    // a case whose quarantine has ended since counts again
+    let still_holds = |until: &String| clock::today() < *until;
+    let found = found.filter(|found| found.schema == CACHED && found.summary.quarantined_until.as_ref().is_none_or(still_holds));
+    Ok(found.map(|mut found| {
+        found.summary.cached = found.summary.cases;
+        found
+    }))
+}
+
+pub(super) fn look_up_whole(store: &Store, key: &CacheKey) -> Result<Option<TierOutcome>, StoreError> {
+    let Some(found) = look_up(store, key)? else { return Ok(None) };
+    let lines = store.get(&key.lines())?.and_then(|bytes| String::from_utf8(bytes).ok());
+    // lines that are not those the summary was made of are no evidence
+    let lines = lines.filter(|lines| found.summary.results.as_deref() == Some(digest(lines.as_bytes()).as_str()));
+    let CachedTier { tier, summary, definitions, .. } = found;
+    Ok(lines.map(|lines| TierOutcome { tier, summary, lines, definitions, goldens: Vec::new() }))
+}
+
+pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome) -> Result<(), StoreError> {
+    let cached = CachedTier {
+        schema: CACHED.to_owned(),
+        tier: outcome.tier,
+        summary: outcome.summary.clone(),
+        definitions: outcome.definitions.clone(),
+    };
+    store.put_rebuildable(&key.lines(), outcome.lines.clone().into_bytes())?;
+    store.put_rebuildable(&key.summary(), serde_json::to_vec(&cached).expect("a summary serialises"))
+}
+
+pub(super) fn forget(store: &Store, key: &CacheKey) -> Result<(), StoreError> {
+    store.remove(&key.summary())
+}
+
+/// Whether another run would say the same: nothing crashed or was repeated for its chance, all was run, and no time was too long.
+pub(super) fn is_repeatable(summary: &TierSummary) -> bool {
+    let certain = summary.errored == 0 && summary.missing == 0 && summary.flaky == 0 && summary.pass_hat_k.is_none();
+    certain && is_in_time(summary)
+}
+
+pub(super) fn is_in_time(summary: &TierSummary) -> bool {
+    let Budget { wall_s, p95_ms, .. } = summary.budget;
+    wall_s.is_none_or(|most| summary.wall_s <= most) && p95_ms.is_none_or(|most| summary.p95_ms <= most)
+}

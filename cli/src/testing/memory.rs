@@ -1,0 +1,61 @@
+//! What is known of a tier's cases, asked and added to case by case.
+
+use super::known::Known;
+use crate::printer::Printer;
+use agent_core::case::{Case, Cases};
+use agent_core::evaluation::CaseResult;
+use agent_core::event::Event;
+use agent_core::trace::{Answer, StateDigests, Trace, same_result};
+use std::collections::HashMap;
+
+pub(super) struct Memory<'a> {
+    pub(super) known: Option<Known<'a>>,
+    pub(super) digests: &'a StateDigests<'a>,
+    /// By case id.
+    pub(super) definitions: HashMap<String, String>,
+    /// Whether what is known is taken; it is looked at in any case, to see what comes out differently.
+    pub(super) used: bool,
+    /// No case came out differently from what it had before.
+    pub(super) certain: bool,
+    pub(super) printer: &'a Printer,
+}
+
+impl Memory<'_> {
+    pub(super) fn has_answers(&self) -> bool {
+        self.used && self.known.as_ref().is_some_and(|known| !known.is_empty())
+    }
+
+    pub(super) fn define(&mut self, cases: &Cases, scorers: &str) {
+        if self.known.is_some() {
+            self.definitions = cases.list.iter().map(|case| (case.id.clone(), case.definition(scorers))).collect();
+        }
+    }
+
+    pub(super) fn answer(&self, case: &Case) -> Option<CaseResult> {
+        let known = self.known.as_ref().filter(|_| self.used)?;
+        match known.ask(self.definitions.get(&case.id)?, self.digests) {
+            Answer::Known(result) if case.repeats == 1 => {
+                Some(CaseResult { cached: true, place: Some(case.place.clone()), quarantined: case.quarantined, ..result.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn learn(&mut self, event: &Event) {
+        let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else { return };
+        let Some(definition) = self.definitions.get(&result.id) else { return };
+        let (trace, certain) = match known.ask(definition, self.digests) {
+            Answer::Known(before) if same_result(before, result) => (None, true),
+            Answer::Known(_) => (Some(Trace::varying(definition, self.digests)), false),
+            Answer::Varies => (None, false),
+            Answer::Changed(_) | Answer::Never => (Trace::of(definition, result, self.digests), true),
+        };
+        self.certain &= certain;
+        if let Some(trace) = trace
+            && let Err(error) = known.learn(&trace)
+        {
+            // the results themselves are safe in memory until the report
+            self.printer.detail(format!("a killed run would start from the beginning: {error}"));
+        }
+    }
+}

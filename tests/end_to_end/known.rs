@@ -1,0 +1,215 @@
+//! Results that are known are not made again: case by case, across commits and states, after a kill, and never where they are not certain.
+
+use crate::tiers::{Shop, call};
+use crate::world::{AGENT, World};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Notes each call in `CALL_LOG`.
+const RUNNER: &str = r#"
+import os, pathlib, time
+from agent_runtime import Server, state
+
+server = Server("shop")
+
+def log(word):
+    with open(os.environ["CALL_LOG"], "a") as file:
+        file.write(word + "\n")
+
+@server.tool
+def look(key: str) -> int:
+    """The value of a key of the state."""
+    log("look " + key)
+    return state().get(key, 0)
+
+@server.tool
+def count() -> int:
+    """How many states there are in sight."""
+    log("count")
+    return len(state())
+
+@server.tool
+def upper(text: str) -> str:
+    """The text in capitals."""
+    log("upper " + text)
+    return text.upper()
+
+@server.tool
+def wait(path: str) -> bool:
+    """Waits for a file."""
+    log("wait " + path)
+    while not pathlib.Path(path).exists():
+        time.sleep(0.01)
+    return True
+
+@server.tool
+def tick() -> int:
+    """One more than before."""
+    log("tick")
+    return len(pathlib.Path(os.environ["CALL_LOG"]).read_text().splitlines())
+
+server.run()
+"#;
+
+fn shop() -> Shop {
+    let shop = Shop::with_runner(RUNNER);
+    shop.write("state/active.state.json", "{\n  \"a\": 1,\n  \"b\": 2\n}\n");
+    shop
+}
+
+fn look(key: &str) -> Value {
+    call(&format!("look-{key}"), "look", json!({"key": key}), json!({"schema": {}}))
+}
+
+fn cases() -> Vec<Value> {
+    vec![
+        look("a"),
+        look("b"),
+        look("none"),
+        call("count", "count", json!({}), json!({"schema": {}})),
+        call("upper", "upper", json!({"text": "x"}), json!({"golden": "upper.txt"})),
+        call("scored", "upper", json!({"text": "y"}), json!({"scorer": {"name": "told", "at_least": 0.1}})),
+    ]
+}
+
+/// The calls that a run of the tier makes, sorted; it ends with `code`.
+#[track_caller]
+fn calls(shop: &Shop, arguments: &[&str], code: i32) -> Vec<String> {
+    let log = shop.world.path("calls");
+    let _ = std::fs::remove_file(&log);
+    let mut command = shop.world.command(AGENT, "shop");
+    let ended = World::finish(command.env("CALL_LOG", &log).args(["test", "--json"]).args(arguments)).code(code);
+    let mut calls: Vec<_> = std::fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect();
+    calls.sort();
+    let micro = &ended.json()["tiers"]["micro"];
+    assert_eq!(micro["cached"].as_u64().unwrap() + calls.len() as u64, micro["cases"].as_u64().unwrap());
+    calls
+}
+
+#[test]
+fn only_what_a_change_can_reach_is_run_again() {
+    let shop = shop();
+    shop.cases(&cases());
+    shop.write("tests/micro/upper.txt", "X\n");
+    shop.commit();
+    let all = ["count", "look a", "look b", "look none", "upper x", "upper y"];
+    // `told` passes nobody
+    assert_eq!(calls(&shop, &["--at", "HEAD"], 1), all);
+    assert!(calls(&shop, &[], 1).is_empty(), "a clean working tree is its commit");
+
+    shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
+    assert_eq!(calls(&shop, &[], 1), ["count", "look a"], "who read `a`, or all of it");
+    shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2,\n  \"none\": 0\n}\n");
+    assert_eq!(calls(&shop, &[], 1), ["count", "look none"], "a key that was looked for and not there was read too");
+    shop.write("state/active.state.json", "{\n  \"a\": 1,\n  \"b\": 2\n}\n");
+    assert!(calls(&shop, &[], 1).is_empty(), "a state that was there before");
+
+    shop.write("README.md", "# Shop\n");
+    shop.commit();
+    assert!(calls(&shop, &["--at", "HEAD"], 1).is_empty(), "a commit that touches no code");
+    let mut others = cases();
+    others[1]["weight"] = json!(2);
+    shop.cases(&others);
+    assert_eq!(calls(&shop, &[], 1), ["look b"], "a case that says something else");
+    shop.write("tests/micro/upper.txt", "Z\n");
+    assert_eq!(calls(&shop, &[], 1), ["upper x"], "a golden file");
+    shop.write("tests/scorers.py", "def told(case, result):\n    return 0.5\n");
+    assert_eq!(calls(&shop, &[], 1), ["upper y"], "a scorer");
+    shop.write("runner/__main__.py", &format!("{RUNNER}\n# changed\n"));
+    assert_eq!(calls(&shop, &[], 1), all, "the code");
+    assert_eq!(calls(&shop, &["--no-cache"], 1), all);
+    assert_eq!(calls(&shop, &["--no-cache", "--case", "look-a"], 0), ["look a"]);
+    shop.test(&["--case", "look-c"]).code(3).stderr_has("there is no case `look-c` in micro (did you mean \"look-");
+}
+
+#[test]
+fn a_case_is_explained() {
+    let shop = shop();
+    shop.cases(&cases());
+    let explain = |id: &str| shop.test(&["--explain", id]).ok().stdout;
+    assert!(explain("look-a").contains("would be run: it was not run with this code"));
+    calls(&shop, &[], 1);
+    assert_eq!(
+        explain("look-a"),
+        "look-a (micro, tests/micro/cases.jsonl:1) would not be run: its result is known, and holds: what it read of the state is the same: a\n"
+    );
+    shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
+    assert!(explain("look-a").contains("would be run: the state has changed where it was read: a"));
+    assert!(explain("count").contains("would be run: the state has changed, and it read all of it"));
+    shop.write("runner/__main__.py", &format!("{RUNNER}\n# changed\n"));
+    let other = shop.test(&["--explain", "look-b", "--json"]).ok().json();
+    assert_eq!((&other["schema"], &other["would_run"]), (&json!("agent/explanation@1"), &json!(true)));
+    assert!(other["why"].as_str().unwrap().ends_with("other than in the last run here: runner/__main__.py"), "{other}");
+    shop.test(&["--explain", "nobody"]).code(3).stderr_has("there is no case `nobody`");
+}
+
+#[test]
+fn what_comes_out_differently_is_never_taken_for_certain() {
+    let shop = shop();
+    shop.cases(&[call("tick", "tick", json!({}), json!({"equals": 1})), look("a")]);
+    assert_eq!(calls(&shop, &[], 0), ["look a", "tick"]);
+    assert!(calls(&shop, &[], 0).is_empty());
+    // the second tick of one log
+    let log = shop.world.write("calls", "tick\n");
+    let mut command = shop.world.command(AGENT, "shop");
+    World::finish(command.env("CALL_LOG", &log).args(["test", "--no-cache"])).code(1).stdout_has("FAIL  tick");
+    assert_eq!(calls(&shop, &[], 0), ["tick"]);
+    assert_eq!(calls(&shop, &[], 0), ["tick"], "however often it comes out the same from now on");
+    assert!(shop.test(&["--explain", "tick"]).ok().stdout.contains("it gave two results where nothing had changed"));
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let shop = shop();
+    let gate = shop.world.path("gate");
+    let mut cases: Vec<_> = (0..40).map(|number| look(&number.to_string())).collect();
+    cases.push(call("wait", "wait", json!({"path": gate}), json!({"equals": true})));
+    shop.cases(&cases);
+    let log = shop.world.path("calls");
+    let mut command = shop.world.command(AGENT, "shop");
+    command.env("CALL_LOG", &log).args(["test", "--shards", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut run = command.spawn().unwrap();
+    let pending = shop.world.path("shop/.agent/pending");
+    let written = || {
+        let files = std::fs::read_dir(&pending).into_iter().flatten().flatten();
+        files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default().lines().count()).sum::<usize>()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while written() == 0 {
+        assert!(Instant::now() < deadline, "nothing was written down");
+        std::thread::yield_now();
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let done = written();
+    std::fs::write(&gate, "").unwrap();
+    let again = calls(&shop, &[], 0);
+    assert_eq!(again.len(), 41 - done, "what was written down is not run again");
+    assert!(again.contains(&format!("wait {}", gate.display())));
+    assert_eq!(pending.read_dir().unwrap().count(), 0, "all of it is in the store");
+
+    let resumed = shop.test(&["--json"]).ok().json();
+    std::fs::remove_dir_all(shop.world.path("shop/.agent")).unwrap();
+    calls(&shop, &[], 0);
+    let whole = shop.test(&["--json"]).ok().json();
+    for member in ["cases", "passed", "failed", "score", "verdict"] {
+        assert_eq!(resumed["tiers"]["micro"][member], whole["tiers"]["micro"][member], "{member}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_loses_nothing() {
+    let shop = shop();
+    shop.cases(&[look("a"), look("b")]);
+    // files where folders should be
+    shop.write(".agent/store/traces", "");
+    shop.write(".agent/store/results", "");
+    let first = shop.world.path("first");
+    let mut command = shop.world.command(AGENT, "shop");
+    let ended = World::finish(command.env("CALL_LOG", &first).arg("test")).ok();
+    ended.stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
+    std::fs::remove_file(shop.world.path("shop/.agent/store/traces")).unwrap();
+    assert!(calls(&shop, &[], 0).is_empty(), "what was finished then is known now");
+    assert!(shop.world.path("shop/.agent/store/traces").is_dir());
+}
