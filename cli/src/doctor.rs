@@ -265,10 +265,12 @@ fn refspecs(command: &GitCommand, remote: &str, fix: bool) -> Finding {
         Ok(fix || (fetched && pushed))
     };
     match set_up() {
-        Ok(true) => Finding::ok("refspecs", format!("{remote} is sent and asked for refs/agent/* (feedback, pins)")),
+        Ok(true) => Finding::ok("refspecs", format!("{remote} is sent and asked for refs/agent/* (feedback, pins, the gate's ledger)")),
         Ok(false) => Finding::warn(
             "refspecs",
-            format!("feedback and pins (refs/agent/*) are neither fetched from {remote} nor pushed to it as a matter of course"),
+            format!(
+                "feedback, pins and the gate's ledger (refs/agent/*) are neither fetched from {remote} nor pushed to it as a matter of course"
+            ),
             "agent doctor --fix",
         ),
         Err(error) => Finding::of("refspecs", error),

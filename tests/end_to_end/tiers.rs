@@ -383,7 +383,7 @@ fn a_comparison_is_paired_and_honest() {
     assert_eq!((&against["verdict"], &against["tiers"]["micro"]["worse"]), (&json!("fail"), &json!(6)));
     let head = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert_eq!(ended.json()["comparable_with"], json!([head]));
-    shop.test(&["--against", "worktree"]).ok().stdout_has("not worse: score 0.0000 against 0.0000 on 6 shared cases");
+    shop.test(&["--against", "worktree"]).ok().stdout_has("not worse, no case scored lower: score 0.0000 against 0.0000 on 6 shared cases");
     // other cases are another measure
     shop.cases(&[tea("c0", json!({"subset": {}}))]);
     shop.test(&["--against", "HEAD"]).code(7).stdout_has("not comparable with").stdout_has("its cases are others");

@@ -1,8 +1,8 @@
 //! Two evaluations of one tier, case by case: what changed, which way, and whether chance alone would have done it.
 
 use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
-use crate::gate::sign_test;
 use crate::manifest::Tier;
+use crate::statistics::mcnemar::sign_test;
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

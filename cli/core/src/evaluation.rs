@@ -8,7 +8,7 @@ use crate::object_id::digest;
 use crate::quarantine::Quarantine;
 use crate::repetition::{Runs, pass_hat_k};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -388,6 +388,11 @@ pub struct Definitions {
 }
 
 impl Definitions {
+    /// Of what scores a tier: equal where `differences` finds none.
+    pub fn digest(&self, tier: Tier) -> String {
+        digest(canonical::to_compact(&json!([self.cases.get(&tier), self.scorers])).as_bytes())
+    }
+
     /// What differs for a tier, in words; empty when results can be compared. Budgets judge but do not score.
     pub fn differences(&self, other: &Self, tier: Tier) -> Vec<&'static str> {
         let mut differences = Vec::new();

@@ -65,7 +65,7 @@ pub enum Role {
     Active,
     /// `line/X.Y`
     Line(u64, u64),
-    /// Grows and is never rewritten: the inbox.
+    /// Grows and is never rewritten: the inbox, the ledger of the gate.
     Record,
     /// Written once: the late result of a tier.
     Once,
@@ -84,7 +84,7 @@ impl Role {
         }
         match reference {
             "refs/heads/active" => Self::Active,
-            "refs/agent/inbox" => Self::Record,
+            "refs/agent/inbox" | "refs/agent/ledger" => Self::Record,
             _ if reference.starts_with("refs/agent/results/") => Self::Once,
             _ => Self::Free,
         }
@@ -400,6 +400,7 @@ mod tests {
         check(&of("refs/agent/inbox", Some("a"), Some("x"), vec![]), &["written-once"]);
         check(&RefUpdate { is_forward: true, ..of("refs/agent/inbox", Some("a"), Some("x"), vec![]) }, &[]);
         check(&of("refs/agent/inbox", Some("a"), None, vec![]), &["written-once"]);
+        check(&of("refs/agent/ledger", Some("a"), Some("x"), vec![]), &["written-once"]);
         check(&of("refs/agent/results/abc/full", None, Some("x"), vec![]), &[]);
         check(&of("refs/agent/results/abc/full", Some("a"), Some("x"), vec![]), &["written-once"]);
         check(&of("refs/agent/pins/stable", Some("a"), Some("x"), vec![]), &[]);

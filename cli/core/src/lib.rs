@@ -22,6 +22,7 @@ pub mod expectation;
 pub mod feedback;
 pub mod gate;
 pub mod journal;
+pub mod ledger;
 pub mod legality;
 pub mod manifest;
 pub mod object_id;

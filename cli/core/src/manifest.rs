@@ -57,18 +57,44 @@ pub struct Gated {
     pub tier: Tier,
     #[serde(default)]
     pub gate: GateMode,
-    /// How much worse, in points of mean score, still counts as not worse.
+    /// In points of mean score: a loss of up to this counts as not worse, a gain of up to this as not better.
     #[serde(default)]
     pub margin: f64,
+    #[serde(default)]
+    pub test: GateTest,
+    /// How likely noise may be to pass, over the whole history.
+    #[serde(default = "Gated::alpha")]
+    pub alpha: f64,
 }
 
 impl Gated {
-    fn promote() -> Self {
-        Self { tier: Tier::Micro, gate: GateMode::NotWorse, margin: 0.0 }
+    pub fn promote() -> Self {
+        Self { tier: Tier::Micro, gate: GateMode::NotWorse, margin: 0.0, test: GateTest::EProcess, alpha: Self::alpha() }
     }
 
-    fn release() -> Self {
-        Self { tier: Tier::Full, gate: GateMode::NotWorse, margin: 0.0 }
+    pub fn release() -> Self {
+        Self { tier: Tier::Full, ..Self::promote() }
+    }
+
+    const fn alpha() -> f64 {
+        0.05
+    }
+
+    /// The key that cannot be, and what is wrong with it.
+    pub fn problem(&self) -> Option<(&'static str, String)> {
+        if !(0.0..1.0).contains(&self.margin) {
+            return Some(("margin", format!("is {}; it is in points of mean score, from 0 and below 1", self.margin)));
+        }
+        if !(self.alpha > 0.0 && self.alpha <= 0.5) {
+            return Some(("alpha", format!("is {}; it is a probability above 0 and at most 0.5, such as 0.05", self.alpha)));
+        }
+        if self.test == GateTest::Mcnemar && self.margin > 0.0 {
+            return Some((
+                "test",
+                format!("is mcnemar, which knows no margin, but the margin is {}; `tango` is its sibling that does", self.margin),
+            ));
+        }
+        None
     }
 }
 
@@ -136,6 +162,44 @@ impl std::str::FromStr for GateMode {
             "not-worse" => Ok(Self::NotWorse),
             other => Err(format!("`{other}` is no gate; it is one of better, not-worse")),
         }
+    }
+}
+
+/// What tells a gain from noise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateTest {
+    /// Bets against "no gain"; may be looked at as often as one likes.
+    #[default]
+    EProcess,
+    /// Exact mid-p, on the outcomes that flipped.
+    Mcnemar,
+    /// The score test for a difference of paired proportions.
+    Tango,
+    Bootstrap,
+    SignedRank,
+}
+
+impl GateTest {
+    pub const ALL: [Self; 5] = [Self::EProcess, Self::Mcnemar, Self::Tango, Self::Bootstrap, Self::SignedRank];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EProcess => "e-process",
+            Self::Mcnemar => "mcnemar",
+            Self::Tango => "tango",
+            Self::Bootstrap => "bootstrap",
+            Self::SignedRank => "signed-rank",
+        }
+    }
+}
+
+impl std::str::FromStr for GateTest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL.into_iter().find(|test| test.as_str() == text).ok_or_else(|| format!("`{text}` is no test; it is one of {named}"))
     }
 }
 
@@ -223,7 +287,7 @@ pub enum ManifestError {
     #[error("{origin}: {message}")]
     Malformed { origin: String, message: String },
     #[error("{origin}: `{key}` {problem}")]
-    Value { origin: String, key: &'static str, problem: String },
+    Value { origin: String, key: String, problem: String },
     #[error("{origin}: there is no {FILE}")]
     Missing { origin: String },
 }
@@ -252,7 +316,7 @@ impl Manifest {
     }
 
     fn checked(self, origin: &str) -> Result<Self, ManifestError> {
-        let problem = |key, problem: String| Err(ManifestError::Value { origin: origin.to_owned(), key, problem });
+        let problem = |key: &str, problem: String| Err(ManifestError::Value { origin: origin.to_owned(), key: key.to_owned(), problem });
         if self.schema != SCHEMA {
             return problem("schema", format!("is `{}`; this `agent` reads `{SCHEMA}`", self.schema));
         }
@@ -271,6 +335,11 @@ impl Manifest {
         for (key, seconds) in [("limits.start_s", self.limits.start_s), ("limits.call_s", self.limits.call_s)] {
             if !(seconds > 0.0 && seconds <= 86_400.0) {
                 return problem(key, format!("is {seconds}; it is a number of seconds above 0 and at most a day"));
+            }
+        }
+        for (section, gated) in [("promote", &self.promote), ("release", &self.release)] {
+            if let Some((key, wrong)) = gated.problem() {
+                return problem(&format!("{section}.{key}"), wrong);
             }
         }
         if !self.store.url.starts_with("file:") {
@@ -317,6 +386,22 @@ mod tests {
         check(
             "[runer]\n",
             "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `architect`, `limits`, `store`",
+        );
+        check(
+            "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",
+            "agent.toml:7:8: unknown variant `anova`, expected one of `e-process`, `mcnemar`, `tango`, `bootstrap`, `signed-rank`",
+        );
+        check(
+            "[release]\ntier = \"full\"\nmargin = 5\n",
+            "agent.toml: `release.margin` is 5; it is in points of mean score, from 0 and below 1",
+        );
+        check(
+            "[promote]\ntier = \"micro\"\nalpha = 0\n",
+            "agent.toml: `promote.alpha` is 0; it is a probability above 0 and at most 0.5, such as 0.05",
+        );
+        check(
+            "[promote]\ntier = \"micro\"\ntest = \"mcnemar\"\nmargin = 0.05\n",
+            "agent.toml: `promote.test` is mcnemar, which knows no margin, but the margin is 0.05; `tango` is its sibling that does",
         );
         check("[architect]\ncoder = \"command\"\n", "agent.toml: `architect.command` is empty, but `architect.coder` is `command`");
     }

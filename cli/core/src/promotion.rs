@@ -73,7 +73,7 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{GateMode, Tier};
+    use crate::manifest::Gated;
 
     fn snapshot(base: &str, revision: &str, updates: u64) -> Snapshot {
         let id = |text: &str| ObjectId::of_blob(text.as_bytes());
@@ -81,7 +81,7 @@ mod tests {
             branch: "active".to_owned(),
             active: Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("served") },
             staging: Staging { base: id(base), revision: id(revision), updates },
-            gated: Gated { tier: Tier::Micro, gate: GateMode::NotWorse, margin: 0.0 },
+            gated: Gated::promote(),
         }
     }
 

@@ -85,7 +85,7 @@ fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{GateMode, Tier};
+    use crate::manifest::Gated;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())
@@ -100,7 +100,7 @@ mod tests {
             revision: id("state"),
             computed,
             declared,
-            gated: Gated { tier: Tier::Full, gate: GateMode::NotWorse, margin: 0.0 },
+            gated: Gated::release(),
         }
     }
 

@@ -11,8 +11,9 @@ use agent_core::architect::brief::FailingCase;
 use agent_core::architect::run::{Evaluators, Trial};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
-use agent_core::gate::{self, GateVerdict};
-use agent_core::manifest::{GateMode, Tier};
+use agent_core::gate::{self, GateVerdict, Question};
+use agent_core::manifest::{GateMode, Gated, Tier};
+use agent_core::statistics::mcnemar::sign_test;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,10 +103,10 @@ pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &m
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
-    let margin = baseline.active.manifest.release.margin;
+    let asked = not_worse(&baseline.active.manifest.release);
     let comparable = trial.evaluators == Evaluators::Old || !changed_evaluators;
     let before = baseline.of(trial.tier)?;
-    let gate = comparable.then(|| gate::judge(GateMode::NotWorse, margin, &before.results, &measured.results));
+    let gate = comparable.then(|| gate::judge(asked, &before.results, &measured.results));
     let reasons = reasons(&measured, before, gate.as_ref());
     Ok(TrialReport {
         tier: trial.tier,
@@ -155,7 +156,12 @@ fn reasons(measured: &Measured, before: &Measured, gate: Option<&GateVerdict>) -
 /// The release's own gate is the strict one; what comes before it only keeps away what has no chance there.
 fn is_clearly_worse(gate: &GateVerdict) -> bool {
     let loss = gate.baseline_score - gate.candidate_score;
-    gate.verdict == Verdict::Fail && (loss <= 0.0 || loss > LARGE_LOSS || gate::sign_test(gate.worse, gate.better) <= gate::ALPHA)
+    gate.verdict == Verdict::Fail && (loss <= 0.0 || loss > LARGE_LOSS || sign_test(gate.worse, gate.better) <= gate.level)
+}
+
+/// What is asked here of a change that the release will ask more of.
+fn not_worse(release: &Gated) -> Question {
+    Question { mode: GateMode::NotWorse, ..release.into() }
 }
 
 /// The cases that are worse than before, held-out ones only counted.
@@ -199,7 +205,7 @@ mod tests {
 
     fn check(before: &[(&str, f64, &str)], after: &[(&str, f64, &str)], expected: &[&str]) {
         let (before, after) = (measured(before), measured(after));
-        let gate = gate::judge(GateMode::NotWorse, 0.0, &before.results, &after.results);
+        let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
         let found = reasons(&after, &before, Some(&gate));
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
@@ -227,7 +233,7 @@ mod tests {
                 measured(&list.iter().map(|(id, score, place)| (id.as_str(), *score, *place)).collect::<Vec<_>>())
             };
             let (before, after) = (measured_of(&before), measured_of(&after));
-            let gate = gate::judge(GateMode::NotWorse, 0.0, &before.results, &after.results);
+            let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
             reasons(&after, &before, Some(&gate)).is_empty()
         };
         let mut mixed = [0.5; 20];

@@ -3,17 +3,20 @@ use crate::context::Context;
 use crate::error::CommandResult;
 use crate::repository::Repository;
 use crate::versions::promotion::{self, Options};
-use agent_core::manifest::GateMode;
+use agent_core::manifest::{GateMode, GateTest};
 
 /// Make the tuned state the served one, as the next PATCH
 ///
 /// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate of `[promote]` in agent.toml judge it first, paired with
-/// what is served now.
+/// what is served now. What may be chance does not pass: the gate wants evidence, and the ledger (refs/agent/ledger) wants more of it with every try.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The gate in place of the manifest's: better or not-worse
     #[arg(long, value_name = "MODE")]
     gate: Option<GateMode>,
+    /// The test in place of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
+    #[arg(long, value_name = "TEST")]
+    test: Option<GateTest>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -21,7 +24,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
-    let options = Options { gate: arguments.gate, dry_run: arguments.dry_run };
+    let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
     let outcome = promotion::promote(&repository, context, &options)?;
     Ok(outcome::report("promoted", &outcome, &context.printer))
 }

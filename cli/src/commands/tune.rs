@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn promote(repository: &Repository, context: &Context) -> Result<versions::Outcome, CommandError> {
-    promotion::promote(repository, context, &promotion::Options { gate: None, dry_run: false })
+    promotion::promote(repository, context, &promotion::Options::default())
 }
 
 /// Where the signals come from, and what goes wrong while they are read.

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::contracts;
 use crate::error::CommandError;
+use crate::ledger::LedgerRef;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::{self, Request, TierOutcome};
@@ -11,7 +12,8 @@ use crate::world::git::{Entry, Mode, TreeEdit};
 use crate::world::store::{evaluation_key, results_key};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Verdict};
-use agent_core::gate::{self, GateVerdict};
+use agent_core::gate::{Comparison, GateVerdict};
+use agent_core::ledger::Asked;
 use agent_core::manifest::{Gated, Tier};
 use agent_core::object_id::ObjectId;
 use agent_core::what::What;
@@ -80,7 +82,9 @@ impl Evidence {
             let by_the_old_ones = under_old_evaluators(repository, candidate, baseline)?;
             evaluate(repository, context, &by_the_old_ones, gated.tier)?.results()
         };
-        self.gate = Some(gate::judge(gated.gate, gated.margin, &old.results(), &judged));
+        let comparison = Comparison::of(gated.into(), &old.results(), &judged);
+        let asked = asked(candidate, baseline, gated, &old, &comparison);
+        self.gate = Some(LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?);
         Ok(())
     }
 
@@ -143,11 +147,7 @@ impl Evidence {
             "verdict": self.decision().as_str(),
             "reasons": self.reasons(),
             "tiers": self.evaluation.tiers,
-            "gate": self.gate.as_ref().map(|gate| json!({
-                "mode": gate.mode, "margin": gate.margin, "verdict": gate.verdict.as_str(), "pairs": gate.pairs,
-                "better": gate.better, "worse": gate.worse, "p_value": gate.p_value,
-                "baseline_score": gate.baseline_score, "candidate_score": gate.candidate_score, "reasons": gate.reasons,
-            })),
+            "gate": self.gate.as_ref().map(gate_shown),
             "evaluators_changed": self.evaluators_changed,
         })
     }
@@ -163,13 +163,38 @@ impl Evidence {
         match (&self.gate, of_tier) {
             (Some(gate), Some((tier, summary))) => {
                 format!(
-                    "{tier} {}/{} passed, score {:.3} (was {:.3}){changed}",
-                    summary.passed, summary.cases, gate.candidate_score, gate.baseline_score
+                    "{tier} {}/{} passed, {}score {:.3} (was {:.3}); {}{changed}",
+                    summary.passed,
+                    summary.cases,
+                    if gate.held_out { "held-out " } else { "" },
+                    gate.candidate_score,
+                    gate.baseline_score,
+                    gate.told()
                 )
             }
             (None, Some((tier, summary))) => format!("{tier} {}/{} passed, score {:.3}", summary.passed, summary.cases, summary.score),
             (_, None) => "judged before, on the same tree".to_owned(),
         }
+    }
+}
+
+fn gate_shown(gate: &GateVerdict) -> Value {
+    let mut shown = serde_json::to_value(gate).expect("a verdict is JSON");
+    shown["verdict"] = json!(gate.verdict.as_str());
+    shown
+}
+
+/// What the ledger knows this comparison by.
+fn asked(candidate: &Target, baseline: &Target, gated: &Gated, old: &TierOutcome, comparison: &Comparison) -> Asked {
+    Asked {
+        baseline: baseline.commit.clone().expect("a version is a commit"),
+        candidate: candidate.tree.clone().expect("a candidate has a tree"),
+        tier: gated.tier,
+        mode: gated.gate,
+        test: gated.test,
+        margin: gated.margin,
+        definitions: old.definitions.digest(gated.tier),
+        results: comparison.digest(),
     }
 }
 

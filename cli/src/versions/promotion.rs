@@ -8,15 +8,17 @@ use crate::tuning::{self, Tuner};
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::process;
-use agent_core::manifest::{GateMode, Gated};
+use agent_core::manifest::{GateMode, GateTest, Gated};
 use agent_core::promotion::{self, Plan, Snapshot, Tip};
 use agent_core::publication::Candidate;
 use agent_core::registry::journal_key;
 use agent_core::what::What;
 
+#[derive(Default)]
 pub struct Options {
-    /// In place of the manifest's.
+    /// In place of the manifest's, like `test`.
     pub gate: Option<GateMode>,
+    pub test: Option<GateTest>,
     pub dry_run: bool,
 }
 
@@ -57,7 +59,11 @@ fn attempt(repository: &Repository, context: &Context, options: &Options) -> Res
 
 fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, CommandError> {
     let gated = repository.manifest(&tip.commit)?.promote;
-    Ok(Gated { gate: options.gate.unwrap_or(gated.gate), ..gated })
+    let gated = Gated { gate: options.gate.unwrap_or(gated.gate), test: options.test.unwrap_or(gated.test), ..gated };
+    match gated.problem() {
+        Some((key, problem)) => Err(CommandError::usage(format!("the gate's `{key}` {problem}"))),
+        None => Ok(gated),
+    }
 }
 
 /// Brings staging forward by replaying its signals through the Tuner that is served now.

@@ -8,3 +8,8 @@ pub fn mid_p(better: usize, worse: usize) -> f64 {
     let flips = better + worse;
     binomial::tail(better + 1, flips, 0.5) + 0.5 * binomial::mass(better, flips, 0.5)
 }
+
+/// The same with the observed number counted whole: the exact sign test, one-sided.
+pub fn sign_test(better: usize, worse: usize) -> f64 {
+    binomial::tail(better, better + worse, 0.5)
+}

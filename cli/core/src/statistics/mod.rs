@@ -9,6 +9,3 @@ pub mod root;
 pub mod special;
 pub mod tango;
 pub mod wilcoxon;
-
-#[cfg(test)]
-mod reference;

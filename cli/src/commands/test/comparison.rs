@@ -59,7 +59,7 @@ pub(super) fn compare(
     for (candidate, old) in outcomes.iter().zip(run_tiers(arguments, repository, &baseline, context)?) {
         let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
         if differences.is_empty() {
-            let judged = gate::judge(gated.gate, gated.margin, &old.results(), &candidate.results());
+            let judged = gate::judge(gated.into(), &old.results(), &candidate.results());
             comparison.tiers.push((candidate.tier, judged));
         } else {
             comparison.incomparable.push((candidate.tier, differences.join(" and ")));

@@ -198,17 +198,28 @@ impl Git {
 
     /// Edits the tree of a ref of ours in a new commit; gives back the commit.
     pub fn edit_ref(&self, name: &str, subject: &str, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+        let always = |_: Option<&ObjectId>| Ok::<_, GitError>(Some((subject.to_owned(), edits.to_vec())));
+        Ok(self.edit_ref_by(name, always)?.expect("the edits do not depend on what stands there"))
+    }
+
+    /// The same with subject and edits made of what stands at the ref, anew whenever somebody else was first; `None` of them leaves it as it is.
+    pub fn edit_ref_by<E: From<GitError>>(
+        &self,
+        name: &str,
+        mut edits_on: impl FnMut(Option<&ObjectId>) -> Result<Option<(String, Vec<TreeEdit>)>, E>,
+    ) -> Result<Option<ObjectId>, E> {
         for _ in 0..ATTEMPTS {
             let tip = self.target(name)?;
-            let tree = self.edit_tree(tip.as_ref(), edits)?;
+            let Some((subject, edits)) = edits_on(tip.as_ref())? else { return Ok(None) };
+            let tree = self.edit_tree(tip.as_ref(), &edits)?;
             let parents = tip.clone().into_iter().collect();
             let commit = self.write_commit(&CommitSpec { tree, parents, message: format!("{subject}\n") })?;
             let change = Move { name: name.to_owned(), from: tip, to: Some(commit.clone()) };
-            match self.move_ref(change, subject)? {
+            match self.move_ref(change, &subject)? {
                 Moved::Conflict { .. } => {}
-                Moved::All | Moved::FirstOnly { .. } => return Ok(commit),
+                Moved::All | Moved::FirstOnly { .. } => return Ok(Some(commit)),
             }
         }
-        Err(GitError::Busy { name: name.to_owned() })
+        Err(GitError::Busy { name: name.to_owned() }.into())
     }
 }

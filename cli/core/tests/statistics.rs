@@ -1,9 +1,9 @@
-//! Against `tests/reference/statistics.json`, which `statistics.py` beside it writes with scipy.
+//! The statistics against `tests/reference/statistics.json`, which `statistics.py` beside it writes with scipy.
 
-use super::bootstrap::Bootstrap;
-use super::e_process::EProcess;
-use super::tango::Flips;
-use super::{binomial, mcnemar, normal, special, wilcoxon};
+use agent_core::statistics::bootstrap::Bootstrap;
+use agent_core::statistics::e_process::EProcess;
+use agent_core::statistics::tango::Flips;
+use agent_core::statistics::{binomial, mcnemar, normal, special, wilcoxon};
 use serde_json::Value;
 
 fn table(name: &str) -> Value {

@@ -1,0 +1,221 @@
+//! The gate between a candidate and the version it would replace: compared case by case, never mean against mean alone.
+//!
+//! `better` asks for evidence that the mean gain is above the margin. `not-worse` asks for evidence that the mean loss is below the margin, unless no case scored
+//! lower: then nothing got worse, and there is nothing to prove. What looks like a yes but may be chance is "not enough evidence".
+//! Where the tier has held-out cases, these count alone: what was tuned on is not judged on.
+
+mod pairs;
+mod proof;
+
+use crate::evaluation::{CaseResult, Outcome, Verdict};
+use crate::manifest::{GateMode, GateTest, Gated};
+use pairs::Pairs;
+use proof::Proof;
+use serde::{Deserialize, Serialize};
+
+/// What looks like less than this is a rounding error: the sum of many floats may end a hair off.
+const ROUNDING: f64 = 1e-12;
+
+impl GateVerdict {
+    /// The answer in a few words, for the message of the version's commit.
+    pub fn told(&self) -> String {
+        let question = Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };
+        let counts = format!("{} better, {} worse", self.better, self.worse);
+        match self.ledger {
+            None => format!("{}: {counts}", question.claim()),
+            Some(index) => {
+                let evidence = proof::shown(self.log_e_value, self.p_value, self.level);
+                format!("{}: {counts}; {evidence} ({}, test {index} of the ledger)", question.claim(), self.test.as_str())
+            }
+        }
+    }
+}
+
+/// What is asked of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Question {
+    pub mode: GateMode,
+    pub margin: f64,
+    pub test: GateTest,
+    /// How likely noise may be to pass: once, or with the ledger over the whole history.
+    pub alpha: f64,
+}
+
+impl Question {
+    /// The mean gain that has to be exceeded.
+    fn bound(&self) -> f64 {
+        match self.mode {
+            GateMode::Better => self.margin,
+            GateMode::NotWorse => -self.margin,
+        }
+    }
+
+    fn claim(&self) -> String {
+        match (self.mode, self.margin) {
+            (GateMode::Better, margin) if margin > 0.0 => format!("better by more than {margin}"),
+            (GateMode::Better, _) => "better".to_owned(),
+            (GateMode::NotWorse, margin) if margin > 0.0 => format!("not worse by more than {margin}"),
+            (GateMode::NotWorse, _) => "not worse".to_owned(),
+        }
+    }
+}
+
+impl From<&Gated> for Question {
+    fn from(gated: &Gated) -> Self {
+        Self { mode: gated.gate, margin: gated.margin, test: gated.test, alpha: gated.alpha }
+    }
+}
+
+/// How unlikely noise must be here, and which entry of the ledger says so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    pub value: f64,
+    pub index: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateVerdict {
+    pub verdict: Verdict,
+    pub mode: GateMode,
+    pub margin: f64,
+    pub test: GateTest,
+    /// Why it is what it is; never empty.
+    pub reasons: Vec<String>,
+    /// Cases both have; the held-out ones alone, where there are any.
+    pub pairs: usize,
+    pub held_out: bool,
+    pub better: usize,
+    pub worse: usize,
+    pub baseline_score: f64,
+    pub candidate_score: f64,
+    /// The test's p-value; of an e-process the inverse of the evidence, which stays valid however often it is looked at.
+    pub p_value: f64,
+    /// The natural logarithm of the evidence, of an e-process.
+    pub log_e_value: Option<f64>,
+    /// What `p_value` had to be at most; the evidence of an e-process had to be its inverse.
+    pub level: f64,
+    /// The entry of the ledger that fixed the level; `None` where none was asked.
+    pub ledger: Option<u64>,
+    /// For the mean gain (the gain in pass rate, where the test looks at outcomes alone): each end a bound at the level.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// A candidate's results beside those of the baseline, before anybody says how unlikely noise must be.
+#[derive(Debug)]
+pub struct Comparison {
+    question: Question,
+    pairs: Pairs,
+    /// Cases of the candidate that must pass and did not.
+    musts: Vec<String>,
+    proof: Proof,
+}
+
+impl Comparison {
+    pub fn of(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> Self {
+        let pairs = Pairs::of(baseline, candidate);
+        let failed = candidate.iter().filter(|result| result.must && !result.quarantined && result.outcome != Outcome::Passed);
+        let musts = failed.map(|result| result.id.clone()).collect();
+        let proof = Proof::of(question.test, question.bound(), &pairs);
+        Self { question, pairs, musts, proof }
+    }
+
+    /// Whether the answer is asked of a test, and not plain to see.
+    ///
+    /// A comparison that a test could have let pass counts also where something else says no: to leave out those that look bad would make the level of the others
+    /// a lie.
+    pub fn is_tested(&self) -> bool {
+        !self.pairs.is_empty() && !self.is_plainly_not_worse()
+    }
+
+    /// What the test is a function of.
+    pub fn digest(&self) -> String {
+        self.pairs.digest()
+    }
+
+    fn is_plainly_not_worse(&self) -> bool {
+        self.question.mode == GateMode::NotWorse && self.pairs.worse() == 0
+    }
+
+    pub fn judged(&self, level: Level) -> GateVerdict {
+        let (verdict, reason) = self.decide(level);
+        GateVerdict {
+            verdict,
+            mode: self.question.mode,
+            margin: self.question.margin,
+            test: self.question.test,
+            reasons: vec![reason],
+            pairs: self.pairs.len(),
+            held_out: self.pairs.held_out,
+            better: self.pairs.better(),
+            worse: self.pairs.worse(),
+            baseline_score: self.pairs.baseline_score(),
+            candidate_score: self.pairs.candidate_score(),
+            p_value: self.proof.p_value(),
+            log_e_value: self.proof.log_e_value(),
+            level: level.value,
+            ledger: level.index,
+            interval: self.proof.interval(level.value),
+        }
+    }
+
+    fn decide(&self, level: Level) -> (Verdict, String) {
+        if !self.musts.is_empty() {
+            return (Verdict::Fail, format!("cases that must pass did not: {}", self.musts.join(", ")));
+        }
+        if self.pairs.is_empty() {
+            return (Verdict::NotEnoughEvidence, "no case was run on both sides".to_owned());
+        }
+        let (gain, margin, seen) = (self.pairs.gain(), self.question.margin, self.seen());
+        match self.question.mode {
+            GateMode::NotWorse if self.is_plainly_not_worse() => (Verdict::Pass, format!("not worse, no case scored lower: {seen}")),
+            GateMode::NotWorse if gain < -margin - ROUNDING => (Verdict::Fail, format!("worse by more than {margin}: {seen}")),
+            GateMode::Better if self.pairs.better() + self.pairs.worse() == 0 => (Verdict::Fail, format!("no case changed: {seen}")),
+            GateMode::Better if gain <= margin + ROUNDING => (Verdict::Fail, format!("not better by more than {margin}: {seen}")),
+            _ if self.proof.shows(level.value) => (Verdict::Pass, format!("{}: {seen}; {}", self.question.claim(), self.evidence(level))),
+            _ => {
+                let claim = self.question.claim();
+                (
+                    Verdict::NotEnoughEvidence,
+                    format!("it may be chance that it is {claim}: {seen}; {}; {}", self.evidence(level), self.outlook(level)),
+                )
+            }
+        }
+    }
+
+    fn seen(&self) -> String {
+        let kind = if self.pairs.held_out { "held-out" } else { "shared" };
+        format!(
+            "score {:.4} against {:.4} on {} {kind} cases; {} better, {} worse",
+            self.pairs.candidate_score(),
+            self.pairs.baseline_score(),
+            self.pairs.len(),
+            self.pairs.better(),
+            self.pairs.worse()
+        )
+    }
+
+    /// How much evidence there is, and how much is wanted.
+    fn evidence(&self, level: Level) -> String {
+        let asked = level.index.map(|index| format!(", test {index} of the ledger")).unwrap_or_default();
+        let shown = proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value);
+        format!("{shown} ({}{asked})", self.question.test.as_str())
+    }
+
+    fn outlook(&self, level: Level) -> String {
+        match self.proof.times_until(level.value) {
+            Some(times) => {
+                let more = ((times - 1.0) * self.pairs.len() as f64).ceil().max(1.0);
+                format!("about {more} more cases like these would show it")
+            }
+            None => "no number of cases like these would show it".to_owned(),
+        }
+    }
+}
+
+/// Judges a comparison by itself, at the question's own alpha: nothing is acted on, and no ledger asked.
+pub fn judge(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> GateVerdict {
+    Comparison::of(question, baseline, candidate).judged(Level { value: question.alpha, index: None })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The cases that both sides have, side by side.
+
+use crate::canonical;
+use crate::evaluation::{CaseResult, Outcome};
+use crate::object_id::digest;
+use crate::statistics::tango::Flips;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pair {
+    id: String,
+    /// The candidate's, where the two differ.
+    weight: f64,
+    old: Side,
+    new: Side,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Side {
+    score: f64,
+    passed: bool,
+}
+
+impl Side {
+    fn of(result: &CaseResult) -> Self {
+        Self { score: result.score, passed: result.outcome == Outcome::Passed }
+    }
+}
+
+/// What is in quarantine counts on no side.
+fn by_id(results: &[CaseResult]) -> BTreeMap<&str, &CaseResult> {
+    results.iter().filter(|result| !result.quarantined).map(|result| (result.id.as_str(), result)).collect()
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pairs {
+    /// By case id.
+    list: Vec<Pair>,
+    /// These are the held-out cases alone.
+    pub held_out: bool,
+}
+
+impl Pairs {
+    pub fn of(baseline: &[CaseResult], candidate: &[CaseResult]) -> Self {
+        let (old, new) = (by_id(baseline), by_id(candidate));
+        let shared = || new.values().filter_map(|new| old.get(new.id.as_str()).map(|old| (*old, *new))).filter(|(_, new)| new.weight > 0.0);
+        let held_out = shared().any(|(_, new)| new.is_held_out());
+        let counted = shared().filter(|(_, new)| !held_out || new.is_held_out());
+        let pair = |(old, new): (&CaseResult, &CaseResult)| Pair {
+            id: new.id.clone(),
+            weight: new.weight,
+            old: Side::of(old),
+            new: Side::of(new),
+        };
+        Self { list: counted.map(pair).collect(), held_out }
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub fn better(&self) -> usize {
+        self.list.iter().filter(|pair| pair.new.score > pair.old.score).count()
+    }
+
+    pub fn worse(&self) -> usize {
+        self.list.iter().filter(|pair| pair.new.score < pair.old.score).count()
+    }
+
+    pub fn baseline_score(&self) -> f64 {
+        self.weighted_mean(|pair| pair.old.score)
+    }
+
+    pub fn candidate_score(&self) -> f64 {
+        self.weighted_mean(|pair| pair.new.score)
+    }
+
+    pub fn gain(&self) -> f64 {
+        self.candidate_score() - self.baseline_score()
+    }
+
+    fn weighted_mean(&self, value: impl Fn(&Pair) -> f64) -> f64 {
+        let (sum, weight) =
+            self.list.iter().fold((0.0, 0.0), |(sum, weight), pair| (sum + pair.weight * value(pair), weight + pair.weight));
+        if weight > 0.0 { sum / weight } else { 0.0 }
+    }
+
+    /// Weights and gains.
+    pub fn gains(&self) -> Vec<(f64, f64)> {
+        self.list.iter().map(|pair| (pair.weight, pair.new.score - pair.old.score)).collect()
+    }
+
+    /// Pass and fail alone.
+    pub fn flips(&self) -> Flips {
+        let count = |old, new| self.list.iter().filter(|pair| (pair.old.passed, pair.new.passed) == (old, new)).count();
+        Flips { cases: self.len(), better: count(false, true), worse: count(true, false) }
+    }
+
+    /// Of all that a test looks at: equal results have equal digests, whenever and however fast they were made.
+    pub fn digest(&self) -> String {
+        let side = |side: Side| json!([side.score, side.passed]);
+        let lines: Vec<_> = self.list.iter().map(|pair| json!([pair.id, pair.weight, side(pair.old), side(pair.new)])).collect();
+        digest(canonical::to_compact(&json!(lines)).as_bytes())
+    }
+}
