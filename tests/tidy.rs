@@ -48,6 +48,7 @@ fn each_effect_has_one_door() {
         ("duct::", "cli/src/world/process.rs"),
         ("tokio::process", "cli/src/world/process.rs"),
         ("object_store::", "cli/src/world/store.rs"),
+        ("notify::", "cli/src/world/watch.rs"),
         ("landlock::", "cli/src/world/sandbox.rs"),
         ("indicatif::", "cli/src/report/"),
         ("include_dir::", "cli/src/templates.rs"),

@@ -93,6 +93,13 @@ impl Printer {
         error.exit
     }
 
+    /// An empty screen, where there is one.
+    pub fn clear(&self) {
+        if std::io::stdout().is_terminal() {
+            self.data("\u{1b}[2J\u{1b}[H");
+        }
+    }
+
     /// Whether a progress bar would be seen and wanted.
     pub fn shows_progress(&self) -> bool {
         self.volume >= Volume::Normal && std::io::stderr().is_terminal()

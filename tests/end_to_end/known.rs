@@ -3,6 +3,7 @@
 use crate::tiers::{Shop, call};
 use crate::world::{AGENT, World};
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -212,4 +213,27 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
     std::fs::remove_file(shop.world.path("shop/.agent/store/traces")).unwrap();
     assert!(calls(&shop, &[], 0).is_empty(), "what was finished then is known now");
     assert!(shop.world.path("shop/.agent/store/traces").is_dir());
+}
+
+#[test]
+fn a_save_runs_what_it_can_have_changed() {
+    let shop = shop();
+    shop.cases(&[look("a"), look("b"), call("upper", "upper", json!({"text": "x"}), json!({"equals": "X"}))]);
+    let log = shop.world.path("calls");
+    let mut command = shop.world.command(AGENT, "shop");
+    let mut watch = command.env("CALL_LOG", &log).args(["test", "--watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("micro ")).unwrap();
+    assert!(next().contains("3 passed"));
+    shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
+    assert!(next().contains("3 passed"));
+    let mut wrong = vec![look("a"), look("b")];
+    wrong.push(call("upper", "upper", json!({"text": "x"}), json!({"equals": "Y"})));
+    shop.cases(&wrong);
+    assert!(next().contains("1 failed"));
+    assert_eq!(shop.world.read("calls").lines().skip(3).collect::<Vec<_>>(), ["look a", "upper x"]);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    shop.test(&["--watch", "--at", "HEAD"]).code(2).stderr_has("the working tree");
+    shop.test(&["--watch", "--json"]).code(2).stderr_has("no one JSON document");
 }

@@ -1,6 +1,7 @@
 //! The one hand: every effect has its door here.
 //!
-//! `git` alone names gix, `process` alone names duct and `tokio::process`, `store` alone names `object_store`.
+//! `git` alone names gix, `process` alone names duct and `tokio::process`, `store` alone names `object_store`, `watch`
+//! alone names notify.
 
 pub mod clock;
 pub mod env;
@@ -12,3 +13,4 @@ pub mod process;
 pub mod python;
 pub mod sandbox;
 pub mod store;
+pub mod watch;

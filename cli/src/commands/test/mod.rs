@@ -1,5 +1,6 @@
 mod bless;
 mod comparison;
+mod watch;
 
 use crate::commands::test::comparison::Comparison;
 use crate::context::Context;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
     /// micro, fast or full; can be given more than once [default: micro]
     #[arg(long = "tier", value_name = "TIER")]
@@ -52,6 +54,9 @@ pub struct Arguments {
     /// Run only this case; can be given more than once
     #[arg(long = "case", value_name = "ID")]
     cases: Vec<String>,
+    /// Run again whatever a save can have changed, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["bless", "shard", "explain"])]
+    watch: bool,
     /// Say why a case would be run or not, and run nothing
     #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless", "no_cache", "reports"])]
     explain: Option<String>,
@@ -91,23 +96,27 @@ impl std::str::FromStr for Report {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
+    if arguments.watch { watch::watch(arguments, &repository, context) } else { once(arguments, &repository, context) }
+}
+
+fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
     let target = repository.target(&arguments.at)?;
     if let Some(id) = &arguments.explain {
-        return explain(arguments, &repository, &target, id, context);
+        return explain(arguments, repository, &target, id, context);
     }
     if arguments.bless {
-        bless::write(arguments, &repository, &target, context)?;
+        bless::write(arguments, repository, &target, context)?;
         if arguments.dry_run {
             return Ok(Exit::Done);
         }
     }
-    let outcomes = run_tiers(arguments, &repository, &target, context)?;
+    let outcomes = run_tiers(arguments, repository, &target, context)?;
     let mut evaluation = testing::evaluation(&target, &outcomes);
     let comparison = match &arguments.against {
-        Some(against) => Some(comparison::compare(arguments, &repository, (&target, &mut evaluation), &outcomes, against, context)?),
+        Some(against) => Some(comparison::compare(arguments, repository, (&target, &mut evaluation), &outcomes, against, context)?),
         None => None,
     };
-    store(arguments, &repository, &target, &mut evaluation, &outcomes, context)?;
+    store(arguments, repository, &target, &mut evaluation, &outcomes, context)?;
     report(arguments, outcomes, &evaluation, comparison.as_ref(), context)
 }
 

@@ -1,0 +1,34 @@
+//! `--watch`: what a save can have changed is run again, until Ctrl-C.
+
+use super::{Arguments, once};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::world::watch::Watch;
+use agent_core::what::What;
+
+pub(super) fn watch(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+    if arguments.at != What::Worktree {
+        return Err(CommandError::usage("`--watch` looks at the working tree, so it goes with `--at worktree` alone"));
+    }
+    if context.printer.is_json() {
+        return Err(CommandError::usage("`--watch` has no end, so there is no one JSON document of it"));
+    }
+    let root = repository.worktree()?;
+    // before the first run, so that no save is missed
+    let mut changes = Watch::start(&root)?;
+    let mut seen = None;
+    loop {
+        // an editor's backup files, and a file saved as it was, change nothing
+        let tree = repository.git.snapshot_worktree(&root, &repository.layout).ok();
+        if tree.is_none() || tree != seen {
+            seen = tree;
+            context.printer.clear();
+            if let Err(error) = once(arguments, repository, context) {
+                context.printer.error(&error);
+            }
+            context.printer.say("watching; Ctrl-C ends it");
+        }
+        changes.wait()?;
+    }
+}
