@@ -81,6 +81,14 @@ impl Repository {
         Ok(Tip { version, commit: commit.clone(), revision })
     }
 
+    /// The state a commit holds; null where it holds none.
+    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {
+        match self.git.read(commit, STATE_FILE)? {
+            Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
+            None => Ok(Value::Null),
+        }
+    }
+
     /// The object store that a manifest names.
     pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
         Ok(Store::open(&manifest.store.url, self.layout.root())?)

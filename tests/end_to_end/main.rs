@@ -8,6 +8,7 @@ mod clients;
 mod doctor;
 mod faults;
 mod help;
+mod history;
 mod hooks;
 mod init;
 mod kill;

@@ -2,7 +2,7 @@
 
 use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use crate::manifest::Tier;
-use crate::statistics::mcnemar::sign_test;
+use crate::statistics::{mcnemar, wilcoxon};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -107,9 +107,9 @@ impl From<&CaseResult> for Ended {
 /// How often chance alone would give as much difference between two equal versions; 1 where nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Significance {
-    /// Two-sided, over what passes on one side alone.
+    /// Two-sided mid-p of `McNemar`'s exact test, over what passes on one side alone.
     pub outcomes_p: f64,
-    /// Two-sided, over the cases whose scores differ.
+    /// Two-sided signed-rank test of Wilcoxon, over the cases whose scores differ.
     pub scores_p: f64,
 }
 
@@ -180,14 +180,18 @@ fn weight(flip: &Flip) -> f64 {
 
 fn significance(pairs: &[(&CaseResult, &CaseResult)]) -> Significance {
     let passed = |result: &CaseResult| result.outcome == Outcome::Passed;
-    let count = |wanted: &dyn Fn(&CaseResult, &CaseResult) -> bool| pairs.iter().filter(|(before, now)| wanted(before, now)).count();
-    let (fixed, broken) = (count(&|before, now| passed(now) && !passed(before)), count(&|before, now| passed(before) && !passed(now)));
-    let (better, worse) = (count(&|before, now| now.score > before.score), count(&|before, now| now.score < before.score));
-    Significance { outcomes_p: two_sided(fixed, broken), scores_p: two_sided(better, worse) }
+    let fixed = pairs.iter().filter(|(before, now)| passed(now) && !passed(before)).count();
+    let broken = pairs.iter().filter(|(before, now)| passed(before) && !passed(now)).count();
+    let gains = || pairs.iter().map(|(before, now)| now.score - before.score);
+    Significance {
+        outcomes_p: two_sided(mcnemar::mid_p(fixed, broken), mcnemar::mid_p(broken, fixed)),
+        scores_p: two_sided(wilcoxon::signed_rank(gains()), wilcoxon::signed_rank(gains().map(|gain| -gain))),
+    }
 }
 
-fn two_sided(better: usize, worse: usize) -> f64 {
-    (2.0 * sign_test(better.max(worse), better.min(worse))).min(1.0)
+/// From the chances of as much to either side.
+fn two_sided(better: f64, worse: f64) -> f64 {
+    (2.0 * better.min(worse)).min(1.0)
 }
 
 #[cfg(test)]
@@ -226,6 +230,17 @@ mod tests {
         assert_eq!((changes.pairs, changes.better, changes.worse, changes.fixed, changes.broken), (6, 2, 3, 1, 1));
         assert_eq!(changes.flips[0].why.as_deref(), Some("broken is so"));
         assert_eq!(changes.flips[3].why, None, "what passes needs no reason");
+    }
+
+    #[test]
+    fn chance_is_told_for_outcomes_and_for_scores() {
+        let before: Vec<_> = (0..6).map(|n| result(&format!("c{n}"), Outcome::Failed, 0.1 * f64::from(n))).collect();
+        let now: Vec<_> = (0..6).map(|n| result(&format!("c{n}"), Outcome::Passed, 0.15 * f64::from(n) + 0.2)).collect();
+        let found = changes(&before, &now).significance;
+        // all six flips one way: 2 * (1/2)^6 * 1/2, and 2 * (1/2)^6 for the ranks
+        assert!((found.outcomes_p - 1.0 / 64.0).abs() < 1e-12, "{found:?}");
+        assert!((found.scores_p - 1.0 / 32.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(changes(&before, &before).significance, Significance { outcomes_p: 1.0, scores_p: 1.0 });
     }
 
     #[test]

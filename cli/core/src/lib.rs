@@ -5,6 +5,7 @@
 pub mod adoption;
 pub mod architect;
 pub mod assessment;
+pub mod bisection;
 pub mod budget;
 pub mod call_arguments;
 pub mod call_result;

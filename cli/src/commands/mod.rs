@@ -2,6 +2,7 @@
 
 mod adopt;
 mod architect;
+mod bisect;
 mod completions;
 mod demo;
 mod doctor;
@@ -43,6 +44,7 @@ pub enum Command {
     Release(release::Arguments),
     Rollback(rollback::Arguments),
     Versions(versions::Arguments),
+    Bisect(bisect::Arguments),
     Pin(pin::Arguments),
     Unpin(unpin::Arguments),
     Verify(verify::Arguments),
@@ -74,6 +76,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Release(arguments) => release::run(arguments, context),
         Command::Rollback(arguments) => rollback::run(arguments, context),
         Command::Versions(arguments) => versions::run(arguments, context),
+        Command::Bisect(arguments) => bisect::run(arguments, context),
         Command::Pin(arguments) => pin::run(arguments, context),
         Command::Unpin(arguments) => unpin::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),

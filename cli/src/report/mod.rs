@@ -1,5 +1,6 @@
 //! What people and other programs are shown: folds over events and outcomes.
 
+pub mod bisection;
 pub mod difference;
 pub mod human;
 pub mod junit;

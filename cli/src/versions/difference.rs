@@ -2,16 +2,15 @@
 
 use crate::contracts;
 use crate::error::CommandError;
-use crate::repository::{Repository, state_value};
+use crate::repository::Repository;
 use crate::versions::stored::Kept;
-use crate::world::git::{Change, CommitInfo, STATE_FILE, Status};
+use crate::world::git::{Change, CommitInfo, Status};
 use agent_core::assessment::Assessment;
 use agent_core::comparison::{Side, TierComparison};
 use agent_core::difference::{Missing, PathChange, PathStatus, SCHEMA, StateChange, VersionDifference, side_name};
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::state::differences;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The tiers named, or all that either side has.
@@ -24,7 +23,7 @@ pub fn difference(
     let (from, to) = (repository.git.commit(from)?, repository.git.commit(to)?);
     let mut missing = Vec::new();
     let changed = repository.git.diff(Some(&from.id), &to.id)?.into_iter().map(path_change).collect();
-    let state = differences(&state_at(repository, &from.id)?, &state_at(repository, &to.id)?);
+    let state = differences(&repository.state_at(&from.id)?, &repository.state_at(&to.id)?);
     let contract = contract(repository, &from, &to, &mut missing)?;
     let tiers = compared(repository, &from, &to, tiers, &mut missing)?;
     Ok(VersionDifference {
@@ -48,13 +47,6 @@ fn path_change(change: Change) -> PathChange {
         Status::Modified => PathStatus::Modified,
     };
     PathChange { path: change.path, status }
-}
-
-fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
-    match repository.git.read(commit, STATE_FILE)? {
-        Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
-        None => Ok(Value::Null),
-    }
 }
 
 fn contract(

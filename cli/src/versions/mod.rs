@@ -1,6 +1,7 @@
 //! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers evidence, and publishes.
 //! And how they are compared afterwards, by what is kept of them.
 
+pub mod bisection;
 pub mod difference;
 pub mod evidence;
 pub mod promotion;

@@ -95,8 +95,8 @@ impl Kept {
         Ok(Some(fold.into_results()))
     }
 
-    /// One case of a tier: `None` where the tier is not kept, `Some(None)` where it is and has no such case.
-    pub fn case(&self, tier: Tier, id: &str) -> Result<Option<Option<CaseResult>>, StoreError> {
+    /// One case of a tier; `None` where the tier is not kept.
+    pub fn case(&self, tier: Tier, id: &str) -> Result<Option<KeptCase>, StoreError> {
         let Some(lines) = self.lines(tier)? else { return Ok(None) };
         // only lines that can be about it are parsed
         let named = format!("\"id\":{}", serde_json::Value::from(id));
@@ -104,7 +104,24 @@ impl Kept {
             Some(Event::CaseFinished { result, .. }) if result.id == id => Some(result),
             _ => None,
         });
-        Ok(Some(result))
+        Ok(Some(result.map_or(KeptCase::Absent, KeptCase::Result)))
+    }
+}
+
+/// What a kept tier says of a case.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+pub enum KeptCase {
+    Absent,
+    Result(CaseResult),
+}
+
+impl KeptCase {
+    pub fn result(self) -> Option<CaseResult> {
+        match self {
+            Self::Absent => None,
+            Self::Result(result) => Some(result),
+        }
     }
 }
 

@@ -1,0 +1,164 @@
+//! Where along a history something stopped passing: a binary search that looks at what is known before it asks for anything to be run.
+
+mod report;
+
+pub use report::{Bisection, Commit, How, Look, SCHEMA, Signal};
+
+/// How a point of the history came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// The case is not there yet.
+    Absent,
+    Passed,
+    Failed,
+}
+
+/// How hard to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Only at what is known already.
+    Known,
+    /// Run it if it is not known.
+    Run,
+}
+
+/// What a search comes to; points count from the oldest, 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// It passed at `good`, and fails at the very next point.
+    Broke { good: usize, bad: usize },
+    /// It passes at the last point: nothing is broken.
+    NeverBad,
+    /// It fails from the first point that has it.
+    NeverGood { first: usize },
+    /// The last point has no such case.
+    Unknown,
+}
+
+/// Finds where a history of `length` points, of which the last is the bad one, went bad.
+///
+/// `look` answers `None` only where it may not run. With `good` the search begins there. Without, it looks back in doubling steps at
+/// what is known for a point that passed, then falls back on the oldest one. Of a history that goes back and forth it finds one of the
+/// places where it went bad. It looks at no more than two points for each doubling of the length, and four.
+pub fn search<E>(
+    length: usize,
+    good: Option<usize>,
+    mut look: impl FnMut(usize, Effort) -> Result<Option<Seen>, E>,
+) -> Result<Conclusion, E> {
+    let mut bad = length - 1;
+    match run(bad, &mut look)? {
+        Seen::Absent => return Ok(Conclusion::Unknown),
+        Seen::Passed => return Ok(Conclusion::NeverBad),
+        Seen::Failed => {}
+    }
+    let mut low = match good {
+        Some(good) => (good, run(good, &mut look)?),
+        None => lower_end(&mut bad, &mut look)?,
+    };
+    if low.1 == Seen::Failed {
+        return Ok(Conclusion::NeverGood { first: low.0 });
+    }
+    while bad - low.0 > 1 {
+        let middle = low.0 + (bad - low.0) / 2;
+        match run(middle, &mut look)? {
+            Seen::Failed => bad = middle,
+            seen => low = (middle, seen),
+        }
+    }
+    Ok(if low.1 == Seen::Passed { Conclusion::Broke { good: low.0, bad } } else { Conclusion::NeverGood { first: bad } })
+}
+
+/// Back in doubling steps to a known point that is not bad; `bad` comes along. The oldest point is run when none is known.
+fn lower_end<E>(bad: &mut usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<Seen>, E>) -> Result<(usize, Seen), E> {
+    let last = *bad;
+    let mut step = 1;
+    while step < last {
+        match look(last - step, Effort::Known)? {
+            Some(Seen::Failed) => *bad = last - step,
+            Some(seen) => return Ok((last - step, seen)),
+            None => {}
+        }
+        step *= 2;
+    }
+    if last == 0 {
+        return Ok((0, Seen::Failed));
+    }
+    Ok((0, run(0, look)?))
+}
+
+fn run<E>(point: usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<Seen>, E>) -> Result<Seen, E> {
+    look(point, Effort::Run).map(|seen| seen.expect("what may be run is seen"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// `history` in one letter a point: `-` absent, `p` passed, `f` failed; capital letters are known without a run.
+    fn searched(history: &str, good: Option<usize>) -> (Conclusion, BTreeSet<usize>, usize) {
+        let (mut looked, mut runs) = (BTreeSet::new(), 0);
+        let conclusion = search::<()>(history.len(), good, |point, effort| {
+            let letter = history.as_bytes()[point];
+            looked.insert(point);
+            if effort == Effort::Known && !letter.is_ascii_uppercase() {
+                return Ok(None);
+            }
+            runs += usize::from(!letter.is_ascii_uppercase());
+            Ok(Some(match letter.to_ascii_lowercase() {
+                b'-' => Seen::Absent,
+                b'p' => Seen::Passed,
+                _ => Seen::Failed,
+            }))
+        });
+        (conclusion.unwrap(), looked, runs)
+    }
+
+    #[track_caller]
+    fn check(history: &str, expected: Conclusion) {
+        assert_eq!(searched(history, None).0, expected, "{history}");
+    }
+
+    #[test]
+    fn every_kind_of_history_comes_to_its_conclusion() {
+        check("pppff", Conclusion::Broke { good: 2, bad: 3 });
+        check("PPPFF", Conclusion::Broke { good: 2, bad: 3 });
+        check("pf", Conclusion::Broke { good: 0, bad: 1 });
+        check("--ppf", Conclusion::Broke { good: 3, bad: 4 });
+        check("fffff", Conclusion::NeverGood { first: 0 });
+        check("---ff", Conclusion::NeverGood { first: 3 });
+        check("f", Conclusion::NeverGood { first: 0 });
+        check("p", Conclusion::NeverBad);
+        check("ppppp", Conclusion::NeverBad);
+        check("pppp-", Conclusion::Unknown);
+        // broken twice: the later break is the nearer one, and the one that is looked for
+        check("PPFFPPFF", Conclusion::Broke { good: 5, bad: 6 });
+    }
+
+    #[test]
+    fn a_good_point_that_was_named_is_where_it_begins() {
+        assert_eq!(searched("ppffppff", Some(4)).0, Conclusion::Broke { good: 5, bad: 6 });
+        assert_eq!(searched("pppfff", Some(3)).0, Conclusion::NeverGood { first: 3 });
+    }
+
+    #[test]
+    fn what_is_known_is_not_run() {
+        let (conclusion, _, runs) = searched("pPpFfF", None);
+        assert_eq!((conclusion, runs), (Conclusion::Broke { good: 2, bad: 3 }, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn the_break_is_found_in_few_looks(passing in 1usize..2000, failing in 1usize..2000, known in any::<bool>()) {
+            let letters = if known { ["P", "F"] } else { ["p", "f"] };
+            let history = letters[0].repeat(passing) + &letters[1].repeat(failing);
+            let (conclusion, looked, runs) = searched(&history, None);
+            prop_assert_eq!(conclusion, Conclusion::Broke { good: passing - 1, bad: passing });
+            let doublings = usize::BITS as usize - history.len().leading_zeros() as usize;
+            prop_assert!(looked.len() <= 2 * doublings + 4, "{} looks", looked.len());
+            prop_assert!(runs <= doublings + 2 && (runs == 0) == known, "{runs} runs");
+        }
+    }
+}

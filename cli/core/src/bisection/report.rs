@@ -1,0 +1,118 @@
+//! What a bisection says.
+
+use super::Seen;
+use crate::difference::StateChange;
+use crate::evaluation::CaseResult;
+use crate::journal::Record;
+use crate::manifest::Tier;
+use crate::object_id::ObjectId;
+use crate::version::Kind;
+use semver::Version;
+use serde::Serialize;
+use serde_json::Value;
+
+pub const SCHEMA: &str = "agent/bisect@1";
+
+/// `agent bisect --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bisection {
+    pub schema: &'static str,
+    pub case: String,
+    pub tier: Tier,
+    /// Whether a version broke it.
+    pub found: bool,
+    /// The conclusion in a sentence.
+    pub why: String,
+    /// The last point where it passed, and the first where it does not.
+    pub good: Option<Look>,
+    pub bad: Option<Look>,
+    /// What made the bad version.
+    pub kind: Option<Kind>,
+    /// The update of the state that broke it, where the bad version is a promotion.
+    pub signal: Option<Signal>,
+    /// The commits that came with it, newest first, where the bad version is a release.
+    pub commits: Vec<Commit>,
+    /// What that signal, or the version, changed in the state.
+    pub state: Vec<StateChange>,
+    /// What judged the two ends differently: `case`, `scorers`.
+    pub redefined: Vec<&'static str>,
+    /// Everything that was looked at, in order.
+    pub looked: Vec<Look>,
+}
+
+/// One point of the history that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Look {
+    pub version: Version,
+    pub commit: ObjectId,
+    /// Inside a promotion: the state after so many of its signals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signals: Option<usize>,
+    pub seen: Seen,
+    pub how: How,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Why it does not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    Stored,
+    Run,
+}
+
+/// An update of the Journal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Signal {
+    pub seq: u64,
+    pub id: String,
+    pub tool: String,
+    pub arguments: Value,
+    pub at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// Which of the promotion's signals it is, from 1.
+    pub number: usize,
+    pub of: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Commit {
+    pub id: ObjectId,
+    pub subject: String,
+}
+
+impl Look {
+    /// `None` is a case that is not there.
+    pub fn new(version: Version, commit: ObjectId, how: How, result: Option<CaseResult>) -> Self {
+        let seen = result.as_ref().map_or(Seen::Absent, CaseResult::seen);
+        let (score, why, place) = result.map_or((None, None, None), |result| (Some(result.score), result.why, result.place));
+        Self { version, commit, signals: None, seen, how, score, why, place }
+    }
+}
+
+impl CaseResult {
+    fn seen(&self) -> Seen {
+        if self.outcome == crate::evaluation::Outcome::Passed { Seen::Passed } else { Seen::Failed }
+    }
+}
+
+impl Signal {
+    pub fn new(record: &Record, number: usize, of: usize) -> Self {
+        Self {
+            seq: record.seq,
+            id: record.id.clone(),
+            tool: record.tool.clone(),
+            arguments: record.arguments.clone(),
+            at: record.at.clone(),
+            conversation: record.conversation.as_ref().map(|talk| talk.id.clone()),
+            number,
+            of,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::report;
+use crate::repository::Repository;
+use crate::versions::bisection::{Options, bisect};
+use agent_core::diagnose::Exit;
+use agent_core::manifest::Tier;
+use agent_core::what::What;
+
+/// Find the version, and the signal, that broke a case
+///
+/// Searches the versions before the bad one by halves: by stored results where there are any, else by running that one case. Where the version that
+/// broke it is a promotion, its signals are searched in the same way: the case is run under the state after so many of them.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, 3 there is no such case."
+)]
+pub struct Arguments {
+    /// Id of the case
+    #[arg(value_name = "CASE")]
+    case: String,
+    /// A version where it passes [default: the nearest known one before the bad one, else the oldest]
+    #[arg(long, value_name = "WHAT")]
+    good: Option<What>,
+    /// A version where it fails
+    #[arg(long, value_name = "WHAT", default_value = "active")]
+    bad: What,
+    /// The tier of the case [default: the first that has it]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let options = Options { case: arguments.case.clone(), tier: arguments.tier, good: arguments.good.clone(), bad: arguments.bad.clone() };
+    let printer = &context.printer;
+    let found = bisect(&repository, context, &options, &mut |look| printer.say(report::bisection::look(look)))?;
+    printer.json(&found);
+    printer.data(report::bisection::render(&found));
+    Ok(if found.found { Exit::Done } else { Exit::No })
+}

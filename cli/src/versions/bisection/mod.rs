@@ -1,0 +1,299 @@
+//! `agent bisect`: the version that broke a case, by what is stored where that does; and inside a promotion, the signal.
+
+mod signals;
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::cases::{self, SCORERS};
+use crate::target::Target;
+use crate::testing::{self, Request};
+use crate::versions::stored::{Kept, KeptCase};
+use crate::world::git::CommitInfo;
+use agent_core::bisection::{Bisection, Commit, Conclusion, Effort, How, Look, SCHEMA, Seen, search};
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::{CaseResult, Outcome};
+use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::state::differences;
+use agent_core::suggestion::did_you_mean;
+use agent_core::version::{Kind, tag};
+use agent_core::what::What;
+use semver::Version;
+use std::collections::{BTreeSet, HashMap};
+
+pub struct Options {
+    pub case: String,
+    pub tier: Option<Tier>,
+    /// Where it passed, as far as the user knows.
+    pub good: Option<What>,
+    /// Where it fails.
+    pub bad: What,
+}
+
+/// Finds the version, and what in it. `on_look` hears of each point that is looked at.
+pub fn bisect(
+    repository: &Repository,
+    context: &Context,
+    options: &Options,
+    on_look: &mut dyn FnMut(&Look),
+) -> Result<Bisection, CommandError> {
+    let history = history(repository, &options.bad)?;
+    let good = options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
+    let last = history.last().expect("a history has the bad version");
+    let tier = match options.tier {
+        Some(tier) => tier,
+        None => tier_of(repository, last, &options.case)?,
+    };
+    let mut search_of = Search::new(repository, context, &history, tier, &options.case, on_look);
+    let conclusion = search(history.len(), good, |point, effort| search_of.look(point, effort))?;
+    let Search { looked, seen, .. } = search_of;
+    let mut found = Bisection {
+        schema: SCHEMA,
+        case: options.case.clone(),
+        tier,
+        found: false,
+        why: String::new(),
+        good: None,
+        bad: None,
+        kind: None,
+        signal: None,
+        commits: Vec::new(),
+        state: Vec::new(),
+        redefined: Vec::new(),
+        looked,
+    };
+    match conclusion {
+        Conclusion::Unknown => return Err(unknown(repository, last, tier, &options.case)?),
+        Conclusion::NeverBad => found.why = format!("it passes at {}: nothing broke it", shown(last)),
+        Conclusion::NeverGood { first } => {
+            found.why = never_good(&options.case, &shown(&history[first]), good.is_some());
+            found.bad = seen.get(&first).cloned();
+        }
+        Conclusion::Broke { good, bad } => {
+            found.good = seen.get(&good).cloned();
+            found.bad = seen.get(&bad).cloned();
+            broken(repository, context, &mut found, (&history[good], &history[bad]), on_look)?;
+        }
+    }
+    Ok(found)
+}
+
+fn never_good(case: &str, first: &str, named: bool) -> String {
+    if named {
+        format!("it fails at {first} already, where it was said to be good")
+    } else {
+        format!("it fails at {first} already, the first version that has `{case}`; `--good` names one where it passed")
+    }
+}
+
+/// The versions up to the bad one along first parents, oldest first.
+fn history(repository: &Repository, bad: &What) -> Result<Vec<CommitInfo>, CommandError> {
+    let commit = repository.commit_of(&repository.version_named(bad)?)?;
+    let mut history = Vec::new();
+    for commit in repository.git.first_parents(&commit) {
+        let commit = commit?;
+        if commit.trailers.as_version().is_none() {
+            break;
+        }
+        history.push(commit);
+    }
+    history.reverse();
+    Ok(history)
+}
+
+fn place_of(repository: &Repository, good: &What, history: &[CommitInfo]) -> Result<usize, CommandError> {
+    let commit = repository.commit_of(&repository.version_named(good)?)?;
+    let earlier = &history[..history.len() - 1];
+    earlier.iter().position(|version| version.id == commit).ok_or_else(|| {
+        let bad = history.last().map(shown).unwrap_or_default();
+        CommandError::input(format!("`{good}` is no version that {bad} was made from")).with_hint("`agent versions` lists them in order")
+    })
+}
+
+fn version(commit: &CommitInfo) -> &Version {
+    commit.trailers.version.as_ref().expect("a history is of versions")
+}
+
+fn shown(commit: &CommitInfo) -> String {
+    tag(version(commit))
+}
+
+/// The narrowest tier with the case, by what is stored, else by the files.
+fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier, CommandError> {
+    let kept = Kept::of(repository, at)?;
+    for tier in Tier::ALL {
+        if matches!(kept.case(tier, case)?, Some(KeptCase::Result(_))) {
+            return Ok(tier);
+        }
+    }
+    let target = repository.target(&What::Version(version(at).clone()))?;
+    let mut known = BTreeSet::new();
+    for tier in Tier::ALL {
+        let ids = case_ids(&target, tier)?;
+        if ids.contains(case) {
+            return Ok(tier);
+        }
+        known.extend(ids);
+    }
+    Err(no_case(case, &shown(at), &known))
+}
+
+fn case_ids(target: &Target, tier: Tier) -> Result<BTreeSet<String>, CommandError> {
+    Ok(cases::load(&target.directory, tier)?.cases.list.into_iter().map(|case| case.id).collect())
+}
+
+fn unknown(repository: &Repository, at: &CommitInfo, tier: Tier, case: &str) -> Result<CommandError, CommandError> {
+    let target = repository.target(&What::Version(version(at).clone()))?;
+    Ok(no_case(case, &format!("{tier} of {}", shown(at)), &case_ids(&target, tier)?))
+}
+
+fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> CommandError {
+    let suggestion = did_you_mean(case, known.iter().map(String::as_str));
+    CommandError::input(format!("there is no case `{case}` in {place}{suggestion}"))
+        .with_hint("`--bad` names another version, `--tier` another tier")
+}
+
+/// A search over versions: what it looks at, and what it has seen.
+struct Search<'a> {
+    repository: &'a Repository,
+    context: &'a Context,
+    history: &'a [CommitInfo],
+    /// Versions by the tree they hold: a rollback came out as what it went back to.
+    by_tree: HashMap<&'a ObjectId, Vec<usize>>,
+    tier: Tier,
+    case: &'a str,
+    seen: HashMap<usize, Look>,
+    looked: Vec<Look>,
+    on_look: &'a mut dyn FnMut(&Look),
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        repository: &'a Repository,
+        context: &'a Context,
+        history: &'a [CommitInfo],
+        tier: Tier,
+        case: &'a str,
+        on_look: &'a mut dyn FnMut(&Look),
+    ) -> Self {
+        let mut by_tree: HashMap<_, Vec<usize>> = HashMap::new();
+        for (point, commit) in history.iter().enumerate() {
+            by_tree.entry(&commit.tree).or_default().push(point);
+        }
+        Self { repository, context, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
+    }
+
+    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<Seen>, CommandError> {
+        if let Some(look) = self.seen.get(&point) {
+            return Ok(Some(look.seen));
+        }
+        let (how, result) = match (self.stored(point)?, effort) {
+            (Some(stored), _) => (How::Stored, stored.result()),
+            (None, Effort::Known) => return Ok(None),
+            (None, Effort::Run) => {
+                let target = self.repository.target(&What::Version(version(&self.history[point]).clone()))?;
+                (How::Run, run_case(self.repository, self.context, &target, self.tier, self.case)?)
+            }
+        };
+        let commit = &self.history[point];
+        let look = Look::new(version(commit).clone(), commit.id.clone(), how, result);
+        (self.on_look)(&look);
+        let seen = look.seen;
+        self.looked.push(look.clone());
+        self.seen.insert(point, look);
+        Ok(Some(seen))
+    }
+
+    fn stored(&self, point: usize) -> Result<Option<KeptCase>, CommandError> {
+        let same_tree = &self.by_tree[&self.history[point].tree];
+        for point in std::iter::once(&point).chain(same_tree.iter().filter(|other| **other != point)) {
+            if let Some(stored) = Kept::of(self.repository, &self.history[*point])?.case(self.tier, self.case)? {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Runs one case; `None` where the target has no such case. Code that cannot run it fails it.
+fn run_case(
+    repository: &Repository,
+    context: &Context,
+    target: &Target,
+    tier: Tier,
+    case: &str,
+) -> Result<Option<CaseResult>, CommandError> {
+    if !case_ids(target, tier)?.contains(case) {
+        return Ok(None);
+    }
+    let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
+    match testing::run_tier(repository, target, &request, context, &mut |_| {}) {
+        Ok(outcome) => Ok(outcome.results().into_iter().find(|result| result.id == case)),
+        Err(error) if error.exit == Exit::Child => {
+            let why = Some(error.messages.join(": "));
+            Ok(Some(CaseResult { outcome: Outcome::Errored, score: 0.0, why, ..CaseResult::passed(case) }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What in the version did it.
+fn broken(
+    repository: &Repository,
+    context: &Context,
+    found: &mut Bisection,
+    (good, bad): (&CommitInfo, &CommitInfo),
+    on_look: &mut dyn FnMut(&Look),
+) -> Result<(), CommandError> {
+    found.found = true;
+    found.kind = bad.trailers.kind;
+    let kind = bad.trailers.kind.map_or("version", Kind::as_str);
+    found.why = format!("it broke with {}, a {kind}: it passed at {}", shown(bad), shown(good));
+    found.redefined = redefined(repository, found, good, bad)?;
+    if bad.trailers.kind == Some(Kind::Release) {
+        found.commits = commits_between(repository, &good.id, &bad.id)?;
+    }
+    let states = [repository.state_at(&good.id)?, repository.state_at(&bad.id)?];
+    found.state = differences(&states[0], &states[1]).into_iter().map(Into::into).collect();
+    if let (Some(Kind::Promotion), Some(digest)) = (bad.trailers.kind, &bad.trailers.journal) {
+        signals::search_journal(repository, context, found, bad, digest, on_look)?;
+    }
+    Ok(())
+}
+
+fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> Result<Vec<Commit>, CommandError> {
+    let mut commits = Vec::new();
+    for id in repository.git.between(good, bad)? {
+        let info = repository.git.commit(&id)?;
+        if info.trailers.as_version().is_none() {
+            let subject = info.message.lines().next().unwrap_or_default().to_owned();
+            commits.push(Commit { id, subject });
+        }
+    }
+    Ok(commits)
+}
+
+/// What judged the two ends differently.
+fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad: &CommitInfo) -> Result<Vec<&'static str>, CommandError> {
+    let mut redefined = Vec::new();
+    let place = |look: &Option<Look>| look.as_ref().and_then(|look| look.place.clone());
+    if let (Some(before), Some(now)) = (place(&found.good), place(&found.bad))
+        && line_at(repository, &good.id, &before)? != line_at(repository, &bad.id, &now)?
+    {
+        redefined.push("case");
+    }
+    if repository.git.entry(&good.id, SCORERS)?.map(|entry| entry.id) != repository.git.entry(&bad.id, SCORERS)?.map(|entry| entry.id) {
+        redefined.push("scorers");
+    }
+    Ok(redefined)
+}
+
+/// The text at `FILE:LINE` of a commit.
+fn line_at(repository: &Repository, commit: &ObjectId, place: &str) -> Result<Option<String>, CommandError> {
+    let Some((file, line)) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse::<usize>().ok()?))) else {
+        return Ok(None);
+    };
+    let bytes = repository.git.read(commit, file)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().nth(line.saturating_sub(1)).map(str::to_owned))
+}
