@@ -1,11 +1,52 @@
-//! What a case can ask for: repeats, quarantine.
+//! What a case can ask for: repeats, quarantine, limits, judges, a scratch folder; and what one case does not do to others.
 
 use crate::tiers::{RUNNER, Shop, call, counts, tea};
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
 
-/// A tool that answers by how often it was called, over all Runners: the count is the length of a file.
+/// Tools that leave traces outside: how often they were called is the length of a file, over all Runners.
 const COUNTING: &str = r#"
+from agent_runtime import cost, scratch
+
+@server.tool
+def pay(usd: float) -> str:
+    """Costs something."""
+    cost(usd=usd)
+    return "paid"
+
+@server.tool
+def who(seconds: float = 0) -> str:
+    """Says where it ran."""
+    import time
+    time.sleep(seconds)
+    with open(os.path.join(os.environ["COUNTS"], "who"), "a") as file:
+        file.write(f"{os.getpid()} {seconds}\n")
+    return "me"
+
+@server.tool
+def wait_for(name: str) -> str:
+    """Waits until a file is there."""
+    import time
+    time.sleep(0.05)
+    while not os.path.exists(os.path.join(os.environ["COUNTS"], name)):
+        time.sleep(0.01)
+    return "it is there"
+
+@server.tool
+def shout(folder: str = "meta") -> list[str]:
+    """Writes in.txt in capitals to out/loud.txt, and says what lies there."""
+    from pathlib import Path
+    place = scratch() if folder == "meta" else Path(os.environ["AGENT_SCRATCH"])
+    there = sorted(path.name for path in place.iterdir())
+    (place / "out").mkdir()
+    (place / "out" / "loud.txt").write_text((place / "in.txt").read_text().upper())
+    return there
+
+@server.tool
+def refuse(code: int) -> str:
+    """Always fails."""
+    raise RuntimeError(f"code {code}")
+
 @server.tool
 def count(name: str) -> int:
     """How often it was called under this name."""
@@ -67,7 +108,7 @@ fn a_repeated_case_passes_when_every_run_does() {
     // what was repeated for its chance is never taken from the cache
     on(&shop, "2026-11-22", &["--at", "HEAD"]).code(1);
     assert_eq!(shop.world.read("shop/counts/sometimes").len(), 10);
-    on(&shop, "2026-11-22", &["--repeats", "3"]).code(1).stdout_has("run 1 of 3: $.result: 3");
+    on(&shop, "2026-11-22", &["--repeats", "3"]).code(1).stdout_has("run 1 of 3: $.result: 2");
     on(&shop, "2026-11-22", &["--repeats", "1"]).code(2);
 
     // a run that breaks its child is the last one
@@ -100,4 +141,219 @@ fn a_quarantine_is_shown_and_ends() {
     // the same code and the same state, a day later
     let after = on(&shop, "2027-01-31", &["--at", "HEAD"]).code(1);
     after.stdout_has("1 case that must pass did not: gold").stdout_has("its quarantine has ended on 2027-01-31 (the shop is closed)");
+}
+
+#[test]
+fn a_case_and_a_tier_have_limits_of_their_own() {
+    let shop = counting();
+    let hang = |id: &str, seconds: f64| call(id, "hang", json!({"seconds": seconds}), json!({"regex": "done"}));
+    shop.cases(&[
+        with(hang("short", 1000.0), "limit_s", json!(0.3)),
+        with(hang("long", 2.5), "limit_s", json!(60)),
+        tea("tea", json!({"subset": {}})),
+    ]);
+    let ended = on(&shop, "2026-11-22", &["--shards", "1"]).code(1);
+    ended
+        .stdout_has("ERROR short")
+        .stdout_has("the Runner did not answer `hang` within 0.3 s")
+        .stdout_has("2 passed, 0 failed, 1 errored of 3");
+
+    shop.cases(&[
+        tea("tea", json!({"subset": {}})),
+        call("never", "wait_for", json!({"name": "never"}), json!({"regex": "x"})),
+        tea("after", json!({"subset": {}})),
+    ]);
+    shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"limit_s": 1}}}"#);
+    shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n");
+    let ended = on(&shop, "2026-11-22", &["--shards", "1", "--json"]).code(7);
+    let micro = &ended.json()["tiers"]["micro"];
+    assert_eq!((&micro["cases"], &micro["passed"], &micro["missing"]), (&json!(1), &json!(1), &json!(2)));
+    assert_eq!(micro["reasons"][0], "the limit of 1 s for the tier is over: its children were ended");
+}
+
+#[test]
+fn spend_is_counted_and_capped() {
+    let shop = counting();
+    let paid = |number: usize| call(&format!("p{number}"), "pay", json!({"usd": 0.1}), json!({"equals": "paid"}));
+    shop.cases(&(0..10).map(paid).collect::<Vec<_>>());
+    let budget =
+        |usd: f64| shop.write("ci/budgets.json", &json!({"schema": "agent/budgets@1", "tiers": {"micro": {"spend_usd": usd}}}).to_string());
+    budget(0.25);
+    let ended = on(&shop, "2026-11-22", &["--shards", "1", "--json", "--no-cache"]).code(7);
+    let micro = &ended.json()["tiers"]["micro"];
+    assert_eq!((&micro["cases"], &micro["missing"], &micro["cost_usd"]), (&json!(3), &json!(7), &json!(0.1 + 0.1 + 0.1)));
+    assert_eq!(micro["reasons"][0], "the spend of $0.3000 has passed the budget of $0.25: no further case was started");
+    budget(1.5);
+    on(&shop, "2026-11-22", &["--no-cache"]).ok().stdout_has("cost $1.0000");
+}
+
+const JUDGE: &str = r#"
+import json, os, sys
+asked = json.load(sys.stdin)
+with open(os.path.join(os.environ["COUNTS"], "judge"), "a") as file:
+    file.write(".")
+    turn = file.tell()
+price = asked["result"]["structuredContent"]["price"]
+how = sys.argv[1] if len(sys.argv) > 1 else "score"
+if how == "dies": sys.exit("no key")
+if how == "hangs": __import__("time").sleep(1000)
+if how == "rubbish": print("well"); sys.exit()
+if how == "wavers": print(json.dumps({"passed": turn % 3 != 0})); sys.exit()
+print(json.dumps({"score": 1 / price, "why": f"{asked['case']['id']} costs {price}"}))
+"#;
+
+#[test]
+fn a_program_judges_and_is_asked_once() {
+    let shop = counting();
+    shop.write("tests/judge.py", JUDGE);
+    let judged = |id: &str, more: Value| {
+        let mut command = json!({"run": ["python", "tests/judge.py"], "at_least": 0.3});
+        command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tea(id, json!({"command": command}))
+    };
+    let asked = || std::fs::read_to_string(shop.world.path("shop/counts/judge")).map_or(0, |text| text.len());
+    shop.cases(&[judged("good", json!({})), judged("bad", json!({"at_least": 0.5}))]);
+    on(&shop, "2026-11-22", &[]).code(1).stdout_has("1 passed, 1 failed").stdout_has("bad costs 3");
+    assert_eq!(asked(), 2);
+    // other code, the same answer: nothing to pay for
+    shop.write("README.md", "a change that no case reads");
+    on(&shop, "2026-11-22", &[]).code(1).stdout_has("bad costs 3");
+    assert_eq!(asked(), 2);
+    on(&shop, "2026-11-22", &["--no-cache"]).code(1);
+    assert_eq!(asked(), 4);
+    shop.write("tests/judge.py", &JUDGE.replace("costs", "is"));
+    on(&shop, "2026-11-22", &[]).code(1).stdout_has("bad is 3");
+    assert_eq!(asked(), 6);
+
+    shop.write("counts/judge", "");
+    shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3, "agree": 0.67}))]);
+    on(&shop, "2026-11-22", &["--no-cache"]).code(1).stdout_has("the judge disagrees with itself: 2 of 3");
+    shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3}))]);
+    on(&shop, "2026-11-22", &["--no-cache"]).ok().stdout_has("score 0.667");
+}
+
+#[test]
+fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
+    let shop = counting();
+    shop.write("tests/judge.py", JUDGE);
+    shop.write(
+        "agent.toml",
+        "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n[limits]\ncall_s = 1.5\n",
+    );
+    let command = |id: &str, how: &str| tea(id, json!({"command": {"run": ["python", "tests/judge.py", how]}}));
+    let scorer = |id: String, name: &str| tea(&id, json!({"scorer": {"name": name, "price": 3}}));
+    let mut cases: Vec<_> = (0..6).map(|number| scorer(format!("hangs{number}"), "hangs")).collect();
+    cases.extend([command("dies", "dies"), command("rubbish", "rubbish"), with(command("stays", "hangs"), "limit_s", json!(0.5))]);
+    cases.push(tea("absent", json!({"command": {"run": ["no-such-judge"]}})));
+    cases.push(call("failed", "price", json!({"item": "gold"}), json!({"command": {"run": ["python", "tests/judge.py"]}})));
+    cases.extend((0..20).map(|number| scorer(format!("near{number}"), "near")));
+    cases.extend((0..20).map(|number| tea(&format!("tea{number}"), json!({"subset": {}}))));
+    shop.cases(&cases);
+    let ended = on(&shop, "2026-11-22", &["--json", "--shards", "1"]).code(1);
+    assert_eq!(counts(&ended), [51, 40, 1, 10], "{}", ended.stdout);
+    let document = ended.json();
+    let why = |id: &str| {
+        let failures = document["failures"].as_array().expect("failures");
+        failures.iter().find(|failure| failure["id"] == id).map(|failure| failure["why"].as_str().expect("a reason").to_owned()).expect(id)
+    };
+    assert!(why("dies").contains("tests/judge.py dies` ended with exit status 1: no key"), "{}", why("dies"));
+    assert!(why("rubbish").ends_with(r#"printed no {"score": 0 to 1, "passed", "why"}: "well""#), "{}", why("rubbish"));
+    assert!(why("stays").ends_with("gave no answer within 0.5 s"), "{}", why("stays"));
+    assert!(why("absent").contains("no-such-judge"), "{}", why("absent"));
+    assert_eq!(why("failed"), "the tool failed: ValueError: no item 'gold'");
+    assert_eq!(why("hangs2"), "the scorer process did not answer `price` within 1.5 s");
+    assert_eq!(why("hangs5"), "the scorer `hangs` has broken its process 3 times and is not asked again");
+}
+
+#[test]
+fn files_are_given_and_looked_at() {
+    let shop = counting();
+    let files = |given: Value, expect: Value| json!({"given": given, "expect": expect});
+    let shout =
+        |id: &str, folder: &str, files: Value| with(json!({"id": id, "tool": "shout", "arguments": {"folder": folder}}), "files", files);
+    let loud = json!({"out/loud.txt": {"equals": "HELLO"}, "left": {"absent": true}});
+    let mut cases = vec![
+        shout("text", "meta", files(json!({"in.txt": "hello"}), loud.clone())),
+        shout("copy", "meta", files(json!({"in.txt": {"copy": "data/in.txt"}}), json!({"out/loud.txt": {"golden": "loud.txt"}}))),
+        shout("foreign", "environment", files(json!({"in.txt": "hello"}), loud)),
+        with(shout("again", "meta", files(json!({"in.txt": "x"}), json!({"out/loud.txt": {"regex": "^X$"}}))), "repeats", json!(2)),
+        with(
+            call("listed", "shout", json!({}), json!({"equals": ["a", "in.txt"]})),
+            "files",
+            files(json!({"in.txt": "", "a": ""}), json!({})),
+        ),
+        shout("wrong", "meta", files(json!({"in.txt": "hello"}), json!({"out/loud.txt": {"equals": "hello"}, "more": {"regex": "."}}))),
+    ];
+    // quick ones between them, pipelined
+    cases.extend((0..100).map(|number| tea(&format!("tea{number}"), json!({"subset": {}}))));
+    let step = cases.len() / 6;
+    for index in 0..6 {
+        cases.swap(index, index * step + 5);
+    }
+    shop.cases(&cases);
+    shop.write("tests/micro/data/in.txt", "file");
+    shop.write("tests/micro/loud.txt", "FILE");
+    for shards in ["1", "2"] {
+        let ended = on(&shop, "2026-11-22", &["--shards", shards, "--no-cache", "--json"]).code(1);
+        assert_eq!(counts(&ended), [106, 105, 1, 0], "{}", ended.stdout);
+        assert_eq!(ended.json()["failures"][0]["why"], "file out/loud.txt: $: expected \"hello\", got \"HELLO\"");
+    }
+    shop.write("tests/micro/loud.txt", "other");
+    on(&shop, "2026-11-22", &["--bless"]).code(1);
+    assert_eq!(shop.world.read("shop/tests/micro/loud.txt"), "FILE");
+    let left: Vec<_> = std::fs::read_dir(shop.world.path("shop/.agent/tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("tier-")), "{left:?}");
+}
+
+#[test]
+fn an_expected_error_is_held_to_what_it_says() {
+    let shop = counting();
+    shop.cases(&[
+        call("text", "refuse", json!({"code": 7}), json!({"error": "code 7"})),
+        call("equal", "refuse", json!({"code": 7}), json!({"error": {"equals": "RuntimeError: code 7"}})),
+        call("refused", "no_such_tool", json!({}), json!({"error": "Unknown tool: no_such_tool"})),
+        call("coded", "no_such_tool", json!({}), json!({"error": {"subset": {"code": -32602}}})),
+        json!({"id": "turns", "turns": [
+            {"tool": "refuse", "arguments": {"code": 1}, "expect": {"error": "code 1"}},
+            {"tool": "remember", "arguments": {"word": "a"}, "expect": {"equals": ["a"]}}]}),
+    ]);
+    on(&shop, "2026-11-22", &[]).ok().stdout_has("5 passed");
+}
+
+#[test]
+fn one_slow_case_holds_nobody() {
+    let shop = counting();
+    let quick = |number: usize| call(&format!("quick{number}"), "who", json!({}), json!({"equals": "me"}));
+    let mut cases: Vec<_> = (0..40).map(quick).collect();
+    let slow = call("slow", "wait_for", json!({"name": "go"}), json!({"regex": "there"}));
+    cases.insert(20, with(slow, "limit_s", json!(60)));
+    cases.push(call("last", "who", json!({}), json!({"equals": "me"})));
+    shop.cases(&cases);
+    let last = RUNNER.replace("\nserver.run()\n", COUNTING).replace(
+        "    return \"me\"\n",
+        r#"    with open(os.path.join(os.environ["COUNTS"], "who")) as file:
+        if len(file.readlines()) == 41:
+            open(os.path.join(os.environ["COUNTS"], "go"), "w").close()
+    return "me"
+"#,
+    );
+    shop.write("runner/__main__.py", &last);
+    let ran = |shop: &Shop| {
+        let who = shop.world.read("shop/counts/who");
+        let mut by_child = std::collections::BTreeMap::<String, usize>::new();
+        for line in who.lines() {
+            *by_child.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
+        }
+        by_child.into_values().collect::<Vec<_>>()
+    };
+    shop.write("counts/go", "");
+    on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
+    assert_eq!(ran(&shop).iter().sum::<usize>(), 41);
+
+    // known to be slow, it goes first and alone. Now it ends when all others have: were one of them behind it, none would
+    for file in ["who", "go"] {
+        std::fs::remove_file(shop.world.path("shop/counts").join(file)).unwrap();
+    }
+    on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
+    assert_eq!(ran(&shop), [41]);
 }

@@ -5,10 +5,11 @@ use crate::manifest::Tier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub const FILE: &str = "ci/budgets.json";
 pub const SCHEMA: &str = "agent/budgets@1";
-const TIER_KEYS: [&str; 4] = ["wall_s", "pass_rate", "score", "p95_ms"];
+const TIER_KEYS: [&str; 6] = ["wall_s", "pass_rate", "score", "p95_ms", "limit_s", "spend_usd"];
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Budgets {
@@ -28,6 +29,18 @@ pub struct Budget {
     pub score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p95_ms: Option<f64>,
+    /// When the tier is ended with what it has by then, in seconds; `wall_s` judges, this one acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_s: Option<f64>,
+    /// What its calls may cost, as far as the Runner tells: past it no further case is started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_usd: Option<f64>,
+}
+
+impl Budget {
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
 }
 
 impl Budgets {
@@ -76,6 +89,8 @@ fn parse_budget(value: Value, place: &str) -> Result<Budget, DocumentError> {
         pass_rate: bounded(&mut fields, "pass_rate", 1.0, "a share from 0 to 1")?,
         score: bounded(&mut fields, "score", 1.0, "a score from 0 to 1")?,
         p95_ms: bounded(&mut fields, "p95_ms", f64::MAX, "a number of milliseconds above 0")?,
+        limit_s: above_zero(&mut fields, "limit_s", "a number of seconds above 0")?,
+        spend_usd: bounded(&mut fields, "spend_usd", f64::MAX, "a number of US dollars, 0 or more")?,
     })
 }
 
@@ -84,6 +99,13 @@ fn bounded(fields: &mut Fields, key: &str, most: f64, wanted: &str) -> Result<Op
         Some(number) if !(0.0..=most).contains(&number) => {
             Err(fields.error(format!("\"{key}\" is {number}"), format!("make \"{key}\" {wanted}")))
         }
+        number => Ok(number),
+    }
+}
+
+fn above_zero(fields: &mut Fields, key: &str, wanted: &str) -> Result<Option<f64>, DocumentError> {
+    match bounded(fields, key, f64::MAX, wanted)? {
+        Some(0.0) => Err(fields.error(format!("\"{key}\" is 0"), format!("make \"{key}\" {wanted}"))),
         number => Ok(number),
     }
 }
@@ -117,6 +139,9 @@ mod tests {
             ": tiers: \"mikro\" is no key of \"tiers\" (did you mean \"micro\"?)",
         );
         check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"score":2}}}"#, ": tiers.fast: \"score\" is 2");
+        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"limit_s":0}}}"#, ": tiers.fast: \"limit_s\" is 0");
+        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":-1}}}"#, ": tiers.fast: \"spend_usd\" is -1");
+        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":"1"}}}"#, ": tiers.fast: \"spend_usd\" is a text, not a number");
         check(
             r#"{"schema":"agent/budgets@1","tiers":{"fast":{"walls":2}}}"#,
             ": tiers.fast: \"walls\" is no key of a tier's budget (did you mean \"wall_s\"?)",

@@ -1,15 +1,21 @@
 //! Cases: one JSON object a line.
 
 use crate::document::{DocumentError, Fields};
-use crate::expectation::Expectation;
+use crate::expectation::{Check, Expectation, Golden};
+use crate::opinion::CommandCall;
 use crate::quarantine::Quarantine;
 use crate::repetition;
+use crate::scratch::{FileCheck, Files};
 use crate::trace::short_digest;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
-const KEYS: [&str; 10] = ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must", "repeats", "quarantine"];
+const KEYS: [&str; 12] =
+    ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must", "repeats", "quarantine", "limit_s", "files"];
+/// A day.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const TURN_KEYS: [&str; 3] = ["tool", "arguments", "expect"];
 
 #[derive(Debug)]
@@ -27,6 +33,10 @@ pub struct Case {
     pub quarantine: Option<Quarantine>,
     /// Whether that is in force, by the day that `Cases::as_of` was told.
     pub quarantined: bool,
+    /// How long each of its calls may take, where it has a limit of its own.
+    pub limit: Option<Duration>,
+    /// What it does to a scratch folder.
+    pub files: Option<Files>,
     /// `FILE:LINE`.
     pub place: String,
     /// Digests of all that says what the case asks and expects: its line, and the files that the line names.
@@ -114,9 +124,27 @@ impl Cases {
 impl Case {
     /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the files that score, for a case that is scored by them.
     pub fn definition(&self, scorers: &str) -> String {
-        let is_scored = self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_))));
+        let is_scored = self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_))));
         let scorers = if is_scored { scorers } else { "" };
         short_digest(format!("{} {scorers}", self.defined_by.join(" ")).as_bytes())
+    }
+
+    /// The golden files it is held to.
+    pub fn goldens_mut(&mut self) -> impl Iterator<Item = &mut Golden> {
+        let answers = self.steps.iter_mut().filter_map(|step| step.expect.as_mut()?.golden_mut());
+        let files = self.files.as_mut().map_or(&mut [][..], |files| &mut files.expect);
+        answers.chain(files.iter_mut().filter_map(|(_, check)| match check {
+            FileCheck::Content(Check::Golden(golden)) => Some(golden),
+            _ => None,
+        }))
+    }
+
+    /// The commands that judge it.
+    pub fn commands_mut(&mut self) -> impl Iterator<Item = &mut CommandCall> {
+        self.steps.iter_mut().filter_map(|step| match &mut step.expect {
+            Some(Expectation::Command(command)) => Some(command),
+            _ => None,
+        })
     }
 
     /// What a scorer is shown of the case for a step.
@@ -143,28 +171,33 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     }
     let tags = tags(&mut fields)?;
     let must = fields.flag("must")?;
-    let repeats = repeats(&mut fields)?;
+    let repeats = fields.count("repeats", 2..=repetition::MOST)?.unwrap_or(1);
     let quarantine = fields.take("quarantine").map(|value| Quarantine::parse(value, &place)).transpose()?;
+    let limit = limit(&mut fields)?;
+    let files = fields.take("files").map(|value| Files::parse(value, &place)).transpose()?;
     let turns = fields.list("turns")?;
     let is_conversation = turns.is_some();
     let steps = match turns {
         Some(turns) => conversation(&mut fields, turns, &place)?,
         None => vec![step(&mut fields, &place)?],
     };
-    if steps.iter().all(|step| step.expect.is_none()) {
+    let looks_at_files = files.as_ref().is_some_and(|files| !files.expect.is_empty());
+    if steps.iter().all(|step| step.expect.is_none()) && !looks_at_files {
         return Err(
             fields.missing("expect", "say what the case expects, such as {\"equals\": ...}; of a conversation at least one turn does")
         );
     }
     let defined_by = vec![short_digest(line.as_bytes())];
-    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, place, defined_by })
+    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, limit, files, place, defined_by })
 }
 
-fn repeats(fields: &mut Fields) -> Result<u32, DocumentError> {
-    let wanted = format!("a whole number from 2 to {}", repetition::MOST);
-    let Some(value) = fields.take("repeats") else { return Ok(1) };
-    let repeats = value.as_u64().and_then(|repeats| u32::try_from(repeats).ok());
-    repeats.filter(|repeats| (2..=repetition::MOST).contains(repeats)).ok_or_else(|| fields.wrong("repeats", &value, &wanted))
+fn limit(fields: &mut Fields) -> Result<Option<Duration>, DocumentError> {
+    let Some(seconds) = fields.number("limit_s")? else { return Ok(None) };
+    let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero() && *limit <= LONGEST);
+    limit.map(Some).ok_or_else(|| {
+        let problem = format!("\"limit_s\" is {seconds}, not above 0 and at most {}", LONGEST.as_secs());
+        fields.error(problem, "write how many seconds a call may take, or leave it out for `limits.call_s` of agent.toml")
+    })
 }
 
 fn tags(fields: &mut Fields) -> Result<Vec<String>, DocumentError> {
@@ -203,6 +236,7 @@ fn step(fields: &mut Fields, place: &str) -> Result<Step, DocumentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn reads_calls_and_conversations() {
@@ -216,6 +250,77 @@ mod tests {
         let shown = b.shown_to_scorer(&b.steps[1]);
         assert_eq!(shown["expect"]["scorer"]["k"], 3);
         assert_eq!(shown["id"], "b");
+    }
+
+    proptest! {
+        /// Whatever a line holds, it is a case or an error that names its place.
+        #[test]
+        fn any_line_is_a_case_or_a_complaint(value in any_json(), key in prop::sample::select(KEYS.to_vec()), torn in 0usize..60) {
+            let mut case = json!({"id": "a", "tool": "t", "expect": {"equals": 1}});
+            case[key] = value.clone();
+            let line = case.to_string();
+            let cut: String = line.chars().take(torn).collect();
+            for line in [line, cut, value.to_string(), json!({"id": "a", "tool": "t", "expect": value}).to_string()] {
+                if let Err(error) = Cases::default().read(&line, "c.jsonl") {
+                    prop_assert!(error.place.starts_with("c.jsonl:1") && !error.mend.is_empty(), "{error:?}");
+                }
+            }
+        }
+    }
+
+    /// JSON of the words that cases are made of.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let word = || {
+            prop::sample::select(vec![
+                "equals",
+                "regex",
+                "schema",
+                "golden",
+                "ranking",
+                "similar",
+                "scorer",
+                "command",
+                "error",
+                "approx",
+                "subset",
+                "files",
+                "given",
+                "expect",
+                "copy",
+                "absent",
+                "until",
+                "why",
+                "run",
+                "votes",
+                "relevant",
+                "metric",
+                "k",
+                "text",
+                "value",
+                "name",
+                "mrr",
+                "2027-01-31",
+                "(",
+                "../x",
+                "",
+                "é",
+                "type",
+            ])
+        };
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((word(), inner), 0..3)
+                    .prop_map(|members| Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            ]
+        })
     }
 
     #[track_caller]
@@ -247,6 +352,16 @@ mod tests {
             );
         }
         check("{\"id\":\"a\",\"quarantine\":{\"until\":\"2027-13-01\",\"why\":\"x\"}}", "c.jsonl:1: \"until\" is \"2027-13-01\", no date");
+        for limit in ["0", "-1", "1e300", "86401"] {
+            let line = format!("{{\"id\":\"a\",\"limit_s\":{limit}}}");
+            let error = Cases::default().read(&line, "c.jsonl").unwrap_err().to_string();
+            assert!(error.starts_with("c.jsonl:1: \"limit_s\" is ") && error.ends_with("not above 0 and at most 86400"), "{error}");
+        }
+        check(
+            "{\"id\":\"a\",\"files\":{\"given\":{\"../x\":\"\"}}}",
+            "c.jsonl:1: \"../x\" under \"given\" is no file inside the scratch folder",
+        );
+        check("{\"id\":\"a\",\"tool\":\"t\",\"files\":{\"given\":{\"x\":\"\"}}}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"turns\":[]}", "c.jsonl:1: \"turns\" is empty");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}]}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}", "c.jsonl:1: \"expect\" stands beside \"turns\"");

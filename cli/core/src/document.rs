@@ -3,6 +3,7 @@
 use crate::diagnose::{Diagnose, Exit};
 use crate::suggestion::did_you_mean;
 use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 
 /// A wrong place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,24 @@ impl Fields {
             Some(Value::Number(number)) => Ok(number.as_f64()),
             Some(other) => Err(self.wrong(key, &other, "a number")),
         }
+    }
+
+    /// A number from 0 to 1.
+    pub fn share(&mut self, key: &str) -> Result<Option<f64>, DocumentError> {
+        match self.number(key)? {
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                Err(self.error(format!("\"{key}\" is {share}, not a number from 0 to 1"), format!("make \"{key}\" a number from 0 to 1")))
+            }
+            share => Ok(share),
+        }
+    }
+
+    /// A whole number within bounds.
+    pub fn count(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Result<Option<u32>, DocumentError> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| bounds.contains(count));
+        let wanted = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        count.map(Some).ok_or_else(|| self.wrong(key, &value, &wanted()))
     }
 
     pub fn flag(&mut self, key: &str) -> Result<bool, DocumentError> {

@@ -2,11 +2,16 @@
 
 use crate::call_result::CallResult;
 use crate::document::{DocumentError, Fields};
+use crate::opinion::CommandCall;
+use crate::ranking::Ranking;
+use crate::similarity::Similar;
 use crate::suggestion::did_you_mean;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-const KINDS: [&str; 8] = ["equals", "subset", "regex", "approx", "schema", "golden", "scorer", "error"];
+const KINDS: [&str; 11] = ["equals", "subset", "regex", "approx", "schema", "golden", "ranking", "similar", "scorer", "command", "error"];
+/// What an expected error can be held to.
+const ERROR_KINDS: [&str; 5] = ["equals", "subset", "regex", "approx", "schema"];
 /// How many differences a reason names.
 const DIFFERENCES_SHOWN: usize = 3;
 /// How much of a value or a text a reason shows.
@@ -17,6 +22,8 @@ pub enum Expectation {
     Local(Check),
     /// Judged by a function of `tests/scorers.py`.
     Scorer(ScorerCall),
+    /// Judged by a program of the repository.
+    Command(CommandCall),
 }
 
 /// What can be judged from the result alone.
@@ -35,8 +42,10 @@ pub enum Check {
     },
     Schema(Box<jsonschema::Validator>),
     Golden(Golden),
-    /// The tool fails and its text matches.
-    Error(Regex),
+    Ranking(Ranking),
+    Similar(Similar),
+    /// The tool fails, and what it says of it matches.
+    Error(Box<Check>),
 }
 
 /// A file beside the case that holds the result wanted; who reads the cases fills `content`.
@@ -77,7 +86,7 @@ impl Judgement {
         Self { score: 0.0, passed: false, why: Some(why.into()) }
     }
 
-    fn from_reason(why: Option<String>) -> Self {
+    pub(crate) fn from_reason(why: Option<String>) -> Self {
         why.map_or_else(Self::passed, Self::failed)
     }
 }
@@ -94,14 +103,13 @@ impl Expectation {
         }
         let (kind, value) = map.into_iter().next().expect("it has one key");
         let check = match kind.as_str() {
-            "equals" => Check::Equals(value),
-            "subset" => Check::Subset(value),
-            "regex" => Check::Regex(pattern(&value, "regex", place)?),
-            "error" => Check::Error(pattern(&value, "error", place)?),
-            "approx" => approx(value, place)?,
-            "schema" => schema(&value, place)?,
-            "golden" => golden(&value, place)?,
+            "equals" | "subset" | "regex" | "approx" | "schema" => plain(&kind, value, place)?,
+            "error" => error(value, place)?,
+            "golden" => Check::Golden(Golden::parse(&value, place)?),
+            "ranking" => Check::Ranking(Ranking::parse(value, place)?),
+            "similar" => Check::Similar(Similar::parse(value, place)?),
             "scorer" => return scorer(value, place).map(Self::Scorer),
+            "command" => return CommandCall::parse(value, place).map(Self::Command),
             other => {
                 let problem = format!("\"{other}\" is no expectation{}", did_you_mean(other, KINDS));
                 return Err(DocumentError::new(place, problem, mend));
@@ -118,7 +126,34 @@ impl Expectation {
     }
 }
 
-fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, DocumentError> {
+/// One of the checks that look at an answer and nothing else.
+fn plain(kind: &str, value: Value, place: &str) -> Result<Check, DocumentError> {
+    Ok(match kind {
+        "equals" => Check::Equals(value),
+        "subset" => Check::Subset(value),
+        "regex" => Check::Regex(pattern(&value, "regex", place)?),
+        "approx" => approx(value, place)?,
+        _ => schema(&value, place)?,
+    })
+}
+
+/// A regular expression for the error's text, or one of the other checks for its content.
+fn error(value: Value, place: &str) -> Result<Check, DocumentError> {
+    let check = match value {
+        Value::Object(map) if map.len() == 1 && map.keys().all(|kind| ERROR_KINDS.contains(&kind.as_str())) => {
+            let (kind, value) = map.into_iter().next().expect("it has one key");
+            plain(&kind, value, place)?
+        }
+        Value::Object(_) => {
+            let mend = format!("write a regular expression, or exactly one of {}", ERROR_KINDS.join(", "));
+            return Err(DocumentError::new(place, "\"error\" says not what to look for in it", mend));
+        }
+        text => Check::Regex(pattern(&text, "error", place)?),
+    };
+    Ok(Check::Error(Box::new(check)))
+}
+
+pub(crate) fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, DocumentError> {
     let Some(text) = value.as_str() else {
         return Err(DocumentError::new(place, format!("\"{key}\" is not a text"), "write a regular expression in quotes"));
     };
@@ -150,10 +185,12 @@ fn schema(value: &Value, place: &str) -> Result<Check, DocumentError> {
     Ok(Check::Schema(Box::new(validator)))
 }
 
-fn golden(value: &Value, place: &str) -> Result<Check, DocumentError> {
-    match value.as_str().filter(|path| !path.is_empty()) {
-        Some(path) if !path.starts_with('/') => Ok(Check::Golden(Golden { path: path.to_owned(), content: None })),
-        _ => Err(DocumentError::new(place, "\"golden\" is no relative path", "name a file, relative to the case file")),
+impl Golden {
+    pub(crate) fn parse(value: &Value, place: &str) -> Result<Self, DocumentError> {
+        match value.as_str().filter(|path| !path.is_empty()) {
+            Some(path) if !path.starts_with('/') => Ok(Self { path: path.to_owned(), content: None }),
+            _ => Err(DocumentError::new(place, "\"golden\" is no relative path", "name a file, relative to the case file")),
+        }
     }
 }
 
@@ -178,43 +215,54 @@ fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
 
 /// Judges a result; pure, and the same on every machine.
 pub fn judge(check: &Check, result: &CallResult) -> Judgement {
-    if let Check::Error(pattern) = check {
-        return Judgement::from_reason(judge_error(pattern, result));
+    match check {
+        Check::Error(check) if result.is_error() => judge_content(check, result, "the error "),
+        Check::Error(_) => Judgement::failed(format!("expected an error, the tool answered {}", quoted(&text_of(result)))),
+        _ if result.is_error() => Judgement::failed(format!("the tool failed: {}", shortened(&text_of(result)))),
+        check => judge_content(check, result, ""),
     }
-    if result.is_error() {
-        return Judgement::failed(format!("the tool failed: {}", shortened(&result.text())));
-    }
+}
+
+/// The content of an answer, or of an error, which `what` names then.
+fn judge_content(check: &Check, result: &CallResult, what: &str) -> Judgement {
     Judgement::from_reason(match check {
         Check::Equals(expected) => differences(expected, &answer(result, expected), &Matching::EXACT),
         Check::Subset(expected) => differences(expected, &answer(result, expected), &Matching { subset: true, ..Matching::EXACT }),
         Check::Approx { value, rel, abs } => differences(value, &answer(result, value), &Matching { subset: false, rel: *rel, abs: *abs }),
-        Check::Regex(pattern) => {
-            let text = text_of(result);
-            (!pattern.is_match(&text)).then(|| format!("`{pattern}` does not match {}", quoted(&text)))
-        }
+        Check::Regex(pattern) => unmatched(pattern, &text_of(result), what),
         Check::Schema(validator) => schema_violations(validator, &answer(result, &Value::Null)),
-        Check::Golden(golden) => judge_golden(golden, result),
-        Check::Error(_) => unreachable!("judged above"),
+        Check::Golden(golden) => judge_golden(golden, || answer(result, &Value::Null), &text_of(result)),
+        Check::Ranking(ranking) => return ranking.judge(&answer(result, &Value::Null)),
+        Check::Similar(similar) => return similar.judge(&text_of(result)),
+        Check::Error(check) => return judge(check, result),
     })
 }
 
-fn judge_error(pattern: &Regex, result: &CallResult) -> Option<String> {
-    let text = result.text();
-    if !result.is_error() {
-        return Some(format!("expected an error, the tool answered {}", quoted(&text_of(result))));
+/// Judges the bytes of a file; why they are not what was expected.
+pub(crate) fn judge_bytes(check: &Check, bytes: &[u8]) -> Option<String> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Some("it is no UTF-8".to_owned()) };
+    let value = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    match check {
+        Check::Equals(expected @ Value::String(_)) => differences(expected, &Value::String(text.to_owned()), &Matching::EXACT),
+        Check::Equals(expected) => differences(expected, &value(), &Matching::EXACT),
+        Check::Regex(pattern) => unmatched(pattern, text, ""),
+        Check::Golden(golden) => judge_golden(golden, value, text),
+        _ => unreachable!("files are held to nothing else"),
     }
-    (!pattern.is_match(&text)).then(|| format!("`{pattern}` does not match the error {}", quoted(&text)))
 }
 
-fn judge_golden(golden: &Golden, result: &CallResult) -> Option<String> {
+fn unmatched(pattern: &Regex, text: &str, what: &str) -> Option<String> {
+    (!pattern.is_match(text)).then(|| format!("`{pattern}` does not match {what}{}", quoted(text)))
+}
+
+fn judge_golden(golden: &Golden, value: impl FnOnce() -> Value, text: &str) -> Option<String> {
     match &golden.content {
         None => Some(format!("there is no golden file {}; `agent test --bless` writes it", golden.path)),
         Some(GoldenContent::Json(expected)) => {
-            differences(expected, &answer(result, expected), &Matching::EXACT).map(|why| format!("against {}: {why}", golden.path))
+            differences(expected, &unwrapped(value(), expected), &Matching::EXACT).map(|why| format!("against {}: {why}", golden.path))
         }
         Some(GoldenContent::Text(expected)) => {
-            let text = text_of(result);
-            (expected.trim_end() != text.trim_end()).then(|| format!("against {}:\n{}", golden.path, text_diff(expected, &text)))
+            (expected.trim_end() != text.trim_end()).then(|| format!("against {}:\n{}", golden.path, text_diff(expected, text)))
         }
     }
 }
@@ -239,17 +287,20 @@ pub fn is_json(path: &str) -> bool {
 }
 
 /// The structured content, or the text when there is none: as JSON where it is JSON and no text is expected.
-///
-/// Servers wrap an answer that is no object as `{"result": answer}`; unless that form is expected, the answer itself is looked at.
 fn answer(result: &CallResult, expected: &Value) -> Value {
     let Some(structured) = result.structured() else {
         let text = result.text();
         let parsed = if expected.is_string() { None } else { serde_json::from_str(&text).ok() };
         return parsed.unwrap_or(Value::String(text));
     };
-    match structured.as_object().and_then(only_result) {
+    unwrapped(structured.clone(), expected)
+}
+
+/// Servers wrap an answer that is no object as `{"result": answer}`; unless that form is expected, the answer itself is looked at.
+fn unwrapped(answer: Value, expected: &Value) -> Value {
+    match answer.as_object().and_then(only_result) {
         Some(inner) if !expected.is_null() && expected.as_object().and_then(only_result).is_none() => inner.clone(),
-        _ => structured.clone(),
+        _ => answer,
     }
 }
 
@@ -352,11 +403,11 @@ fn shown(value: &Value) -> String {
     shortened(&value.to_string())
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     shown(&Value::String(text.to_owned()))
 }
 
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     if text.chars().count() <= SHOWN { text.to_owned() } else { format!("{}...", text.chars().take(SHOWN).collect::<String>()) }
 }
 
@@ -441,6 +492,25 @@ mod tests {
         check(json!({"error": "j is"}), &failed, "`j is` does not match the error \"k is 0\"");
         check(json!({"error": "k is"}), &text("fine"), "expected an error, the tool answered \"fine\"");
         check(json!({"equals": "k is 0"}), &failed, "the tool failed: k is 0");
+        let coded = json!({"content": [], "structuredContent": {"code": 7, "what": "k"}, "isError": true});
+        check(json!({"error": {"subset": {"code": 7}}}), &coded, "");
+        check(json!({"error": {"subset": {"code": 8}}}), &coded, "$.code: expected 8, got 7");
+        check(json!({"error": {"equals": "k is 0"}}), &failed, "");
+        check(json!({"error": "\"code\":7"}), &coded, "");
+        check(json!({"equals": 1}), &coded, "the tool failed: {\"code\":7,\"what\":\"k\"}");
+    }
+
+    #[test]
+    fn ranking_and_likeness_have_scores_between() {
+        let judged = |expect, result: &Value| {
+            let Expectation::Local(check) = Expectation::parse(expect, "c.jsonl:1").unwrap() else { panic!("not local") };
+            judge(&check, &CallResult::parse(to_raw_value(result).unwrap()))
+        };
+        let ranked = json!({"ranking": {"relevant": ["b"], "metric": "mrr", "at_least": 0.4}});
+        assert_eq!(judged(ranked.clone(), &structured(&json!({"result": ["a", "b"]}))), Judgement { score: 0.5, passed: true, why: None });
+        assert_eq!(judged(ranked, &text("[\"b\"]")), Judgement::passed());
+        let alike = json!({"similar": {"text": "kitten", "metric": "levenshtein", "at_least": 0.5}});
+        assert!(judged(alike, &text("sitting")).passed);
     }
 
     #[test]
@@ -473,6 +543,9 @@ mod tests {
         check_wrong(json!({"approx": {"val": 1}}), "\"val\" is no key of \"approx\" (did you mean \"value\"?)");
         check_wrong(json!({"scorer": {"at_least": 1}}), "\"scorer\" has no \"name\"");
         check_wrong(json!({"scorer": {"name": "x", "at_least": 2}}), "\"at_least\" is no number from 0 to 1");
+        check_wrong(json!({"error": 7}), "\"error\" is not a text");
+        check_wrong(json!({"error": {"golden": "x"}}), "\"error\" says not what to look for in it");
+        check_wrong(json!({"command": {"run": "x"}}), "\"run\" is a text, not a list");
         check_wrong(json!({"golden": "/etc/passwd"}), "\"golden\" is no relative path");
         check_wrong(
             json!({"schema": {"type": "objekt"}}),

@@ -8,6 +8,10 @@ pub const CONVERSATION: &str = "dev.agentvc/conversation";
 pub const SIGNAL: &str = "dev.agentvc/signal";
 /// The top-level state keys a call read.
 pub const READS: &str = "dev.agentvc/reads";
+/// `{"path"}` to a Runner: the folder whose files a test case looks at.
+pub const SCRATCH: &str = "dev.agentvc/scratch";
+/// `{"usd"}` back from a Runner: what the call cost.
+pub const COST: &str = "dev.agentvc/cost";
 /// W3C trace context, bare as OpenTelemetry says.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -15,7 +19,7 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const ENV_STATE_FILE: &str = "AGENT_STATE_FILE";
 /// The process whose end must end the child.
 pub const ENV_PARENT_PID: &str = "AGENT_PARENT_PID";
-/// The one folder a Tuner may write.
+/// The one folder a Tuner may write; to a Runner under test, the folder whose files cases look at.
 pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";
 
 /// Whether a `_meta` key is one of ours.

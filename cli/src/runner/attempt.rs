@@ -4,11 +4,13 @@ use agent_core::call_result::CallResult;
 use agent_core::case::{Case, Step};
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
+use agent_core::opinion::Opinion;
 use agent_core::repetition;
 use agent_core::wire;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// What a golden file should hold, by what the Runner answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +26,16 @@ pub struct Attempt<'a> {
     step: usize,
     /// What the Runner wants back with the next turn of the conversation.
     pub data: Option<Value>,
-    judgements: Vec<(usize, Judgement)>,
+    /// With the step it is of; none for a file.
+    judgements: Vec<(Option<usize>, Judgement)>,
     /// The results of the runs before this one.
     runs: Vec<CaseResult>,
     ms: f64,
     reads: Option<BTreeSet<String>>,
+    /// What the Runner says its calls cost, with those of a run that was begun anew.
+    cost_usd: Option<f64>,
     pub goldens: Vec<Answered>,
-    /// Sent with nothing else under way, to find out which case kills the child.
+    /// Sent with nothing else under way: it may be the one that kills the child, or looks at files, or is known to be slow.
     pub alone: bool,
 }
 
@@ -53,19 +58,47 @@ pub enum Next {
     Call,
     /// Ask the scorer about this result.
     Score,
+    /// Ask the program that judges it.
+    Judge,
     Done,
 }
 
 impl<'a> Attempt<'a> {
     pub fn new(case: &'a Case) -> Self {
-        let runs = Vec::new();
-        Self { case, step: 0, data: None, judgements: Vec::new(), runs, ms: 0.0, reads: None, goldens: Vec::new(), alone: false }
+        Self {
+            case,
+            step: 0,
+            data: None,
+            judgements: Vec::new(),
+            runs: Vec::new(),
+            ms: 0.0,
+            reads: None,
+            cost_usd: None,
+            goldens: Vec::new(),
+            alone: case.files.is_some(),
+        }
     }
 
     /// The same run from its start.
     #[must_use]
     pub fn again(self, alone: bool) -> Self {
-        Self { alone, runs: self.runs, ..Self::new(self.case) }
+        let fresh = Self::new(self.case);
+        Self { alone: alone || fresh.alone, runs: self.runs, cost_usd: self.cost_usd, ..fresh }
+    }
+
+    /// Whether nothing of this run was sent yet.
+    pub fn is_at_start(&self) -> bool {
+        self.step == 0
+    }
+
+    /// How long each of its calls may take.
+    pub fn limit(&self, usual: Duration) -> Duration {
+        self.case.limit.unwrap_or(usual)
+    }
+
+    /// Whether the call that comes next is meant to fail.
+    pub fn expects_error(&self) -> bool {
+        matches!(self.step().expect, Some(Expectation::Local(Check::Error(_))))
     }
 
     /// A conversation of its own for each run, since a Runner may remember one by its id.
@@ -90,7 +123,10 @@ impl<'a> Attempt<'a> {
         match &self.step().expect {
             None => self.advance(),
             Some(Expectation::Scorer(_)) if !result.is_error() => Next::Score,
-            Some(Expectation::Scorer(_)) => self.judged(Judgement::failed(format!("the tool failed: {}", result.text()))),
+            Some(Expectation::Command(_)) if !result.is_error() => Next::Judge,
+            Some(Expectation::Scorer(_) | Expectation::Command(_)) => {
+                self.judged(Judgement::failed(format!("the tool failed: {}", result.text())))
+            }
             Some(Expectation::Local(check)) => {
                 if let Check::Golden(golden) = check
                     && keep_golden
@@ -106,16 +142,25 @@ impl<'a> Attempt<'a> {
     /// What the scorer said, or what is wrong with it.
     pub fn scored(&mut self, answer: &Value) -> Result<Next, String> {
         let Some(Expectation::Scorer(scorer)) = &self.step().expect else { unreachable!("only such a step is scored") };
-        let score = answer["score"].as_f64().filter(|score| (0.0..=1.0).contains(score));
-        let score = score.ok_or_else(|| format!("the scorer `{}` gave no score from 0 to 1: {answer}", scorer.name))?;
-        let passed = answer["passed"].as_bool().unwrap_or(score >= scorer.at_least);
-        let said = answer["why"].as_str().map(str::to_owned);
-        let why = (!passed).then(|| said.unwrap_or_else(|| format!("{} is {score:.3}, wanted at least {}", scorer.name, scorer.at_least)));
+        let wrong = || format!("the scorer `{}` gave no score from 0 to 1: {answer}", scorer.name);
+        let Opinion { score, passed, why } = Opinion::read(answer, scorer.at_least).ok_or_else(wrong)?;
+        let why = (!passed).then(|| why.unwrap_or_else(|| format!("{} is {score:.3}, wanted at least {}", scorer.name, scorer.at_least)));
         Ok(self.judged(Judgement { score, passed, why }))
     }
 
+    /// What the votes of a judging program come to.
+    pub fn voted(&mut self, votes: &[Opinion]) -> Result<Next, String> {
+        let Some(Expectation::Command(command)) = &self.step().expect else { unreachable!("only such a step is judged by a program") };
+        command.judgement(votes).map(|judgement| self.judged(judgement))
+    }
+
+    /// What the files it left are held to.
+    pub fn judged_files(&mut self, judgements: Vec<Judgement>) {
+        self.judgements.extend(judgements.into_iter().map(|judgement| (None, judgement)));
+    }
+
     fn judged(&mut self, judgement: Judgement) -> Next {
-        self.judgements.push((self.step, judgement));
+        self.judgements.push((Some(self.step), judgement));
         self.advance()
     }
 
@@ -130,6 +175,9 @@ impl<'a> Attempt<'a> {
         }
         if let Some(data) = result.meta(wire::CONVERSATION).and_then(|said| said.get("data")) {
             self.data = Some(data.clone());
+        }
+        if let Some(usd) = cost(result) {
+            self.cost_usd = Some(self.cost_usd.unwrap_or(0.0) + usd);
         }
     }
 
@@ -174,7 +222,10 @@ impl<'a> Attempt<'a> {
         let score = self.judgements.iter().map(|(_, judgement)| judgement.score).sum::<f64>() / self.judgements.len() as f64;
         let why = self.judgements.iter().find_map(|(step, judgement)| {
             let why = judgement.why.as_ref()?;
-            Some(if self.case.is_conversation { format!("turn {}: {why}", step + 1) } else { why.clone() })
+            Some(match step {
+                Some(step) if self.case.is_conversation => format!("turn {}: {why}", step + 1),
+                _ => why.clone(),
+            })
         });
         self.result(if passed { Outcome::Passed } else { Outcome::Failed }, score, why)
     }
@@ -196,9 +247,16 @@ impl<'a> Attempt<'a> {
             place: Some(self.case.place.clone()),
             tags: self.case.tags.clone(),
             reads: self.reads.as_ref().map(|keys| keys.iter().cloned().collect()),
+            cost_usd: self.cost_usd,
             quarantine: self.case.quarantine.clone(),
             quarantined: self.case.quarantined,
             ..CaseResult::passed(&self.case.id)
         }
     }
+}
+
+/// What the Runner says a call cost, in US dollars.
+pub fn cost(result: &CallResult) -> Option<f64> {
+    let usd = result.meta(wire::COST)?.get("usd")?.as_f64()?;
+    (usd.is_finite() && usd >= 0.0).then_some(usd)
 }

@@ -7,6 +7,7 @@ use agent_core::document::DocumentError;
 use agent_core::expectation::{GoldenContent, is_json};
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
+use agent_core::scratch::Given;
 use agent_core::trace::short_digest;
 use std::path::{Component, Path, PathBuf};
 
@@ -58,6 +59,8 @@ pub fn load(directory: &Path, tier: Tier) -> Result<TierCases, CasesError> {
         cases.read(text, &file)?;
         for case in &mut cases.list[first..] {
             fill_goldens(directory, &relative, case, &mut definition)?;
+            fill_copies(directory, &relative, case, &mut definition)?;
+            fill_sources(directory, case, &mut definition)?;
         }
     }
     Ok(TierCases { cases, digest: digest(definition.as_bytes()) })
@@ -99,11 +102,9 @@ pub fn files_below(directory: &Path, folder: &Path, extension: &str) -> Result<V
 
 fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
     let place = case.place.clone();
-    let defined_by = &mut case.defined_by;
-    for golden in case.steps.iter_mut().filter_map(|step| step.expect.as_mut()?.golden_mut()) {
-        let relative = golden_path(case_file, &golden.path).ok_or_else(|| {
-            DocumentError::new(&place, format!("the golden file {} is outside of {TESTS}/", golden.path), "keep it beside the cases")
-        })?;
+    let mut defined_by = std::mem::take(&mut case.defined_by);
+    for golden in case.goldens_mut() {
+        let relative = beside(case_file, &golden.path).ok_or_else(|| outside(&place, "golden file", &golden.path))?;
         golden.path = relative.display().to_string();
         if let Some(bytes) = fs::read_if_there(&directory.join(&relative))? {
             define(definition, &golden.path, &bytes);
@@ -111,13 +112,52 @@ fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition:
             golden.content = Some(parse_golden(&golden.path, &bytes)?);
         }
     }
+    case.defined_by = defined_by;
     Ok(())
 }
 
+/// Fills in what a case that looks at files is given.
+fn fill_copies(directory: &Path, case_file: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
+    for (_, given) in case.files.iter_mut().flat_map(|files| &mut files.given) {
+        let Given::Copy { path, bytes } = given else { continue };
+        let relative = beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
+        *path = relative.display().to_string();
+        let absent = || DocumentError::new(&case.place, format!("there is no file {path} to copy"), "write it, or name another one");
+        *bytes = fs::read_if_there(&directory.join(&relative))?.ok_or_else(absent)?;
+        define(definition, path, bytes);
+        case.defined_by.push(short_digest(bytes));
+    }
+    Ok(())
+}
+
+/// The programs that judge are part of what a case means.
+fn fill_sources(directory: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
+    let mut defined_by = std::mem::take(&mut case.defined_by);
+    for command in case.commands_mut() {
+        for word in &command.run {
+            let path = directory.join(word);
+            // a word that is no file of the repository is an option, or a program of the machine
+            let inside = Path::new(word).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            if inside && path.is_file() {
+                let bytes = fs::read_if_there(&path)?.unwrap_or_default();
+                define(definition, word, &bytes);
+                defined_by.push(short_digest(&bytes));
+                command.sources.push(digest(&bytes));
+            }
+        }
+    }
+    case.defined_by = defined_by;
+    Ok(())
+}
+
+fn outside(place: &str, what: &str, path: &str) -> DocumentError {
+    DocumentError::new(place, format!("the {what} {path} is outside of {TESTS}/"), "keep it beside the cases")
+}
+
 /// Relative to the checkout, `..` resolved; `None` when it leads out of the tests.
-fn golden_path(case_file: &Path, golden: &str) -> Option<PathBuf> {
+fn beside(case_file: &Path, named: &str) -> Option<PathBuf> {
     let mut path = case_file.parent()?.to_owned();
-    for part in Path::new(golden).components() {
+    for part in Path::new(named).components() {
         match part {
             Component::Normal(name) => path.push(name),
             Component::ParentDir => {
@@ -172,6 +212,22 @@ mod tests {
         assert!(load(Tier::Micro).unwrap().cases.list.is_empty());
     }
 
+    #[test]
+    fn what_is_copied_and_what_judges_is_part_of_the_definition() {
+        let folder = tempfile::tempdir().unwrap();
+        let case = r#"{"id":"a","tool":"t","expect":{"command":{"run":["python","tests/judge.py","--strict"]}},"files":{"given":{"in":{"copy":"in.txt"}}}}"#;
+        write(folder.path(), "tests/micro/a.jsonl", case);
+        let mut digests = Vec::new();
+        for (judge, given) in [("1", "1"), ("2", "1"), ("2", "2")] {
+            write(folder.path(), "tests/judge.py", judge);
+            write(folder.path(), "tests/micro/in.txt", given);
+            let mut loaded = load(folder.path(), Tier::Micro).unwrap();
+            assert_eq!(loaded.cases.list[0].commands_mut().next().unwrap().sources, [digest(judge.as_bytes())]);
+            assert!(!digests.contains(&loaded.digest));
+            digests.push(loaded.digest);
+        }
+    }
+
     #[track_caller]
     fn check(files: &[(&str, &[u8])], message: &str) {
         let folder = tempfile::tempdir().unwrap();
@@ -194,6 +250,16 @@ mod tests {
         check(
             &[("tests/micro/a.jsonl", outside.as_bytes())],
             "tests/micro/a.jsonl:1: the golden file ../../agent.toml is outside of tests/",
+        );
+        let copy = |path: &str| {
+            format!(
+                "{{\"id\":\"a\",\"tool\":\"t\",\"expect\":{{\"equals\":1}},\"files\":{{\"given\":{{\"in\":{{\"copy\":\"{path}\"}}}}}}}}"
+            )
+        };
+        check(&[("tests/micro/a.jsonl", copy("in.txt").as_bytes())], "tests/micro/a.jsonl:1: there is no file tests/micro/in.txt to copy");
+        check(
+            &[("tests/micro/a.jsonl", copy("../../x").as_bytes())],
+            "tests/micro/a.jsonl:1: the file to copy ../../x is outside of tests/",
         );
         check(
             &[("tests/micro/a.jsonl", good.as_bytes()), ("tests/micro/b.jsonl", good.as_bytes())],

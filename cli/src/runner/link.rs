@@ -78,7 +78,7 @@ impl ChildSpec {
         self
     }
 
-    fn pipe(&self) -> Pipe {
+    pub(super) fn pipe(&self) -> Pipe {
         let mut environment = vec![("PYTHONPATH".into(), self.directory.clone().into_os_string())];
         if let Some(scratch) = &self.scratch {
             environment.push((wire::ENV_SCRATCH.into(), scratch.clone().into_os_string()));
@@ -93,7 +93,7 @@ impl ChildSpec {
         }
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 }

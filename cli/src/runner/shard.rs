@@ -2,18 +2,26 @@
 //!
 //! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then a time is the case's own, and a limit too.
 
-use crate::runner::attempt::{Attempt, Ended, Finished, Next};
+use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
+use crate::runner::judge::{self, Question};
 use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
+use crate::runner::scratch::Scratch;
 use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
 use agent_core::call_result::CallResult;
 use agent_core::event::Event;
+use agent_core::expectation::Expectation;
+use agent_core::opinion::Opinion;
+use agent_core::wire;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How many requests are under way with a fast child.
@@ -22,6 +30,8 @@ const WINDOW: usize = 64;
 const FAST: Duration = Duration::from_millis(2);
 /// So many failures of a child with no answer in between end the tier.
 const FAILURES_IN_A_ROW: u32 = 3;
+/// How many programs that judge run at once; they may be waiting for somebody else's machine.
+const JUDGES: usize = 4;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 type Outcome = Result<Box<RawValue>, RpcError>;
@@ -30,6 +40,8 @@ type Outcome = Result<Box<RawValue>, RpcError>;
 struct Flight<'a> {
     id: u64,
     sent: Instant,
+    /// How long the answer may take.
+    limit: Duration,
     attempt: Attempt<'a>,
     /// For a scorer: the Runner's answer, should it have to be asked again.
     result: Option<CallResult>,
@@ -37,12 +49,14 @@ struct Flight<'a> {
 
 /// One of a shard's two children and what it was asked.
 struct Line<'a> {
-    spec: &'a ChildSpec,
+    spec: Cow<'a, ChildSpec>,
     link: Option<Link>,
     flights: VecDeque<Flight<'a>>,
     /// When it last said something.
     heard: Instant,
     failures: u32,
+    /// Whether it was ever started: one that cannot be is wrong as it stands.
+    was_started: bool,
 }
 
 pub(super) struct Shard<'a> {
@@ -53,15 +67,28 @@ pub(super) struct Shard<'a> {
     results: Vec<Event>,
     runner: Line<'a>,
     scorer: Line<'a>,
-    /// Attempts to make again, before new ones.
+    /// How often each scorer broke its process.
+    broken_scorers: HashMap<String, u32>,
+    judges: JoinSet<(u64, Votes)>,
+    /// Attempts that a program is judging, by the number it was given, with where its answer is kept.
+    judged: HashMap<u64, (Attempt<'a>, String)>,
+    next_judge: u64,
+    scratch: Scratch,
+    /// The id of a case that looks at files: the child is its own until it is judged.
+    reserved: Option<&'a str>,
+    /// Attempts to make again, or to go on with, before new ones.
     again: VecDeque<Attempt<'a>>,
     /// A running mean of the time of a call; unknown at first.
     usual: Option<Duration>,
     end: ShardEnd,
 }
 
+/// What a judging program said, or what is wrong with it.
+type Votes = Result<Vec<Opinion>, String>;
+
 /// What a wait ended with.
 enum Heard {
+    Judge(u64, Votes),
     Runner(Result<Incoming, ChildError>),
     Scorer(Result<Incoming, ChildError>),
 }
@@ -79,6 +106,13 @@ struct Meta<'a> {
     state: &'a RawValue,
     #[serde(rename = "dev.agentvc/conversation", skip_serializing_if = "Option::is_none")]
     conversation: Option<Conversation<'a>>,
+    #[serde(rename = "dev.agentvc/scratch", skip_serializing_if = "Option::is_none")]
+    scratch: Option<Folder<'a>>,
+}
+
+#[derive(Serialize)]
+struct Folder<'a> {
+    path: &'a Path,
 }
 
 #[derive(Serialize)]
@@ -97,14 +131,14 @@ struct ScoreParams<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(spec: &'a ChildSpec) -> Self {
-        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0 }
+    fn new(spec: Cow<'a, ChildSpec>) -> Self {
+        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
     }
 
     /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
     fn deadline(&self) -> Option<Instant> {
         let oldest = self.flights.front()?;
-        Some(oldest.sent.max(self.heard) + self.spec.call_limit)
+        Some(oldest.sent.max(self.heard) + oldest.limit)
     }
 
     /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
@@ -116,8 +150,8 @@ impl<'a> Line<'a> {
             biased;
             incoming = link.next() => incoming,
             () = sleep_until(deadline) => {
-                let what = self.flights.front().map(|flight| flight.attempt.step().tool.clone()).unwrap_or_default();
-                Err(ChildError::TimedOut { role: self.spec.role, what, limit: self.spec.call_limit })
+                let oldest = self.flights.front().expect("who waits has asked");
+                Err(ChildError::TimedOut { role: self.spec.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
             }
         }
     }
@@ -130,7 +164,8 @@ impl<'a> Line<'a> {
         if self.failures > 0 {
             sleep(BACK_OFF * 2u32.pow(self.failures.min(FAILURES_IN_A_ROW) - 1)).await;
         }
-        self.link = Some(Link::start(self.spec).await?);
+        self.link = Some(Link::start(&self.spec).await?);
+        self.was_started = true;
         self.heard = Instant::now();
         Ok(true)
     }
@@ -159,14 +194,22 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Shard<'a> {
-    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, events: mpsc::Sender<Vec<Event>>) -> Self {
+    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Self {
+        // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
+        let runner = job.runner.clone().env(wire::ENV_SCRATCH, &scratch);
         Self {
             job,
             queue,
             events,
             results: Vec::new(),
-            runner: Line::new(&job.runner),
-            scorer: Line::new(&job.scorer),
+            runner: Line::new(Cow::Owned(runner)),
+            scorer: Line::new(Cow::Borrowed(&job.scorer)),
+            broken_scorers: HashMap::new(),
+            judges: JoinSet::new(),
+            judged: HashMap::new(),
+            next_judge: 0,
+            scratch: Scratch::new(scratch),
+            reserved: None,
             again: VecDeque::new(),
             usual: None,
             end: ShardEnd::default(),
@@ -174,29 +217,57 @@ impl<'a> Shard<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<ShardEnd, TierError> {
+        let began = Instant::now();
         // before the cases are there
         self.runner.start().await?;
+        let limit = self.job.limit();
+        let ended = tokio::select! {
+            biased;
+            ended = self.work() => Some(ended),
+            () = end_of(limit.map(|limit| began + limit)) => None,
+        };
+        self.send_results();
+        match ended {
+            Some(ended) => ended?,
+            None => self.end_early(limit.unwrap_or_default()),
+        }
+        self.runner.end().await;
+        self.scorer.end().await;
+        Ok(self.end)
+    }
+
+    fn end_early(&mut self, limit: Duration) {
+        self.queue.stop(format!("the limit of {} s for the tier is over: its children were ended", limit.as_secs_f64()));
+        // dropped, they are killed
+        self.runner.link = None;
+        self.scorer.link = None;
+        self.judges.abort_all();
+    }
+
+    async fn work(&mut self) -> Result<(), TierError> {
         loop {
             self.send_results();
             self.fill().await?;
-            if self.runner.flights.is_empty() && self.scorer.flights.is_empty() {
-                break;
+            if self.runner.flights.is_empty() && self.scorer.flights.is_empty() && self.judged.is_empty() {
+                return Ok(());
             }
             let heard = tokio::select! {
                 biased;
                 heard = self.runner.next() => Heard::Runner(heard),
                 heard = self.scorer.next() => Heard::Scorer(heard),
+                Some(ended) = self.judges.join_next() => {
+                    let (number, votes) = ended.expect("a judge does not panic and is not aborted while somebody waits");
+                    Heard::Judge(number, votes)
+                }
             };
             match heard {
                 Heard::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
                 Heard::Runner(Err(error)) => self.runner_failed(error)?,
                 Heard::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
                 Heard::Scorer(Err(error)) => self.scorer_failed(error).await?,
+                Heard::Judge(number, votes) => self.take_votes(number, votes).await?,
             }
         }
-        self.runner.end().await;
-        self.scorer.end().await;
-        Ok(self.end)
     }
 
     /// How many requests may be under way now.
@@ -204,23 +275,53 @@ impl<'a> Shard<'a> {
         let alone =
             self.again.front().is_some_and(|attempt| attempt.alone) || self.runner.flights.iter().any(|flight| flight.attempt.alone);
         let fast = self.usual.is_some_and(|usual| usual < FAST);
-        if fast && !alone { WINDOW } else { 1 }
+        if !fast || alone || self.job.has_spend_limit() {
+            return 1;
+        }
+        // towards the end each takes less than its share of the rest, so that no shard sits on cases while another has none
+        let share = self.queue.left(self.job) / (2 * self.job.shard_count());
+        share.clamp(1, WINDOW)
+    }
+
+    fn is_free(&self) -> bool {
+        self.reserved.is_none()
+            && self.runner.flights.len() < self.window()
+            && self.scorer.flights.len() < WINDOW
+            && self.judged.len() < JUDGES
     }
 
     async fn fill(&mut self) -> Result<(), TierError> {
-        while self.runner.flights.len() < self.window() && self.scorer.flights.len() < WINDOW {
-            let cases = &self.job.cases().list;
-            let Some(attempt) = self.again.pop_front().or_else(|| self.queue.take(cases.len()).map(|index| Attempt::new(&cases[index])))
-            else {
+        while self.is_free() {
+            let Some(attempt) = self.again.pop_front().or_else(|| self.new_attempt()) else { return Ok(()) };
+            if attempt.alone && !self.runner.flights.is_empty() {
+                self.again.push_front(attempt);
                 return Ok(());
-            };
+            }
             self.call(attempt).await?;
         }
         Ok(())
     }
 
+    fn new_attempt(&self) -> Option<Attempt<'a>> {
+        let (case, slow) = self.queue.take(self.job)?;
+        let mut attempt = Attempt::new(case);
+        attempt.alone |= slow;
+        Some(attempt)
+    }
+
     /// Sends the call the attempt stands at.
     async fn call(&mut self, attempt: Attempt<'a>) -> Result<(), TierError> {
+        if self.reserved.is_some_and(|id| id != attempt.case.id) {
+            self.again.push_back(attempt);
+            return Ok(());
+        }
+        if let Some(files) = attempt.case.files.as_ref().filter(|_| attempt.is_at_start()) {
+            if let Err(error) = self.scratch.prepare(files) {
+                self.emit_broken(attempt, &error);
+                return Ok(());
+            }
+            self.reserved = Some(&attempt.case.id);
+        }
         if self.runner.start().await? {
             // nobody listened to the scorer meanwhile
             self.scorer.heard = Instant::now();
@@ -228,9 +329,11 @@ impl<'a> Shard<'a> {
         let state = self.job.state();
         let step = attempt.step();
         let conversation = attempt.conversation_id().map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
-        let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation } };
+        let scratch = attempt.case.files.is_some().then(|| Folder { path: self.scratch.folder() });
+        let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation, scratch } };
         let id = self.runner.post("tools/call", params);
-        self.runner.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: None });
+        let limit = attempt.limit(self.runner.spec.call_limit);
+        self.runner.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: None });
         Ok(())
     }
 
@@ -270,11 +373,15 @@ impl<'a> Shard<'a> {
     }
 
     async fn take_answer(&mut self, mut attempt: Attempt<'a>, outcome: Outcome, time: Duration) -> Result<(), TierError> {
-        match outcome {
+        match outcome.or_else(|error| if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }) {
             Ok(raw) => {
                 let result = CallResult::parse(raw);
+                if let Some(usd) = cost(&result) {
+                    self.queue.spend(self.job, usd);
+                }
                 match attempt.answered(&result, time.as_secs_f64() * 1000.0, self.job.keep_goldens) {
                     Next::Score => self.ask_scorer(attempt, result).await,
+                    Next::Judge => self.ask_judge(attempt, &result).await,
                     next => self.go_on(attempt, next).await,
                 }
             }
@@ -285,9 +392,16 @@ impl<'a> Shard<'a> {
         }
     }
 
-    async fn go_on(&mut self, attempt: Attempt<'a>, next: Next) -> Result<(), TierError> {
+    async fn go_on(&mut self, mut attempt: Attempt<'a>, next: Next) -> Result<(), TierError> {
         if let Next::Call = next {
             return self.call(attempt).await;
+        }
+        if let Some(files) = &attempt.case.files {
+            let (judgements, goldens) = self.scratch.judge(files);
+            attempt.judged_files(judgements);
+            if self.job.keep_goldens {
+                attempt.goldens.extend(goldens);
+            }
         }
         self.conclude(attempt.finished()).await
     }
@@ -303,7 +417,16 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// The case is at its end, with an error that another run would meet as well.
+    fn emit_broken(&mut self, attempt: Attempt<'a>, error: &dyn std::error::Error) {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.emit(attempt.broken(format!("{error}{cause}")));
+    }
+
     fn emit(&mut self, finished: Finished) {
+        if self.reserved == Some(finished.result.id.as_str()) {
+            self.reserved = None;
+        }
         self.results.push(Event::CaseFinished { tier: self.job.tier, result: finished.result });
         self.end.goldens.extend(finished.goldens);
     }
@@ -335,17 +458,34 @@ impl<'a> Shard<'a> {
     }
 
     async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: CallResult) -> Result<(), TierError> {
-        if self.scorer.start().await? {
-            self.runner.heard = self.scorer.heard;
-            let link = self.scorer.link.as_ref().expect("it was started");
-            let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            self.job.check_scorers(&there)?;
-        }
         let case = attempt.case.shown_to_scorer(attempt.step());
         let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
+        if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
+            let why = format!("the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not asked again");
+            self.emit(attempt.broken(why));
+            return Ok(());
+        }
+        match self.scorer.start().await {
+            Ok(true) => self.check_scorers()?,
+            Ok(false) => {}
+            Err(error) if self.scorer.was_started => {
+                self.emit_broken(attempt, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
         let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: result.raw() });
-        self.scorer.flights.push_back(Flight { id, sent: Instant::now(), attempt, result: Some(result) });
+        let limit = self.scorer.spec.call_limit;
+        self.scorer.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: Some(result) });
         Ok(())
+    }
+
+    /// A process that has just started says which scorers it has.
+    fn check_scorers(&mut self) -> Result<(), TierError> {
+        self.runner.heard = self.scorer.heard;
+        let link = self.scorer.link.as_ref().expect("it was started");
+        let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        Ok(self.job.check_scorers(&there)?)
     }
 
     async fn take_score(&mut self, incoming: Incoming) -> Result<(), TierError> {
@@ -367,15 +507,68 @@ impl<'a> Shard<'a> {
     async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
         let mut flights = std::mem::take(&mut self.scorer.flights);
         if let Some(flight) = flights.pop_front() {
+            if let Some(Expectation::Scorer(scorer)) = &flight.attempt.step().expect {
+                *self.broken_scorers.entry(scorer.name.clone()).or_default() += 1;
+            }
             self.emit(flight.attempt.broken(error.to_string()));
         }
-        if self.scorer.lose() {
-            return Err(error.into());
-        }
+        self.scorer.lose();
         self.end.last_failure = Some(error);
         for flight in flights {
             self.ask_scorer(flight.attempt, flight.result.expect("a scorer is asked about a result")).await?;
         }
         Ok(())
+    }
+
+    /// Asks the program that judges, unless what it says is known.
+    async fn ask_judge(&mut self, attempt: Attempt<'a>, result: &CallResult) -> Result<(), TierError> {
+        let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
+        let question = Question { call, case: attempt.case.shown_to_scorer(attempt.step()), result: result.value() };
+        let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
+        if let Some(votes) = known {
+            return self.decide(attempt, &votes).await;
+        }
+        let asking = question.asking(&self.job.scorer, attempt.limit(self.job.scorer.call_limit));
+        let number = self.next_judge;
+        self.next_judge += 1;
+        self.judges.spawn(async move { (number, asking.ask().await) });
+        let key = question.key();
+        self.judged.insert(number, (attempt, key));
+        Ok(())
+    }
+
+    async fn take_votes(&mut self, number: u64, votes: Votes) -> Result<(), TierError> {
+        let (attempt, key) = self.judged.remove(&number).expect("each judge has its attempt");
+        match votes {
+            Ok(votes) => {
+                if let Some(store) = &self.job.judgements {
+                    judge::keep(store, &key, votes.clone());
+                }
+                self.decide(attempt, &votes).await
+            }
+            Err(why) => self.conclude(attempt.errored(why)).await,
+        }
+    }
+
+    async fn decide(&mut self, mut attempt: Attempt<'a>, votes: &[Opinion]) -> Result<(), TierError> {
+        match attempt.voted(votes) {
+            Ok(next) => self.go_on(attempt, next).await,
+            Err(why) => self.conclude(attempt.errored(why)).await,
+        }
+    }
+}
+
+/// A refusal as the failed result that a case may expect.
+fn as_result(error: &RpcError) -> Box<RawValue> {
+    let content = json!([{"type": "text", "text": error.message}]);
+    let structured = json!({"code": error.code, "message": error.message, "data": error.data});
+    to_raw_value(&json!({"content": content, "structuredContent": structured, "isError": true})).expect("a result serialises")
+}
+
+/// For ever, without an end.
+async fn end_of(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

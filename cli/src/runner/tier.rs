@@ -4,8 +4,11 @@ use crate::runner::attempt::Answered;
 use crate::runner::cases::SCORERS;
 use crate::runner::link::{ChildError, ChildSpec};
 use crate::runner::shard::Shard;
+use crate::world::fs::FsError;
 use crate::world::process::{self, ProcessError};
-use agent_core::case::Cases;
+use crate::world::store::Store;
+use agent_core::budget::Budget;
+use agent_core::case::{Case, Cases};
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::document::DocumentError;
 use agent_core::evaluation::{Outcome, TierFold};
@@ -13,10 +16,11 @@ use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use serde_json::value::{RawValue, to_raw_value};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{OnceLock, mpsc};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Below this many cases another child costs more than it saves.
@@ -30,6 +34,8 @@ pub enum TierError {
     Scorer(#[from] DocumentError),
     #[error(transparent)]
     Process(#[from] ProcessError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
     #[error("{tier} was not through in its time")]
     OutOfTime { tier: Tier },
 }
@@ -40,6 +46,7 @@ impl Diagnose for TierError {
             Self::Child(error) => error.exit(),
             Self::Scorer(error) => error.exit(),
             Self::Process(error) => error.exit(),
+            Self::Fs(error) => error.exit(),
             Self::OutOfTime { .. } => Exit::NotEnoughEvidence,
         }
     }
@@ -49,15 +56,43 @@ impl Diagnose for TierError {
             Self::Child(error) => error.hint(),
             Self::Scorer(error) => error.hint(),
             Self::Process(error) => error.hint(),
+            Self::Fs(error) => error.hint(),
             Self::OutOfTime { .. } => None,
         }
+    }
+}
+
+/// The cases of a tier, and how far it may go.
+#[derive(Debug)]
+pub struct Work {
+    cases: Cases,
+    limit: Option<Duration>,
+    spend_usd: Option<f64>,
+    /// Which case comes when: slow ones first, so that none of them is what everybody waits for at the end.
+    order: Vec<usize>,
+    /// How many at the start of the order are known to be slow.
+    slow: usize,
+}
+
+impl Work {
+    /// `slow_ms` is what slow cases took the last time, by id.
+    pub fn new(cases: Cases, budget: &Budget, slow_ms: &BTreeMap<String, f64>) -> Self {
+        let expected = |case: &Case| slow_ms.get(&case.id).map_or(0.0, |ms| ms * f64::from(case.repeats));
+        let mut order: Vec<_> = (0..cases.list.len()).collect();
+        order.sort_by(|one, other| expected(&cases.list[*other]).total_cmp(&expected(&cases.list[*one])));
+        let slow = cases.list.iter().filter(|case| expected(case) > 0.0).count();
+        Self { cases, limit: budget.limit(), spend_usd: budget.spend_usd, order, slow }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cases.list.is_empty()
     }
 }
 
 /// What to run.
 pub struct TierJob {
     pub tier: Tier,
-    cases: OnceLock<Cases>,
+    work: OnceLock<Work>,
     pub runner: ChildSpec,
     /// The process that runs `tests/scorers.py`; started only by a shard that needs it.
     pub scorer: ChildSpec,
@@ -68,6 +103,12 @@ pub struct TierJob {
     pub keep_goldens: bool,
     /// An earlier run of the same code answered other cases: however many fail now, it is their own doing.
     pub has_answered: bool,
+    /// Keeps what judging programs said, and knows what they have said.
+    pub judgements: Option<Store>,
+    /// Ask them even what they have answered before.
+    pub judge_anew: bool,
+    /// Where the scratch folders of the shards are made.
+    temporary: PathBuf,
     /// When the children are ended and the tier has said nothing.
     pub deadline: Option<Instant>,
 }
@@ -81,22 +122,45 @@ pub struct TierRun {
 }
 
 impl TierJob {
-    pub fn new(tier: Tier, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path)) -> Self {
+    pub fn new(tier: Tier, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path), temporary: PathBuf) -> Self {
         let (revision, path) = state;
         let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
-        Self { tier, cases: OnceLock::new(), runner, scorer, state, shards: None, keep_goldens: false, has_answered: false, deadline: None }
+        Self {
+            tier,
+            work: OnceLock::new(),
+            runner,
+            scorer,
+            state,
+            shards: None,
+            keep_goldens: false,
+            has_answered: false,
+            judgements: None,
+            judge_anew: false,
+            temporary,
+            deadline: None,
+        }
     }
 
     /// Waits for the cases: they are read while the first Runner starts.
     pub fn cases(&self) -> &Cases {
-        self.cases.wait()
+        &self.work.wait().cases
+    }
+
+    /// How long the whole tier may take.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        self.work.wait().limit
+    }
+
+    /// Whether calls cost money that is counted.
+    pub(super) fn has_spend_limit(&self) -> bool {
+        self.work.wait().spend_usd.is_some()
     }
 
     pub fn state(&self) -> &RawValue {
         &self.state
     }
 
-    fn shard_count(&self) -> usize {
+    pub(super) fn shard_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = self.cases().list.len();
         let wanted = self.shards.unwrap_or_else(|| cores().min(count.div_ceil(CASES_PER_SHARD)));
@@ -118,18 +182,59 @@ impl TierJob {
 pub(super) struct Queue {
     next: AtomicUsize,
     stopped: AtomicBool,
+    spent_usd: Mutex<f64>,
+    /// Why it was stopped with cases left.
+    stops: Mutex<BTreeSet<String>>,
     /// A Runner is under way, and there are no cases for it.
     nothing_to_do: Notify,
 }
 
 impl Queue {
-    pub(super) fn take(&self, count: usize) -> Option<usize> {
+    fn new() -> Self {
+        Self {
+            next: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            spent_usd: Mutex::new(0.0),
+            stops: Mutex::new(BTreeSet::new()),
+            nothing_to_do: Notify::new(),
+        }
+    }
+
+    /// The next case, and whether it is known to be slow.
+    pub(super) fn take<'a>(&self, job: &'a TierJob) -> Option<(&'a Case, bool)> {
         if self.stopped.load(Ordering::Relaxed) {
             return None;
         }
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < count).then_some(index)
+        let work = job.work.wait();
+        let place = self.next.fetch_add(1, Ordering::Relaxed);
+        work.order.get(place).map(|index| (&work.cases.list[*index], place < work.slow))
     }
+
+    /// How many cases nobody has begun.
+    pub(super) fn left(&self, job: &TierJob) -> usize {
+        job.cases().list.len().saturating_sub(self.next.load(Ordering::Relaxed))
+    }
+
+    /// Nobody begins another case; what is under way goes on.
+    pub(super) fn stop(&self, why: String) {
+        self.stopped.store(true, Ordering::Relaxed);
+        locked(&self.stops).insert(why);
+    }
+
+    /// A call has cost something.
+    pub(super) fn spend(&self, job: &TierJob, usd: f64) {
+        let mut spent = locked(&self.spent_usd);
+        *spent += usd;
+        if let Some(most) = job.work.wait().spend_usd.filter(|most| *spent > *most)
+            && !self.stopped.load(Ordering::Relaxed)
+        {
+            self.stop(format!("the spend of ${:.4} has passed the budget of ${most}: no further case was started", *spent));
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it is held")
 }
 
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started it; the events meet here.
@@ -137,11 +242,12 @@ impl Queue {
 /// `load` reads the cases while the first Runner starts.
 pub fn run<E: From<TierError>>(
     job: &TierJob,
-    load: impl FnOnce() -> Result<Cases, E>,
+    load: impl FnOnce() -> Result<Work, E>,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierRun, E> {
     let began = Instant::now();
-    let queue = Queue { next: AtomicUsize::new(0), stopped: AtomicBool::new(false), nothing_to_do: Notify::new() };
+    let queue = Queue::new();
+    let scratch = scratch_folders(job).map_err(TierError::Fs)?;
     let mut fold = TierFold::default();
     let mut emit = |event: Event| {
         on_event(&event);
@@ -149,22 +255,25 @@ pub fn run<E: From<TierError>>(
     };
     let ended = std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
-        let start = |sender: mpsc::Sender<Vec<Event>>| scope.spawn(|| work(job, &queue, sender));
-        let mut workers = vec![start(sender.clone())];
-        let (cases, error) = match load() {
-            Ok(cases) => (cases, None),
-            // the first worker waits for cases: none lets it go
-            Err(error) => (Cases::default(), Some(error)),
+        let start = |number: usize, sender: mpsc::Sender<Vec<Event>>| {
+            let (queue, folder) = (&queue, scratch.path().join(number.to_string()));
+            scope.spawn(move || work(job, queue, folder, sender))
         };
-        if cases.list.is_empty() {
+        let mut workers = vec![start(0, sender.clone())];
+        let (work, error) = match load() {
+            Ok(work) => (work, None),
+            // the first worker waits for cases: none lets it go
+            Err(error) => (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error)),
+        };
+        if work.is_empty() {
             queue.nothing_to_do.notify_one();
         }
-        job.cases.get_or_init(|| cases);
+        job.work.get_or_init(|| work);
         if let Some(error) = error {
             return Err(error);
         }
         let shards = job.shard_count();
-        workers.extend((1..shards).map(|_| start(sender.clone())));
+        workers.extend((1..shards).map(|number| start(number, sender.clone())));
         drop(sender);
         emit(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards });
         events.into_iter().flatten().for_each(&mut emit);
@@ -176,6 +285,9 @@ pub fn run<E: From<TierError>>(
         let ended = shard?;
         goldens.extend(ended.goldens);
         last_failure = ended.last_failure.or(last_failure);
+    }
+    for why in std::mem::take(&mut *locked(&queue.stops)) {
+        emit(Event::TierStopped { tier: job.tier, why });
     }
     emit(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() });
     match last_failure {
@@ -194,10 +306,18 @@ pub(super) struct ShardEnd {
     pub(super) last_failure: Option<ChildError>,
 }
 
-fn work(job: &TierJob, queue: &Queue, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+/// A folder of this run's own, for one folder a shard; it goes with what is dropped.
+fn scratch_folders(job: &TierJob) -> Result<tempfile::TempDir, FsError> {
+    crate::world::fs::create_dir(&job.temporary)?;
+    let folder = tempfile::Builder::new().prefix("tier-").tempdir_in(&job.temporary);
+    folder.map_err(FsError::while_doing("make a folder in", &job.temporary))
+}
+
+fn work(job: &TierJob, queue: &Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+    crate::world::fs::create_dir(&scratch)?;
     let ended = process::block_on(async {
         tokio::select! {
-            ended = Shard::new(job, queue, events).run() => ended,
+            ended = Shard::new(job, queue, scratch, events).run() => ended,
             () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }

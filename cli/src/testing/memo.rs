@@ -7,7 +7,7 @@ use crate::world::store::{Store, StoreError};
 use crate::world::{clock, python};
 use agent_core::budget::Budget;
 use agent_core::canonical;
-use agent_core::evaluation::{Definitions, TierSummary};
+use agent_core::evaluation::{Definitions, TierSummary, Verdict};
 use agent_core::manifest::{Manifest, Tier};
 use agent_core::object_id::{ObjectId, digest};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ pub(super) fn forget(store: &Store, key: &CacheKey) -> Result<(), StoreError> {
 /// Whether another run would say the same: nothing crashed or was repeated for its chance, all was run, and no time was too long.
 pub(super) fn is_repeatable(summary: &TierSummary) -> bool {
     let certain = summary.errored == 0 && summary.missing == 0 && summary.flaky == 0 && summary.pass_hat_k.is_none();
-    certain && is_in_time(summary)
+    certain && summary.verdict != Verdict::NotEnoughEvidence && is_in_time(summary)
 }
 
 pub(super) fn is_in_time(summary: &TierSummary) -> bool {

@@ -11,14 +11,13 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases::{self, SCORERS, TESTS, TierCases};
 use crate::runner::child::Role;
-use crate::runner::tier::{self, TierJob};
+use crate::runner::tier::{self, TierJob, Work};
 use crate::target::Target;
 use crate::world::fs::read_if_there;
 use crate::world::layout;
 use crate::world::process;
 use crate::world::store::Store;
 use agent_core::budget::{self, Budget, Budgets};
-use agent_core::case::Cases;
 use agent_core::evaluation::{Definitions, TierFold, TierSummary};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
@@ -107,12 +106,12 @@ impl Subject<'_> {
         // what is known may be all there is to know: then no Runner is started
         let selected = if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold)?) } else { None };
         let mut goldens = Vec::new();
-        if selected.as_ref().is_none_or(|cases| !cases.list.is_empty()) {
+        if selected.as_ref().is_none_or(|work| !work.is_empty()) {
             let mut job = self.job()?;
             job.has_answered = fold.finished() > 0;
             let memory = RefCell::new(&mut memory);
             let load = || match selected {
-                Some(cases) => Ok(cases),
+                Some(work) => Ok(work),
                 None => self.select(&mut memory.borrow_mut(), &mut defined, &mut fold),
             };
             let run = tier::run(&job, load, &mut |event| {
@@ -122,6 +121,7 @@ impl Subject<'_> {
             fold.join(&run.fold);
             goldens = run.goldens;
         }
+        fold.flaky_by_history(memory.varying());
         self.remember(&fold);
         let (budget, definitions) = defined.expect("a tier that was run was loaded");
         let mut summary = fold.summary(budget);
@@ -148,7 +148,10 @@ impl Subject<'_> {
         let Self { repository, target, request, context, .. } = self;
         let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
         let scorer = children::spec(Role::Scorer, target, &repository.layout, context)?;
-        let mut job = TierJob::new(request.tier, runner, scorer, (&target.state.revision, &target.state.path));
+        let mut job =
+            TierJob::new(request.tier, runner, scorer, (&target.state.revision, &target.state.path), repository.layout.temporary());
+        job.judgements = Some(repository.store(&target.manifest)?);
+        job.judge_anew = !request.cache;
         job.shards = request.shards;
         job.keep_goldens = request.keep_goldens;
         job.deadline = request.deadline;
@@ -162,11 +165,12 @@ impl Subject<'_> {
         memory: &mut Memory<'_>,
         defined: &mut Option<(Budget, Definitions)>,
         fold: &mut TierFold,
-    ) -> Result<Cases, CommandError> {
-        let Self { target, request, .. } = self;
+    ) -> Result<Work, CommandError> {
+        let Self { repository, target, request, .. } = self;
         let TierCases { mut cases, digest } = cases::load(&target.directory, request.tier)?;
         request.narrow(&mut cases)?;
-        *defined = Some(definitions(target, request.tier, digest)?);
+        let (budget, _) = defined.insert(definitions(target, request.tier, digest)?);
+        fold.take(Event::TierStarted { tier: request.tier, cases: cases.list.len(), shards: 0 });
         memory.define(&cases, &scoring_files(&target.directory)?);
         cases.list.retain(|case| match memory.answer(case) {
             Some(result) => {
@@ -175,7 +179,7 @@ impl Subject<'_> {
             }
             None => true,
         });
-        Ok(cases)
+        Ok(Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms))
     }
 
     /// Keeps what was found out, unless it may be of two codes, or of a machine that was too slow. Says whether what is tested stayed as it was.

@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
-use tokio::io::AsyncBufReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 pub use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
@@ -263,6 +263,8 @@ fn exit(code: Exit) {
 
 /// How long a child may take to leave after each of: its stdin closed, SIGTERM.
 const GRACE: Duration = Duration::from_millis(400);
+/// What an exchange reads of a child's stdout.
+const OUTPUT_LIMIT: u64 = 1 << 20;
 /// The last stderr lines that are kept for an error message.
 const TAIL_LINES: usize = 20;
 const TAIL_LINE_BYTES: usize = 400;
@@ -293,14 +295,36 @@ pub struct Piped {
 impl Pipe {
     /// Starts the child. The death signal is bound to the calling thread, so that thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
-        let program = self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program, source })?;
+        let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         groups().extend(group);
         let stderr = tokio::spawn(keep_tail(stderr.expect("stderr is piped"), Arc::clone(&tail), self.listener.clone()));
         Ok((Piped { group, child, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
+    }
+
+    /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
+    pub async fn exchange(&self, input: Vec<u8>) -> Result<Finished, ProcessError> {
+        let (mut child, mut stdin, stdout) = self.start()?;
+        let mut said = Vec::new();
+        let write = async {
+            // who needs no input may close it
+            let _ = stdin.write_all(&input).await;
+            drop(stdin);
+        };
+        let mut bounded = stdout.take(OUTPUT_LIMIT);
+        let ((), read) = tokio::join!(write, bounded.read_to_end(&mut said));
+        // one that says more than anybody reads is told so by its closed pipe
+        drop(bounded);
+        read.map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
+        let status = child.wait().await;
+        child.hear_the_last().await;
+        Ok(Finished { code: status.and_then(|status| status.code()), stdout: said, stderr: child.stderr_tail().join("\n").into_bytes() })
+    }
+
+    fn program(&self) -> String {
+        self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     fn tokio_command(&self) -> tokio::process::Command {
@@ -353,11 +377,15 @@ impl Piped {
     /// Waits for a child that has closed its stdout; `None` when it stays.
     pub async fn wait_a_little(&mut self) -> Option<ExitStatus> {
         let status = timeout(GRACE, self.child.wait()).await.ok()?.ok();
-        // what it said last is still on its way; a grandchild may hold the stream open for ever
+        self.hear_the_last().await;
+        status
+    }
+
+    /// What an ended child said last is still on its way; a grandchild may hold the stream open for ever.
+    async fn hear_the_last(&mut self) {
         if !self.stderr.is_finished() {
             let _ = timeout(GRACE, &mut self.stderr).await;
         }
-        status
     }
 
     /// Ends the whole process group, gently at first. The child's stdin has to be closed by now.

@@ -11,6 +11,8 @@ STATE = PREFIX + "state"
 CONVERSATION = PREFIX + "conversation"
 READS = PREFIX + "reads"
 SIGNAL = PREFIX + "signal"
+SCRATCH = PREFIX + "scratch"
+COST = PREFIX + "cost"
 STATE_FILE = os.path.join("state", "active.state.json")
 
 _KEPT_REVISIONS = 8
@@ -255,6 +257,7 @@ class Call:
         "server",
         "state",
         "tool",
+        "usd",
     )
 
     def __init__(self, server, tool, identifier, arguments, meta, modern, batch):
@@ -266,7 +269,7 @@ class Call:
         self.modern = modern
         self.batch = batch
         self.cancelled = self.interrupted = self.remembered = False
-        self.context = self.conversation = self.facts = self.reads = self.state = self.before = None
+        self.context = self.conversation = self.facts = self.reads = self.state = self.before = self.usd = None
 
     def see_state(self):
         if self.state is None:
@@ -307,6 +310,16 @@ class Call:
     def note(self, facts):
         self.facts = {**(self.facts or {}), **facts}
 
+    def spend(self, usd):
+        # A comparison with NaN is false, so this refuses it as well; infinity has no JSON form.
+        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < float("inf"):
+            raise ValueError(f"usd must be a number of US dollars, 0 or more, not {usd!r}")
+        self.usd = (self.usd or 0) + usd
+
+    def scratch_folder(self):
+        given = self.meta.get(SCRATCH)
+        return given.get("path") if given is not None else os.environ.get("AGENT_SCRATCH")
+
     def side_results(self):
         """The result's `_meta` of ours; raises Unserializable."""
         meta = {}
@@ -317,10 +330,18 @@ class Call:
         if self.conversation_id() is not None:
             conversation = self.see_conversation()
             meta[CONVERSATION] = {"id": conversation.id, "data": conversation.data, "facts": self.facts or {}}
+        meta.update(self.traces())
+        return meta
+
+    def traces(self):
+        """What an answer and an error both tell: the keys that were read, and what it cost."""
+        traces = {}
         reads = self.read_keys()
         if reads is not None:
-            meta[READS] = reads
-        return meta
+            traces[READS] = reads
+        if self.usd is not None:
+            traces[COST] = {"usd": self.usd}
+        return traces
 
     def read_keys(self):
         """The keys of the state this call read; None where there was no state to read."""
@@ -348,7 +369,7 @@ class Call:
 def _running():
     call = current.get()
     if call is None:
-        raise RuntimeError("state(), conversation() and note() work only while a tool runs, in the tool's own context")
+        raise RuntimeError("state(), conversation(), note() and the like work only while a tool runs, in its own context")
     return call
 
 
@@ -365,3 +386,18 @@ def conversation():
 def note(**facts):
     """Notes facts about this turn of the conversation, for the Tuner to learn from."""
     _running().note(facts)
+
+
+def cost(*, usd):
+    """Says what this call has cost so far in US dollars, on top of what was said before; tests add it up and hold it to a budget."""
+    _running().spend(usd)
+
+
+def scratch():
+    """The folder whose files a test case looks at, as a pathlib.Path; None where nobody named one."""
+    folder = _running().scratch_folder()
+    if folder is None:
+        return None
+    from pathlib import Path
+
+    return Path(folder)

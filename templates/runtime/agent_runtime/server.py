@@ -14,7 +14,7 @@ from _thread import get_ident
 from . import watch
 from .call import (
     CONVERSATION,
-    READS,
+    SCRATCH,
     STATE,
     Call,
     Cancelled,
@@ -460,8 +460,7 @@ class Server:
 
     def _error_result(self, call, text):
         shown = quote(printable(text))
-        reads = None if self.tunes else call.read_keys()
-        extra = self._extra(call, {} if reads is None else {READS: reads})
+        extra = self._extra(call, {} if self.tunes else call.traces())
         return result_frame(call.id, f'{{"content":[{{"type":"text","text":{shown}}}],"isError":true{extra}}}')
 
 
@@ -483,7 +482,7 @@ def _same(one, other):
 
 def _check_meta(meta):
     """What the runtime itself reads of `_meta` has the right shape; raises Refused."""
-    for key in (STATE, CONVERSATION):
+    for key in (STATE, CONVERSATION, SCRATCH):
         if key in meta and type(meta[key]) is not dict:
             raise Refused(INVALID_PARAMS, f"params._meta: {key} must be an object")
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent_runtime import Server, conversation, log, note, state
+from agent_runtime import Server, conversation, cost, log, note, scratch, state
 
 print("printed before run()", flush=True)
 server = Server("fixture-runner", version="1.2.3", instructions="Ask it things.")
@@ -81,6 +81,23 @@ def echo(value: dict) -> dict:
 def surroundings() -> dict:
     session = conversation()
     return {"id": session.id, "turn": session.turn, "data": session.data, "turns": session.turns}
+
+
+@server.tool
+def pay(usd: list[float], fails: bool = False) -> str:
+    """Says what it cost, step by step."""
+    for part in usd:
+        cost(usd=part)
+    if fails:
+        raise LookupError("and it was for nothing")
+    return "paid"
+
+
+@server.tool
+def scratch_names() -> list[str] | None:
+    """What lies in the scratch folder."""
+    folder = scratch()
+    return None if folder is None else sorted(path.name for path in folder.iterdir())
 
 
 @server.tool

@@ -1,0 +1,120 @@
+//! Programs of the repository that judge an answer; what they said is kept, so that a judge who costs money is asked once.
+
+use crate::runner::link::ChildSpec;
+use crate::world::process::Finished;
+use crate::world::python;
+use crate::world::store::Store;
+use agent_core::canonical;
+use agent_core::manifest::EntryPoint;
+use agent_core::object_id::digest;
+use agent_core::opinion::{CommandCall, Opinion};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
+
+const SCHEMA: &str = "agent/judgement@1";
+/// How much of what a judge said is shown.
+const SHOWN: usize = 160;
+
+/// All that decides what a judge is asked, and so what it is known by.
+pub(super) struct Question<'a> {
+    pub(super) call: &'a CommandCall,
+    pub(super) case: Value,
+    pub(super) result: &'a Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    schema: String,
+    votes: Vec<Opinion>,
+}
+
+impl Question<'_> {
+    /// Where the answer is kept. What the shim and the child told each other in `_meta` is no part of the answer.
+    pub(super) fn key(&self) -> String {
+        let mut result = self.result.clone();
+        if let Some(members) = result.as_object_mut() {
+            members.shift_remove("_meta");
+        }
+        let asked = json!([SCHEMA, self.call.run, self.call.sources, self.call.votes, self.case, result]);
+        let digest = digest(canonical::to_compact(&asked).as_bytes());
+        let digest = digest.trim_start_matches("sha256:");
+        format!("judgements/{}/{digest}.json", &digest[..2])
+    }
+
+    /// What the judge said the last time it was asked this.
+    pub(super) fn recall(&self, store: &Store) -> Option<Vec<Opinion>> {
+        let kept: Kept = serde_json::from_slice(&store.get(&self.key()).ok()??).ok()?;
+        (kept.schema == SCHEMA).then_some(kept.votes)
+    }
+
+    /// The program, ready to be asked. It is started as a scorer is: in the checkout, with the same environment.
+    pub(super) fn asking(&self, scorer: &ChildSpec, limit: Duration) -> Asking {
+        let entry = EntryPoint { command: self.call.run.clone() };
+        let command = match scorer.command.first() {
+            Some(interpreter) => python::command(&entry, Path::new(interpreter)),
+            None => entry.command.iter().map(Into::into).collect(),
+        };
+        let mut input = json!({"case": self.case, "result": self.result}).to_string().into_bytes();
+        input.push(b'\n');
+        let (votes, at_least) = (self.call.votes, self.call.at_least);
+        Asking { spec: ChildSpec { command, ..scorer.clone() }, input, limit, votes, at_least }
+    }
+}
+
+/// Keeps what a judge said; a store that cannot be written only means that it is asked again.
+pub(super) fn keep(store: &Store, key: &str, votes: Vec<Opinion>) {
+    let kept = Kept { schema: SCHEMA.to_owned(), votes };
+    let _ = store.put(key, serde_json::to_vec(&kept).expect("opinions serialise"));
+}
+
+/// A program to ask, as often as there are votes.
+pub(super) struct Asking {
+    spec: ChildSpec,
+    input: Vec<u8>,
+    limit: Duration,
+    votes: u32,
+    at_least: f64,
+}
+
+impl Asking {
+    pub(super) async fn ask(self) -> Result<Vec<Opinion>, String> {
+        let mut votes = Vec::new();
+        for _ in 0..self.votes {
+            votes.push(self.ask_once().await?);
+        }
+        Ok(votes)
+    }
+
+    async fn ask_once(&self) -> Result<Opinion, String> {
+        let name = self.spec.shown();
+        let program = self.spec.pipe();
+        let finished = match timeout(self.limit, program.exchange(self.input.clone())).await {
+            Ok(finished) => finished.map_err(|error| not_asked(&error))?,
+            Err(_) => return Err(format!("the judge `{name}` gave no answer within {} s", self.limit.as_secs_f64())),
+        };
+        if !finished.success() {
+            return Err(format!("the judge `{name}` {}", ending(&finished)));
+        }
+        let said = finished.text();
+        let opinion = serde_json::from_str(&said).ok().and_then(|said| Opinion::read(&said, self.at_least));
+        opinion.ok_or_else(|| {
+            let shown: String = said.chars().take(SHOWN).collect();
+            format!("the judge `{name}` printed no {{\"score\": 0 to 1, \"passed\", \"why\"}}: {shown:?}")
+        })
+    }
+}
+
+fn not_asked(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("the judge cannot be asked: {error}{cause}")
+}
+
+fn ending(finished: &Finished) -> String {
+    let how = finished.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit status {code}"));
+    let stderr = String::from_utf8_lossy(&finished.stderr);
+    let last: Vec<_> = stderr.trim_end().lines().rev().take(5).collect();
+    if last.is_empty() { how } else { format!("{how}: {}", last.into_iter().rev().collect::<Vec<_>>().join("\n")) }
+}
