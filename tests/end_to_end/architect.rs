@@ -97,6 +97,18 @@ fn failures_are_handed_back_and_a_change_that_passes_is_released() {
     assert_eq!(architect_in(&world, "b", &["list"])["feedback"], list["feedback"]);
 }
 
+#[test]
+fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
+    let world = world(1);
+    let report = report(&world, "peek: at the cases", 0);
+    assert_eq!((&report["status"], &report["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/__main__.py"])));
+    let held_out = "tests/full/heldout/estimates.jsonl";
+    let at = |what: &str| world.git("a", ["rev-parse", &format!("{what}:{held_out}")]);
+    assert_eq!(at("active"), at("active^"));
+    let released = world.git("a", ["log", "-1", "--format=%B", "active"]);
+    assert!(released.contains("held-out score"), "{released}");
+}
+
 fn architect_in(world: &World, folder: &str, arguments: &[&str]) -> Value {
     world.agent(folder, [&["architect", "--json"], arguments].concat()).ok().json()
 }

@@ -68,7 +68,7 @@ impl CaseResult {
     }
 
     pub fn is_held_out(&self) -> bool {
-        self.place.as_deref().is_some_and(|place| place.contains("/heldout/"))
+        self.place.as_deref().is_some_and(is_held_out)
     }
 
     pub fn passed(id: impl Into<String>) -> Self {
@@ -90,6 +90,17 @@ impl CaseResult {
             cached: false,
         }
     }
+}
+
+/// Whether a path lies in a folder `heldout`: its cases are for measuring alone, and no Coder gets to see them.
+pub fn is_held_out(path: &str) -> bool {
+    held_out_folder(path).is_some()
+}
+
+/// That folder.
+pub fn held_out_folder(path: &str) -> Option<&str> {
+    const FOLDER: &str = "/heldout";
+    path.find("/heldout/").map(|at| &path[..at + FOLDER.len()])
 }
 
 /// What a tier run says; ordered, so that the worst of several wins.

@@ -10,7 +10,7 @@ use crate::testing::{self, Request};
 use agent_core::architect::brief::FailingCase;
 use agent_core::architect::run::{Evaluators, Trial};
 use agent_core::diagnose::Exit;
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
 use agent_core::gate::{self, GateVerdict, Question};
 use agent_core::manifest::{GateMode, Gated, Tier};
 use agent_core::statistics::mcnemar::sign_test;
@@ -18,8 +18,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Cases in a folder of this name are for measuring alone: no coder gets to see them.
-const HELD_OUT: &str = "/heldout/";
 /// The tiers whose failing cases a coder is told.
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score is no accident, however few the cases.
@@ -70,10 +68,6 @@ fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_
     let why = result.why.clone().unwrap_or_default();
     let told = FailingCase { id: result.id.clone(), tier, place: place.clone(), case: case.clone(), score: result.score, why };
     (!is_held_out(place)).then_some(told)
-}
-
-fn is_held_out(place: &str) -> bool {
-    place.contains(HELD_OUT)
 }
 
 type Written = (String, serde_json::Value);
@@ -168,7 +162,7 @@ fn not_worse(release: &Gated) -> Question {
 fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     let scores: BTreeMap<_, _> = before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
     let worse = measured.results.iter().filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
-    let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.place.as_deref().is_some_and(is_held_out));
+    let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.is_held_out());
     let told = |result: &&CaseResult| {
         format!("worse: {} ({:.2}): {}", result.id, result.score, result.why.as_deref().unwrap_or("no reason given"))
     };

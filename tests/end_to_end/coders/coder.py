@@ -36,6 +36,15 @@ def fix() -> None:
     print("changed the estimate of unknown tasks")
 
 
+def peek() -> None:
+    """Looks for the held-out cases, finds none, writes its own in their place, and does something useful."""
+    assert pathlib.Path("tests/full/estimates.jsonl").exists() and not list(pathlib.Path("tests").rglob("heldout"))
+    assert not subprocess.check_output(["git", "status", "--porcelain"]), "the worktree is clean"
+    pathlib.Path("tests/full/heldout").mkdir()
+    pathlib.Path("tests/full/heldout/estimates.jsonl").write_text("")
+    replace(RUNNER, USUAL, 'return {"minutes": float(state()["usual_minutes"]), "seen": 0}')
+
+
 def hang() -> None:
     child = subprocess.Popen(["sleep", "1000"])
     pathlib.Path(os.environ["AGENT_BRIEF"]).with_name("sleeper.pid").write_text(str(child.pid))
