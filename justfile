@@ -42,6 +42,10 @@ bless-rules:
 bench-git:
     cargo bench --bench git
 
+# false promotions of identical candidates by noise, and the cases a real gain takes: just bench-gate [HISTORIES] [TRIES]
+bench-gate *ARGS:
+    cargo bench -p agent --bench gate -- {{ARGS}}
+
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}

@@ -7,6 +7,7 @@ mod cases;
 mod clients;
 mod doctor;
 mod faults;
+mod gate;
 mod help;
 mod history;
 mod hooks;

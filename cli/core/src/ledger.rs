@@ -106,9 +106,13 @@ impl Ledger {
     /// What the next attempt has to meet.
     pub fn next(&self, alpha: f64) -> Level {
         let accepted = self.entries.iter().filter(|entry| entry.accepted).count();
-        let index = self.entries.len() as u64 + 1;
-        Level { value: alpha * share(index) * (accepted + 1) as f64, index: Some(index) }
+        level(alpha, self.entries.len() as u64 + 1, accepted)
     }
+}
+
+/// The level of the attempt `index`, from 1, after so many were accepted.
+pub fn level(alpha: f64, index: u64, accepted: usize) -> Level {
+    Level { value: alpha * share(index) * (accepted + 1) as f64, index: Some(index) }
 }
 
 /// `γ_t`: sums to 1 over all t.

@@ -7,6 +7,7 @@ pub mod architect;
 pub mod assessment;
 pub mod bisection;
 pub mod budget;
+pub mod calibration;
 pub mod call_arguments;
 pub mod call_result;
 pub mod canonical;

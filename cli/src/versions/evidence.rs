@@ -157,7 +157,7 @@ impl Evidence {
         let changed = if self.evaluators_changed.is_empty() {
             String::new()
         } else {
-            format!("; changed with it: {}", self.evaluators_changed.join(", "))
+            format!("; re-baselined: its {} are others, and those before judged it", self.evaluators_changed.join(" and "))
         };
         let of_tier = self.tier.and_then(|tier| Some((tier, self.evaluation.tiers.get(&tier)?)));
         match (&self.gate, of_tier) {

@@ -1,4 +1,5 @@
 mod bless;
+mod calibration;
 mod comparison;
 mod watch;
 
@@ -60,6 +61,10 @@ pub struct Arguments {
     /// Say why a case would be run or not, and run nothing
     #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless", "no_cache", "reports"])]
     explain: Option<String>,
+    /// Run what is served (or `--at` a version) against itself, afresh each time, and say how often each test of the gate would have called it better; 20 rounds when not said
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(conflicts_with_all = ["against", "bless", "watch", "explain", "reports"])]
+    calibrate: Option<u32>,
     /// Write the golden files anew, after showing the difference
     #[arg(long, conflicts_with_all = ["against", "shard"])]
     bless: bool,
@@ -96,6 +101,9 @@ impl std::str::FromStr for Report {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
+    if let Some(rounds) = arguments.calibrate {
+        return calibration::calibrate(arguments, &repository, rounds, context);
+    }
     if arguments.watch { watch::watch(arguments, &repository, context) } else { once(arguments, &repository, context) }
 }
 

@@ -1,0 +1,94 @@
+//! `--calibrate`: what is served against itself, to see how often the gate would take noise for a gain.
+
+use super::{Arguments, request, tiers};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::report::progress::Progress;
+use crate::report::table;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::{self, Request};
+use crate::world::clock;
+use agent_core::calibration::{Calibration, Calibrator, Rate, SCHEMA};
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::manifest::Tier;
+use agent_core::object_id::digest;
+use agent_core::what::What;
+use serde_json::json;
+
+pub(super) fn calibrate(arguments: &Arguments, repository: &Repository, rounds: u32, context: &Context) -> CommandResult {
+    let what = if arguments.at == What::Worktree { &What::Active } else { &arguments.at };
+    let target = repository.target(what)?;
+    let mut found = Vec::new();
+    for tier in tiers(arguments) {
+        let calibration = measure(arguments, repository, &target, (tier, rounds), context)?;
+        keep(repository, &target, &calibration)?;
+        context.printer.data(shown(&calibration));
+        found.push(calibration);
+    }
+    context.printer.json(&json!({"schema": SCHEMA, "calibrations": found}));
+    Ok(Exit::Done)
+}
+
+/// Runs the tier once more than there are rounds, afresh each time.
+fn measure(
+    arguments: &Arguments,
+    repository: &Repository,
+    target: &Target,
+    (tier, rounds): (Tier, u32),
+    context: &Context,
+) -> Result<Calibration, CommandError> {
+    let fresh = Request { cache: false, ..request(arguments, tier) };
+    let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
+    let run = || -> Result<_, CommandError> {
+        let outcome = testing::run_tier(repository, target, &fresh, context, &mut |_| {})?;
+        progress.advance(1);
+        Ok(outcome.results())
+    };
+    let alpha = target.manifest.promote.alpha;
+    let mut calibrator = Calibrator::new(alpha);
+    let mut before = run()?;
+    for _ in 0..rounds {
+        let now = run()?;
+        calibrator.add(&before, &now);
+        before = now;
+    }
+    Ok(Calibration {
+        schema: SCHEMA,
+        what: target.shown(),
+        tier,
+        code: target.code.as_ref().map(ToString::to_string),
+        state: target.state.revision.to_string(),
+        at: clock::rfc3339(clock::now()),
+        alpha,
+        cases: before.len(),
+        rounds: calibrator.rounds(),
+        changed: calibrator.changed(),
+        tests: calibrator.rates(),
+    })
+}
+
+/// Beside the results of its code; what is no commit's is not kept.
+fn keep(repository: &Repository, target: &Target, calibration: &Calibration) -> Result<(), CommandError> {
+    let Some(code) = &target.code else { return Ok(()) };
+    let bytes = canonical::to_bytes(&serde_json::to_value(calibration).expect("a calibration is JSON"));
+    let name = digest(&bytes).trim_start_matches("sha256:").to_owned();
+    repository.store(&target.manifest)?.put(&format!("calibration/{code}/{name}.json"), bytes)?;
+    Ok(())
+}
+
+fn shown(calibration: &Calibration) -> String {
+    let Calibration { what, tier, cases, rounds, changed, .. } = calibration;
+    let head = ["TEST", "SAID BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(head).chain(calibration.tests.iter().map(row)).collect();
+    format!(
+        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them a case came out otherwise\n{}",
+        table::lines(&rows).join("\n")
+    )
+}
+
+fn row(rate: &Rate) -> Vec<String> {
+    let (low, high) = rate.interval;
+    vec![rate.test.to_owned(), rate.accepted.to_string(), format!("{:.3}", rate.rate), format!("{low:.3} to {high:.3}")]
+}

@@ -1,0 +1,182 @@
+//! The gate of a promotion: noise does not pass it, evidence does, and its ledger remembers every try.
+
+use crate::served::{FOLDER, Served, json_lines};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// A Runner that is right as often as the state's skill says, on other cases with every state: to the gate it is noise, and the same in every run of this test.
+const NOISY: &str = r#"
+import zlib
+
+from agent_runtime import Server, state
+
+server = Server("noisy")
+
+
+@server.tool
+def guess(task: str) -> int:
+    now = state()
+    luck = zlib.crc32(f"d {task} {now['tasks']}".encode()) % 100
+    return int(luck < now["usual_minutes"])
+
+
+if __name__ == "__main__":
+    server.run()
+"#;
+
+/// A Runner that never answers twice alike, whatever its state.
+const RANDOM: &str = r#"
+import random
+
+from agent_runtime import Server, state
+
+server = Server("random")
+
+
+@server.tool
+def guess(task: str) -> int:
+    return int(random.random() < state()["usual_minutes"] / 60)
+
+
+if __name__ == "__main__":
+    server.run()
+"#;
+
+/// With this Runner, 40 cases, and a budget that asks nothing: only the gate judges. The skill is 30 at first.
+fn served(runner: &str, promote: &str) -> Served {
+    let cases = (0..40).map(|number| {
+        let task = format!("t{number}");
+        json!({"id": task, "tool": "guess", "arguments": {"task": task}, "expect": {"equals": 1}})
+    });
+    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
+    let (before, after) = (manifest.split("[promote]").next().unwrap(), manifest.split("[release]").nth(1).unwrap());
+    let manifest = format!("{before}[promote]\ntier = \"micro\"\n{promote}\n\n[release]{after}");
+    let budgets = json!({"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0}}}).to_string();
+    Served::with(&[
+        ("runner/__main__.py", runner),
+        ("tests/micro/estimates.jsonl", &json_lines(cases)),
+        ("agent.toml", &manifest),
+        ("ci/budgets.json", &budgets),
+    ])
+}
+
+/// The ledger's lines; none before its first.
+fn ledger(served: &Served) -> Vec<Value> {
+    if served.git(["for-each-ref", "refs/agent/ledger"]).is_empty() {
+        return Vec::new();
+    }
+    let text = served.git(["cat-file", "blob", "refs/agent/ledger:ledger.jsonl"]);
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
+    const TRIES: usize = 8;
+    let served = served(NOISY, "gate = \"better\"");
+    let mut promising = 0;
+    for _ in 0..TRIES {
+        served.agent(["tune", "took", "task=lunch", "minutes=5"]).ok();
+        let ended = served.agent(["promote", "--json"]);
+        let verdict = &ended.json()["verdict"]["gate"];
+        assert!(ended.code == 7 || ended.code == 1, "{}", ended.stdout);
+        promising += usize::from(verdict["candidate_score"].as_f64() > verdict["baseline_score"].as_f64());
+    }
+    // by their means alone, many of them would have been promoted
+    assert!(promising >= 3, "{promising}");
+    let ledger = ledger(&served);
+    assert_eq!(ledger.len(), TRIES);
+    for (number, entry) in ledger.iter().enumerate() {
+        let t = (number + 1) as f64;
+        assert_eq!((&entry["index"], &entry["accepted"]), (&json!(number + 1), &json!(false)));
+        assert!((entry["level"].as_f64().unwrap() - 0.05 / (t * (t + 1.0))).abs() < 1e-15, "{entry}");
+    }
+    assert_eq!(served.git(["rev-parse", "active"]), served.git(["rev-parse", "v0.1.0"]));
+}
+
+#[test]
+fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once() {
+    let served = served(NOISY, "gate = \"better\"");
+    served.agent(["state", "set", "usual_minutes=39"]).ok();
+    served.agent(["promote", "--dry-run"]).ok();
+    assert_eq!(ledger(&served), [] as [Value; 0], "a dry run asks nothing");
+    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence it may be chance that it is better: score 0.").stdout;
+    let first = asked();
+    for part in [
+        " better, 0 worse; an e-value of ",
+        ", 40 is wanted (e-process, test 1 of the ledger); about ",
+        " more cases like these would show it",
+    ] {
+        assert!(first.contains(part), "{part:?} is not in {first}");
+    }
+    // the same again is the same test; so it is in a clone that fetched the ledger
+    assert_eq!(asked(), first);
+    assert_eq!(ledger(&served).len(), 1);
+    served.world.git(".", ["clone", "--quiet", FOLDER, "clone"]);
+    served.world.git("clone", ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*", "active:active"]);
+    served.world.agent("clone", ["state", "set", "usual_minutes=39"]).ok();
+    served.world.agent("clone", ["promote"]).code(7).stdout_has("test 1 of the ledger");
+    assert_eq!(served.world.git("clone", ["rev-parse", "refs/agent/ledger"]), served.git(["rev-parse", "refs/agent/ledger"]));
+    // another test of the same results is another try
+    served.agent(["promote", "--test", "tango"]).code(7).stdout_has("at most 0.0083 is wanted (tango, test 2 of the ledger)");
+    assert_eq!(ledger(&served).len(), 2);
+}
+
+#[test]
+fn a_gain_with_evidence_passes_and_the_version_says_so() {
+    let served = served(NOISY, "gate = \"better\"\nmargin = 0.05");
+    served.agent(["state", "set", "usual_minutes=95"]).ok();
+    let outcome = served.agent(["promote", "--json"]).ok().json();
+    let gate = &outcome["verdict"]["gate"];
+    assert_eq!((&gate["verdict"], &gate["test"], &gate["ledger"]), (&json!("pass"), &json!("e-process"), &json!(1)));
+    assert!(gate["log_e_value"].as_f64().unwrap() >= -gate["level"].as_f64().unwrap().ln());
+    assert!(gate["interval"][0].as_f64().unwrap() > 0.05, "{gate}");
+    let message = served.git(["log", "-1", "--format=%b", "active"]);
+    assert!(message.contains("; better by more than 0.05: ") && message.contains("(e-process, test 1 of the ledger)"), "{message}");
+    assert_eq!(ledger(&served)[0]["accepted"], true);
+    served.agent(["verify", "v0.1.1"]).ok();
+    served.agent(["versions", "show", "v0.1.1"]).ok();
+    // what is lost again is refused, and had an attempt's level twice as high after the success
+    served.agent(["state", "set", "usual_minutes=30"]).ok();
+    served.agent(["promote"]).code(1).stdout_has("not better by more than 0.05");
+    assert!((ledger(&served)[1]["level"].as_f64().unwrap() - 2.0 * 0.05 / 6.0).abs() < 1e-15);
+}
+
+#[test]
+fn what_made_nothing_worse_has_nothing_to_prove() {
+    let served = served(NOISY, "gate = \"not-worse\"");
+    served.agent(["state", "set", "usual_minutes=33"]).ok();
+    served.agent(["promote"]).ok().stdout_has("not worse: ");
+    assert_eq!(ledger(&served), [] as [Value; 0]);
+    served.agent(["state", "set", "usual_minutes=20"]).ok();
+    served.agent(["promote"]).code(1).stdout_has("worse by more than 0: ");
+    served.agent(["promote", "--gate", "worse"]).code(2).stderr_has("it is one of better, not-worse");
+    served.agent(["promote", "--test", "anova"]).code(2).stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_lets_nothing_pass() {
+    let served = served(NOISY, "gate = \"better\"");
+    let blob = served.git(["hash-object", "-w", "ci/budgets.json"]);
+    served.world.write(Path::new(FOLDER).join("listing"), format!("100644 blob {blob}\tledger.jsonl\n"));
+    let listing = std::fs::File::open(served.path("listing")).unwrap();
+    let ended = crate::world::World::finish(served.world.command("git", FOLDER).arg("mktree").stdin(listing)).ok();
+    let commit = served.git(["commit-tree", ended.stdout.trim(), "-m", "broken"]);
+    served.git(["update-ref", "refs/agent/ledger", &commit]);
+    served.agent(["state", "set", "usual_minutes=95"]).ok();
+    served.agent(["promote"]).code(3).stderr_has("refs/agent/ledger:ledger.jsonl:1: ");
+}
+
+#[test]
+fn calibration_runs_what_is_served_against_itself_and_keeps_the_rates() {
+    let served = served(RANDOM, "gate = \"better\"");
+    let ended = served.agent(["test", "--calibrate", "6", "--json"]).ok();
+    let found = &ended.json()["calibrations"][0];
+    assert_eq!((&found["schema"], &found["rounds"], &found["changed"]), (&json!("agent/calibration@1"), &json!(6), &json!(6)));
+    let names: Vec<_> = found["tests"].as_array().unwrap().iter().map(|rate| rate["test"].as_str().unwrap()).collect();
+    assert_eq!(names, ["e-process", "mcnemar", "tango", "bootstrap", "signed-rank", "e-process, ledger", "mean is higher"]);
+    let code = found["code"].as_str().unwrap();
+    let kept: Vec<_> = std::fs::read_dir(served.path(&format!(".agent/store/calibration/{code}"))).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(ledger(&served), [] as [Value; 0], "nothing is acted on, so nothing is charged");
+    served.agent(["test", "--calibrate", "1"]).ok().stdout_has("micro of v0.1.0 against itself: 1 rounds of 40 cases; in 1 of them");
+}
