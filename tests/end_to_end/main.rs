@@ -16,6 +16,7 @@ mod kill;
 mod known;
 mod mcp;
 mod misbehaving;
+mod parts;
 mod pipes;
 mod protocol;
 mod served;

@@ -212,13 +212,25 @@ impl TierFold {
 
     pub fn take(&mut self, event: Event) {
         match event {
-            Event::TierStarted { cases, .. } => self.expected = self.expected.max(cases),
+            Event::PartStarted(head) => self.expect(head.cases),
+            Event::TierStarted { cases, .. } => self.expect(cases),
             Event::TierFinished { wall_s, .. } => self.wall_s = self.wall_s.max(wall_s),
             Event::TierStopped { why, .. } => {
                 self.stops.insert(why);
             }
+            Event::KnownFlaky { ids, .. } => self.flaky_by_history(ids),
             Event::CaseFinished { result, .. } => self.add_result(result),
         }
+    }
+
+    /// There are as many cases, at least.
+    fn expect(&mut self, cases: usize) {
+        self.expected = self.expected.max(cases);
+    }
+
+    /// How many cases have no result.
+    pub fn missing(&self) -> usize {
+        self.expected.saturating_sub(self.results.len())
     }
 
     /// Cases that passed at one time and failed at another with nothing changed between: the summary counts them as flaky.
@@ -286,7 +298,7 @@ impl TierFold {
             cached: self.results().filter(|result| result.cached).count(),
             quarantined: in_quarantine().count(),
             quarantined_until: in_quarantine().filter_map(|result| result.quarantine.as_ref()).map(|told| told.until.clone()).min(),
-            missing: self.expected.saturating_sub(self.results.len()),
+            missing: self.missing(),
             score: mean_score(self.counted()),
             p50_ms: percentile(&times, 50),
             p95_ms: percentile(&times, 95),
@@ -369,9 +381,9 @@ fn first_few(ids: &[&str]) -> String {
 }
 
 /// A total order on the results of one case: worse outcome, lower score, then anything that decides.
-fn rank(result: &CaseResult) -> (Outcome, std::cmp::Reverse<u64>, String) {
+fn rank(result: &CaseResult) -> (Outcome, std::cmp::Reverse<u64>, String, bool) {
     let score = std::cmp::Reverse(result.score.max(0.0).to_bits());
-    (result.outcome, score, serde_json::to_string(result).expect("a result serialises"))
+    (result.outcome, score, serde_json::to_string(result).expect("a result serialises"), !result.cached)
 }
 
 /// The weighted mean; 0 of nothing.
@@ -615,10 +627,10 @@ mod tests {
 
     fn any_result() -> impl Strategy<Value = CaseResult> {
         let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
-        let base = ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<bool>(), 0.0..9.0f64);
+        let base = ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<(bool, bool)>(), 0.0..9.0f64);
         (base, prop::option::of((2u32..5, 0u32..5)), prop::option::of(0.0..0.1f64), any::<bool>()).prop_map(
             |(base, runs, cost_usd, quarantined)| {
-                let (id, outcome, score, weight, must, ms) = base;
+                let (id, outcome, score, weight, (must, cached), ms) = base;
                 let quarantine = Quarantine { until: format!("2027-01-0{weight}"), why: "x".to_owned() };
                 CaseResult {
                     outcome,
@@ -630,6 +642,7 @@ mod tests {
                     cost_usd,
                     quarantine: quarantined.then_some(quarantine),
                     quarantined,
+                    cached,
                     ..CaseResult::passed(id)
                 }
             },
@@ -641,6 +654,7 @@ mod tests {
             8 => any_result().prop_map(|result| Event::CaseFinished { tier: Tier::Fast, result }),
             1 => (0usize..9).prop_map(|cases| Event::TierStarted { tier: Tier::Fast, cases, shards: 1 }),
             1 => (0.0..9.0f64).prop_map(|wall_s| Event::TierFinished { tier: Tier::Fast, wall_s }),
+            1 => "[a-e]".prop_map(|id| Event::KnownFlaky { tier: Tier::Fast, ids: vec![id] }),
             1 => "[a-c]".prop_map(|why| Event::TierStopped { tier: Tier::Fast, why }),
         ]
     }

@@ -2,13 +2,17 @@
 
 use crate::evaluation::CaseResult;
 use crate::manifest::Tier;
+use crate::part::PartHead;
 use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/event@1";
+const CASE_FINISHED: &str = "case-finished";
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// Of what the events after it are a part.
+    PartStarted(Box<PartHead>),
     TierStarted {
         tier: Tier,
         cases: usize,
@@ -18,6 +22,11 @@ pub enum Event {
         tier: Tier,
         #[serde(flatten)]
         result: CaseResult,
+    },
+    /// Cases that came out in two ways before.
+    KnownFlaky {
+        tier: Tier,
+        ids: Vec<String>,
     },
     /// It ends with cases left that were not run.
     TierStopped {
@@ -31,14 +40,30 @@ pub enum Event {
 }
 
 impl Event {
-    /// The line, with its newline.
-    pub fn to_line(&self) -> String {
-        line_of(&Line { schema: SCHEMA, members: self })
+    pub fn tier(&self) -> Tier {
+        match self {
+            Self::PartStarted(head) => head.tier,
+            Self::TierStarted { tier, .. }
+            | Self::CaseFinished { tier, .. }
+            | Self::KnownFlaky { tier, .. }
+            | Self::TierStopped { tier, .. }
+            | Self::TierFinished { tier, .. } => *tier,
+        }
     }
 
-    /// The line of a finished case, without an event around a copy of it.
+    /// The line, with its newline.
+    pub fn to_line(&self) -> String {
+        match self {
+            Self::CaseFinished { tier, result } => {
+                line_of(&CaseLine { schema: SCHEMA, event: CASE_FINISHED, tier: *tier, result, cached: result.cached })
+            }
+            other => line_of(&Line { schema: SCHEMA, members: other }),
+        }
+    }
+
+    /// The line of a finished case as evaluations keep it: whether it was run then or known before is no part of that.
     pub fn case_line(tier: Tier, result: &CaseResult) -> String {
-        line_of(&CaseLine { schema: SCHEMA, event: "case-finished", tier, result })
+        line_of(&CaseLine { schema: SCHEMA, event: CASE_FINISHED, tier, result, cached: false })
     }
 
     /// Reads a stored line; `None` when it is of another schema or torn.
@@ -48,10 +73,15 @@ impl Event {
         let head: Head = serde_json::from_str(line).ok()?;
         match head.event.as_str() {
             _ if head.schema != SCHEMA => None,
+            "part-started" => Some(Self::PartStarted(serde_json::from_str(line).ok()?)),
             "tier-started" => Some(Self::TierStarted { tier: head.tier, cases: head.cases?, shards: head.shards? }),
             "tier-finished" => Some(Self::TierFinished { tier: head.tier, wall_s: head.wall_s? }),
+            "known-flaky" => Some(Self::KnownFlaky { tier: head.tier, ids: head.ids? }),
             "tier-stopped" => Some(Self::TierStopped { tier: head.tier, why: head.why? }),
-            "case-finished" => Some(Self::CaseFinished { tier: head.tier, result: serde_json::from_str(line).ok()? }),
+            CASE_FINISHED => {
+                let result = CaseResult { cached: head.cached, ..serde_json::from_str(line).ok()? };
+                Some(Self::CaseFinished { tier: head.tier, result })
+            }
             _ => None,
         }
     }
@@ -71,6 +101,8 @@ struct CaseLine<'a> {
     tier: Tier,
     #[serde(flatten)]
     result: &'a CaseResult,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cached: bool,
 }
 
 fn line_of(members: &impl Serialize) -> String {
@@ -88,6 +120,9 @@ struct Head {
     shards: Option<usize>,
     wall_s: Option<f64>,
     why: Option<String>,
+    ids: Option<Vec<String>>,
+    #[serde(default)]
+    cached: bool,
 }
 
 #[cfg(test)]
@@ -106,9 +141,13 @@ mod tests {
             line,
             "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"micro\",\"id\":\"c-1\",\"outcome\":\"failed\",\"score\":0.5,\"weight\":1.0,\"ms\":1.25,\"why\":\"x\"}\n"
         );
+        let known = Event::CaseFinished { tier: Tier::Micro, result: CaseResult { cached: true, ..CaseResult::passed("c-1") } };
+        assert!(known.to_line().ends_with(",\"cached\":true}\n"), "whether it was known travels with a part");
         let others = [
+            known,
             Event::TierStarted { tier: Tier::Full, cases: 2, shards: 1 },
             Event::TierStopped { tier: Tier::Full, why: "x".to_owned() },
+            Event::KnownFlaky { tier: Tier::Full, ids: vec!["c-1".to_owned()] },
             Event::TierFinished { tier: Tier::Full, wall_s: 0.1 },
         ];
         for event in others.into_iter().chain([event]) {

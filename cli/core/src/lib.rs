@@ -29,6 +29,7 @@ pub mod legality;
 pub mod manifest;
 pub mod object_id;
 pub mod opinion;
+pub mod part;
 pub mod promotion;
 pub mod publication;
 pub mod python_version;

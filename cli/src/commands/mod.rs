@@ -39,7 +39,7 @@ pub enum Command {
     Run(run::Arguments),
     Tune(tune::Arguments),
     State(state::Arguments),
-    Test(test::Arguments),
+    Test(Box<test::Arguments>),
     Promote(promote::Arguments),
     Release(release::Arguments),
     Rollback(rollback::Arguments),

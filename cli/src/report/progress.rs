@@ -63,7 +63,7 @@ impl<'a> TierProgress<'a> {
                     bar.advance(1);
                 }
             }
-            Event::TierStopped { .. } => {}
+            Event::PartStarted(_) | Event::KnownFlaky { .. } | Event::TierStopped { .. } => {}
             Event::TierFinished { .. } => self.bar = None,
         }
     }

@@ -5,6 +5,7 @@ mod history;
 mod known;
 mod memo;
 mod memory;
+pub mod parts;
 mod pending;
 mod subject;
 
@@ -18,40 +19,16 @@ use crate::target::Target;
 use crate::testing::subject::{Subject, tested_tree};
 use crate::world::clock;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
+use agent_core::budget::Budget;
 use agent_core::case::Cases;
 use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
+use agent_core::object_id::{ObjectId, digest};
+use agent_core::part::Part;
 use agent_core::suggestion::did_you_mean;
 use std::collections::BTreeSet;
 use std::time::Instant;
-
-/// Part I of N of a tier, by a hash of the case's id that is the same everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// From 1.
-    pub index: u32,
-    pub of: u32,
-}
-
-impl Part {
-    fn holds(self, id: &str) -> bool {
-        crc32fast::hash(id.as_bytes()) % self.of == self.index - 1
-    }
-}
-
-impl std::str::FromStr for Part {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
-        match numbers {
-            Some((index, of)) if 1 <= index && index <= of => Ok(Self { index, of }),
-            _ => Err(format!("`{text}` is no part; write I/N, such as 2/4")),
-        }
-    }
-}
 
 /// How to run a tier.
 #[derive(Debug, Clone)]
@@ -67,13 +44,15 @@ pub struct Request {
     /// Take stored results of the same code and state.
     pub cache: bool,
     pub keep_goldens: bool,
+    /// `on_event` hears the whole story, as a part to merge: of what it is a part, and what was known as well.
+    pub tells_all: bool,
     /// When it is given up, having said nothing.
     pub deadline: Option<Instant>,
 }
 
 impl Request {
     pub fn new(tier: Tier) -> Self {
-        Self { tier, shards: None, part: None, repeats: 1, only: None, cache: true, keep_goldens: false, deadline: None }
+        Self { tier, shards: None, part: None, repeats: 1, only: None, cache: true, keep_goldens: false, tells_all: false, deadline: None }
     }
 
     /// Leaves out the cases that were not asked for.
@@ -107,6 +86,13 @@ pub struct TierOutcome {
 }
 
 impl TierOutcome {
+    /// The lines are by case id, so that the same results have the same digest whichever shard or part was first.
+    pub fn of(tier: Tier, fold: &TierFold, budget: Budget, definitions: Definitions) -> Self {
+        let lines: String = fold.results().map(|result| Event::case_line(tier, result)).collect();
+        let summary = TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) };
+        Self { tier, summary, lines, definitions, goldens: Vec::new() }
+    }
+
     /// By case id.
     pub fn results(&self) -> Vec<CaseResult> {
         let mut fold = TierFold::default();
@@ -131,6 +117,7 @@ pub fn run_tier(
     if let (Some(key), true) = (&memo, request.cache)
         && let Some(found) = subject.recall(key)
     {
+        subject.tell(&found, on_event)?;
         return Ok(found);
     }
     let (outcome, certain) = subject.run(on_event)?;
@@ -142,8 +129,11 @@ pub fn run_tier(
 
 /// The evaluation of a target that these tiers make; `store_evaluation` names the commit.
 pub fn evaluation(target: &Target, outcomes: &[TierOutcome]) -> Evaluation {
-    let tree = target.tree.as_ref().map(ToString::to_string);
-    let mut evaluation = Evaluation::new(tree, Some(target.state.revision.to_string()));
+    evaluation_of(target.tree.as_ref().map(ToString::to_string), target.state.revision.to_string(), outcomes)
+}
+
+pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcome]) -> Evaluation {
+    let mut evaluation = Evaluation::new(tree, Some(state));
     for outcome in outcomes {
         evaluation.tiers.insert(outcome.tier, outcome.summary.clone());
         let Definitions { cases, scorers, budgets } = outcome.definitions.clone();
@@ -164,22 +154,4 @@ pub fn store_evaluation(store: &Store, commit: &ObjectId, evaluation: &Evaluatio
         store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines.clone().into_bytes())?;
     }
     store.put_new(&evaluation_key(commit.as_str()), stored.to_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_split_the_cases_without_rest() {
-        let parts: Vec<Part> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).into();
-        for id in ["a", "b", "case-17", "é"] {
-            assert_eq!(parts.iter().filter(|part| part.holds(id)).count(), 1, "{id}");
-        }
-        // other machines run the other parts, so the split may never change
-        assert!(Part { index: 3, of: 4 }.holds("c-1"));
-        for wrong in ["0/2", "3/2", "1", "a/b", "1/0"] {
-            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
-        }
-    }
 }

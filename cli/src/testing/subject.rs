@@ -18,10 +18,11 @@ use crate::world::layout;
 use crate::world::process;
 use crate::world::store::Store;
 use agent_core::budget::{self, Budget, Budgets};
-use agent_core::evaluation::{Definitions, TierFold, TierSummary};
+use agent_core::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use agent_core::object_id::{ObjectId, digest};
+use agent_core::part::{Part, PartHead};
 use agent_core::trace::StateDigests;
 use agent_core::what::What;
 use std::cell::RefCell;
@@ -89,6 +90,37 @@ impl Subject<'_> {
         Ok(Some(known))
     }
 
+    /// Of what the events are a part.
+    fn head(&self, cases: usize, budget: Budget, definitions: Definitions) -> PartHead {
+        let Self { target, request, .. } = self;
+        let commit = target.commit.as_ref().filter(|_| target.what != What::Staging);
+        PartHead {
+            tier: request.tier,
+            part: request.part.unwrap_or(Part::WHOLE),
+            cases,
+            commit: commit.map(ToString::to_string),
+            tree: self.tree.as_ref().map(ToString::to_string),
+            state: target.state.revision.to_string(),
+            definitions,
+            budget,
+        }
+    }
+
+    /// The whole story of what was found as a whole, for who asked to hear it.
+    pub(super) fn tell(&self, found: &TierOutcome, on_event: &mut dyn FnMut(&Event)) -> Result<(), CommandError> {
+        if !self.request.tells_all {
+            return Ok(());
+        }
+        let tier = self.request.tier;
+        let cases = cases::load(&self.target.directory, tier)?.cases.list.len();
+        on_event(&Event::PartStarted(Box::new(self.head(cases, found.summary.budget, found.definitions.clone()))));
+        for result in found.results() {
+            on_event(&Event::CaseFinished { tier, result: CaseResult { cached: true, ..result } });
+        }
+        on_event(&Event::TierFinished { tier, wall_s: found.summary.wall_s });
+        Ok(())
+    }
+
     /// What came of it, and whether the same would come of it again.
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<(TierOutcome, bool), CommandError> {
         let Self { target, request, context, .. } = self;
@@ -103,8 +135,9 @@ impl Subject<'_> {
         };
         let mut defined = None;
         let mut fold = TierFold::default();
+        let on_event = RefCell::new(on_event);
         // what is known may be all there is to know: then no Runner is started
-        let selected = if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold)?) } else { None };
+        let selected = if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold, &on_event)?) } else { None };
         let mut goldens = Vec::new();
         if selected.as_ref().is_none_or(|work| !work.is_empty()) {
             let mut job = self.job()?;
@@ -112,24 +145,31 @@ impl Subject<'_> {
             let memory = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
-                None => self.select(&mut memory.borrow_mut(), &mut defined, &mut fold),
+                None => self.select(&mut memory.borrow_mut(), &mut defined, &mut fold, &on_event),
             };
             let run = tier::run(&job, load, &mut |event| {
                 memory.borrow_mut().learn(event);
-                on_event(event);
+                (on_event.borrow_mut())(event);
             })?;
             fold.join(&run.fold);
             goldens = run.goldens;
         }
-        fold.flaky_by_history(memory.varying());
+        let varying = memory.varying();
+        if request.tells_all && !varying.is_empty() {
+            (on_event.borrow_mut())(&Event::KnownFlaky { tier: request.tier, ids: varying.clone() });
+        }
+        fold.flaky_by_history(varying);
         self.remember(&fold);
         let (budget, definitions) = defined.expect("a tier that was run was loaded");
-        let mut summary = fold.summary(budget);
-        let certain = memory.certain && memo::is_repeatable(&summary);
-        let as_it_was = self.settle(memory, &summary);
-        let lines = stored_lines(request.tier, &fold);
-        summary.results = Some(digest(lines.as_bytes()));
-        Ok((TierOutcome { tier: request.tier, summary, lines, definitions, goldens }, certain && as_it_was))
+        let mut outcome = TierOutcome { goldens, ..TierOutcome::of(request.tier, &fold, budget, definitions) };
+        if request.part.is_some() && fold.finished() == 0 && fold.missing() == 0 {
+            // a small tier has no case for each part
+            outcome.summary.verdict = Verdict::Pass;
+            outcome.summary.reasons.clear();
+        }
+        let certain = memory.certain && memo::is_repeatable(&outcome.summary);
+        let as_it_was = self.settle(memory, &outcome.summary);
+        Ok((outcome, certain && as_it_was))
     }
 
     /// For the next run here.
@@ -165,16 +205,26 @@ impl Subject<'_> {
         memory: &mut Memory<'_>,
         defined: &mut Option<(Budget, Definitions)>,
         fold: &mut TierFold,
+        on_event: &RefCell<&mut dyn FnMut(&Event)>,
     ) -> Result<Work, CommandError> {
         let Self { repository, target, request, .. } = self;
         let TierCases { mut cases, digest } = cases::load(&target.directory, request.tier)?;
+        let whole = cases.list.len();
         request.narrow(&mut cases)?;
-        let (budget, _) = defined.insert(definitions(target, request.tier, digest)?);
+        let (budget, definitions) = defined.insert(definitions(target, request.tier, digest)?);
+        let tell = |event: &Event| {
+            if request.tells_all {
+                (on_event.borrow_mut())(event);
+            }
+        };
+        tell(&Event::PartStarted(Box::new(self.head(whole, *budget, definitions.clone()))));
         fold.take(Event::TierStarted { tier: request.tier, cases: cases.list.len(), shards: 0 });
         memory.define(&cases, &scoring_files(&target.directory)?);
         cases.list.retain(|case| match memory.answer(case) {
             Some(result) => {
-                fold.take(Event::CaseFinished { tier: request.tier, result });
+                let event = Event::CaseFinished { tier: request.tier, result };
+                tell(&event);
+                fold.take(event);
                 false
             }
             None => true,
@@ -206,11 +256,6 @@ pub(super) fn scoring_files(directory: &Path) -> Result<String, CommandError> {
         digests.push(format!("{} {}", path.display(), digest(&bytes)));
     }
     Ok(digest(digests.join("\n").as_bytes()))
-}
-
-/// By case id, so that the same results have the same digest whichever shard was first.
-fn stored_lines(tier: Tier, fold: &TierFold) -> String {
-    fold.results().map(|result| Event::case_line(tier, result)).collect()
 }
 
 fn definitions(target: &Target, tier: Tier, cases: String) -> Result<(Budget, Definitions), CommandError> {

@@ -100,6 +100,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     std::fs::write(path, bytes).map_err(FsError::while_doing("write", path))
 }
 
+/// A file of the user's to write into as things happen; what was there goes.
+pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
+    create_dir(path.parent().unwrap_or(Path::new(".")))?;
+    std::fs::File::create(path).map_err(FsError::while_doing("create", path))
+}
+
 /// Puts a program in place.
 pub fn replace_program(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     replace(path, bytes, Durability::Rebuildable)?;

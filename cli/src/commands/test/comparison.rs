@@ -1,14 +1,13 @@
 //! `--against`: case by case with another version, through the gate.
 
-use super::{Arguments, run_tiers};
+use super::run_tiers;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::target::Target;
-use crate::testing::TierOutcome;
+use crate::testing::{Request, TierOutcome};
 use agent_core::evaluation::{Evaluation, Verdict};
 use agent_core::gate::{self, GateVerdict};
-use agent_core::manifest::Tier;
+use agent_core::manifest::{Manifest, Tier};
 use agent_core::what::What;
 use serde_json::{Value, json};
 
@@ -46,17 +45,17 @@ impl Comparison {
 }
 
 pub(super) fn compare(
-    arguments: &Arguments,
+    requests: &[Request],
     repository: &Repository,
-    (target, evaluation): (&Target, &mut Evaluation),
+    (manifest, evaluation): (&Manifest, &mut Evaluation),
     outcomes: &[TierOutcome],
     against: &What,
     context: &Context,
 ) -> Result<Comparison, CommandError> {
     let baseline = repository.target(against)?;
-    let gated = &target.manifest.promote;
+    let gated = &manifest.promote;
     let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new() };
-    for (candidate, old) in outcomes.iter().zip(run_tiers(arguments, repository, &baseline, context)?) {
+    for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {
         let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
         if differences.is_empty() {
             let judged = gate::judge(gated.into(), &old.results(), &candidate.results());

@@ -1,24 +1,32 @@
 mod bless;
 mod calibration;
 mod comparison;
+mod events;
+mod merge;
 mod watch;
 
 use crate::commands::test::comparison::Comparison;
+use crate::commands::test::events::Events;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::report::{TierReport, human, junit, markdown, progress::TierProgress};
 use crate::repository::Repository;
 use crate::target::Target;
-use crate::testing::{self, Part, Request, TierOutcome};
+use crate::testing::parts::{self, PartsKey};
+use crate::testing::{self, Request, TierOutcome};
 use crate::versions::stored;
 use crate::world::fs::{self, Durability, FsError};
+use crate::world::store::Store;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Outcome, Verdict};
+use agent_core::event::Event;
 use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::part::Part;
 use agent_core::repetition;
 use agent_core::what::What;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Run the cases of a tier and judge them by its budget
 ///
@@ -28,12 +36,18 @@ use std::path::{Path, PathBuf};
 ///
 /// `--bless` writes what the Runner answers now into the golden files the cases name: it shows the difference, then writes it, without asking;
 /// `--dry-run` only shows it. Then the tier is run once more.
+///
+/// `--shard I/N` runs one part, on one of many machines; `agent test merge` joins what they wrote with `--events`, and judges it: then a part that was
+/// run ends with 0, whatever came out of it.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
+    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// micro, fast or full; can be given more than once [default: micro]
     #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<Tier>,
@@ -49,6 +63,9 @@ pub struct Arguments {
     /// Run only part I of N, for a matrix of machines
     #[arg(long, value_name = "I/N")]
     shard: Option<Part>,
+    /// Write what is run as it comes, a JSON object a line, for `agent test merge`; `-` is stdout
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "bless", "watch"])]
+    events: Option<PathBuf>,
     /// Run each case at least N times; it passes when every run does
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
     repeats: Option<u32>,
@@ -79,6 +96,11 @@ pub struct Arguments {
     reports: Vec<Report>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Merge(merge::Arguments),
+}
+
 #[derive(Debug, Clone)]
 struct Report {
     render: fn(&[TierReport]) -> String,
@@ -100,6 +122,9 @@ impl std::str::FromStr for Report {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    if let Some(Action::Merge(arguments)) = &arguments.action {
+        return merge::run(arguments, context);
+    }
     let repository = Repository::open(context)?;
     if let Some(rounds) = arguments.calibrate {
         return calibration::calibrate(arguments, &repository, rounds, context);
@@ -118,14 +143,39 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
             return Ok(Exit::Done);
         }
     }
-    let outcomes = run_tiers(arguments, repository, &target, context)?;
+    let requests: Vec<_> = tiers(arguments).into_iter().map(|tier| request(arguments, tier)).collect();
+    let outcomes = run_target(arguments, &requests, repository, &target, context)?;
     let mut evaluation = testing::evaluation(&target, &outcomes);
     let comparison = match &arguments.against {
-        Some(against) => Some(comparison::compare(arguments, repository, (&target, &mut evaluation), &outcomes, against, context)?),
+        Some(against) => {
+            let candidate = (&target.manifest, &mut evaluation);
+            Some(comparison::compare(&requests, repository, candidate, &outcomes, against, context)?)
+        }
         None => None,
     };
-    store(arguments, repository, &target, &mut evaluation, &outcomes, context)?;
-    report(arguments, outcomes, &evaluation, comparison.as_ref(), context)
+    if let Some(commit) = commit_to_keep(&target).filter(|_| arguments.shard.is_none() && arguments.cases.is_empty()) {
+        keep(&repository.store(&target.manifest)?, commit, &mut evaluation, &outcomes, context)?;
+    }
+    let verdict = judged(&evaluation, comparison.as_ref());
+    if arguments.events.as_deref().is_some_and(events::is_stdout) {
+        write_reports(&arguments.reports, outcomes, context)?;
+    } else {
+        report(&arguments.reports, outcomes, &evaluation, comparison.as_ref(), context)?;
+    }
+    // a part that was run for a merge is judged there
+    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { exit_of(verdict) })
+}
+
+fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
+    comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict())
+}
+
+const fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Pass => Exit::Done,
+        Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
+        Verdict::Fail => Exit::No,
+    }
 }
 
 /// In the narrowest of the tiers that has the case; of all tiers, where none was named.
@@ -156,37 +206,78 @@ fn request(arguments: &Arguments, tier: Tier) -> Request {
         shards: arguments.shards.map(usize::from),
         part: arguments.shard,
         only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
+        tells_all: arguments.events.is_some() || arguments.shard.is_some(),
         repeats: arguments.repeats.unwrap_or(1),
         cache: !arguments.no_cache,
         ..Request::new(tier)
     }
 }
 
-fn run_tiers(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<Vec<TierOutcome>, CommandError> {
+fn run_tiers(
+    requests: &[Request],
+    repository: &Repository,
+    target: &Target,
+    context: &Context,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Vec<TierOutcome>, CommandError> {
     let mut progress = TierProgress::new(&context.printer);
-    let run = |tier| testing::run_tier(repository, target, &request(arguments, tier), context, &mut |event| progress.add(event));
-    tiers(arguments).into_iter().map(run).collect()
+    let run = |request| {
+        testing::run_tier(repository, target, request, context, &mut |event| {
+            progress.add(event);
+            on_event(event);
+        })
+    };
+    requests.iter().map(run).collect()
+}
+
+/// The tiers of what is tested: their events go where they were asked for, and a part of a commit goes to the object store.
+fn run_target(
+    arguments: &Arguments,
+    requests: &[Request],
+    repository: &Repository,
+    target: &Target,
+    context: &Context,
+) -> Result<Vec<TierOutcome>, CommandError> {
+    if context.printer.is_json() && arguments.events.as_deref().is_some_and(events::is_stdout) {
+        return Err(CommandError::usage("`--json` and `--events -` both want stdout").with_hint("write the events to a file"));
+    }
+    let mut events = Events::to(arguments.events.as_deref(), &context.directory, &context.printer)?;
+    let mut outcomes = Vec::new();
+    for request in requests {
+        outcomes.extend(run_tiers(std::slice::from_ref(request), repository, target, context, &mut |event| events.add(event))?);
+        let lines = events.take_lines();
+        if let Some(part) = arguments.shard.filter(|_| arguments.cases.is_empty())
+            && let Err(error) = keep_part(repository, target, (request.tier, part), &lines)
+        {
+            context.printer.warn(format!("the part is not in the object store: {}", error.messages.join(": ")));
+        }
+    }
+    events.finish()?;
+    Ok(outcomes)
+}
+
+fn keep_part(repository: &Repository, target: &Target, (tier, part): (Tier, Part), lines: &str) -> Result<(), CommandError> {
+    let (Some(tree), Some(_)) = (&target.tree, commit_to_keep(target)) else { return Ok(()) };
+    let key = PartsKey::new(repository, &target.manifest, tier, tree)?;
+    Ok(parts::keep(&repository.store(&target.manifest)?, &key, part, lines)?)
+}
+
+/// Staging is a candidate that no commit holds yet.
+fn commit_to_keep(target: &Target) -> Option<&ObjectId> {
+    target.commit.as_ref().filter(|_| target.what != What::Staging)
 }
 
 /// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced.
-fn store(
-    arguments: &Arguments,
-    repository: &Repository,
-    target: &Target,
+fn keep(
+    store: &Store,
+    commit: &ObjectId,
     evaluation: &mut Evaluation,
     outcomes: &[TierOutcome],
     context: &Context,
 ) -> Result<(), CommandError> {
-    // staging is a candidate that no commit holds yet
-    let Some(commit) =
-        target.commit.as_ref().filter(|_| arguments.at != What::Staging && arguments.shard.is_none() && arguments.cases.is_empty())
-    else {
-        return Ok(());
-    };
     evaluation.commit = Some(commit.to_string());
-    let store = repository.store(&target.manifest)?;
-    if !testing::store_evaluation(&store, commit, evaluation, outcomes)? {
-        let kept = stored::keep_late(&store, commit, evaluation, outcomes)?;
+    if !testing::store_evaluation(store, commit, evaluation, outcomes)? {
+        let kept = stored::keep_late(store, commit, evaluation, outcomes)?;
         context.printer.detail(format!("{} has an evaluation already, which stays", commit.short()));
         for tier in kept {
             context.printer.detail(format!("the results of {tier} are kept beside it"));
@@ -196,34 +287,31 @@ fn store(
 }
 
 fn report(
-    arguments: &Arguments,
+    wanted: &[Report],
     outcomes: Vec<TierOutcome>,
     evaluation: &Evaluation,
     comparison: Option<&Comparison>,
     context: &Context,
-) -> CommandResult {
-    let reports: Vec<_> = outcomes
-        .into_iter()
-        .map(|outcome| TierReport { tier: outcome.tier, results: outcome.results(), summary: outcome.summary })
-        .collect();
-    for report in &arguments.reports {
-        write_report(&context.directory, report, &reports)?;
-    }
+) -> Result<(), FsError> {
+    let reports = write_reports(wanted, outcomes, context)?;
     context.printer.data(human::render(&reports));
     if let Some(comparison) = comparison {
         context.printer.data(comparison.shown());
     }
     context.printer.json(&document(evaluation, &reports, comparison));
-    let verdict = comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict());
-    Ok(match verdict {
-        Verdict::Pass => Exit::Done,
-        Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
-        Verdict::Fail => Exit::No,
-    })
+    Ok(())
 }
 
-fn write_report(directory: &Path, report: &Report, reports: &[TierReport]) -> Result<(), FsError> {
-    fs::replace(&directory.join(&report.file), (report.render)(reports).as_bytes(), Durability::Rebuildable)
+fn write_reports(wanted: &[Report], outcomes: Vec<TierOutcome>, context: &Context) -> Result<Vec<TierReport>, FsError> {
+    let reports: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| TierReport { tier: outcome.tier, results: outcome.results(), summary: outcome.summary })
+        .collect();
+    for report in wanted {
+        let text = (report.render)(&reports);
+        fs::replace(&context.directory.join(&report.file), text.as_bytes(), Durability::Rebuildable)?;
+    }
+    Ok(reports)
 }
 
 /// The evaluation, and beside it what only this run can tell.

@@ -1,0 +1,140 @@
+//! `agent test merge`: parts that other machines ran, as the one tier they are parts of.
+
+use super::comparison::{self, Comparison};
+use super::{Report, exit_of, judged, keep, report};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::testing::parts::{self, PartsKey};
+use crate::testing::{Request, TierOutcome, evaluation_of};
+use crate::world::fs::read_if_there;
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::Evaluation;
+use agent_core::manifest::{Manifest, Tier};
+use agent_core::object_id::ObjectId;
+use agent_core::part::{Merge, MergedTier};
+use agent_core::what::What;
+use std::path::PathBuf;
+
+/// Join the parts of a tier that were run with `--shard I/N`
+///
+/// Parts may come in any order, more than once, and overlap: what comes of them is the same. Of two results for one case the worse one counts. Parts of
+/// another tree, state, or of other cases, scorers or budgets are refused; where parts are missing the tier is not enough evidence.
+///
+/// Without FILEs, the parts are those that lie in the object store, where each part of a commit is put as well.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 no parts of the same, 7 not enough evidence."
+)]
+pub struct Arguments {
+    /// What `agent test --shard I/N --events FILE` wrote
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Without FILEs: micro, fast or full; can be given more than once [default: micro]
+    #[arg(long = "tier", value_name = "TIER", conflicts_with = "files")]
+    tiers: Vec<Tier>,
+    /// Without FILEs: whose parts to join: a version, a range, a pin, or any commit
+    #[arg(long, value_name = "WHAT", default_value = "HEAD", conflicts_with = "files")]
+    at: What,
+    /// What to compare with, case by case
+    #[arg(long, value_name = "WHAT")]
+    against: Option<What>,
+    /// Write a report as well: junit=FILE or markdown=FILE
+    #[arg(long = "report", value_name = "KIND=FILE")]
+    reports: Vec<Report>,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let merge = if arguments.files.is_empty() { from_store(arguments, &repository)? } else { from_files(arguments, context)? };
+    let tiers: Vec<MergedTier> = merge.finish().collect();
+    let (tree, state) = one_tree(&tiers)?;
+    let commit = commit_of(&repository, &tiers)?;
+    let manifest = repository.manifest(commit.as_ref().unwrap_or(&repository.git.expect("HEAD")?))?;
+    let is_whole = tiers.iter().all(|tier| tier.fold.missing() == 0);
+    let outcomes: Vec<TierOutcome> = tiers.into_iter().map(TierOutcome::from).collect();
+    let mut evaluation = evaluation_of(tree, state, &outcomes);
+    let comparison = compare(arguments, &repository, &manifest, (&mut evaluation, &outcomes), context)?;
+    match commit {
+        Some(commit) if is_whole => keep(&repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
+        Some(commit) => {
+            evaluation.commit = Some(commit.to_string());
+            context.printer.say("what is missing is missing: nothing was kept under the commit");
+        }
+        None => {}
+    }
+    let verdict = judged(&evaluation, comparison.as_ref());
+    report(&arguments.reports, outcomes, &evaluation, comparison.as_ref(), context)?;
+    Ok(exit_of(verdict))
+}
+
+fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, CommandError> {
+    let mut merge = Merge::default();
+    for file in &arguments.files {
+        let shown = file.display().to_string();
+        let path = context.directory.join(file);
+        let bytes = read_if_there(&path)?.ok_or_else(|| CommandError::input(format!("there is no file {shown}")))?;
+        merge.read(&shown, &String::from_utf8_lossy(&bytes))?;
+    }
+    Ok(merge)
+}
+
+/// Each tier has its own parts, but they make one evaluation.
+fn one_tree(tiers: &[MergedTier]) -> Result<(Option<String>, String), CommandError> {
+    let mut heads = tiers.iter().map(|tier| (tier.head.tree.clone(), tier.head.state.clone()));
+    let first = heads.next().expect("a file holds a tier at least");
+    if heads.any(|head| head != first) {
+        let error = CommandError::input("the parts of one tier are of another tree or state than those of another tier");
+        return Err(error.with_hint("merge them one tier at a time"));
+    }
+    Ok(first)
+}
+
+fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, CommandError> {
+    let commit = repository.commit_named(&arguments.at)?;
+    let tree = repository.git.tree_of(&commit)?;
+    let manifest = repository.manifest(&commit)?;
+    let store = repository.store(&manifest)?;
+    let mut merge = Merge::default();
+    let tiers = if arguments.tiers.is_empty() { vec![Tier::Micro] } else { arguments.tiers.clone() };
+    for tier in tiers {
+        let found = parts::find(&store, &PartsKey::new(repository, &manifest, tier, &tree)?)?;
+        if found.is_empty() {
+            let shown = commit.short();
+            return Err(CommandError::new(Exit::NotEnoughEvidence, format!("no part of {tier} at {shown} is in the object store"))
+                .with_hint(format!(
+                    "`agent test --tier {tier} --at {shown} --shard I/N` puts part I of N there, on a machine with the same Python"
+                )));
+        }
+        for (key, text) in found {
+            merge.read(&key, &text)?;
+        }
+    }
+    Ok(merge)
+}
+
+/// The commit the parts were run for, if they tell, it is here, and it is what they say.
+fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<ObjectId>, CommandError> {
+    let named = tiers.iter().flat_map(|tier| &tier.commits).filter_map(|commit| ObjectId::parse(commit));
+    for commit in named.filter(|commit| repository.git.exists(commit)) {
+        let tree = repository.git.tree_of(&commit)?.to_string();
+        if tiers.iter().all(|tier| tier.head.tree.as_ref() == Some(&tree)) {
+            return Ok(Some(commit));
+        }
+        repository.warn(&format!("the parts say they are of commit {}, but their tree is another", commit.short()));
+    }
+    Ok(None)
+}
+
+/// The baseline is run here, as far as its results are not known.
+fn compare(
+    arguments: &Arguments,
+    repository: &Repository,
+    manifest: &Manifest,
+    (evaluation, outcomes): (&mut Evaluation, &[TierOutcome]),
+    context: &Context,
+) -> Result<Option<Comparison>, CommandError> {
+    let Some(against) = &arguments.against else { return Ok(None) };
+    let requests: Vec<_> = outcomes.iter().map(|outcome| Request::new(outcome.tier)).collect();
+    comparison::compare(&requests, repository, (manifest, evaluation), outcomes, against, context).map(Some)
+}

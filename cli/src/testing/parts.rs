@@ -1,0 +1,49 @@
+//! Parts of a tier in the object store: each machine of a matrix puts its own there, and a merge finds them.
+
+use super::TierOutcome;
+use super::memo::platform;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::store::{Store, StoreError};
+use agent_core::canonical;
+use agent_core::manifest::{Manifest, Tier};
+use agent_core::object_id::ObjectId;
+use agent_core::part::{MergedTier, Part};
+use agent_core::trace::short_digest;
+use serde_json::json;
+
+/// Where the parts of one tier of one tree lie, made on machines like this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartsKey(String);
+
+impl PartsKey {
+    pub fn new(repository: &Repository, manifest: &Manifest, tier: Tier, tree: &ObjectId) -> Result<Self, CommandError> {
+        let parts = json!(["agent/parts@1", tier, tree, platform(repository, manifest)?]);
+        Ok(Self(format!("parts/{}", short_digest(canonical::to_compact(&parts).as_bytes()))))
+    }
+
+    fn part(&self, part: Part, text: &str) -> String {
+        format!("{}/{}-of-{}-{}.jsonl", self.0, part.index, part.of, short_digest(text.as_bytes()))
+    }
+}
+
+pub fn keep(store: &Store, key: &PartsKey, part: Part, text: &str) -> Result<(), StoreError> {
+    // one that is there has the same bytes
+    store.put_new(&key.part(part, text), text.as_bytes().to_vec()).map(drop)
+}
+
+/// The keys of the parts there are, and their lines.
+pub fn find(store: &Store, key: &PartsKey) -> Result<Vec<(String, String)>, StoreError> {
+    let mut found = Vec::new();
+    for key in store.list(&key.0)? {
+        let text = store.get(&key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        found.extend(text.map(|text| (key, text)));
+    }
+    Ok(found)
+}
+
+impl From<MergedTier> for TierOutcome {
+    fn from(merged: MergedTier) -> Self {
+        Self::of(merged.head.tier, &merged.fold, merged.head.budget, merged.head.definitions)
+    }
+}

@@ -1,0 +1,107 @@
+//! Parts of a tier on many machines, and their merge into what one machine would have said.
+
+use crate::tiers::{Shop, tea};
+use crate::world::Ended;
+use serde_json::{Value, json};
+
+fn shop() -> Shop {
+    let shop = Shop::new();
+    let mut cases: Vec<_> = (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
+    cases.push(tea("dear", json!({"subset": {"price": 30}})));
+    cases.push(tea("near", json!({"scorer": {"name": "near", "price": 4, "at_least": 0.2}})));
+    shop.cases(&cases);
+    shop.commit();
+    shop
+}
+
+fn part(shop: &Shop, number: u32) -> Ended {
+    shop.test(&["--at", "HEAD", "--shard", &format!("{number}/3"), "--events", &format!("p{number}.jsonl")])
+}
+
+fn merge(shop: &Shop, arguments: &[&str]) -> Ended {
+    shop.test(&[&["merge", "--json"], arguments].concat())
+}
+
+/// The tier as far as it is no matter of how long who took, and of what was known.
+fn micro(ended: &Ended) -> Value {
+    let mut micro = ended.json()["tiers"]["micro"].clone();
+    for member in ["wall_s", "cached"] {
+        micro.as_object_mut().unwrap().remove(member);
+    }
+    micro
+}
+
+#[test]
+fn merged_parts_are_one_run() {
+    let shop = shop();
+    for number in 1..=3 {
+        part(&shop, number).ok();
+    }
+    let merged = merge(&shop, &["p3.jsonl", "p1.jsonl", "p2.jsonl", "p1.jsonl", "--report", "junit=junit.xml"]).code(1);
+    assert_eq!(merged.json()["failures"][0]["id"], "dear");
+    assert!(shop.world.read("shop/junit.xml").contains("dear"));
+
+    let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
+    let stored = |name: &str| shop.world.read(format!("shop/.agent/store/evals/{commit}/{name}"));
+    let (summary, lines) = (stored("summary.json"), stored("micro.jsonl"));
+    assert_eq!(serde_json::from_str::<Value>(&summary).unwrap()["tiers"], merged.json()["tiers"]);
+    assert_eq!(lines.lines().count(), 22);
+
+    // what the parts learned is known, down to the milliseconds
+    let whole = shop.test(&["--at", "HEAD", "--json"]).code(1);
+    assert_eq!(whole.json()["tiers"]["micro"]["cached"], 22);
+    assert_eq!(micro(&merged), micro(&whole));
+    for member in ["schema", "commit", "tree", "state", "definitions", "failures"] {
+        assert_eq!(merged.json()[member], whole.json()[member], "{member}");
+    }
+
+    let from_store = merge(&shop, &[]).code(1);
+    assert_eq!(from_store.json(), merged.json());
+    let compared = merge(&shop, &["--against", "HEAD"]).code(1);
+    assert_eq!(compared.json()["against"]["incomparable"], json!({}));
+}
+
+#[test]
+fn what_is_missing_is_no_evidence() {
+    let shop = shop();
+    merge(&shop, &[]).code(7).stderr_has("no part of micro at").stderr_has("--shard I/N` puts part I of N there");
+    shop.cases(&[tea("c1", json!({"subset": {"price": 3}}))]);
+    shop.commit();
+    let holding = (1..=3).find(|number| part(&shop, *number).ok().stdout.contains(" 1 ")).expect("some part has the case");
+    let others: Vec<String> = (1..=3).filter(|number| *number != holding).map(|number| format!("p{number}.jsonl")).collect();
+    let ended = merge(&shop, &[&others[0], &others[1]]).code(7);
+    assert_eq!(ended.json()["tiers"]["micro"]["reasons"][0], format!("part {holding} of 3 is missing"));
+    ended.stderr_has("nothing was kept under the commit");
+    let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
+    assert!(!shop.world.path(format!("shop/.agent/store/evals/{commit}")).exists());
+    merge(&shop, &[&others[0], &format!("p{holding}.jsonl")]).ok();
+    // a part that nothing fell to is no failure
+    shop.test(&["--at", "HEAD", "--shard", &format!("{}/3", holding % 3 + 1)]).ok();
+}
+
+#[test]
+fn parts_of_something_else_are_refused() {
+    let shop = shop();
+    part(&shop, 1).ok();
+    shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 4\n  }\n}\n");
+    shop.commit();
+    part(&shop, 2).ok();
+    let refused = merge(&shop, &["p1.jsonl", "p2.jsonl"]).code(3);
+    refused.stderr_has("p2.jsonl: of micro it has another tree (").stderr_has("another state (").stderr_has("than p1.jsonl");
+    merge(&shop, &["p1.jsonl", "none.jsonl"]).code(3).stderr_has("there is no file none.jsonl");
+    shop.write("rubbish.jsonl", "{\"event\": \"?\"}\n");
+    merge(&shop, &["rubbish.jsonl"]).code(3).stderr_has("rubbish.jsonl:1: this line is no event");
+}
+
+#[test]
+fn events_can_be_read_as_they_come() {
+    let shop = shop();
+    let streamed = shop.test(&["--at", "HEAD", "--shard", "2/3", "--events", "-"]).ok();
+    shop.write("streamed.jsonl", &streamed.stdout);
+    let again = shop.test(&["--at", "HEAD", "--shard", "2/3", "--events", "again.jsonl"]).ok();
+    assert!(again.stdout.contains("micro"), "what is for people is on stdout then");
+    assert!(streamed.stdout.lines().all(|line| line.starts_with("{\"schema\":\"agent/event@1\",")), "{}", streamed.stdout);
+    let [one, other] = ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
+    assert_eq!(one, other, "what was run and what was known");
+    shop.test(&["--json", "--events", "-"]).code(2).stderr_has("both want stdout");
+}
