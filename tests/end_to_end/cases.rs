@@ -357,3 +357,46 @@ fn one_slow_case_holds_nobody() {
     on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
     assert_eq!(ran(&shop), [41]);
 }
+
+#[test]
+fn a_conversation_becomes_a_case() {
+    let shop = counting();
+    let run = |tool: &str, arguments: &str| shop.world.agent("shop", ["run", tool, arguments, "--conversation", "c1", "--at", "worktree"]);
+    let add = |arguments: &[&str]| shop.world.agent("shop", ["test", "add", "--conversation", "c1"].iter().chain(arguments));
+    add(&[]).code(3).stderr_has("there is no conversation `c1` here");
+    run("remember", r#"{"word": "a"}"#).ok();
+    run("remember", r#"{"word": "b"}"#).ok();
+    run("price", r#"{"item": "gold"}"#);
+    let written = || shop.world.read("shop/tests/micro/conversations.jsonl");
+
+    add(&["--turn", "2"]).code(2).stderr_has("nothing says what the last turn should have answered").stderr_has("--golden");
+    add(&["--turn", "4"]).code(2).stderr_has("has 3 turns, not 4");
+    add(&["--expect", "{"]).code(2).stderr_has("--expect is no JSON");
+    add(&["--expect", r#"{"equal": 1}"#]).code(2).stderr_has("--expect: \"equal\" is no expectation (did you mean \"equals\"?)");
+    add(&["--golden", "--expect", "{}"]).code(2);
+    add(&["--dry-run"]).ok().stdout_has(r#"{"id":"c1","turns":[{"tool":"remember","arguments":{"word":"a"}}"#);
+    assert!(!shop.world.path("shop/tests/micro/conversations.jsonl").exists());
+
+    let failed = add(&["--json"]).ok().json();
+    assert_eq!((&failed["schema"], &failed["outcome"]), (&json!("agent/test-add@1"), &json!("failed")));
+    assert_eq!(failed["case"]["turns"][2]["expect"], json!({"schema": {}}));
+    assert_eq!(failed["why"], "turn 3: the tool failed: ValueError: no item 'gold'");
+    add(&[]).code(2).stderr_has("the id `c1` is taken by tests/micro/conversations.jsonl:1").stderr_has("--id");
+    // an editor may have left the last line without its end
+    shop.write("tests/micro/conversations.jsonl", written().trim_end());
+    add(&["--id", "words", "--turn", "2", "--golden"])
+        .ok()
+        .stdout_has("it passes now")
+        .stderr_has("tests/micro/golden/words.json holds what it answers now");
+    assert_eq!(shop.world.read("shop/tests/micro/golden/words.json"), "{\n  \"result\": [\n    \"a\",\n    \"b\"\n  ]\n}\n");
+    add(&["--id", "two", "--turn", "2", "--expect", r#"{"equals": ["a"]}"#])
+        .ok()
+        .stdout_has("it fails now, as it should until it is mended: turn 2: $: expected 1 items, got 2");
+    assert_eq!(written().lines().count(), 3);
+    // nothing but the user's own git touches the index
+    assert_eq!(shop.world.git("shop", ["status", "--porcelain", "--", "tests"]), "?? tests/micro/");
+
+    // mended, the case passes
+    shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 3,\n    \"gold\": 900\n  }\n}\n");
+    shop.test(&["--case", "c1", "--case", "words"]).ok().stdout_has("2 passed");
+}

@@ -1,3 +1,4 @@
+mod add;
 mod bless;
 mod calibration;
 mod comparison;
@@ -42,7 +43,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
+    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test add --conversation c1\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
@@ -98,6 +99,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    Add(add::Arguments),
     Merge(merge::Arguments),
 }
 
@@ -122,8 +124,10 @@ impl std::str::FromStr for Report {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    if let Some(Action::Merge(arguments)) = &arguments.action {
-        return merge::run(arguments, context);
+    match &arguments.action {
+        Some(Action::Add(arguments)) => return add::run(arguments, context),
+        Some(Action::Merge(arguments)) => return merge::run(arguments, context),
+        None => {}
     }
     let repository = Repository::open(context)?;
     if let Some(rounds) = arguments.calibrate {

@@ -1,0 +1,188 @@
+//! `agent test add`: a conversation that went wrong becomes a case.
+
+use crate::context::Context;
+use crate::conversations::{self, Conversation, Turn};
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::runner::cases;
+use crate::testing::{self, Request};
+use crate::world::fs::{self, Durability, FsError};
+use agent_core::case::Cases;
+use agent_core::diagnose::Exit;
+use agent_core::evaluation::{CaseResult, Outcome};
+use agent_core::expectation::Expectation;
+use agent_core::manifest::Tier;
+use agent_core::what::What;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
+
+const FILE: &str = "conversations.jsonl";
+
+/// Make a case of a conversation
+///
+/// The turns go to the end of tests/TIER/conversations.jsonl in the working tree, with an expectation of the last one: what you say with `--expect`, or what the
+/// Runner answers now with `--golden`; a last turn that failed is expected to succeed. Then the case is run once, to see whether it fails, as a case of something
+/// that went wrong should until it is mended.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent test add --conversation c1\n  agent test add --conversation c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\n  agent test add --conversation c1 --golden --tier fast --id greets-twice"
+)]
+pub struct Arguments {
+    /// The conversation, as `agent run --conversation` named it
+    #[arg(long, value_name = "ID")]
+    conversation: String,
+    /// micro, fast or full
+    #[arg(long, value_name = "TIER", default_value = "micro")]
+    tier: Tier,
+    /// End with this turn [default: the last one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    turn: Option<u64>,
+    /// The case's id [default: the conversation's]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// What the last turn should answer, as `expect` of a case has it
+    #[arg(long, value_name = "JSON", conflicts_with = "golden")]
+    expect: Option<String>,
+    /// Expect what the Runner answers now, kept in a golden file
+    #[arg(long)]
+    golden: bool,
+    /// Show the case, and neither write nor run it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A case on its way into the file.
+struct Added {
+    id: String,
+    /// Relative to the working tree.
+    file: String,
+    line: String,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let conversation = conversations::load(&repository.layout, &arguments.conversation)?.ok_or_else(|| {
+        CommandError::input(format!("there is no conversation `{}` here", arguments.conversation))
+            .with_hint("`agent run TOOL --conversation ID` keeps one, and so does a host that names one; they lie in .agent/conversations")
+    })?;
+    let worktree = repository.worktree()?;
+    let added = case_of(arguments, &conversation, &worktree)?;
+    if arguments.dry_run {
+        context.printer.data(&added.line);
+        context.printer.json(&document(arguments, &added, None));
+        return Ok(Exit::Done);
+    }
+    append(&worktree.join(&added.file), &added.line)?;
+    context.printer.say(format!("{} has a new case at its end: {}", added.file, added.id));
+    let result = try_out(arguments, &added, &repository, context);
+    report(arguments, &added, &result, context);
+    Ok(Exit::Done)
+}
+
+/// The case, checked as the file's reader would check it.
+fn case_of(arguments: &Arguments, conversation: &Conversation, worktree: &Path) -> Result<Added, CommandError> {
+    let turns = turns(arguments, conversation)?;
+    let id = arguments.id.clone().unwrap_or_else(|| arguments.conversation.clone());
+    let mut written: Vec<_> = turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
+    if let (Some(last), Some(turn)) = (written.last_mut(), turns.last()) {
+        last["expect"] = expectation(arguments, &id, turn)?;
+    }
+    let line = json!({"id": id, "turns": written}).to_string();
+    let file = format!("{}/{}/{FILE}", cases::TESTS, arguments.tier);
+    let there = cases::load(worktree, arguments.tier)?.cases.list;
+    if let Some(taken) = there.iter().find(|case| case.id == id) {
+        return Err(CommandError::usage(format!("the id `{id}` is taken by {}", taken.place)).with_hint("give another one with `--id`"));
+    }
+    Cases::default().read(&line, &file)?;
+    Ok(Added { id, file, line })
+}
+
+fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'a [Turn], CommandError> {
+    let count = conversation.turns.len();
+    let wanted = arguments.turn.map_or(count, |turn| usize::try_from(turn).unwrap_or(usize::MAX));
+    match conversation.turns.get(..wanted).filter(|turns| !turns.is_empty()) {
+        Some(turns) => Ok(turns),
+        None => Err(CommandError::usage(format!("conversation `{}` has {count} turns, not {wanted}", arguments.conversation))),
+    }
+}
+
+fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, CommandError> {
+    if let Some(written) = &arguments.expect {
+        let value: Value = serde_json::from_str(written).map_err(|error| {
+            CommandError::usage(format!("--expect is no JSON: {error}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'")
+        })?;
+        let checked = Expectation::parse(value.clone(), "--expect");
+        return checked.map(|_| value).map_err(|error| CommandError::usage(error.to_string()).with_hint(error.mend));
+    }
+    if arguments.golden {
+        return Ok(json!({"golden": format!("golden/{}.json", file_name(id))}));
+    }
+    if last.is_error {
+        // of any form, as long as the tool does not fail
+        return Ok(json!({"schema": {}}));
+    }
+    Err(CommandError::usage("nothing says what the last turn should have answered: it did not fail")
+        .with_hint("say it with `--expect JSON`, or take what the Runner answers now with `--golden`"))
+}
+
+/// An id may hold anything; the name of a file should not.
+fn file_name(id: &str) -> String {
+    id.chars().map(|character| if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '-' }).collect()
+}
+
+/// At the end of a file of the user's, whose last line may lack its newline.
+fn append(path: &Path, line: &str) -> Result<(), FsError> {
+    let before = fs::read_if_there(path)?.unwrap_or_default();
+    fs::create_dir(path.parent().unwrap_or(Path::new(".")))?;
+    let start = if before.last().is_none_or(|byte| *byte == b'\n') { "" } else { "\n" };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(format!("{start}{line}\n").as_bytes()));
+    written.map_err(FsError::while_doing("write", path))
+}
+
+/// Runs the case, once its golden file holds what it answers; why not, where that could not be done.
+fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, CommandError> {
+    let target = repository.target(&What::Worktree)?;
+    let only = Some([added.id.clone()].into());
+    let request = Request { only, cache: false, keep_goldens: arguments.golden, ..Request::new(arguments.tier) };
+    let mut outcome = testing::run_tier(repository, &target, &request, context, &mut |_| {})?;
+    if arguments.golden {
+        for golden in &outcome.goldens {
+            fs::replace(&target.directory.join(&golden.path), &golden.bytes, Durability::Durable)?;
+            context.printer.say(format!("{} holds what it answers now", golden.path));
+        }
+        outcome = testing::run_tier(repository, &target, &Request { keep_goldens: false, ..request }, context, &mut |_| {})?;
+    }
+    let result = outcome.results().into_iter().find(|result| result.id == added.id);
+    result.ok_or_else(|| CommandError::new(Exit::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))
+}
+
+fn report(arguments: &Arguments, added: &Added, result: &Result<CaseResult, CommandError>, context: &Context) {
+    context.printer.data(told(arguments, result));
+    context.printer.json(&document(arguments, added, Some(result)));
+}
+
+fn told(arguments: &Arguments, result: &Result<CaseResult, CommandError>) -> String {
+    match result {
+        Ok(result) if result.outcome != Outcome::Passed => {
+            let why = result.why.as_deref().unwrap_or("no reason was given");
+            let wanted = if arguments.golden { "now" } else { "now, as it should until it is mended" };
+            format!("it fails {wanted}: {why}")
+        }
+        Ok(_) if arguments.golden => "it passes now, and holds the answer to what it is".to_owned(),
+        Ok(_) => "it passes now: either this is mended already, or more should be expected of it (`--expect`)".to_owned(),
+        Err(error) => format!("it could not be run: {}", error.messages.join(": ")),
+    }
+}
+
+fn document(arguments: &Arguments, added: &Added, result: Option<&Result<CaseResult, CommandError>>) -> Value {
+    let case: Value = serde_json::from_str(&added.line).expect("the line is ours");
+    let (outcome, why) = match result {
+        None => (Value::Null, None),
+        Some(Ok(result)) => (json!(result.outcome), result.why.clone()),
+        Some(Err(error)) => (json!(Outcome::Errored), Some(error.messages.join(": "))),
+    };
+    json!({"schema": "agent/test-add@1", "id": added.id, "tier": arguments.tier, "file": added.file, "case": case, "outcome": outcome,
+        "why": why, "dry_run": arguments.dry_run})
+}
