@@ -80,7 +80,7 @@ fn said(outcome: TierOutcome) -> Said {
     let results = outcome.results();
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
     let reasons = outcome.summary.reasons.join("; ");
-    let report = TierReport { tier: outcome.tier, results, summary: outcome.summary };
+    let report = TierReport::new(outcome.tier, outcome.summary, results);
     if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::LeftToTheServer(reasons) }
 }
 

@@ -19,6 +19,7 @@ mod misbehaving;
 mod parts;
 mod pipes;
 mod protocol;
+mod reports;
 mod served;
 mod surface;
 mod surroundings;

@@ -191,7 +191,7 @@ fn what_fails_is_told_with_place_and_reason() {
     assert!(ended.stdout.find("(must pass)") < ended.stdout.find("dear"), "what must pass comes first");
     assert!(shop.world.read("shop/out/junit.xml").contains("<testsuite name=\"micro\" tests=\"5\" failures=\"4\" errors=\"0\""));
     assert!(shop.world.read("shop/out.md").contains("| must **(must pass)** | tests/micro/cases.jsonl:5 |"));
-    shop.test(&["--report", "html=x"]).code(2).stderr_has("one of junit, markdown");
+    shop.test(&["--report", "pdf=x"]).code(2).stderr_has("one of html, junit, markdown");
 }
 
 #[test]

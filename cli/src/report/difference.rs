@@ -64,7 +64,7 @@ fn tier(comparison: &TierComparison, names: &[String; 2], limit: usize) -> Vec<S
     let mut lines = vec![format!("{:<5} {}", comparison.tier.as_str(), figures(&comparison.from, &comparison.to))];
     if let Some(cases) = &comparison.cases {
         lines.push(format!("      {}", verdict(cases)));
-        lines.extend(flips(&cases.flips, limit));
+        lines.extend(flips(&cases.flips, limit, "`--limit` shows more"));
     } else {
         let word = Printer::styled(Style::Warning, "not comparable");
         let what = comparison.differing.join(" and ");
@@ -94,13 +94,24 @@ fn verdict(cases: &CaseChanges) -> String {
         return format!("all {} shared cases came out the same", cases.pairs);
     }
     format!(
-        "{} better, {} worse of {} shared cases (p = {:.3}); {} now pass, {} no longer do (p = {:.3})",
-        cases.better, cases.worse, cases.pairs, cases.significance.scores_p, cases.fixed, cases.broken, cases.significance.outcomes_p
+        "{} better, {} worse of {} shared cases ({}); {} now pass, {} no longer do ({})",
+        cases.better,
+        cases.worse,
+        cases.pairs,
+        chance(cases.significance.scores_p),
+        cases.fixed,
+        cases.broken,
+        chance(cases.significance.outcomes_p)
     )
 }
 
-/// The cases that changed, in columns.
-pub fn flips(flips: &[Flip], limit: usize) -> Vec<String> {
+/// A probability, as far as it says something.
+pub fn chance(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+}
+
+/// The cases that changed, in columns; `more` says where the rest of them is.
+pub fn flips(flips: &[Flip], limit: usize, more: &str) -> Vec<String> {
     let shown = &flips[..flips.len().min(limit)];
     let rows: Vec<Vec<String>> = shown
         .iter()
@@ -115,7 +126,7 @@ pub fn flips(flips: &[Flip], limit: usize) -> Vec<String> {
     };
     let mut lines: Vec<_> = shown.iter().zip(table::lines(&rows)).map(|(flip, row)| format!("  {}  {row}", word(flip))).collect();
     if flips.len() > limit {
-        lines.push(format!("  and {} more cases; `--limit` shows more", flips.len() - limit));
+        lines.push(format!("  and {} more cases; {more}", flips.len() - limit));
     }
     lines
 }

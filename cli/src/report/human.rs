@@ -1,29 +1,44 @@
 //! The terminal's report: failures first, then a line for each tier.
 
 use crate::printer::{Printer, Style};
-use crate::report::TierReport;
+use crate::report::{TierReport, why};
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 
-/// More than this many failures nobody reads in a terminal.
-const FAILURES_SHOWN: usize = 20;
+/// A screenful: no more lines of failures, though at least one failure whole.
+const LINES_SHOWN: usize = 40;
 
 pub fn render(reports: &[TierReport]) -> String {
-    let mut lines = Vec::new();
+    let mut lines = failures(reports);
     for report in reports {
-        let failures = report.failures();
-        lines.extend(failures.iter().take(FAILURES_SHOWN).map(|result| failure(result)));
-        if failures.len() > FAILURES_SHOWN {
-            lines.push(format!("  and {} more in {}; `--report markdown=FILE` has them all", failures.len() - FAILURES_SHOWN, report.tier));
-        }
         lines.extend(report.quarantines().iter().map(|(result, told)| entry(Style::Warning, "NOTE ", result, told)));
     }
     lines.extend(reports.iter().map(tier));
     lines.join("\n")
 }
 
+fn failures(reports: &[TierReport]) -> Vec<String> {
+    let failures: Vec<_> = reports.iter().flat_map(TierReport::failures).collect();
+    let mut shown = Vec::new();
+    let mut room = LINES_SHOWN;
+    for result in &failures {
+        let told = failure(result);
+        let height = told.lines().count();
+        if height > room && !shown.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(height);
+        shown.push(told);
+    }
+    if shown.len() < failures.len() {
+        shown.push(format!("  and {} more; `--report html=FILE` shows all", failures.len() - shown.len()));
+    }
+    shown
+}
+
 fn failure(result: &CaseResult) -> String {
     let word = if result.outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
-    entry(Style::Bad, word, result, result.why.as_deref().unwrap_or("no reason was given"))
+    let why = why::lines(result.why.as_deref().unwrap_or("no reason was given"));
+    entry(Style::Bad, word, result, &why.join("\n"))
 }
 
 fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {

@@ -1,35 +1,104 @@
 //! Markdown for a workflow's summary: a table of the tiers, then what did not pass.
 
-use crate::report::TierReport;
+use crate::report::difference::ended;
+use crate::report::{Against, TestReport, TierReport};
+use agent_core::comparison::Direction;
 use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
-pub fn render(reports: &[TierReport]) -> String {
-    let mut text = String::from("| tier | verdict | passed | failed | errored | score | p50 | p95 | wall |\n");
+/// More than this nobody reads in a summary, and GitHub takes no more than a mebibyte of it.
+const FAILURES_SHOWN: usize = 50;
+const FLIPS_SHOWN: usize = 20;
+const SLOWEST: usize = 5;
+
+pub fn render(report: &TestReport) -> String {
+    let against = report.against.as_ref().map(|with| format!(" against {}", in_table(with))).unwrap_or_default();
+    let mut text = format!("## {} {}{against}: {}\n\n", mark(report.verdict), in_table(&report.what), report.verdict.as_str());
+    text.push_str("| tier | verdict | passed | failed | errored | score | p50 | p95 | wall |\n");
     text.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-    for TierReport { tier, summary, .. } in reports {
-        let _ = writeln!(
-            text,
-            "| {tier} | {} {} | {} | {} | {} | {:.3} | {:.2} ms | {:.2} ms | {:.2} s |",
-            mark(summary.verdict),
-            summary.verdict.as_str(),
-            summary.passed,
-            summary.failed,
-            summary.errored,
-            summary.score,
-            summary.p50_ms,
-            summary.p95_ms,
-            summary.wall_s
-        );
+    for tier in &report.tiers {
+        row(&mut text, tier);
     }
-    for report in reports {
-        for reason in &report.summary.reasons {
-            let _ = writeln!(text, "\n**{}**: {}", report.tier, in_table(reason));
+    for tier in &report.tiers {
+        for reason in &tier.summary.reasons {
+            let _ = writeln!(text, "\n**{}**: {}", tier.tier, in_table(reason));
         }
-        failures(&mut text, report);
-        quarantines(&mut text, report);
+        changes(&mut text, tier);
+        failures(&mut text, tier);
+        quarantines(&mut text, tier);
     }
+    slowest(&mut text, &report.tiers);
     text
+}
+
+/// The figures, each with its budget.
+fn row(text: &mut String, report: &TierReport) {
+    let summary = &report.summary;
+    let budget = summary.budget;
+    let least = |bound: Option<f64>| bound.map(|bound| format!(" (≥ {bound})")).unwrap_or_default();
+    let most = |bound: Option<f64>, unit: &str| bound.map(|bound| format!(" (≤ {bound} {unit})")).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "| {} | {} {} | {} of {}{} | {} | {} | {:.3}{} | {:.2} ms | {:.2} ms{} | {:.2} s{} |",
+        report.tier,
+        mark(summary.verdict),
+        summary.verdict.as_str(),
+        summary.passed,
+        summary.cases,
+        least(budget.pass_rate),
+        summary.failed,
+        summary.errored,
+        summary.score,
+        least(budget.score),
+        summary.p50_ms,
+        summary.p95_ms,
+        most(budget.p95_ms, "ms"),
+        summary.wall_s,
+        most(budget.wall_s, "s")
+    );
+}
+
+fn changes(text: &mut String, report: &TierReport) {
+    let Some(Against { with, comparison, gate }) = &report.against else { return };
+    let _ = writeln!(text, "\n### {} against {}\n", report.tier, in_table(with));
+    for reason in gate.iter().flat_map(|(_, reasons)| reasons) {
+        let _ = writeln!(text, "{}\n", in_table(reason));
+    }
+    if !comparison.comparable {
+        let _ = writeln!(text, "Not comparable: the {} differ.", comparison.differing.join(" and "));
+        return;
+    }
+    let flips = report.flips();
+    if flips.is_empty() {
+        text.push_str("Every shared case came out the same.\n");
+        return;
+    }
+    text.push_str("| case | was | is |\n| --- | --- | --- |\n");
+    for flip in flips.iter().take(FLIPS_SHOWN) {
+        let sign = if flip.direction == Direction::Worse { ":small_red_triangle_down:" } else { ":small_blue_diamond:" };
+        let _ = writeln!(text, "| {sign} {} | {} | {} |", in_table(&flip.id), ended(flip.from), ended(flip.to));
+    }
+    more(text, flips.len(), FLIPS_SHOWN);
+}
+
+fn more(text: &mut String, count: usize, shown: usize) {
+    if count > shown {
+        let _ = writeln!(text, "\nand {} more", count - shown);
+    }
+}
+
+fn slowest(text: &mut String, tiers: &[TierReport]) {
+    let mut cases: Vec<_> = tiers.iter().flat_map(|tier| tier.results.iter().map(move |result| (tier.tier, result))).collect();
+    cases.retain(|(_, result)| result.ms > 0.0);
+    cases.sort_by(|one, two| two.1.ms.total_cmp(&one.1.ms));
+    if cases.len() <= SLOWEST {
+        return;
+    }
+    text.push_str("\n<details><summary>Slowest cases</summary>\n\n| case | tier | time |\n| --- | --- | ---: |\n");
+    for (tier, result) in &cases[..SLOWEST] {
+        let _ = writeln!(text, "| {} | {tier} | {:.2} ms |", in_table(&result.id), result.ms);
+    }
+    text.push_str("\n</details>\n");
 }
 
 fn mark(verdict: Verdict) -> &'static str {
@@ -46,9 +115,10 @@ fn failures(text: &mut String, report: &TierReport) {
         return;
     }
     let _ = write!(text, "\n### Not passed in {}\n\n| case | where | why |\n| --- | --- | --- |\n", report.tier);
-    for result in failures {
+    for result in failures.iter().take(FAILURES_SHOWN) {
         let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), why(result));
     }
+    more(text, failures.len(), FAILURES_SHOWN);
 }
 
 fn quarantines(text: &mut String, report: &TierReport) {
@@ -90,7 +160,8 @@ fn in_table(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{sample, unsure};
+    use crate::report::tests::{compared, unsure};
+    use agent_core::budget::Budget;
 
     #[test]
     fn quarantine_is_shown_with_its_day() {
@@ -102,7 +173,7 @@ mod tests {
 | a |  | failed; in quarantine until 2027-01-31: the network |
 | b |  | its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day |
 ";
-        let text = render(&[unsure()]);
+        let text = render(&TestReport { tiers: vec![unsure()], against: None, ..compared() });
         assert!(text.ends_with(expected), "{text}");
         assert!(!text.contains("| a |  |  |"), "what is in quarantine is no failure: {text}");
     }
@@ -110,13 +181,23 @@ mod tests {
     #[test]
     fn a_table_and_what_did_not_pass() {
         let expected = "\
+## :x: worktree against v0.1.0: fail
+
 | tier | verdict | passed | failed | errored | score | p50 | p95 | wall |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| micro | :x: fail | 1 | 1 | 1 | 0.333 | 0.00 ms | 2.00 ms | 1.50 s |
+| micro | :x: fail | 1 of 3 (≥ 0.5) | 1 | 1 | 0.333 | 0.00 ms | 2.00 ms (≤ 3 ms) | 1.50 s |
 
 **micro**: 1 case that must pass did not: c
 
 **micro**: the pass rate 0.333 is below the budget of 1
+
+### micro against v0.1.0
+
+worse: 1 case
+
+| case | was | is |
+| --- | --- | --- |
+| :small_red_triangle_down: b &lt;&amp;> | passed 1.000 | failed 0.000 |
 
 ### Not passed in micro
 
@@ -125,6 +206,19 @@ mod tests {
 | c **(must pass)** |  | error: the Runner died |
 | b &lt;&amp;> |  | $.x: expected \"1\"\u{1}<br>second \\| line |
 ";
-        assert_eq!(render(&[sample()]), expected);
+        let mut report = compared();
+        report.tiers[0].summary.budget = Budget { pass_rate: Some(0.5), p95_ms: Some(3.0), ..Budget::default() };
+        assert_eq!(render(&report), expected);
+    }
+
+    #[test]
+    fn a_long_tier_shows_its_slowest_cases_and_not_all_failures() {
+        let mut report = compared();
+        let failure = report.tiers[0].results[1].clone();
+        let case = |number: u32| CaseResult { id: format!("c{number:03}"), ms: f64::from(number), ..failure.clone() };
+        report.tiers[0].results = (0..100).map(case).collect();
+        let text = render(&report);
+        assert!(text.contains("| c099 | micro | 99.00 ms |\n") && !text.contains("| c094 | micro |"), "{text}");
+        assert!(text.contains("\nand 50 more\n"), "{text}");
     }
 }

@@ -1,7 +1,9 @@
 //! What people and other programs are shown: folds over events and outcomes.
 
+pub mod annotations;
 pub mod bisection;
 pub mod difference;
+pub mod html;
 pub mod human;
 pub mod junit;
 pub mod markdown;
@@ -9,10 +11,26 @@ pub mod progress;
 pub mod svg;
 pub mod table;
 pub mod value;
+pub mod why;
 
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::comparison::{Flip, TierComparison};
+use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use agent_core::manifest::Tier;
 use agent_core::quarantine::Quarantine;
+
+/// A finished `agent test`.
+#[derive(Debug)]
+pub struct TestReport {
+    /// What was tested: `v0.2.0`, `worktree`.
+    pub what: String,
+    /// What it was compared with.
+    pub against: Option<String>,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Over all tiers, and the gate where there is a baseline.
+    pub verdict: Verdict,
+    pub tiers: Vec<TierReport>,
+}
 
 /// A finished tier, as every report shows it.
 #[derive(Debug)]
@@ -21,9 +39,30 @@ pub struct TierReport {
     pub summary: TierSummary,
     /// By case id.
     pub results: Vec<CaseResult>,
+    pub against: Option<Against>,
+}
+
+/// The same tier of a baseline.
+#[derive(Debug)]
+pub struct Against {
+    /// What it is of.
+    pub with: String,
+    pub comparison: TierComparison,
+    /// What the gate says, where it compared them.
+    pub gate: Option<(Verdict, Vec<String>)>,
 }
 
 impl TierReport {
+    pub const fn new(tier: Tier, summary: TierSummary, results: Vec<CaseResult>) -> Self {
+        Self { tier, summary, results, against: None }
+    }
+
+    /// The cases that came out otherwise than the baseline's, the gravest first.
+    pub fn flips(&self) -> &[Flip] {
+        let cases = self.against.as_ref().and_then(|against| against.comparison.cases.as_ref());
+        cases.map_or(&[], |cases| &cases.flips)
+    }
+
     /// What did not pass, cases that must pass first.
     pub fn failures(&self) -> Vec<&CaseResult> {
         let failed = |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
@@ -56,7 +95,8 @@ fn quarantine_of(result: &CaseResult) -> Option<String> {
 mod tests {
     use super::*;
     use agent_core::budget::Budget;
-    use agent_core::evaluation::TierFold;
+    use agent_core::comparison::Side;
+    use agent_core::evaluation::{Definitions, TierFold};
     use agent_core::event::Event;
     use agent_core::repetition::Runs;
 
@@ -83,7 +123,26 @@ mod tests {
             fold.add(&Event::CaseFinished { tier: Tier::Micro, result });
         }
         fold.add(&Event::TierFinished { tier: Tier::Micro, wall_s: 1.5 });
-        TierReport { tier: Tier::Micro, summary: fold.summary(Budget::default()), results: fold.into_results() }
+        TierReport::new(Tier::Micro, fold.summary(Budget::default()), fold.into_results())
+    }
+
+    /// The same against v0.1.0, where `b` passed.
+    pub(super) fn compared() -> TestReport {
+        let mut tier = sample();
+        let mut before = tier.results.clone();
+        before[1] = CaseResult::passed("b <&>");
+        let definitions = Definitions::default();
+        let side = |results| Side { summary: &tier.summary, definitions: &definitions, results };
+        let comparison = TierComparison::of(Tier::Micro, side(&before), side(&tier.results));
+        let gate = Some((Verdict::Fail, vec!["worse: 1 case".to_owned()]));
+        tier.against = Some(Against { with: "v0.1.0".to_owned(), comparison, gate });
+        TestReport {
+            what: "worktree".to_owned(),
+            against: Some("v0.1.0".to_owned()),
+            at: "2026-11-22T16:00:00.000Z".to_owned(),
+            verdict: Verdict::Fail,
+            tiers: vec![tier],
+        }
     }
 
     /// One case in quarantine, one that was, and one that passes now and then.
@@ -111,7 +170,7 @@ mod tests {
         for result in results {
             fold.add(&Event::CaseFinished { tier: Tier::Micro, result });
         }
-        TierReport { tier: Tier::Micro, summary: fold.summary(Budget::default()), results: fold.into_results() }
+        TierReport::new(Tier::Micro, fold.summary(Budget::default()), fold.into_results())
     }
 
     #[test]

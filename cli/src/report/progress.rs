@@ -1,6 +1,7 @@
 //! A bar on stderr while something takes time; nothing where nobody would see it.
 
 use crate::printer::Printer;
+use agent_core::evaluation::Outcome;
 use agent_core::event::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +15,7 @@ impl Progress {
     pub fn start(printer: &Printer, title: &str, total: Option<u64>) -> Self {
         let bar = printer.shows_progress().then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len} {eta}" } else { "{msg} {pos} ({per_sec})" };
+            let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len}, {eta} left" } else { "{msg} {pos} ({per_sec})" };
             bar.with_style(ProgressStyle::with_template(template).expect("the template is ours")).with_message(title.to_owned())
         });
         Self { bar }
@@ -23,6 +24,13 @@ impl Progress {
     pub fn advance(&self, by: u64) {
         if let Some(bar) = &self.bar {
             bar.inc(by);
+        }
+    }
+
+    /// Gives it another title.
+    pub fn name(&self, title: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(title());
         }
     }
 
@@ -48,19 +56,26 @@ impl Drop for Progress {
 pub struct TierProgress<'a> {
     printer: &'a Printer,
     bar: Option<Progress>,
+    /// Cases of the tier that did not pass.
+    failed: usize,
 }
 
 impl<'a> TierProgress<'a> {
     pub fn new(printer: &'a Printer) -> Self {
-        Self { printer, bar: None }
+        Self { printer, bar: None, failed: 0 }
     }
 
     pub fn add(&mut self, event: &Event) {
         match event {
-            Event::TierStarted { tier, cases, .. } => self.bar = Some(Progress::start(self.printer, tier.as_str(), Some(*cases as u64))),
-            Event::CaseFinished { .. } => {
+            Event::TierStarted { tier, cases, .. } => {
+                self.failed = 0;
+                self.bar = Some(Progress::start(self.printer, tier.as_str(), Some(*cases as u64)));
+            }
+            Event::CaseFinished { tier, result } => {
+                self.failed += usize::from(result.outcome != Outcome::Passed && !result.quarantined);
                 if let Some(bar) = &self.bar {
                     bar.advance(1);
+                    bar.name(|| if self.failed == 0 { tier.to_string() } else { format!("{tier}, {} failed", self.failed) });
                 }
             }
             Event::PartStarted(_) | Event::KnownFlaky { .. } | Event::TierStopped { .. } => {}

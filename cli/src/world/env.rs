@@ -19,6 +19,19 @@ pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
+/// `true` on a runner of GitHub Actions, which makes annotations of lines of a certain form.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+/// The file whose Markdown GitHub shows as the summary of a step.
+pub const GITHUB_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+pub fn is_github_workflow() -> bool {
+    std::env::var_os(GITHUB_ACTIONS).is_some_and(|value| value == "true")
+}
+
+pub fn github_summary() -> Option<std::path::PathBuf> {
+    std::env::var_os(GITHUB_SUMMARY).filter(|value| !value.is_empty()).map(Into::into)
+}
+
 pub fn frozen_now() -> Option<String> {
     std::env::var(NOW).ok()
 }

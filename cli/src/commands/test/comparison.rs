@@ -3,9 +3,11 @@
 use super::run_tiers;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::report::Against;
 use crate::repository::Repository;
 use crate::testing::{Request, TierOutcome};
-use agent_core::evaluation::{Evaluation, Verdict};
+use agent_core::comparison::{Side, TierComparison};
+use agent_core::evaluation::{CaseResult, Evaluation, Verdict};
 use agent_core::gate::{self, GateVerdict};
 use agent_core::manifest::{Manifest, Tier};
 use agent_core::what::What;
@@ -17,12 +19,26 @@ pub(super) struct Comparison {
     tiers: Vec<(Tier, GateVerdict)>,
     /// Tiers whose definitions differ, and what does.
     incomparable: Vec<(Tier, String)>,
+    /// Case by case.
+    cases: Vec<TierComparison>,
 }
 
 impl Comparison {
     pub(super) fn verdict(&self) -> Verdict {
         let judged = self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
         if self.incomparable.is_empty() { judged } else { judged.and(Verdict::NotEnoughEvidence) }
+    }
+
+    pub(super) fn with(&self) -> &str {
+        &self.with
+    }
+
+    /// What reports show of a tier.
+    pub(super) fn of(&self, tier: Tier) -> Option<Against> {
+        let comparison = self.cases.iter().find(|cases| cases.tier == tier)?.clone();
+        let gate = self.tiers.iter().find(|(judged, _)| *judged == tier);
+        let gate = gate.map(|(_, gate)| (gate.verdict, gate.reasons.clone()));
+        Some(Against { with: self.with.clone(), comparison, gate })
     }
 
     pub(super) fn shown(&self) -> String {
@@ -54,8 +70,9 @@ pub(super) fn compare(
 ) -> Result<Comparison, CommandError> {
     let baseline = repository.target(against)?;
     let gated = &manifest.promote;
-    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new() };
+    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };
     for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {
+        comparison.cases.push(TierComparison::of(candidate.tier, side(&old, &old.results()), side(candidate, &candidate.results())));
         let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
         if differences.is_empty() {
             let judged = gate::judge(gated.into(), &old.results(), &candidate.results());
@@ -68,4 +85,8 @@ pub(super) fn compare(
         evaluation.comparable_with.push(commit.to_string());
     }
     Ok(comparison)
+}
+
+const fn side<'a>(outcome: &'a TierOutcome, results: &'a [CaseResult]) -> Side<'a> {
+    Side { summary: &outcome.summary, definitions: &outcome.definitions, results }
 }

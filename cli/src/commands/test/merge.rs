@@ -1,7 +1,7 @@
 //! `agent test merge`: parts that other machines ran, as the one tier they are parts of.
 
 use super::comparison::{self, Comparison};
-use super::{Report, exit_of, judged, keep, report};
+use super::{exit_of, judged, keep, reporting};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
@@ -39,9 +39,9 @@ pub struct Arguments {
     /// What to compare with, case by case
     #[arg(long, value_name = "WHAT")]
     against: Option<What>,
-    /// Write a report as well: junit=FILE or markdown=FILE
+    /// Write a report as well: html=FILE, junit=FILE or markdown=FILE
     #[arg(long = "report", value_name = "KIND=FILE")]
-    reports: Vec<Report>,
+    reports: Vec<reporting::File>,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let outcomes: Vec<TierOutcome> = tiers.into_iter().map(TierOutcome::from).collect();
     let mut evaluation = evaluation_of(tree, state, &outcomes);
     let comparison = compare(arguments, &repository, &manifest, (&mut evaluation, &outcomes), context)?;
+    let what = commit.as_ref().map_or("parts", ObjectId::short).to_owned();
     match commit {
         Some(commit) if is_whole => keep(&repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
         Some(commit) => {
@@ -64,7 +65,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         None => {}
     }
     let verdict = judged(&evaluation, comparison.as_ref());
-    report(&arguments.reports, outcomes, &evaluation, comparison.as_ref(), context)?;
+    let report = reporting::gather(what, outcomes, verdict, comparison.as_ref());
+    reporting::write(&arguments.reports, &report, context)?;
+    reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     Ok(exit_of(verdict))
 }
 

@@ -4,29 +4,28 @@ mod calibration;
 mod comparison;
 mod events;
 mod merge;
+mod reporting;
 mod watch;
 
 use crate::commands::test::comparison::Comparison;
 use crate::commands::test::events::Events;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::report::{TierReport, human, junit, markdown, progress::TierProgress};
+use crate::report::progress::TierProgress;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::parts::{self, PartsKey};
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::stored;
-use crate::world::fs::{self, Durability, FsError};
 use crate::world::store::Store;
 use agent_core::diagnose::Exit;
-use agent_core::evaluation::{Evaluation, Outcome, Verdict};
+use agent_core::evaluation::{Evaluation, Verdict};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::part::Part;
 use agent_core::repetition;
 use agent_core::what::What;
-use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Run the cases of a tier and judge them by its budget
@@ -43,7 +42,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test add --conversation c1\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
+    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test --against active --report html=report.html\n  agent test add --conversation c1\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
@@ -92,35 +91,15 @@ pub struct Arguments {
     /// Run even what was run before
     #[arg(long)]
     no_cache: bool,
-    /// Write a report as well: junit=FILE or markdown=FILE
+    /// Write a report as well: html=FILE, junit=FILE or markdown=FILE
     #[arg(long = "report", value_name = "KIND=FILE")]
-    reports: Vec<Report>,
+    reports: Vec<reporting::File>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Add(add::Arguments),
     Merge(merge::Arguments),
-}
-
-#[derive(Debug, Clone)]
-struct Report {
-    render: fn(&[TierReport]) -> String,
-    file: PathBuf,
-}
-
-impl std::str::FromStr for Report {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write KIND=FILE")?;
-        let render = match kind {
-            "junit" => junit::render,
-            "markdown" => markdown::render,
-            other => return Err(format!("`{other}` is no report; it is one of junit, markdown")),
-        };
-        Ok(Self { render, file: file.into() })
-    }
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
@@ -161,10 +140,10 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         keep(&repository.store(&target.manifest)?, commit, &mut evaluation, &outcomes, context)?;
     }
     let verdict = judged(&evaluation, comparison.as_ref());
-    if arguments.events.as_deref().is_some_and(events::is_stdout) {
-        write_reports(&arguments.reports, outcomes, context)?;
-    } else {
-        report(&arguments.reports, outcomes, &evaluation, comparison.as_ref(), context)?;
+    let report = reporting::gather(target.shown(), outcomes, verdict, comparison.as_ref());
+    reporting::write(&arguments.reports, &report, context)?;
+    if !arguments.events.as_deref().is_some_and(events::is_stdout) {
+        reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
     Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { exit_of(verdict) })
@@ -288,51 +267,4 @@ fn keep(
         }
     }
     Ok(())
-}
-
-fn report(
-    wanted: &[Report],
-    outcomes: Vec<TierOutcome>,
-    evaluation: &Evaluation,
-    comparison: Option<&Comparison>,
-    context: &Context,
-) -> Result<(), FsError> {
-    let reports = write_reports(wanted, outcomes, context)?;
-    context.printer.data(human::render(&reports));
-    if let Some(comparison) = comparison {
-        context.printer.data(comparison.shown());
-    }
-    context.printer.json(&document(evaluation, &reports, comparison));
-    Ok(())
-}
-
-fn write_reports(wanted: &[Report], outcomes: Vec<TierOutcome>, context: &Context) -> Result<Vec<TierReport>, FsError> {
-    let reports: Vec<_> = outcomes
-        .into_iter()
-        .map(|outcome| TierReport { tier: outcome.tier, results: outcome.results(), summary: outcome.summary })
-        .collect();
-    for report in wanted {
-        let text = (report.render)(&reports);
-        fs::replace(&context.directory.join(&report.file), text.as_bytes(), Durability::Rebuildable)?;
-    }
-    Ok(reports)
-}
-
-/// The evaluation, and beside it what only this run can tell.
-fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<&Comparison>) -> Value {
-    let mut document = evaluation.to_value();
-    document["failures"] = reports
-        .iter()
-        .flat_map(|report| {
-            report.failures().into_iter().map(|result| {
-                let outcome = if result.outcome == Outcome::Errored { "errored" } else { "failed" };
-                json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": outcome, "must": result.must,
-                    "score": result.score, "why": result.why})
-            })
-        })
-        .collect();
-    if let Some(comparison) = comparison {
-        document["against"] = comparison.to_value();
-    }
-    document
 }

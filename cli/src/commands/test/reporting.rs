@@ -1,0 +1,110 @@
+//! What `agent test` says in the end: to people, to programs, to files, and to GitHub.
+
+use super::comparison::Comparison;
+use crate::context::Context;
+use crate::report::{TestReport, TierReport, annotations, difference, html, human, junit, markdown};
+use crate::testing::TierOutcome;
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::{clock, env};
+use agent_core::evaluation::{Evaluation, Outcome, Verdict};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// More cases that changed than this nobody reads in a terminal.
+const FLIPS_SHOWN: usize = 10;
+
+/// `--report KIND=FILE`.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    render: fn(&TestReport) -> String,
+    path: PathBuf,
+}
+
+impl std::str::FromStr for File {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write KIND=FILE")?;
+        let render = match kind {
+            "html" => html::render,
+            "junit" => |report: &TestReport| junit::render(&report.tiers),
+            "markdown" => markdown::render,
+            other => return Err(format!("`{other}` is no report; it is one of html, junit, markdown")),
+        };
+        Ok(Self { render, path: file.into() })
+    }
+}
+
+impl File {
+    /// In place of what was there; the summary of a GitHub step is added to, since other tools write there as well.
+    fn write(&self, directory: &Path, report: &TestReport) -> Result<(), FsError> {
+        let path = directory.join(&self.path);
+        let mut text = String::new();
+        if env::github_summary().is_some_and(|summary| summary == path) {
+            text = String::from_utf8_lossy(&fs::read_if_there(&path)?.unwrap_or_default()).into_owned();
+        }
+        text.push_str(&(self.render)(report));
+        fs::replace(&path, text.as_bytes(), Durability::Rebuildable)
+    }
+}
+
+pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict, comparison: Option<&Comparison>) -> TestReport {
+    let tier = |outcome: TierOutcome| {
+        let results = outcome.results();
+        let against = comparison.and_then(|comparison| comparison.of(outcome.tier));
+        TierReport { against, ..TierReport::new(outcome.tier, outcome.summary, results) }
+    };
+    TestReport {
+        what,
+        against: comparison.map(|comparison| comparison.with().to_owned()),
+        at: clock::rfc3339(clock::now()),
+        verdict,
+        tiers: outcomes.into_iter().map(tier).collect(),
+    }
+}
+
+/// The files that were asked for; on GitHub, annotations as well.
+pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> Result<(), FsError> {
+    for file in wanted {
+        file.write(&context.directory, report)?;
+    }
+    if env::is_github_workflow() {
+        for line in annotations::render(&report.tiers) {
+            context.printer.say(line);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn tell(report: &TestReport, evaluation: &Evaluation, comparison: Option<&Comparison>, context: &Context) {
+    let printer = &context.printer;
+    printer.data(human::render(&report.tiers));
+    if let Some(comparison) = comparison {
+        printer.data(comparison.shown());
+    }
+    for tier in &report.tiers {
+        for line in difference::flips(tier.flips(), FLIPS_SHOWN, "`--report html=FILE` shows all") {
+            printer.data(line);
+        }
+    }
+    printer.json(&document(evaluation, &report.tiers, comparison));
+}
+
+/// The evaluation, and beside it what only this run can tell.
+fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<&Comparison>) -> Value {
+    let mut document = evaluation.to_value();
+    document["failures"] = reports
+        .iter()
+        .flat_map(|report| {
+            report.failures().into_iter().map(|result| {
+                let outcome = if result.outcome == Outcome::Errored { "errored" } else { "failed" };
+                json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": outcome, "must": result.must,
+                    "score": result.score, "why": result.why})
+            })
+        })
+        .collect();
+    if let Some(comparison) = comparison {
+        document["against"] = comparison.to_value();
+    }
+    document
+}

@@ -1,0 +1,31 @@
+//! The cases as data for the page's script.
+
+use crate::report::{TestReport, TierReport, why};
+use agent_core::comparison::Flip;
+use agent_core::evaluation::CaseResult;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// JSON that ends no script element and begins no comment: `<` stands in it as an escape.
+pub(super) fn embedded(report: &TestReport) -> String {
+    let cases: Vec<Value> = report.tiers.iter().flat_map(cases).collect();
+    let tiers: Vec<_> = report.tiers.iter().map(|tier| tier.tier).collect();
+    json!({"tiers": tiers, "against": report.against, "cases": cases}).to_string().replace('<', "\\u003c")
+}
+
+fn cases(report: &TierReport) -> Vec<Value> {
+    let flips: HashMap<&str, &Flip> = report.flips().iter().map(|flip| (flip.id.as_str(), flip)).collect();
+    report.results.iter().map(|result| case(report, result, flips.get(result.id.as_str()).copied())).collect()
+}
+
+fn case(report: &TierReport, result: &CaseResult, flip: Option<&Flip>) -> Value {
+    let mut case = serde_json::to_value(result).expect("a result serialises");
+    case["tier"] = json!(report.tier);
+    if let Some(why) = &result.why {
+        case["parts"] = json!(why::parts(why));
+    }
+    if let Some(flip) = flip {
+        case["flip"] = json!({"direction": flip.direction, "from": flip.from, "to": flip.to});
+    }
+    case
+}

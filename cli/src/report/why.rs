@@ -1,0 +1,206 @@
+//! Why a case did not pass, taken apart: what was expected beside what came, with the characters that differ.
+//!
+//! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every program can show it. Here it is read back.
+
+use crate::printer::{Printer, Style};
+use serde::Serialize;
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+/// A piece of a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What is no pair of values.
+    Text(String),
+    /// Two values at a place.
+    Values { path: String, expected: Vec<Run>, got: Vec<Run> },
+}
+
+/// Characters that are alike on both sides, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run(pub String, pub bool);
+
+const EXPECTED: &str = ": expected ";
+const GOT: &str = ", got ";
+/// Values that fit beside each other on one line.
+const SHORT: usize = 24;
+
+/// Takes a reason apart.
+pub fn parts(why: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = why;
+    while !rest.is_empty() {
+        let (part, after) = values(rest).unwrap_or_else(|| text(rest));
+        parts.push(part);
+        rest = after.strip_prefix("; ").unwrap_or(after);
+    }
+    parts
+}
+
+fn text(rest: &str) -> (Part, &str) {
+    let end = rest.find("; $").unwrap_or(rest.len());
+    (Part::Text(rest[..end].to_owned()), &rest[end..])
+}
+
+/// `PATH: expected VALUE, got VALUE` at the beginning.
+fn values(rest: &str) -> Option<(Part, &str)> {
+    let at = rest.find(EXPECTED)?;
+    let path = &rest[..at];
+    if !path.contains('$') || path.contains("; ") || path.contains('\n') {
+        return None;
+    }
+    let (expected, rest) = value(&rest[at + EXPECTED.len()..], GOT)?;
+    let (got, rest) = value(rest.strip_prefix(GOT)?, "; $")?;
+    let (expected, got) = compared(expected, got);
+    Some((Part::Values { path: path.to_owned(), expected, got }, rest))
+}
+
+/// A JSON value and what follows it; one that was cut short goes up to `end`, or to the end.
+fn value<'a>(text: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
+    let follows =
+        |at: &usize| text[*at..].is_empty() || text[*at..].starts_with(end.trim_end_matches('$')) || text[*at..].starts_with('\n');
+    let at = match length_of_value(text).filter(follows) {
+        Some(at) => at,
+        None if text.contains("...") => text.find(end).unwrap_or(text.len()),
+        None => return None,
+    };
+    Some(text.split_at(at))
+}
+
+fn length_of_value(text: &str) -> Option<usize> {
+    if !text.starts_with(['"', '{', '[']) {
+        return Some(text.find([',', ';', ' ', '\n']).unwrap_or(text.len()));
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    stream.next()?.ok()?;
+    Some(stream.byte_offset())
+}
+
+/// Marks what differs in texts; other values differ as a whole.
+fn compared(expected: &str, got: &str) -> (Vec<Run>, Vec<Run>) {
+    let is_text = |value: &str| value.starts_with('"');
+    let diff = TextDiff::from_chars(expected, got);
+    if !is_text(expected) || !is_text(got) || diff.ratio() < 0.6 {
+        return (vec![Run(expected.to_owned(), true)], vec![Run(got.to_owned(), true)]);
+    }
+    let mut sides = (Vec::new(), Vec::new());
+    for change in diff.iter_all_changes() {
+        match change.tag() {
+            ChangeTag::Equal => {
+                push(&mut sides.0, change.value(), false);
+                push(&mut sides.1, change.value(), false);
+            }
+            ChangeTag::Delete => push(&mut sides.0, change.value(), true),
+            ChangeTag::Insert => push(&mut sides.1, change.value(), true),
+        }
+    }
+    sides
+}
+
+fn push(runs: &mut Vec<Run>, text: &str, differs: bool) {
+    match runs.last_mut() {
+        Some(last) if last.1 == differs => last.0.push_str(text),
+        _ => runs.push(Run(text.to_owned(), differs)),
+    }
+}
+
+/// For a terminal: short values on one line, longer ones below each other.
+pub fn lines(why: &str) -> Vec<String> {
+    parts(why).iter().flat_map(part_lines).collect()
+}
+
+fn part_lines(part: &Part) -> Vec<String> {
+    match part {
+        Part::Text(text) => text.lines().map(diff_line).collect(),
+        Part::Values { path, expected, got } => {
+            let sides = (styled(expected, Style::Good), styled(got, Style::Bad));
+            if length(expected) <= SHORT && length(got) <= SHORT {
+                vec![format!("{path}: expected {}, got {}", sides.0, sides.1)]
+            } else {
+                vec![format!("{path}:"), format!("  expected {}", sides.0), format!("  got      {}", sides.1)]
+            }
+        }
+    }
+}
+
+/// Lines of a unified diff inside a reason are indented by four.
+fn diff_line(line: &str) -> String {
+    let style = match line.strip_prefix("    ").and_then(|line| line.chars().next()) {
+        Some('-') => Style::Good,
+        Some('+') => Style::Bad,
+        Some('@') => Style::Faint,
+        _ => return line.to_owned(),
+    };
+    Printer::styled(style, line)
+}
+
+fn length(runs: &[Run]) -> usize {
+    runs.iter().map(|run| run.0.chars().count()).sum()
+}
+
+fn styled(runs: &[Run], style: Style) -> String {
+    runs.iter().map(|Run(text, differs)| if *differs { Printer::styled(style, text) } else { text.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(path: &str, expected: &[(&str, bool)], got: &[(&str, bool)]) -> Part {
+        let runs = |side: &[(&str, bool)]| side.iter().map(|(text, differs)| Run((*text).to_owned(), *differs)).collect();
+        Part::Values { path: path.to_owned(), expected: runs(expected), got: runs(got) }
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.to_owned())
+    }
+
+    #[track_caller]
+    fn check(why: &str, expected: &[Part]) {
+        assert_eq!(parts(why), expected, "{why}");
+    }
+
+    #[test]
+    fn pairs_of_values_are_found_and_everything_else_stays_text() {
+        check("$.price: expected 4, got 3", &[values("$.price", &[("4", true)], &[("3", true)])]);
+        check(
+            "$.a: expected \"; $\", got \", got \"; $.b: unexpected 5; and 2 more",
+            &[values("$.a", &[("\"; $\"", true)], &[("\", got \"", true)]), text("$.b: unexpected 5; and 2 more")],
+        );
+        check(
+            "turn 2: against tests/a.json: $: expected null, got []",
+            &[values("turn 2: against tests/a.json: $", &[("null", true)], &[("[]", true)])],
+        );
+        check("$.c: expected 2 items, got 1", &[text("$.c: expected 2 items, got 1")]);
+        check("$.c: expected 0, it is missing", &[text("$.c: expected 0, it is missing")]);
+        check("the tool failed: x: expected nothing", &[text("the tool failed: x: expected nothing")]);
+        check(
+            "$: expected {\"a\":1...., got 2; $.x: unexpected 1",
+            &[values("$", &[("{\"a\":1....", true)], &[("2", true)]), text("$.x: unexpected 1")],
+        );
+        check("", &[]);
+    }
+
+    #[test]
+    fn texts_show_the_characters_that_differ() {
+        check(
+            "$: expected \"hello world\", got \"hello wurld!\"",
+            &[values(
+                "$",
+                &[("\"hello w", false), ("o", true), ("rld\"", false)],
+                &[("\"hello w", false), ("u", true), ("rld", false), ("!", true), ("\"", false)],
+            )],
+        );
+    }
+
+    #[test]
+    fn long_values_stand_below_each_other() {
+        let plain = |why: &str| lines(why).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>();
+        assert_eq!(plain("$.n: expected 1, got 2; $.x: unexpected 3"), ["$.n: expected 1, got 2", "$.x: unexpected 3"]);
+        assert_eq!(
+            plain("$.t: expected \"a text that is longer than that\", got \"a text\""),
+            ["$.t:", "  expected \"a text that is longer than that\"", "  got      \"a text\""]
+        );
+    }
+}
