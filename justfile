@@ -71,3 +71,8 @@ faults:
 bench-hook-commit:
     cargo build --release
     python3 tests/bench/hook_commit.py
+
+# `versions diff` and `bisect` over 1,000 versions with 1,000,000 stored results, against `git log`
+bench-history *ARGS:
+    cargo build --release
+    python3 tests/bench/history.py {{ARGS}}
