@@ -154,6 +154,49 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
 }
 
 #[test]
+fn attempts_at_once_are_entries_of_their_own() {
+    const TESTS: [&str; 4] = ["e-process", "mcnemar", "signed-rank", "tango"];
+    let served = served(NOISY, "gate = \"better\"");
+    served.agent(["state", "set", "usual_minutes=36"]).ok();
+    std::thread::scope(|scope| {
+        // each test twice: the same asked at once is one entry too
+        for test in TESTS.repeat(2) {
+            let served = &served;
+            scope.spawn(move || served.agent(["promote", "--test", test]).code(7));
+        }
+    });
+    let ledger = ledger(&served);
+    assert_eq!(ledger.iter().map(|entry| entry["index"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let mut asked: Vec<_> = ledger.iter().map(|entry| entry["asked"]["test"].as_str().unwrap()).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, TESTS);
+}
+
+#[test]
+fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() {
+    let served = Served::new();
+    let cases = served.world.read(Path::new(FOLDER).join("tests/full/estimates.jsonl"));
+    let another = json!({"id": "another", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"seen": 0}}});
+    served.world.write(Path::new(FOLDER).join("tests/full/estimates.jsonl"), format!("{cases}{another}\n"));
+    served.git(["commit", "--quiet", "--all", "--message", "test: sailing"]);
+    let outcome = served.agent(["release", "--json"]).ok().json();
+    let verdict = &outcome["verdict"];
+    assert_eq!(verdict["evaluators_changed"], json!(["cases"]));
+    assert_eq!((&verdict["gate"]["pairs"], &verdict["gate"]["held_out"]), (&json!(2), &json!(true)));
+    assert!(
+        served.git(["log", "-1", "--format=%b", "active"]).contains("; re-baselined: its cases are others, and those before judged it")
+    );
+    let commit = outcome["commit"].as_str().unwrap();
+    let stored: Value =
+        serde_json::from_str(&served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/summary.json")))).unwrap();
+    assert_eq!(stored["comparable_with"], json!([]));
+    served
+        .agent(["test", "--tier", "full", "--at", "active", "--against", "v0.1.0"])
+        .code(7)
+        .stdout_has("not comparable with v0.1.0: its cases are others");
+}
+
+#[test]
 fn a_ledger_that_cannot_be_read_lets_nothing_pass() {
     let served = served(NOISY, "gate = \"better\"");
     let blob = served.git(["hash-object", "-w", "ci/budgets.json"]);

@@ -28,20 +28,28 @@ impl EProcess {
 
     /// Of weights and gains, weights as shares of the largest.
     pub fn of(bound: f64, pairs: &[(f64, f64)]) -> Self {
-        let largest = pairs.iter().map(|(weight, _)| *weight).fold(0.0, f64::max);
+        Self::of_alike(bound, &alike(pairs))
+    }
+
+    fn of_alike(bound: f64, alike: &[Alike]) -> Self {
+        let largest = alike.iter().map(|alike| alike.weight).fold(0.0, f64::max);
         let mut process = Self::against(bound);
-        for (weight, gain) in pairs.iter().filter(|(weight, _)| *weight > 0.0) {
-            process.take(weight / largest, *gain);
+        for Alike { weight, gain, cases } in alike.iter().filter(|alike| alike.weight > 0.0) {
+            process.take_all(weight / largest, *gain, *cases as f64);
         }
         process
     }
 
     /// Takes one case in; its weight is a share, in (0, 1].
     pub fn take(&mut self, weight: f64, gain: f64) {
+        self.take_all(weight, gain, 1.0);
+    }
+
+    fn take_all(&mut self, weight: f64, gain: f64, cases: f64) {
         let shifted = weight * (gain - self.bound) / (1.0 + self.bound);
         for (log, bet) in self.logs.iter_mut().zip(BETS) {
             // a hair below zero is a rounding error of a bet that lost all
-            *log += (bet * shifted).max(-1.0).ln_1p();
+            *log += cases * (bet * shifted).max(-1.0).ln_1p();
         }
     }
 
@@ -68,15 +76,32 @@ impl EProcess {
     }
 }
 
-/// Both one-sided bounds for the mean gain, each at this level: what an e-process at 1/level does not rule out.
-pub fn interval(pairs: &[(f64, f64)], level: f64) -> (f64, f64) {
-    let mirrored: Vec<_> = pairs.iter().map(|(weight, gain)| (*weight, -gain)).collect();
-    (lower_bound(pairs, level), -lower_bound(&mirrored, level))
+/// Cases that weigh and gain the same.
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    weight: f64,
+    gain: f64,
+    cases: usize,
 }
 
-fn lower_bound(pairs: &[(f64, f64)], level: f64) -> f64 {
+/// Scores are few where cases are many: a tier of thousands has a handful of gains.
+fn alike(pairs: &[(f64, f64)]) -> Vec<Alike> {
+    let mut sorted = pairs.to_vec();
+    sorted.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)));
+    let groups = sorted.chunk_by(|one, other| one.0.to_bits() == other.0.to_bits() && one.1.to_bits() == other.1.to_bits());
+    groups.map(|group| Alike { weight: group[0].0, gain: group[0].1, cases: group.len() }).collect()
+}
+
+/// Both one-sided bounds for the mean gain, each at this level: what an e-process at 1/level does not rule out.
+pub fn interval(pairs: &[(f64, f64)], level: f64) -> (f64, f64) {
+    let gains = alike(pairs);
+    let losses: Vec<_> = gains.iter().map(|alike| Alike { gain: -alike.gain, ..*alike }).collect();
+    (lower_bound(&gains, level), -lower_bound(&losses, level))
+}
+
+fn lower_bound(gains: &[Alike], level: f64) -> f64 {
     let wanted = -level.ln();
-    root::of_increasing(|bound| wanted - EProcess::of(bound, pairs).log(), -1.0 + 1e-9, 1.0 - 1e-9)
+    root::of_increasing(|bound| wanted - EProcess::of_alike(bound, gains).log(), -1.0 + 1e-9, 1.0 - 1e-9)
 }
 
 #[cfg(test)]
