@@ -76,3 +76,12 @@ bench-hook-commit:
 bench-history *ARGS:
     cargo build --release
     python3 tests/bench/history.py {{ARGS}}
+# 1,000 trivial cases through `agent test`, promptfoo, Inspect, DSPy's Evaluate and pytest (installs them, once)
+bench-peers *ARGS:
+    cargo build --release
+    python3 tests/bench/peers.py {{ARGS}}
+
+# an unchanged tier of 10,000 cases run again beside `git status`; one key of the state changed
+bench-unchanged *ARGS:
+    cargo build --release
+    python3 tests/bench/unchanged.py {{ARGS}}

@@ -77,10 +77,9 @@ fn said(outcome: TierOutcome) -> Said {
     if outcome.summary.verdict != Verdict::Fail {
         return Said::Nothing;
     }
-    let results = outcome.results();
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
     let reasons = outcome.summary.reasons.join("; ");
-    let report = TierReport::new(outcome.tier, outcome.summary, results);
+    let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
     if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::LeftToTheServer(reasons) }
 }
 

@@ -252,13 +252,15 @@ impl TierFold {
         }
     }
 
-    pub fn join(&mut self, other: &Self) {
+    pub fn join(&mut self, other: Self) {
         self.expected = self.expected.max(other.expected);
         self.wall_s = self.wall_s.max(other.wall_s);
-        self.flaky.extend(other.flaky.iter().cloned());
-        self.stops.extend(other.stops.iter().cloned());
-        for result in other.results.values() {
-            self.add_result(result.clone());
+        self.flaky.extend(other.flaky);
+        self.stops.extend(other.stops);
+        if self.results.is_empty() {
+            self.results = other.results;
+        } else {
+            other.results.into_values().for_each(|result| self.add_result(result));
         }
     }
 
@@ -683,7 +685,7 @@ mod tests {
             }
             let mut joined = TierFold::default();
             for shard in [2, 0, 1, 0] {
-                joined.join(&shards[shard]);
+                joined.join(shards[shard].clone());
             }
             prop_assert_eq!(&joined, &whole);
             prop_assert_eq!(summary_bytes(&joined), summary_bytes(&whole));

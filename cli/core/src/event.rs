@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/event@1";
 const CASE_FINISHED: &str = "case-finished";
+const CACHED: &str = ",\"cached\":true}";
+const CASE_LINE: &str = "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"";
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -70,6 +72,10 @@ impl Event {
     ///
     /// Each member is read by its own type: with exact numbers serde cannot look through a flattened or tagged one.
     pub fn from_line(line: &str) -> Option<Self> {
+        if let Some(tier) = tier_of_case_line(line) {
+            let result = CaseResult { cached: line.trim_end().ends_with(CACHED), ..serde_json::from_str(line).ok()? };
+            return Some(Self::CaseFinished { tier, result });
+        }
         let head: Head = serde_json::from_str(line).ok()?;
         match head.event.as_str() {
             _ if head.schema != SCHEMA => None,
@@ -105,6 +111,12 @@ struct CaseLine<'a> {
     cached: bool,
 }
 
+/// The tier of a finished case, when the line begins as `case_line` writes it: then it need not be parsed twice.
+fn tier_of_case_line(line: &str) -> Option<Tier> {
+    let tier = line.strip_prefix(CASE_LINE)?;
+    tier[..tier.find('"')?].parse().ok()
+}
+
 fn line_of(members: &impl Serialize) -> String {
     let mut line = serde_json::to_string(members).expect("an event serialises");
     line.push('\n');
@@ -137,6 +149,7 @@ mod tests {
         let event = Event::CaseFinished { tier: Tier::Micro, result };
         let line = event.to_line();
         assert_eq!(case_line, line);
+        assert_eq!(tier_of_case_line(&line), Some(Tier::Micro));
         assert_eq!(
             line,
             "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"micro\",\"id\":\"c-1\",\"outcome\":\"failed\",\"score\":0.5,\"weight\":1.0,\"ms\":1.25,\"why\":\"x\"}\n"

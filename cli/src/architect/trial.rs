@@ -87,7 +87,7 @@ fn written_cases(directory: &Path, tier: Tier) -> Result<BTreeMap<String, Writte
 
 fn measure(target: &Target, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
     let outcome = testing::run_tier(repository, target, &Request::new(tier), context, &mut |_| {})?;
-    Ok(Measured { results: outcome.results(), summary: outcome.summary })
+    Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
 /// Runs a tier on a change; `changed_evaluators` says that its own cases are not those the baseline was measured by.

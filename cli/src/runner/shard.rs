@@ -24,8 +24,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How many requests are under way with a fast child.
-const WINDOW: usize = 64;
+/// At most so many requests are under way with a fast child, and at least these.
+const WINDOW: usize = 1024;
+const FEWEST: usize = 8;
+/// So much work lies before a fast child.
+const WORTH: Duration = Duration::from_millis(5);
 /// A child that needs longer than this for a call gains nothing from a full pipe.
 const FAST: Duration = Duration::from_millis(2);
 /// So many failures of a child with no answer in between end the tier.
@@ -270,17 +273,15 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// How many requests may be under way now.
+    /// How many requests may be under way now: to a fast child so many that it never waits for us.
     fn window(&self) -> usize {
-        let alone =
-            self.again.front().is_some_and(|attempt| attempt.alone) || self.runner.flights.iter().any(|flight| flight.attempt.alone);
-        let fast = self.usual.is_some_and(|usual| usual < FAST);
-        if !fast || alone || self.job.has_spend_limit() {
-            return 1;
-        }
+        let is_alone = |attempt: &Attempt<'_>| attempt.alone;
+        let alone = self.again.front().is_some_and(is_alone) || self.runner.flights.front().is_some_and(|flight| is_alone(&flight.attempt));
+        let Some(usual) = self.usual.filter(|usual| *usual < FAST && !alone && !self.job.has_spend_limit()) else { return 1 };
+        let worth = usize::try_from(WORTH.as_nanos() / usual.as_nanos().max(1)).unwrap_or(WINDOW);
         // towards the end each takes less than its share of the rest, so that no shard sits on cases while another has none
         let share = self.queue.left(self.job) / (2 * self.job.shard_count());
-        share.clamp(1, WINDOW)
+        worth.clamp(FEWEST, WINDOW).min(share).max(1)
     }
 
     fn is_free(&self) -> bool {

@@ -76,7 +76,7 @@ pub(super) fn look_up_whole(store: &Store, key: &CacheKey) -> Result<Option<Tier
     // lines that are not those the summary was made of are no evidence
     let lines = lines.filter(|lines| found.summary.results.as_deref() == Some(digest(lines.as_bytes()).as_str()));
     let CachedTier { tier, summary, definitions, .. } = found;
-    Ok(lines.map(|lines| TierOutcome { tier, summary, lines, definitions, goldens: Vec::new() }))
+    Ok(lines.map(|lines| TierOutcome::stored(tier, summary, definitions, lines)))
 }
 
 pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome) -> Result<(), StoreError> {

@@ -27,6 +27,7 @@ use agent_core::manifest::Tier;
 use agent_core::object_id::{ObjectId, digest};
 use agent_core::part::Part;
 use agent_core::suggestion::did_you_mean;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -79,28 +80,44 @@ impl Request {
 pub struct TierOutcome {
     pub tier: Tier,
     pub summary: TierSummary,
-    /// Events as stored lines; `results` reads them.
-    pub lines: String,
     pub definitions: Definitions,
     pub goldens: Vec<Answered>,
+    lines: String,
+    results: OnceCell<Vec<CaseResult>>,
 }
 
 impl TierOutcome {
     /// The lines are by case id, so that the same results have the same digest whichever shard or part was first.
-    pub fn of(tier: Tier, fold: &TierFold, budget: Budget, definitions: Definitions) -> Self {
+    pub fn of(tier: Tier, fold: TierFold, budget: Budget, definitions: Definitions) -> Self {
         let lines: String = fold.results().map(|result| Event::case_line(tier, result)).collect();
         let summary = TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) };
-        Self { tier, summary, lines, definitions, goldens: Vec::new() }
+        Self { results: OnceCell::from(fold.into_results()), ..Self::stored(tier, summary, definitions, lines) }
+    }
+
+    /// As it was stored: `lines` are read when somebody asks for the results.
+    pub fn stored(tier: Tier, summary: TierSummary, definitions: Definitions, lines: String) -> Self {
+        Self { tier, summary, definitions, goldens: Vec::new(), lines, results: OnceCell::new() }
+    }
+
+    /// Events as stored lines.
+    pub fn lines(&self) -> &str {
+        &self.lines
     }
 
     /// By case id.
-    pub fn results(&self) -> Vec<CaseResult> {
-        let mut fold = TierFold::default();
-        for event in self.lines.lines().filter_map(Event::from_line) {
-            fold.take(event);
-        }
-        fold.into_results()
+    pub fn results(&self) -> &[CaseResult] {
+        self.results.get_or_init(|| read(&self.lines))
     }
+
+    pub fn into_results(self) -> Vec<CaseResult> {
+        self.results.into_inner().unwrap_or_else(|| read(&self.lines))
+    }
+}
+
+fn read(lines: &str) -> Vec<CaseResult> {
+    let mut fold = TierFold::default();
+    lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
+    fold.into_results()
 }
 
 /// Runs a tier of a target, as far as its results are not known. `on_event` hears of each case.

@@ -44,6 +44,6 @@ pub fn find(store: &Store, key: &PartsKey) -> Result<Vec<(String, String)>, Stor
 
 impl From<MergedTier> for TierOutcome {
     fn from(merged: MergedTier) -> Self {
-        Self::of(merged.head.tier, &merged.fold, merged.head.budget, merged.head.definitions)
+        Self::of(merged.head.tier, merged.fold, merged.head.budget, merged.head.definitions)
     }
 }

@@ -115,7 +115,7 @@ impl Subject<'_> {
         let cases = cases::load(&self.target.directory, tier)?.cases.list.len();
         on_event(&Event::PartStarted(Box::new(self.head(cases, found.summary.budget, found.definitions.clone()))));
         for result in found.results() {
-            on_event(&Event::CaseFinished { tier, result: CaseResult { cached: true, ..result } });
+            on_event(&Event::CaseFinished { tier, result: CaseResult { cached: true, ..result.clone() } });
         }
         on_event(&Event::TierFinished { tier, wall_s: found.summary.wall_s });
         Ok(())
@@ -151,7 +151,7 @@ impl Subject<'_> {
                 memory.borrow_mut().learn(event);
                 (on_event.borrow_mut())(event);
             })?;
-            fold.join(&run.fold);
+            fold.join(run.fold);
             goldens = run.goldens;
         }
         let varying = memory.varying();
@@ -161,8 +161,9 @@ impl Subject<'_> {
         fold.flaky_by_history(varying);
         self.remember(&fold);
         let (budget, definitions) = defined.expect("a tier that was run was loaded");
-        let mut outcome = TierOutcome { goldens, ..TierOutcome::of(request.tier, &fold, budget, definitions) };
-        if request.part.is_some() && fold.finished() == 0 && fold.missing() == 0 {
+        let is_empty_part = request.part.is_some() && fold.finished() == 0 && fold.missing() == 0;
+        let mut outcome = TierOutcome { goldens, ..TierOutcome::of(request.tier, fold, budget, definitions) };
+        if is_empty_part {
             // a small tier has no case for each part
             outcome.summary.verdict = Verdict::Pass;
             outcome.summary.reasons.clear();

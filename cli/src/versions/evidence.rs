@@ -75,14 +75,16 @@ impl Evidence {
         let old = evaluate(repository, context, baseline, gated.tier)?;
         let new = &self.outcomes[0];
         self.evaluators_changed = new.definitions.differences(&old.definitions, gated.tier);
+        let by_the_old_ones;
         let judged = if self.evaluators_changed.is_empty() {
             self.evaluation.comparable_with = baseline.commit.iter().map(ToString::to_string).collect();
             new.results()
         } else {
-            let by_the_old_ones = under_old_evaluators(repository, candidate, baseline)?;
-            evaluate(repository, context, &by_the_old_ones, gated.tier)?.results()
+            let under_old = under_old_evaluators(repository, candidate, baseline)?;
+            by_the_old_ones = evaluate(repository, context, &under_old, gated.tier)?;
+            by_the_old_ones.results()
         };
-        let comparison = Comparison::of(gated.into(), &old.results(), &judged);
+        let comparison = Comparison::of(gated.into(), old.results(), judged);
         let asked = asked(candidate, baseline, gated, &old, &comparison);
         self.gate = Some(LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?);
         Ok(())
@@ -100,13 +102,8 @@ impl Evidence {
         let mut outcomes = Vec::new();
         for (tier, summary) in &evaluation.tiers {
             let lines = store.get(&results_key(commit.as_str(), *tier))?.unwrap_or_default();
-            outcomes.push(TierOutcome {
-                tier: *tier,
-                summary: summary.clone(),
-                lines: String::from_utf8_lossy(&lines).into_owned(),
-                definitions: evaluation.definitions.clone(),
-                goldens: Vec::new(),
-            });
+            let lines = String::from_utf8_lossy(&lines).into_owned();
+            outcomes.push(TierOutcome::stored(*tier, summary.clone(), evaluation.definitions.clone(), lines));
         }
         Ok(Self { evaluation, outcomes, contract: info.trailers.contract, tier: None, gate: None, evaluators_changed: Vec::new() })
     }

@@ -34,7 +34,7 @@ pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outc
             definitions: outcome.definitions.clone(),
             ..evaluation.clone()
         };
-        store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines.clone().into_bytes())?;
+        store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines().as_bytes().to_vec())?;
         if store.put_new(&key, late.to_bytes())? {
             kept.push(outcome.tier);
         }

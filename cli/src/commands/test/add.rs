@@ -154,7 +154,7 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
         }
         outcome = testing::run_tier(repository, &target, &Request { keep_goldens: false, ..request }, context, &mut |_| {})?;
     }
-    let result = outcome.results().into_iter().find(|result| result.id == added.id);
+    let result = outcome.into_results().into_iter().find(|result| result.id == added.id);
     result.ok_or_else(|| CommandError::new(Exit::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))
 }
 

@@ -44,7 +44,7 @@ fn measure(
     let run = || -> Result<_, CommandError> {
         let outcome = testing::run_tier(repository, target, &fresh, context, &mut |_| {})?;
         progress.advance(1);
-        Ok(outcome.results())
+        Ok(outcome.into_results())
     };
     let alpha = target.manifest.promote.alpha;
     let mut calibrator = Calibrator::new(alpha);

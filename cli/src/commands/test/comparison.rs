@@ -72,10 +72,10 @@ pub(super) fn compare(
     let gated = &manifest.promote;
     let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };
     for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {
-        comparison.cases.push(TierComparison::of(candidate.tier, side(&old, &old.results()), side(candidate, &candidate.results())));
+        comparison.cases.push(TierComparison::of(candidate.tier, side(&old, old.results()), side(candidate, candidate.results())));
         let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
         if differences.is_empty() {
-            let judged = gate::judge(gated.into(), &old.results(), &candidate.results());
+            let judged = gate::judge(gated.into(), old.results(), candidate.results());
             comparison.tiers.push((candidate.tier, judged));
         } else {
             comparison.incomparable.push((candidate.tier, differences.join(" and ")));

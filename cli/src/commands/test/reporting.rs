@@ -50,9 +50,8 @@ impl File {
 
 pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict, comparison: Option<&Comparison>) -> TestReport {
     let tier = |outcome: TierOutcome| {
-        let results = outcome.results();
         let against = comparison.and_then(|comparison| comparison.of(outcome.tier));
-        TierReport { against, ..TierReport::new(outcome.tier, outcome.summary, results) }
+        TierReport { against, ..TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results()) }
     };
     TestReport {
         what,

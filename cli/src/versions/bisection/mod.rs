@@ -229,7 +229,7 @@ fn run_case(
     }
     let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
     match testing::run_tier(repository, target, &request, context, &mut |_| {}) {
-        Ok(outcome) => Ok(outcome.results().into_iter().find(|result| result.id == case)),
+        Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
         Err(error) if error.exit == Exit::Child => {
             let why = Some(error.messages.join(": "));
             Ok(Some(CaseResult { outcome: Outcome::Errored, score: 0.0, why, ..CaseResult::passed(case) }))
