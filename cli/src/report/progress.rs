@@ -1,9 +1,15 @@
 //! A bar on stderr while something takes time; nothing where nobody would see it.
 
 use crate::printer::Printer;
-use agent_core::evaluation::Outcome;
+use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::event::Event;
-use indicatif::{ProgressBar, ProgressStyle};
+use agent_core::manifest::Tier;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Before this the clock knows nothing yet.
+const SETTLED: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub struct Progress {
@@ -13,9 +19,18 @@ pub struct Progress {
 impl Progress {
     /// A bar towards a total, or a counter where there is none.
     pub fn start(printer: &Printer, title: &str, total: Option<u64>) -> Self {
+        let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len}, {eta} left" } else { "{msg} {pos} ({per_sec})" };
+        Self::open(printer, title, total, template)
+    }
+
+    /// A bar that is told how long it will take.
+    fn foretold(printer: &Printer, title: &str, total: u64) -> Self {
+        Self::open(printer, title, Some(total), "{msg} {wide_bar} {pos}/{len}{prefix}")
+    }
+
+    fn open(printer: &Printer, title: &str, total: Option<u64>, template: &str) -> Self {
         let bar = printer.shows_progress().then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len}, {eta} left" } else { "{msg} {pos} ({per_sec})" };
             bar.with_style(ProgressStyle::with_template(template).expect("the template is ours")).with_message(title.to_owned())
         });
         Self { bar }
@@ -28,9 +43,23 @@ impl Progress {
     }
 
     /// Gives it another title.
-    pub fn name(&self, title: impl FnOnce() -> String) {
+    fn name(&self, title: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_message(title());
+        }
+    }
+
+    /// Says how long it will take.
+    fn expect(&self, left: impl FnOnce(Duration) -> Duration) {
+        if let Some(bar) = &self.bar {
+            // the start of the children is none of the cases' time
+            if bar.position() == 1 {
+                bar.reset_elapsed();
+            }
+            let elapsed = bar.elapsed();
+            if elapsed >= SETTLED {
+                bar.set_prefix(format!(", {} left", HumanDuration(left(elapsed))));
+            }
         }
     }
 
@@ -51,35 +80,106 @@ impl Drop for Progress {
     }
 }
 
+/// What is left of a tier: slow cases by what they took the last time, the others by what their like took so far: on the clock, or added up
+/// over the shards. Calls under way together make the sum too long, and slow cases meanwhile the clock: the shorter one is nearer.
+#[derive(Debug, Default)]
+struct Outlook {
+    cases: usize,
+    shards: usize,
+    done: usize,
+    /// Slow cases that are not done.
+    slow_ms: BTreeMap<String, f64>,
+    quick: usize,
+    quick_ms: f64,
+}
+
+impl Outlook {
+    fn finished(&mut self, result: &CaseResult) {
+        self.done += 1;
+        if self.slow_ms.remove(&result.id).is_none() {
+            self.quick += 1;
+            self.quick_ms += result.ms;
+        }
+    }
+
+    /// `elapsed` since the first case was done.
+    fn left(&self, elapsed: Duration) -> Duration {
+        let cases = self.cases.saturating_sub(self.done);
+        let mut slow: Vec<f64> = self.slow_ms.values().copied().collect();
+        slow.sort_by(|one, two| two.total_cmp(one));
+        // some of those that were slow once may not be of this run
+        slow.truncate(cases);
+        let shards = self.shards.max(1) as f64;
+        let each = (self.quick_ms / shards).min(elapsed.as_secs_f64() * 1000.0) / self.quick.max(1) as f64;
+        let together = slow.iter().sum::<f64>() / shards + each * (cases - slow.len()) as f64;
+        let longest = slow.first().copied().unwrap_or(0.0);
+        Duration::try_from_secs_f64(together.max(longest) / 1000.0).unwrap_or_default()
+    }
+}
+
 /// A bar for each tier that is run: a fold over its events.
 #[derive(Debug)]
 pub struct TierProgress<'a> {
     printer: &'a Printer,
+    /// What slow cases took the last time, by tier and id.
+    slow_ms: BTreeMap<Tier, BTreeMap<String, f64>>,
     bar: Option<Progress>,
+    outlook: Outlook,
     /// Cases of the tier that did not pass.
     failed: usize,
 }
 
 impl<'a> TierProgress<'a> {
-    pub fn new(printer: &'a Printer) -> Self {
-        Self { printer, bar: None, failed: 0 }
+    pub fn new(printer: &'a Printer, slow_ms: BTreeMap<Tier, BTreeMap<String, f64>>) -> Self {
+        Self { printer, slow_ms, bar: None, outlook: Outlook::default(), failed: 0 }
     }
 
     pub fn add(&mut self, event: &Event) {
         match event {
-            Event::TierStarted { tier, cases, .. } => {
+            Event::TierStarted { tier, cases, shards } => {
+                let slow_ms = self.slow_ms.remove(tier).unwrap_or_default();
+                self.outlook = Outlook { cases: *cases, shards: *shards, slow_ms, ..Outlook::default() };
                 self.failed = 0;
-                self.bar = Some(Progress::start(self.printer, tier.as_str(), Some(*cases as u64)));
+                self.bar = Some(Progress::foretold(self.printer, tier.as_str(), *cases as u64));
             }
-            Event::CaseFinished { tier, result } => {
-                self.failed += usize::from(result.outcome != Outcome::Passed && !result.quarantined);
-                if let Some(bar) = &self.bar {
-                    bar.advance(1);
-                    bar.name(|| if self.failed == 0 { tier.to_string() } else { format!("{tier}, {} failed", self.failed) });
-                }
-            }
+            Event::CaseFinished { tier, result } => self.finished(*tier, result),
             Event::PartStarted(_) | Event::KnownFlaky { .. } | Event::TierStopped { .. } => {}
             Event::TierFinished { .. } => self.bar = None,
         }
+    }
+
+    fn finished(&mut self, tier: Tier, result: &CaseResult) {
+        self.outlook.finished(result);
+        self.failed += usize::from(result.outcome != Outcome::Passed && !result.quarantined);
+        if let Some(bar) = &self.bar {
+            bar.advance(1);
+            bar.name(|| if self.failed == 0 { tier.to_string() } else { format!("{tier}, {} failed", self.failed) });
+            bar.expect(|elapsed| self.outlook.left(elapsed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_that_of_slow_cases_and_of_the_mean_of_the_others() {
+        let slow_ms = BTreeMap::from([("a".to_owned(), 9000.0), ("b".to_owned(), 5000.0)]);
+        let mut outlook = Outlook { cases: 12, shards: 2, slow_ms, ..Outlook::default() };
+        let finished = |outlook: &mut Outlook, id: &str, ms| outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) });
+        let long = Duration::from_secs(100);
+        assert_eq!(outlook.left(long), Duration::from_secs(9), "the longest alone takes that");
+        finished(&mut outlook, "c", 1000.0);
+        // 9 + 5 and nine of a second each, on two shards
+        assert_eq!(outlook.left(long), Duration::from_millis(11_500));
+        // many at once: the clock knows better
+        assert_eq!(outlook.left(Duration::from_millis(100)), Duration::from_secs(9));
+        finished(&mut outlook, "a", 9000.0);
+        assert_eq!(outlook.left(long), Duration::from_secs(7));
+        for id in ["d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
+            finished(&mut outlook, id, 1000.0);
+        }
+        assert_eq!(outlook.left(long), Duration::ZERO, "what was slow once is not of this run");
     }
 }

@@ -28,7 +28,7 @@ use agent_core::object_id::{ObjectId, digest};
 use agent_core::part::Part;
 use agent_core::suggestion::did_you_mean;
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// How to run a tier.
@@ -118,6 +118,11 @@ fn read(lines: &str) -> Vec<CaseResult> {
     let mut fold = TierFold::default();
     lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
     fold.into_results()
+}
+
+/// What slow cases of a tier took the last time, by id.
+pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> {
+    history::History::read(&repository.layout, tier).slow_ms
 }
 
 /// Runs a tier of a target, as far as its results are not known. `on_event` hears of each case.

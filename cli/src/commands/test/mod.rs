@@ -203,7 +203,8 @@ fn run_tiers(
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<TierOutcome>, CommandError> {
-    let mut progress = TierProgress::new(&context.printer);
+    let slow_ms = requests.iter().map(|request| (request.tier, testing::slow_cases(repository, request.tier))).collect();
+    let mut progress = TierProgress::new(&context.printer, slow_ms);
     let run = |request| {
         testing::run_tier(repository, target, request, context, &mut |event| {
             progress.add(event);
