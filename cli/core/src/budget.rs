@@ -89,7 +89,7 @@ fn parse_budget(value: Value, place: &str) -> Result<Budget, DocumentError> {
         pass_rate: bounded(&mut fields, "pass_rate", 1.0, "a share from 0 to 1")?,
         score: bounded(&mut fields, "score", 1.0, "a score from 0 to 1")?,
         p95_ms: bounded(&mut fields, "p95_ms", f64::MAX, "a number of milliseconds above 0")?,
-        limit_s: above_zero(&mut fields, "limit_s", "a number of seconds above 0")?,
+        limit_s: limit(&mut fields)?,
         spend_usd: bounded(&mut fields, "spend_usd", f64::MAX, "a number of US dollars, 0 or more")?,
     })
 }
@@ -103,16 +103,35 @@ fn bounded(fields: &mut Fields, key: &str, most: f64, wanted: &str) -> Result<Op
     }
 }
 
-fn above_zero(fields: &mut Fields, key: &str, wanted: &str) -> Result<Option<f64>, DocumentError> {
-    match bounded(fields, key, f64::MAX, wanted)? {
-        Some(0.0) => Err(fields.error(format!("\"{key}\" is 0"), format!("make \"{key}\" {wanted}"))),
-        number => Ok(number),
+fn limit(fields: &mut Fields) -> Result<Option<f64>, DocumentError> {
+    let wanted = "a number of seconds, 0.001 or more";
+    match bounded(fields, "limit_s", f64::MAX, wanted)? {
+        Some(seconds) if seconds < 0.001 => Err(fields.error(format!("\"limit_s\" is {seconds}"), format!("make \"limit_s\" {wanted}"))),
+        seconds => Ok(seconds),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever stands under a key, it is a budget or an error that names the file.
+        #[test]
+        fn any_budget_is_read_or_refused(key in prop::sample::select(TIER_KEYS.to_vec()), number in any::<f64>(), text in ".{0,8}", torn in 0usize..90) {
+            for value in [Value::from(number), Value::from(text), Value::Null] {
+                let whole = serde_json::json!({"schema": SCHEMA, "tiers": {"fast": {key: value}}}).to_string();
+                let cut: String = whole.chars().take(torn).collect();
+                for text in [whole, cut] {
+                    match Budgets::parse(&text, FILE) {
+                        Ok(budgets) => prop_assert!(budgets.of(Tier::Fast).limit().is_none_or(|limit| !limit.is_zero())),
+                        Err(error) => prop_assert!(error.place.starts_with(FILE) && !error.mend.is_empty()),
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn reads_what_is_there() {

@@ -51,13 +51,18 @@ impl Memory<'_> {
     pub(super) fn learn(&mut self, event: &Event) {
         let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else { return };
         let Some(definition) = self.definitions.get(&result.id) else { return };
-        let (trace, certain) = match known.ask(definition, self.digests) {
-            Answer::Known(before) if same_result(before, result) => (None, true),
-            Answer::Known(_) => (Some(Trace::varying(definition, self.digests)), false),
-            Answer::Varies => (None, false),
-            Answer::Changed(_) | Answer::Never => (Trace::of(definition, result, self.digests), true),
+        let before = known.ask(definition, self.digests);
+        let (varies, trace) = match (&before, result.runs) {
+            (Answer::Varies, _) => (true, None),
+            // its runs say more than what is known: whether they agree, and not how the first of them that failed is told
+            (Answer::Known(before), Some(runs)) => (runs.is_flaky() || before.outcome != result.outcome, None),
+            (_, Some(runs)) => (runs.is_flaky(), None),
+            (Answer::Known(before), None) => (!same_result(before, result), None),
+            (Answer::Changed(_) | Answer::Never, None) => (false, Trace::of(definition, result, self.digests)),
         };
-        self.certain &= certain;
+        let is_news = varies && !matches!(before, Answer::Varies);
+        let trace = if is_news { Some(Trace::varying(definition, self.digests)) } else { trace };
+        self.certain &= !varies;
         if let Some(trace) = trace
             && let Err(error) = known.learn(&trace)
         {

@@ -6,7 +6,7 @@ use crate::report::{TestReport, TierReport, annotations, difference, html, human
 use crate::testing::TierOutcome;
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::{clock, env};
-use agent_core::evaluation::{Evaluation, Outcome, Verdict};
+use agent_core::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -102,6 +102,14 @@ fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<
             })
         })
         .collect();
+    let quarantines = reports.iter().flat_map(|report| {
+        let told = |(result, _): (&CaseResult, _)| {
+            json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": result.outcome, "in_force": result.quarantined,
+                "quarantine": result.quarantine})
+        };
+        report.quarantines().into_iter().map(told).collect::<Vec<_>>()
+    });
+    document["quarantines"] = quarantines.collect();
     if let Some(comparison) = comparison {
         document["against"] = comparison.to_value();
     }
