@@ -4,11 +4,13 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::githooks::{Hooks, Standing};
 use crate::repository::{Repository, manifest_on_disk};
+use crate::world::clock;
 use crate::world::git::{ACTIVE, Git, GitError};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::python::{self, on_path};
 use crate::world::sandbox;
+use crate::world::store::{Probe, Store};
 use agent_core::diagnose::Diagnose;
 use agent_core::legality::STAGING_FILE;
 use agent_core::manifest::{Manifest, Python};
@@ -71,6 +73,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let python = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
     findings.push(Finding::ok("repository", git.root().display().to_string()));
+    findings.extend(manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| object_store(&git, manifest)));
     findings.extend(manifest.map(manifest_finding));
     findings.push(history(&git));
     findings.push(served(context));
@@ -143,6 +146,28 @@ fn manifest_finding(manifest: Result<Manifest, CommandError>) -> Finding {
     match manifest {
         Ok(manifest) => Finding::ok("manifest", format!("agent.toml of {}", manifest.name)),
         Err(error) => Finding::of("manifest", error),
+    }
+}
+
+/// Tries it: what is written is read, and is not written over.
+fn object_store(git: &Git, manifest: &Manifest) -> Finding {
+    let key = format!("probe/{}-{}", std::process::id(), clock::now().as_nanosecond());
+    let store = match Store::open(&manifest.store.url, git.layout().root()) {
+        Ok(store) => store,
+        Err(error) => return Finding::from("store", error),
+    };
+    match store.probe(&key) {
+        Ok(Probe { keeps: true, refuses: true }) => Finding::ok("store", store.shown()),
+        Ok(Probe { keeps: false, .. }) => {
+            let mend = "results that cannot be read again are no evidence: use another store";
+            Finding::bad("store", format!("{} does not give back what it was given", store.shown()), mend)
+        }
+        Ok(Probe { refuses: false, .. }) => Finding::bad(
+            "store",
+            format!("{} writes over an object that it was asked to leave (If-None-Match)", store.shown()),
+            "use a store that keeps to conditional writes: with two machines at once this one can lose a version's evaluation",
+        ),
+        Err(error) => Finding::from("store", error),
     }
 }
 

@@ -21,7 +21,7 @@ fn a_new_repository_is_well() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let ended = doctor(&world, "a").ok();
-    for check in ["git", "python", "repository", "manifest", "history", "ignored", "locks", "hooks", "staging"] {
+    for check in ["git", "python", "repository", "store", "manifest", "history", "ignored", "locks", "hooks", "staging"] {
         assert_eq!(finding(&ended, check).0, "ok", "{}", ended.stdout);
     }
     world.agent("a", ["doctor"]).ok().stdout_has("ok   git");

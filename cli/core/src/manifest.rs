@@ -342,8 +342,9 @@ impl Manifest {
                 return problem(&format!("{section}.{key}"), wrong);
             }
         }
-        if !self.store.url.starts_with("file:") {
-            return problem("store.url", format!("is `{}`; only `file:PATH` is served so far", self.store.url));
+        let url = &self.store.url;
+        if !url.starts_with("file:") && !url.strip_prefix("s3://").is_some_and(|place| !place.is_empty() && !place.starts_with('/')) {
+            return problem("store.url", format!("is `{url}`; it is `file:PATH` or `s3://BUCKET/PREFIX`"));
         }
         Ok(self)
     }

@@ -73,6 +73,12 @@ pub fn binary() -> Option<std::path::PathBuf> {
     std::env::current_exe().ok()
 }
 
+/// What the object store of an `s3://` URL is told: keys, region, endpoint, timeouts.
+pub fn aws() -> Vec<(String, String)> {
+    let told = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    told.filter(|(name, _)| name.starts_with("AWS_")).collect()
+}
+
 pub fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }
