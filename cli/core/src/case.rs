@@ -2,11 +2,11 @@
 
 use crate::document::{DocumentError, Fields};
 use crate::expectation::{Check, Expectation, Golden};
+use crate::object_id::short_digest;
 use crate::opinion::CommandCall;
 use crate::quarantine::Quarantine;
 use crate::repetition;
 use crate::scratch::{FileCheck, Files};
-use crate::trace::short_digest;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -39,6 +39,8 @@ pub struct Case {
     pub files: Option<Files>,
     /// `FILE:LINE`.
     pub place: String,
+    /// As it was written.
+    line: Box<str>,
     /// Digests of all that says what the case asks and expects: its line, and the files that the line names.
     pub defined_by: Vec<String>,
 }
@@ -48,8 +50,6 @@ pub struct Step {
     pub tool: String,
     pub arguments: Value,
     pub expect: Option<Expectation>,
-    /// The step as it was written, for scorers.
-    pub written: Value,
 }
 
 /// Cases of several files, no id twice.
@@ -125,8 +125,11 @@ impl Case {
     /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the files that score, for a case that is scored by them.
     pub fn definition(&self, scorers: &str) -> String {
         let is_scored = self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_))));
-        let scorers = if is_scored { scorers } else { "" };
-        short_digest(format!("{} {scorers}", self.defined_by.join(" ")).as_bytes())
+        match &self.defined_by[..] {
+            [line] if !is_scored => line.clone(),
+            all if is_scored => short_digest(format!("{} {scorers}", all.join(" ")).as_bytes()),
+            all => short_digest(all.join(" ").as_bytes()),
+        }
     }
 
     /// The golden files it is held to.
@@ -148,12 +151,21 @@ impl Case {
     }
 
     /// What a scorer is shown of the case for a step.
-    pub fn shown_to_scorer(&self, step: &Step) -> Value {
+    pub fn shown_to_scorer(&self, step: usize) -> Value {
         let mut shown = json!({"id": self.id, "tags": self.tags, "weight": self.weight, "must": self.must});
-        for (key, value) in step.written.as_object().into_iter().flatten() {
-            shown[key] = value.clone();
-        }
+        let Value::Object(written) = self.written(step) else { unreachable!("a step is an object") };
+        shown.as_object_mut().expect("it was made as one").extend(written);
         shown
+    }
+
+    /// A step as it was written: few ask for it, so it is not kept in another form.
+    pub fn written(&self, step: usize) -> Value {
+        let mut whole: Value = serde_json::from_str(&self.line).expect("it was read before");
+        let written = if self.is_conversation { whole["turns"][step].take() } else { whole };
+        let known = |(key, _): &(String, Value)| TURN_KEYS.contains(&key.as_str());
+        let mut written = written.as_object().cloned().unwrap_or_default().into_iter().filter(known).collect::<Map<_, _>>();
+        written.entry("arguments").or_insert_with(|| json!({}));
+        Value::Object(written)
     }
 }
 
@@ -188,7 +200,22 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
         );
     }
     let defined_by = vec![short_digest(line.as_bytes())];
-    Ok(Case { id, steps, is_conversation, weight, tags, must, repeats, quarantine, quarantined: false, limit, files, place, defined_by })
+    Ok(Case {
+        id,
+        steps,
+        is_conversation,
+        weight,
+        tags,
+        must,
+        repeats,
+        quarantine,
+        quarantined: false,
+        limit,
+        files,
+        place,
+        line: line.into(),
+        defined_by,
+    })
 }
 
 fn limit(fields: &mut Fields) -> Result<Option<Duration>, DocumentError> {
@@ -222,15 +249,8 @@ fn step(fields: &mut Fields, place: &str) -> Result<Step, DocumentError> {
         Some(arguments @ Value::Object(_)) => arguments,
         Some(other) => return Err(fields.wrong("arguments", &other, "an object")),
     };
-    let mut written = json!({"tool": tool, "arguments": arguments});
-    let expect = match fields.take("expect") {
-        None => None,
-        Some(expect) => {
-            written["expect"] = expect.clone();
-            Some(Expectation::parse(expect, place)?)
-        }
-    };
-    Ok(Step { tool, arguments, expect, written })
+    let expect = fields.take("expect").map(|expect| Expectation::parse(expect, place)).transpose()?;
+    Ok(Step { tool, arguments, expect })
 }
 
 #[cfg(test)]
@@ -247,7 +267,7 @@ mod tests {
         assert_eq!((a.id.as_str(), a.place.as_str(), a.must, a.weight), ("a", "tests/micro/a.jsonl:1", false, 1.0));
         assert_eq!((b.place.as_str(), b.is_conversation, b.steps.len(), b.must), ("tests/micro/a.jsonl:3", true, 2, true));
         assert_eq!(cases.scorers(), [("mrr", "tests/micro/a.jsonl:3")]);
-        let shown = b.shown_to_scorer(&b.steps[1]);
+        let shown = b.shown_to_scorer(1);
         assert_eq!(shown["expect"]["scorer"]["k"], 3);
         assert_eq!(shown["id"], "b");
     }

@@ -42,16 +42,18 @@ impl fmt::Display for ObjectId {
 
 /// Lower-case hex of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(DIGITS[usize::from(half)])).collect()
 }
 
 /// `sha256:<hex>` of bytes: the form every digest of ours has in trailers and stored documents.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
+}
+
+/// The first half of the same digest, bare: what tells apart two things that are compared within one repository.
+pub fn short_digest(bytes: &[u8]) -> String {
+    hex(&sha2::Sha256::digest(bytes)[..16])
 }
 
 #[cfg(test)]
@@ -63,5 +65,7 @@ mod tests {
         // `printf hello | git hash-object --stdin`
         assert_eq!(ObjectId::of_blob(b"hello").as_str(), "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0");
         assert!(ObjectId::parse("b6fc").is_none());
+        assert_eq!(digest(b"hello"), "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+        assert_eq!(short_digest(b"hello"), "2cf24dba5fb0a30e26e83b2ac5b9e29e");
     }
 }

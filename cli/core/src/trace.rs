@@ -5,7 +5,7 @@
 
 use crate::canonical;
 use crate::evaluation::{CaseResult, Outcome};
-use crate::object_id::{ObjectId, digest};
+use crate::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -15,14 +15,6 @@ pub const SCHEMA: &str = "agent/trace@1";
 
 /// The key a Runner names when it looked at all of the state.
 const EVERYTHING: &str = "*";
-/// Hex digits of a digest that tell two cases or values apart: 128 bits.
-const DIGITS: usize = 32;
-
-/// A short digest, for what is compared within one repository.
-pub fn short_digest(bytes: &[u8]) -> String {
-    let whole = digest(bytes);
-    whole.trim_start_matches("sha256:")[..DIGITS].to_owned()
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {

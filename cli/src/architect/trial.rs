@@ -78,7 +78,7 @@ fn written_cases(directory: &Path, tier: Tier) -> Result<BTreeMap<String, Writte
     Ok(cases
         .into_iter()
         .map(|case| {
-            let turns: Vec<_> = case.steps.iter().map(|step| step.written.clone()).collect();
+            let turns: Vec<_> = (0..case.steps.len()).map(|step| case.written(step)).collect();
             let written = json!({"id": case.id, "tags": case.tags, "turns": turns});
             (case.id, (case.place, written))
         })
@@ -211,7 +211,9 @@ mod tests {
     fn a_change_that_is_worse_names_the_cases_and_never_a_held_out_one() {
         let (a, b) = ("tests/full/a.jsonl:1", "tests/full/heldout/b.jsonl:1");
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 1.0, b)], &[]);
-        check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &[]);
+        // what a Coder works on does not make up for what it never sees
+        check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &["worse by more than 0", "and 1 more"]);
+        check(&[("a", 1.0, a), ("b", 0.5, b)], &[("a", 0.0, a), ("b", 1.0, b)], &[]);
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 0.0, a), ("b", 0.0, b)], &["worse by more than 0", "worse: a (0.00)", "and 1 more"]);
     }
 

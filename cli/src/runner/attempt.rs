@@ -112,6 +112,10 @@ impl<'a> Attempt<'a> {
         &self.case.steps[self.step]
     }
 
+    pub fn shown_to_scorer(&self) -> Value {
+        self.case.shown_to_scorer(self.step)
+    }
+
     /// From 1.
     pub fn turn(&self) -> usize {
         self.step + 1

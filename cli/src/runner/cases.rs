@@ -7,8 +7,8 @@ use agent_core::document::DocumentError;
 use agent_core::expectation::{GoldenContent, is_json};
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
+use agent_core::object_id::short_digest;
 use agent_core::scratch::Given;
-use agent_core::trace::short_digest;
 use std::path::{Component, Path, PathBuf};
 
 pub const SCORERS: &str = "tests/scorers.py";

@@ -4,7 +4,9 @@
 
 use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
 use crate::runner::judge::{self, Question};
-use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
+use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
+use crate::runner::link::{ChildError, Incoming, Link, Role, RpcError};
+use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::runner::scratch::Scratch;
 use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
 use agent_core::call_result::CallResult;
@@ -12,17 +14,16 @@ use agent_core::event::Event;
 use agent_core::expectation::Expectation;
 use agent_core::opinion::Opinion;
 use agent_core::wire;
-use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// At most so many requests are under way with a fast child, and at least these.
 const WINDOW: usize = 1024;
@@ -31,36 +32,9 @@ const FEWEST: usize = 8;
 const WORTH: Duration = Duration::from_millis(5);
 /// A child that needs longer than this for a call gains nothing from a full pipe.
 const FAST: Duration = Duration::from_millis(2);
-/// So many failures of a child with no answer in between end the tier.
-const FAILURES_IN_A_ROW: u32 = 3;
 /// How many programs that judge run at once; they may be waiting for somebody else's machine.
 const JUDGES: usize = 4;
-const BACK_OFF: Duration = Duration::from_millis(100);
-
 type Outcome = Result<Box<RawValue>, RpcError>;
-
-/// A request that was sent.
-struct Flight<'a> {
-    id: u64,
-    sent: Instant,
-    /// How long the answer may take.
-    limit: Duration,
-    attempt: Attempt<'a>,
-    /// For a scorer: the Runner's answer, should it have to be asked again.
-    result: Option<CallResult>,
-}
-
-/// One of a shard's two children and what it was asked.
-struct Line<'a> {
-    spec: Cow<'a, ChildSpec>,
-    link: Option<Link>,
-    flights: VecDeque<Flight<'a>>,
-    /// When it last said something.
-    heard: Instant,
-    failures: u32,
-    /// Whether it was ever started: one that cannot be is wrong as it stands.
-    was_started: bool,
-}
 
 pub(super) struct Shard<'a> {
     job: &'a TierJob,
@@ -94,106 +68,6 @@ enum Heard {
     Judge(u64, Votes),
     Runner(Result<Incoming, ChildError>),
     Scorer(Result<Incoming, ChildError>),
-}
-
-#[derive(Serialize)]
-struct CallParams<'a> {
-    name: &'a str,
-    arguments: &'a Value,
-    _meta: Meta<'a>,
-}
-
-#[derive(Serialize)]
-struct Meta<'a> {
-    #[serde(rename = "dev.agentvc/state")]
-    state: &'a RawValue,
-    #[serde(rename = "dev.agentvc/conversation", skip_serializing_if = "Option::is_none")]
-    conversation: Option<Conversation<'a>>,
-    #[serde(rename = "dev.agentvc/scratch", skip_serializing_if = "Option::is_none")]
-    scratch: Option<Folder<'a>>,
-}
-
-#[derive(Serialize)]
-struct Folder<'a> {
-    path: &'a Path,
-}
-
-#[derive(Serialize)]
-struct Conversation<'a> {
-    id: Cow<'a, str>,
-    turn: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-}
-
-#[derive(Serialize)]
-struct ScoreParams<'a> {
-    scorer: &'a str,
-    case: Value,
-    result: &'a RawValue,
-}
-
-impl<'a> Line<'a> {
-    fn new(spec: Cow<'a, ChildSpec>) -> Self {
-        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
-    }
-
-    /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
-    fn deadline(&self) -> Option<Instant> {
-        let oldest = self.flights.front()?;
-        Some(oldest.sent.max(self.heard) + oldest.limit)
-    }
-
-    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
-    async fn next(&mut self) -> Result<Incoming, ChildError> {
-        let (Some(deadline), Some(link)) = (self.deadline(), &mut self.link) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            biased;
-            incoming = link.next() => incoming,
-            () = sleep_until(deadline) => {
-                let oldest = self.flights.front().expect("who waits has asked");
-                Err(ChildError::TimedOut { role: self.spec.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
-            }
-        }
-    }
-
-    /// Starts the child when there is none, later and later after it failed; says whether it did.
-    async fn start(&mut self) -> Result<bool, ChildError> {
-        if self.link.is_some() {
-            return Ok(false);
-        }
-        if self.failures > 0 {
-            sleep(BACK_OFF * 2u32.pow(self.failures.min(FAILURES_IN_A_ROW) - 1)).await;
-        }
-        self.link = Some(Link::start(&self.spec).await?);
-        self.was_started = true;
-        self.heard = Instant::now();
-        Ok(true)
-    }
-
-    fn post(&mut self, method: &str, params: impl Serialize) -> u64 {
-        self.link.as_mut().expect("it was started").post(method, params)
-    }
-
-    fn land(&mut self, id: u64) -> Option<Flight<'a>> {
-        let index = self.flights.iter().position(|flight| flight.id == id)?;
-        self.flights.remove(index)
-    }
-
-    /// Forgets a child that failed, and says whether that was once too often.
-    fn lose(&mut self) -> bool {
-        self.link = None;
-        self.failures += 1;
-        self.failures >= FAILURES_IN_A_ROW
-    }
-
-    async fn end(self) {
-        if let Some(link) = self.link {
-            link.end().await;
-        }
-    }
 }
 
 impl<'a> Shard<'a> {
@@ -459,7 +333,7 @@ impl<'a> Shard<'a> {
     }
 
     async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: CallResult) -> Result<(), TierError> {
-        let case = attempt.case.shown_to_scorer(attempt.step());
+        let case = attempt.shown_to_scorer();
         let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
         if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
             let why = format!("the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not asked again");
@@ -524,7 +398,7 @@ impl<'a> Shard<'a> {
     /// Asks the program that judges, unless what it says is known.
     async fn ask_judge(&mut self, attempt: Attempt<'a>, result: &CallResult) -> Result<(), TierError> {
         let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
-        let question = Question { call, case: attempt.case.shown_to_scorer(attempt.step()), result: result.value() };
+        let question = Question { call, case: attempt.shown_to_scorer(), result: result.value() };
         let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
         if let Some(votes) = known {
             return self.decide(attempt, &votes).await;

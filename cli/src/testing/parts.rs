@@ -8,8 +8,8 @@ use crate::world::store::{Store, StoreError};
 use agent_core::canonical;
 use agent_core::manifest::{Manifest, Tier};
 use agent_core::object_id::ObjectId;
+use agent_core::object_id::short_digest;
 use agent_core::part::{MergedTier, Part};
-use agent_core::trace::short_digest;
 use serde_json::json;
 
 /// Where the parts of one tier of one tree lie, made on machines like this one.

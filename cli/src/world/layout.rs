@@ -2,7 +2,7 @@
 
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
-use agent_core::trace::short_digest;
+use agent_core::object_id::short_digest;
 use std::path::{Path, PathBuf};
 
 /// The folder, at the root of the main working tree.

@@ -1,0 +1,99 @@
+//! One of a shard's two children and what it was asked.
+
+use crate::runner::attempt::Attempt;
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link};
+use agent_core::call_result::CallResult;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// So many failures of a child with no answer in between end the tier.
+pub(super) const FAILURES_IN_A_ROW: u32 = 3;
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A request that was sent.
+pub(super) struct Flight<'a> {
+    pub(super) id: u64,
+    pub(super) sent: Instant,
+    /// How long the answer may take.
+    pub(super) limit: Duration,
+    pub(super) attempt: Attempt<'a>,
+    /// For a scorer: the Runner's answer, should it have to be asked again.
+    pub(super) result: Option<CallResult>,
+}
+
+pub(super) struct Line<'a> {
+    pub(super) spec: Cow<'a, ChildSpec>,
+    pub(super) link: Option<Link>,
+    pub(super) flights: VecDeque<Flight<'a>>,
+    /// When it last said something.
+    pub(super) heard: Instant,
+    pub(super) failures: u32,
+    /// Whether it was ever started: one that cannot be is wrong as it stands.
+    pub(super) was_started: bool,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(spec: Cow<'a, ChildSpec>) -> Self {
+        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
+    }
+
+    /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
+    fn deadline(&self) -> Option<Instant> {
+        let oldest = self.flights.front()?;
+        Some(oldest.sent.max(self.heard) + oldest.limit)
+    }
+
+    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
+    pub(super) async fn next(&mut self) -> Result<Incoming, ChildError> {
+        let (Some(deadline), Some(link)) = (self.deadline(), &mut self.link) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            biased;
+            incoming = link.next() => incoming,
+            () = sleep_until(deadline) => {
+                let oldest = self.flights.front().expect("who waits has asked");
+                Err(ChildError::TimedOut { role: self.spec.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
+            }
+        }
+    }
+
+    /// Starts the child when there is none, later and later after it failed; says whether it did.
+    pub(super) async fn start(&mut self) -> Result<bool, ChildError> {
+        if self.link.is_some() {
+            return Ok(false);
+        }
+        if self.failures > 0 {
+            sleep(BACK_OFF * 2u32.pow(self.failures.min(FAILURES_IN_A_ROW) - 1)).await;
+        }
+        self.link = Some(Link::start(&self.spec).await?);
+        self.was_started = true;
+        self.heard = Instant::now();
+        Ok(true)
+    }
+
+    pub(super) fn post(&mut self, method: &str, params: impl Serialize) -> u64 {
+        self.link.as_mut().expect("it was started").post(method, params)
+    }
+
+    pub(super) fn land(&mut self, id: u64) -> Option<Flight<'a>> {
+        let index = self.flights.iter().position(|flight| flight.id == id)?;
+        self.flights.remove(index)
+    }
+
+    /// Forgets a child that failed, and says whether that was once too often.
+    pub(super) fn lose(&mut self) -> bool {
+        self.link = None;
+        self.failures += 1;
+        self.failures >= FAILURES_IN_A_ROW
+    }
+
+    pub(super) async fn end(self) {
+        if let Some(link) = self.link {
+            link.end().await;
+        }
+    }
+}
