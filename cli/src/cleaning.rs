@@ -1,9 +1,9 @@
-//! What under `.agent/` can be made again and is no longer used: checkouts, states, folders that killed processes left.
+//! What can be made again and is no longer used: checkouts, states, folders that killed processes left, and what cases gave.
 
 use crate::error::CommandError;
-use crate::repository::Repository;
+use crate::repository::{Repository, manifest_on_disk};
 use crate::world::clock;
-use crate::world::fs::FsError;
+use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::object_id::ObjectId;
 use agent_core::what::What;
@@ -21,6 +21,8 @@ pub enum Kind {
     Checkout,
     State,
     Temporary,
+    /// What cases gave: traces, tiers and parts in an object store of files.
+    Result,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Checkout => "checkout",
             Self::State => "state",
             Self::Temporary => "temporary",
+            Self::Result => "result",
         }
     }
 }
@@ -60,6 +63,7 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
     ] {
         items.extend(things_in(&folder, kind)?);
     }
+    items.extend(results(repository)?);
     Ok(Snapshot { items, served: served(repository, layout)?, now: clock::now() })
 }
 
@@ -69,20 +73,24 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
         let age = snapshot.now.duration_since(item.used);
         match item.kind {
             Kind::Temporary => age > ABANDONED_AFTER,
+            Kind::Result => age > unused_for,
             Kind::Checkout | Kind::State => age > unused_for && !snapshot.served.contains(&item.path),
         }
     };
     snapshot.items.iter().filter(is_expendable).cloned().collect()
 }
 
-/// A checkout goes by a rename first, so that nobody ever finds half of one.
+/// A checkout goes by a rename first, so that nobody ever finds half of one; half of a result is seen by its digest.
 pub fn remove(layout: &Layout, item: &Item) -> Result<(), FsError> {
     let failed = || FsError::while_doing("remove", &item.path);
+    if item.kind == Kind::Result {
+        return fs::remove_folder(&item.path);
+    }
     if !item.path.is_dir() || item.path.is_symlink() {
         return std::fs::remove_file(&item.path).map_err(failed());
     }
     let temporary = layout.temporary();
-    crate::world::fs::create_dir(&temporary)?;
+    fs::create_dir(&temporary)?;
     let grave = tempfile::Builder::new().prefix("removed-").tempdir_in(&temporary).map_err(failed())?;
     std::fs::rename(&item.path, grave.path().join("it")).map_err(failed())?;
     grave.close().map_err(failed())
@@ -103,6 +111,28 @@ fn served(repository: &Repository, layout: &Layout) -> Result<BTreeSet<PathBuf>,
         served.extend(git.entry(&commit, crate::world::git::STATE_FILE)?.map(|entry| layout.state(&entry.id)));
     }
     Ok(served)
+}
+
+/// By folder: of one code, of the parts of one tier, of tiers whose keys begin alike. A bucket has rules of its own for what is old.
+fn results(repository: &Repository) -> Result<Vec<Item>, CommandError> {
+    let Some(manifest) = repository.git.worktree().and_then(|folder| manifest_on_disk(&folder).ok()) else { return Ok(Vec::new()) };
+    let store = repository.store(&manifest)?;
+    let Some(folder) = store.folder() else { return Ok(Vec::new()) };
+    let mut items = Vec::new();
+    for kind in ["parts", "results", "traces"] {
+        items.extend(things_in(&folder.join(kind), Kind::Result)?);
+    }
+    for item in &mut items {
+        item.used = last_used(&item.path, item.used);
+    }
+    Ok(items)
+}
+
+/// Reading is a use as well, where the file system notes it.
+fn last_used(folder: &Path, at_least: Timestamp) -> Timestamp {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let times = files.flat_map(|file| [file.modified(), file.accessed()]).flatten();
+    times.filter_map(|time| Timestamp::try_from(time).ok()).fold(at_least, Timestamp::max)
 }
 
 fn things_in(folder: &Path, kind: Kind) -> Result<Vec<Item>, FsError> {
@@ -152,6 +182,8 @@ mod tests {
         check(Kind::Checkout, 2500, true, false);
         check(Kind::State, 25, false, true);
         check(Kind::State, 25, true, false);
+        check(Kind::Result, 25, false, true);
+        check(Kind::Result, 23, false, false);
         check(Kind::Temporary, 2, false, true);
         check(Kind::Temporary, 0, false, false);
     }

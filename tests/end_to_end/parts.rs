@@ -3,6 +3,9 @@
 use crate::tiers::{Shop, tea};
 use crate::world::Ended;
 use serde_json::{Value, json};
+use std::fs::{File, FileTimes};
+use std::path::Path;
+use std::time::Duration;
 
 fn shop() -> Shop {
     let shop = Shop::new();
@@ -104,4 +107,34 @@ fn events_can_be_read_as_they_come() {
     let [one, other] = ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
     assert_eq!(one, other, "what was run and what was known");
     shop.test(&["--json", "--events", "-"]).code(2).stderr_has("both want stdout");
+}
+
+/// The files of a folder, and the folders, as if nobody had touched them for eight days.
+fn age(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        age(&entry.path());
+    }
+    let long_ago = folder.metadata().unwrap().modified().unwrap() - Duration::from_secs(8 * 24 * 3600);
+    let times = FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+    for path in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).chain([folder.to_owned()]) {
+        File::open(path).unwrap().set_times(times).unwrap();
+    }
+}
+
+#[test]
+fn what_cases_gave_goes_when_nobody_used_it_and_evidence_stays() {
+    let shop = shop();
+    shop.test(&["--at", "HEAD"]).code(1);
+    part(&shop, 1).ok();
+    let store = shop.world.path("shop/.agent/store");
+    let left = |name: &str| store.join(name).read_dir().map_or(0, Iterator::count);
+    shop.world.agent("shop", ["gc"]).ok().stderr_has("0 removed");
+    age(&store);
+    shop.world.agent("shop", ["gc", "--dry-run"]).ok().stdout_has("result");
+    assert!(left("traces") > 0 && left("parts") > 0 && left("results") > 0);
+    shop.world.agent("shop", ["gc"]).ok();
+    assert_eq!(["traces", "parts", "results", "evals"].map(left), [0, 0, 0, 1]);
+    let again = shop.test(&["--at", "HEAD", "--json"]).code(1);
+    assert_eq!(again.json()["tiers"]["micro"]["cached"], 0);
+    assert_eq!(left("evals"), 1);
 }

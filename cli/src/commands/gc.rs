@@ -6,9 +6,10 @@ use agent_core::diagnose::Exit;
 use jiff::SignedDuration;
 use serde_json::json;
 
-/// Remove checkouts, states and leftovers under `.agent/` that nothing serves and nobody used lately
+/// Remove checkouts, states, what cases gave and leftovers that nothing serves and nobody used lately
 ///
-/// All of it can be made again from git. Versions, the Journal, evaluations, conversations and Python environments are never touched.
+/// All of it can be made again from git: a case whose result is gone is run again. Versions, the Journal, evaluations, conversations and Python
+/// environments are never touched, nor is anything in a bucket, which has lifecycle rules of its own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// How many days something must not have been used

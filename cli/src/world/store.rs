@@ -167,6 +167,11 @@ impl Store {
         Ok(Probe { keeps, refuses })
     }
 
+    /// The folder of a store of files.
+    pub fn folder(&self) -> Option<&Path> {
+        (!self.is_remote).then(|| Path::new(&self.shown))
+    }
+
     /// Where it is, for people.
     pub fn shown(&self) -> &str {
         &self.shown
