@@ -20,6 +20,7 @@ mod parts;
 mod pipes;
 mod protocol;
 mod proxy;
+mod ray;
 mod reports;
 mod s3;
 mod served;

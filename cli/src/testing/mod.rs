@@ -7,6 +7,7 @@ mod memo;
 mod memory;
 pub mod parts;
 mod pending;
+pub mod ray;
 mod subject;
 
 pub use memo::{CacheKey, look_up};
@@ -31,6 +32,15 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+/// Where a tier is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Executor {
+    #[default]
+    Local,
+    /// In parts, on a cluster.
+    Ray,
+}
+
 /// How to run a tier.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -38,6 +48,7 @@ pub struct Request {
     /// Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
     pub part: Option<Part>,
+    pub executor: Executor,
     /// How often each case is run, at least.
     pub repeats: u32,
     /// These cases alone, by id.
@@ -53,7 +64,18 @@ pub struct Request {
 
 impl Request {
     pub fn new(tier: Tier) -> Self {
-        Self { tier, shards: None, part: None, repeats: 1, only: None, cache: true, keep_goldens: false, tells_all: false, deadline: None }
+        Self {
+            tier,
+            shards: None,
+            part: None,
+            executor: Executor::Local,
+            repeats: 1,
+            only: None,
+            cache: true,
+            keep_goldens: false,
+            tells_all: false,
+            deadline: None,
+        }
     }
 
     /// Leaves out the cases that were not asked for.

@@ -14,6 +14,8 @@ pub const HOOK_PROBE: &str = "AGENT_HOOK_PROBE";
 pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
 /// The Python to use instead of `python3` on PATH.
 pub const PYTHON: &str = "AGENT_PYTHON";
+/// The Python that has `ray`, for tests on a cluster.
+pub const RAY_PYTHON: &str = "AGENT_RAY_PYTHON";
 /// Told to a coder: where its brief lies as a page, and as JSON; where it may write the message of the commit.
 pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
@@ -56,6 +58,10 @@ pub fn git_dir() -> Option<OsString> {
 
 pub fn python() -> Option<OsString> {
     std::env::var_os(PYTHON).filter(|value| !value.is_empty())
+}
+
+pub fn ray_python() -> Option<OsString> {
+    std::env::var_os(RAY_PYTHON).filter(|value| !value.is_empty())
 }
 
 /// The folders the user's own interpreter looks into.

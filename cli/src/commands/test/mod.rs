@@ -15,7 +15,7 @@ use crate::report::progress::TierProgress;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::parts::{self, PartsKey};
-use crate::testing::{self, Request, TierOutcome};
+use crate::testing::{self, Executor, Request, TierOutcome};
 use crate::versions::stored;
 use crate::world::store::Store;
 use agent_core::diagnose::Exit;
@@ -57,7 +57,10 @@ pub struct Arguments {
     /// What to compare with, case by case
     #[arg(long, value_name = "WHAT")]
     against: Option<What>,
-    /// How many Runners at once [default: as many as there are cores]
+    /// Where the tier is run: on this machine, or in parts on the Ray cluster that `RAY_ADDRESS` names
+    #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with_all = ["shard", "cases", "watch", "explain", "calibrate", "bless"])]
+    executor: Executor,
+    /// How many Runners at once [default: as many as there are cores, or as the cluster has CPUs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
     /// Run only part I of N, for a matrix of machines
@@ -188,6 +191,7 @@ fn request(arguments: &Arguments, tier: Tier) -> Request {
     Request {
         shards: arguments.shards.map(usize::from),
         part: arguments.shard,
+        executor: arguments.executor,
         only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
         tells_all: arguments.events.is_some() || arguments.shard.is_some(),
         repeats: arguments.repeats.unwrap_or(1),
@@ -205,13 +209,14 @@ fn run_tiers(
 ) -> Result<Vec<TierOutcome>, CommandError> {
     let slow_ms = requests.iter().map(|request| (request.tier, testing::slow_cases(repository, request.tier))).collect();
     let mut progress = TierProgress::new(&context.printer, slow_ms);
-    let run = |request| {
-        testing::run_tier(repository, target, request, context, &mut |event| {
-            progress.add(event);
-            on_event(event);
-        })
+    let mut on_event = |event: &Event| {
+        progress.add(event);
+        on_event(event);
     };
-    requests.iter().map(run).collect()
+    if requests.iter().any(|request| request.executor == Executor::Ray) {
+        return testing::ray::run_tiers(repository, target, requests, context, &mut on_event);
+    }
+    requests.iter().map(|request| testing::run_tier(repository, target, request, context, &mut on_event)).collect()
 }
 
 /// The tiers of what is tested: their events go where they were asked for, and a part of a commit goes to the object store.
@@ -226,6 +231,11 @@ fn run_target(
         return Err(CommandError::usage("`--json` and `--events -` both want stdout").with_hint("write the events to a file"));
     }
     let mut events = Events::to(arguments.events.as_deref(), &context.directory, &context.printer)?;
+    if arguments.executor == Executor::Ray {
+        let outcomes = run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
+        events.finish()?;
+        return Ok(outcomes);
+    }
     let mut outcomes = Vec::new();
     for request in requests {
         outcomes.extend(run_tiers(std::slice::from_ref(request), repository, target, context, &mut |event| events.add(event))?);

@@ -1,0 +1,187 @@
+//! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as from any other machines.
+
+use super::{Request, TierOutcome};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::subject::tested_tree;
+use crate::world::env;
+use crate::world::fs::{self, FsError};
+use crate::world::git::CommitSpec;
+use crate::world::git_command::GitCommand;
+use crate::world::process::{self, Pipe, Run};
+use crate::world::python;
+use agent_core::diagnose::Exit;
+use agent_core::event::Event;
+use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::part::{Merge, MergedTier};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+const DRIVER: &str = include_str!("driver.py");
+const HAS_RAY: &str = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)";
+
+/// Runs whole tiers of a target on the cluster, as so many parts; as many as it has CPUs, where nothing is said.
+pub fn run_tiers(
+    repository: &Repository,
+    target: &Target,
+    requests: &[Request],
+    context: &Context,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Vec<TierOutcome>, CommandError> {
+    let interpreter = interpreter(repository, target, context)?;
+    let tree = tested_tree(repository, target)?
+        .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
+    let temporary = repository.layout.temporary();
+    fs::create_dir(&temporary)?;
+    let folder =
+        tempfile::Builder::new().prefix("ray-").tempdir_in(&temporary).map_err(FsError::while_doing("create a folder in", &temporary))?;
+    let input = input(repository, &tree, requests, folder.path())?;
+    context.printer.detail(format!("Ray runs on {}", interpreter.display()));
+    process::end_on_interrupt();
+    let (merge, ended) = process::block_on(drive(&interpreter, folder.path(), input, context, on_event))??;
+    outcomes(merge, &ended, &tree, requests, target)
+}
+
+/// The one Python here that has ray: named, of the agent's lock, or on PATH.
+fn interpreter(repository: &Repository, target: &Target, context: &Context) -> Result<PathBuf, CommandError> {
+    let own =
+        || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| context.printer.say(said)).ok();
+    let candidates: Vec<PathBuf> = match env::ray_python() {
+        Some(named) => vec![named.into()],
+        None => own().into_iter().chain([PathBuf::from("python3")]).collect(),
+    };
+    let has_ray = |python: &PathBuf| Run::new(python).args(["-c", HAS_RAY]).finish().is_ok_and(|finished| finished.success());
+    candidates.into_iter().find(has_ray).ok_or_else(|| {
+        CommandError::new(Exit::Surroundings, "no Python here has `ray`").with_hint(format!(
+            "install the cluster's version of it (`pip install ray`), or name a Python that has it: {}=PATH",
+            env::RAY_PYTHON
+        ))
+    })
+}
+
+/// What the driver reads; the files it names are in `folder`.
+fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder: &Path) -> Result<Vec<u8>, CommandError> {
+    // one commit with this tree and nothing before it: all that a task needs
+    let spec = CommitSpec { tree: tree.clone(), parents: Vec::new(), message: "what a cluster tests\n".to_owned() };
+    let commit = repository.git.write_commit(&spec)?;
+    let git = GitCommand::isolated(repository.git.root());
+    let pack = git.run().args(["pack-objects", "--quiet", "--revs", "--stdout"]).stdin(format!("{commit}\n")).succeed()?.stdout;
+    let at = folder.join("pack");
+    fs::write(&at, &pack)?;
+    let binary = env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "the system does not tell which program this is"))?;
+    let first = &requests[0];
+    let asked = json!({"commit": commit, "pack": at, "binary": binary, "parts": first.shards, "arguments": arguments(requests)});
+    Ok(asked.to_string().into_bytes())
+}
+
+/// Those of `agent test` that are the same for each part.
+fn arguments(requests: &[Request]) -> Vec<String> {
+    let mut arguments: Vec<String> = requests.iter().flat_map(|request| ["--tier".to_owned(), request.tier.to_string()]).collect();
+    let first = &requests[0];
+    if first.repeats > 1 {
+        arguments.extend(["--repeats".to_owned(), first.repeats.to_string()]);
+    }
+    arguments.extend((!first.cache).then(|| "--no-cache".to_owned()));
+    arguments
+}
+
+/// How the driver ended, and the last it said.
+struct Ended {
+    code: Option<i32>,
+    said: Vec<String>,
+}
+
+async fn drive(
+    interpreter: &Path,
+    folder: &Path,
+    input: Vec<u8>,
+    context: &Context,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<(Merge, Ended), CommandError> {
+    let printer = context.printer.clone();
+    let pipe = Pipe {
+        command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
+        directory: folder.to_owned(),
+        environment: Vec::new(),
+        scratch: None,
+        listener: Some(Arc::new(move |line| printer.detail(line))),
+    };
+    let (mut child, mut stdin, stdout) = pipe.start()?;
+    // who does not read it has ended, and says why below
+    let _ = stdin.write_all(&input).await;
+    drop(stdin);
+    let mut lines = BufReader::new(stdout).lines();
+    let mut told = Told::default();
+    while let Ok(Some(line)) = lines.next_line().await {
+        told.hear(&line, on_event);
+    }
+    told.finished.iter().for_each(on_event);
+    let status = child.wait().await;
+    // its stderr may still be on its way
+    child.wait_a_little().await;
+    let mut merge = Merge::default();
+    if !told.lines.is_empty() {
+        merge.read("the cluster", &told.lines)?;
+    }
+    Ok((merge, Ended { code: status.and_then(|status| status.code()), said: child.stderr_tail() }))
+}
+
+/// What the parts told, and what of it is for who watches the whole.
+#[derive(Default)]
+struct Told {
+    lines: String,
+    begun: BTreeSet<Tier>,
+    finished: Vec<Event>,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str, on_event: &mut dyn FnMut(&Event)) {
+        let Some(event) = Event::from_line(line) else { return };
+        self.lines.extend([line, "\n"]);
+        match event {
+            Event::PartStarted(head) => {
+                let whole = Event::TierStarted { tier: head.tier, cases: head.cases, shards: head.part.of as usize };
+                let is_first = self.begun.insert(head.tier);
+                on_event(&Event::PartStarted(head));
+                if is_first {
+                    on_event(&whole);
+                }
+            }
+            // of a part
+            Event::TierStarted { .. } => {}
+            Event::TierFinished { .. } => self.finished.push(event),
+            other => on_event(&other),
+        }
+    }
+}
+
+/// What the parts make; a part that failed counts for what it told before.
+fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], target: &Target) -> Result<Vec<TierOutcome>, CommandError> {
+    let tiers: Vec<MergedTier> = merge.finish().collect();
+    let is_there = |tier| tiers.iter().any(|merged| merged.head.tier == tier && merged.fold.missing() == 0);
+    let is_whole = requests.iter().all(|request| is_there(request.tier));
+    if ended.code != Some(0) && !is_whole {
+        let exit = match ended.code {
+            Some(3) => Exit::Input,
+            Some(6) => Exit::Surroundings,
+            _ => Exit::Child,
+        };
+        let mut error = CommandError::new(exit, "the cluster did not run all parts");
+        error.messages.push(ended.said.join("\n"));
+        return Err(
+            error.with_hint("RAY_ADDRESS says where the cluster is; `ray status` asks it; its Python and its ray have to be those here")
+        );
+    }
+    if let Some(other) =
+        tiers.iter().find(|tier| tier.head.tree.as_deref() != Some(tree.as_str()) || tier.head.state != target.state.revision.as_str())
+    {
+        return Err(CommandError::new(Exit::Child, format!("the cluster tested another tree for {} than it was sent", other.head.tier)));
+    }
+    Ok(tiers.into_iter().map(TierOutcome::from).collect())
+}
