@@ -138,3 +138,25 @@ fn what_cases_gave_goes_when_nobody_used_it_and_evidence_stays() {
     assert_eq!(again.json()["tiers"]["micro"]["cached"], 0);
     assert_eq!(left("evals"), 1);
 }
+
+#[test]
+fn results_lie_beside_the_evaluation_that_names_them() {
+    let shop = shop();
+    shop.test(&["--at", "HEAD"]).code(1);
+    let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
+    let lines = format!("shop/.agent/store/evals/{commit}/micro.jsonl");
+    let first = shop.world.read(&lines);
+    // another run took other milliseconds: its results are not those that were kept
+    shop.test(&["--at", "HEAD", "--no-cache"]).code(1);
+    assert_eq!(shop.world.read(&lines), first);
+    // as a kill between the two leaves it
+    std::fs::remove_file(shop.world.path(&lines)).unwrap();
+    shop.test(&["--at", "HEAD", "--no-cache"]).code(1);
+    assert!(!shop.world.path(&lines).exists(), "others than those that are named are no results of it");
+    std::fs::remove_dir_all(shop.world.path("shop/.agent/store/evals")).unwrap();
+    shop.test(&["--at", "HEAD"]).code(1);
+    std::fs::remove_file(shop.world.path(&lines)).unwrap();
+    let kept = shop.test(&["--at", "HEAD", "--json"]).code(1);
+    let digest = kept.json()["tiers"]["micro"]["results"].as_str().unwrap().to_owned();
+    assert_eq!(agent_core::object_id::digest(shop.world.read(&lines).as_bytes()), digest);
+}

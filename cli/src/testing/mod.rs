@@ -189,13 +189,32 @@ pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcom
 }
 
 /// Stores the evaluation of a commit and its results case by case; false when the commit has one already, which then stays.
+///
+/// The summary comes first: of two who store at once one gets it in, and the results beside it are that one's.
 pub fn store_evaluation(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<bool, StoreError> {
     let stored = Evaluation { commit: Some(commit.to_string()), ..evaluation.clone() };
-    if store.get(&evaluation_key(commit.as_str()))?.is_some() {
-        return Ok(false);
-    }
+    keep_once(store, commit, &evaluation_key(commit.as_str()), &stored, outcomes)
+}
+
+/// Writes an evaluation where there is none, and the results it names where they are missing; false when there was one.
+pub fn keep_once(
+    store: &Store,
+    commit: &ObjectId,
+    key: &str,
+    evaluation: &Evaluation,
+    outcomes: &[TierOutcome],
+) -> Result<bool, StoreError> {
+    let there = store.get(key)?;
+    let is_new = there.is_none() && store.put_new(key, evaluation.to_bytes())?;
+    let first = if is_new { Some(evaluation.clone()) } else { there.and_then(|bytes| Evaluation::from_bytes(&bytes)) };
+    let present = store.list(key.rsplit_once('/').map_or("", |(folder, _)| folder))?;
     for outcome in outcomes {
-        store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines.clone().into_bytes())?;
+        let results = results_key(commit.as_str(), outcome.tier);
+        let named = first.as_ref().and_then(|first| first.tiers.get(&outcome.tier)?.results.as_ref());
+        // who was killed between the two left the results to the next who has the same
+        if named.is_some() && named == outcome.summary.results.as_ref() && (is_new || !present.contains(&results)) {
+            store.put(&results, outcome.lines.clone().into_bytes())?;
+        }
     }
-    store.put_new(&evaluation_key(commit.as_str()), stored.to_bytes())
+    Ok(is_new)
 }

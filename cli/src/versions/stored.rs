@@ -5,7 +5,7 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::testing::TierOutcome;
+use crate::testing::{self, TierOutcome};
 use crate::world::git::CommitInfo;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
 use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
@@ -24,18 +24,13 @@ pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outc
     let is_there = |tier| first.as_ref().is_some_and(|first| first.tiers.contains_key(&tier));
     let mut kept = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| !is_there(outcome.tier)) {
-        let key = late_key(commit, outcome.tier);
-        if store.get(&key)?.is_some() {
-            continue;
-        }
         let late = Evaluation {
             commit: Some(commit.to_string()),
             tiers: [(outcome.tier, outcome.summary.clone())].into(),
             definitions: outcome.definitions.clone(),
             ..evaluation.clone()
         };
-        store.put(&results_key(commit.as_str(), outcome.tier), outcome.lines().as_bytes().to_vec())?;
-        if store.put_new(&key, late.to_bytes())? {
+        if testing::keep_once(store, commit, &late_key(commit, outcome.tier), &late, std::slice::from_ref(outcome))? {
             kept.push(outcome.tier);
         }
     }
