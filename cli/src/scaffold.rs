@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 pub const HOOKS_FOLDER: &str = ".githooks";
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
-/// What must never be committed.
-const IGNORED: [&str; 2] = ["state/staging.state.json", ".agent/"];
+/// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code.
+const IGNORED: [&str; 5] = ["state/staging.state.json", ".agent/", "/part-*.jsonl", "/report.*", "/junit.xml"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
@@ -226,12 +226,12 @@ fn named(manifest: &[u8], name: &str) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-/// A `.gitignore` that names what must never be committed, whatever else it names.
+/// A `.gitignore` that names what is no part of the agent, whatever else it names.
 pub fn ignoring(bytes: &[u8]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for entry in IGNORED {
-        let bare = entry.trim_end_matches('/');
-        if !text.lines().any(|line| line.trim().trim_start_matches('/').trim_end_matches('/') == bare) {
+        let bare = entry.trim_matches('/');
+        if !text.lines().any(|line| line.trim().trim_matches('/') == bare) {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
@@ -258,10 +258,11 @@ mod tests {
 
     #[test]
     fn what_must_not_be_committed_is_ignored_once() {
-        let whole = "state/staging.state.json\n.agent/\n";
-        for (before, after) in [("", whole), (whole, whole), ("*.pyc", "*.pyc\nstate/staging.state.json\n.agent/\n")] {
+        let whole = "state/staging.state.json\n.agent/\n/part-*.jsonl\n/report.*\n/junit.xml\n";
+        for (before, after) in [("", whole), (whole, whole), ("*.pyc", &format!("*.pyc\n{whole}"))] {
             assert_eq!(String::from_utf8(ignoring(before.as_bytes())).unwrap(), after);
         }
-        assert_eq!(ignoring(b"/.agent\nstate/staging.state.json\n"), b"/.agent\nstate/staging.state.json\n");
+        let written_otherwise = b"/.agent\nstate/staging.state.json\nreport.*\npart-*.jsonl\njunit.xml\n";
+        assert_eq!(ignoring(written_otherwise), written_otherwise);
     }
 }

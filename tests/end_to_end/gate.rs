@@ -99,7 +99,7 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     served.agent(["state", "set", "usual_minutes=39"]).ok();
     served.agent(["promote", "--dry-run"]).ok();
     assert_eq!(ledger(&served), [] as [Value; 0], "a dry run asks nothing");
-    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence it may be chance that it is better: score 0.").stdout;
+    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence: it may be chance that it is better: score 0.").stdout;
     let first = asked();
     for part in [
         " better, 0 worse; an e-value of ",
@@ -148,7 +148,7 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
     served.agent(["promote"]).ok().stdout_has("not worse: ");
     assert_eq!(ledger(&served), [] as [Value; 0]);
     served.agent(["state", "set", "usual_minutes=20"]).ok();
-    served.agent(["promote"]).code(1).stdout_has("worse by more than 0: ");
+    served.agent(["promote"]).code(1).stdout_has("refused: worse: ");
     served.agent(["promote", "--gate", "worse"]).code(2).stderr_has("it is one of better, not-worse");
     served.agent(["promote", "--test", "anova"]).code(2).stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
 }

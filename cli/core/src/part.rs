@@ -166,7 +166,11 @@ impl Merge {
         let differences = head.differences(&merged.head);
         if !differences.is_empty() {
             let problem = format!("of {tier} it has another {} than {}", differences.join(", another "), merged.from);
-            return Err(DocumentError::new(file, problem, "parts of one tree and one state are merged; run the others again"));
+            return Err(DocumentError::new(
+                file,
+                problem,
+                "parts of one tree and one state are merged; run the others again (a file that is written into the working tree makes it another: name it in .gitignore)",
+            ));
         }
         merged.commits.extend(head.commit.clone());
         merged.parts.insert(head.part);

@@ -129,8 +129,8 @@ impl Ranking {
 
     fn told(&self, ids: &[String], gains: &[f64]) -> String {
         let ranks: Vec<_> = gains.iter().enumerate().filter(|(_, gain)| **gain > 0.0).map(|(index, _)| (index + 1).to_string()).collect();
-        let stand = if ranks.is_empty() { "no relevant item".to_owned() } else { format!("relevant items at {}", ranks.join(", ")) };
-        format!("{stand} of {} in {}", self.relevant.len(), shortened(&ids.join(", ")))
+        let stand = if ranks.is_empty() { String::new() } else { format!(", at {},", ranks.join(", ")) };
+        format!("{} of {} relevant{stand} in {}", ranks.len(), self.relevant.len(), shortened(&ids.join(", ")))
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
         let answer = json!({"results": [{"title": "a"}, {"title": "b"}]});
         let judged = ranking.judge(&answer);
         assert_eq!((judged.score, judged.passed), (0.5, false));
-        assert_eq!(judged.why.unwrap(), "mrr@10 is 0.500, wanted at least 0.6: relevant items at 2 of 1 in a, b");
+        assert_eq!(judged.why.unwrap(), "mrr@10 is 0.500, wanted at least 0.6: 1 of 1 relevant, at 2, in a, b");
         assert_eq!(ranking.judge(&json!({"result": answer})), ranking.judge(&answer));
         let why = |answer| ranking.judge(&answer).why.unwrap();
         assert_eq!(why(json!({"hits": []})), "/results is no list to rank: {\"hits\":[]}");

@@ -20,9 +20,9 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     }
     let lead = match (outcome.done, outcome.exit) {
         (true, _) => Printer::styled(Style::Good, verb),
-        (false, Exit::Done) => Printer::styled(Style::Strong, "nothing done"),
-        (false, Exit::NotEnoughEvidence) => Printer::styled(Style::Warning, "not enough evidence"),
-        (false, _) => Printer::styled(Style::Bad, "refused"),
+        (false, Exit::Done) => Printer::styled(Style::Strong, "nothing done:"),
+        (false, Exit::NotEnoughEvidence) => Printer::styled(Style::Warning, "not enough evidence:"),
+        (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
     printer.data(format!("{lead} {}", outcome.why));
     outcome.exit

@@ -70,7 +70,11 @@ fn reliability(summary: &TierSummary) -> Option<String> {
 }
 
 fn counts(summary: &TierSummary) -> String {
-    let cached = if summary.cached > 0 { " (from the cache)" } else { "" };
+    let cached = match summary.cached {
+        0 => String::new(),
+        cached if cached < summary.cases + summary.quarantined => format!(" ({cached} from the cache)"),
+        _ => " (from the cache)".to_owned(),
+    };
     let some = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
     let errored = some(summary.errored, "errored");
     let cost = summary.cost_usd.map(|cost| format!(", cost ${cost:.4}")).unwrap_or_default();

@@ -65,8 +65,10 @@ pub enum Durability {
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
-    let mut file =
-        tempfile::Builder::new().prefix(".agent-").tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    let mut builder = tempfile::Builder::new();
+    // as any file that is created: the umask takes from it what it takes
+    builder.prefix(".agent-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if durability == Durability::Durable {
         file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;

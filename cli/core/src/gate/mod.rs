@@ -51,13 +51,16 @@ impl Question {
     }
 
     fn claim(&self) -> String {
-        match (self.mode, self.margin) {
-            (GateMode::Better, margin) if margin > 0.0 => format!("better by more than {margin}"),
-            (GateMode::Better, _) => "better".to_owned(),
-            (GateMode::NotWorse, margin) if margin > 0.0 => format!("not worse by more than {margin}"),
-            (GateMode::NotWorse, _) => "not worse".to_owned(),
-        }
+        let word = match self.mode {
+            GateMode::Better => "better",
+            GateMode::NotWorse => "not worse",
+        };
+        format!("{word}{}", by_more_than(self.margin))
     }
+}
+
+fn by_more_than(margin: f64) -> String {
+    if margin > 0.0 { format!(" by more than {margin}") } else { String::new() }
 }
 
 impl From<&Gated> for Question {
@@ -168,9 +171,9 @@ impl Comparison {
         let (gain, margin, seen) = (self.pairs.gain(), self.question.margin, self.seen());
         match self.question.mode {
             GateMode::NotWorse if self.is_plainly_not_worse() => (Verdict::Pass, format!("not worse, no case scored lower: {seen}")),
-            GateMode::NotWorse if gain < -margin - ROUNDING => (Verdict::Fail, format!("worse by more than {margin}: {seen}")),
+            GateMode::NotWorse if gain < -margin - ROUNDING => (Verdict::Fail, format!("worse{}: {seen}", by_more_than(margin))),
             GateMode::Better if self.pairs.better() + self.pairs.worse() == 0 => (Verdict::Fail, format!("no case changed: {seen}")),
-            GateMode::Better if gain <= margin + ROUNDING => (Verdict::Fail, format!("not better by more than {margin}: {seen}")),
+            GateMode::Better if gain <= margin + ROUNDING => (Verdict::Fail, format!("not better{}: {seen}", by_more_than(margin))),
             _ if self.proof.shows(level.value) => (Verdict::Pass, format!("{}: {seen}; {}", self.question.claim(), self.evidence(level))),
             _ => {
                 let claim = self.question.claim();

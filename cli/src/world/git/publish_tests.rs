@@ -319,6 +319,24 @@ fn a_worktree_is_edited_and_seen_as_a_tree() {
 }
 
 #[test]
+fn what_is_ignored_since_leaves_the_working_trees_tree_unless_it_is_tracked() {
+    let repository = Repository::with_code();
+    repository.write("kept.log", "1\n");
+    repository.commit_all("a log");
+    let git = repository.open();
+    let tree = || git.snapshot_worktree(repository.path(), &git.layout()).unwrap();
+    repository.write("report.html", "1\n");
+    assert!(git.entry(&tree(), "report.html").unwrap().is_some());
+    repository.write(".gitignore", ".agent/\n/report.*\n*.log\n");
+    let before = tree();
+    assert!(git.entry(&before, "report.html").unwrap().is_none());
+    repository.write("report.html", "2\n");
+    assert_eq!(tree(), before);
+    repository.write("kept.log", "2\n");
+    assert_ne!(tree(), before, "the log is tracked, whatever is ignored");
+}
+
+#[test]
 fn the_index_of_a_commit_under_way_is_a_tree() {
     let repository = Repository::with_code();
     repository.write("staged.txt", "staged\n");

@@ -5,6 +5,7 @@ use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
+use std::collections::HashSet;
 use std::path::Path;
 
 impl Git {
@@ -43,7 +44,24 @@ impl Git {
         let _turn = FileLock::acquire(&index.with_extension("turn"))?;
         // a killed git leaves its lock behind; whoever could hold it now waits for us
         fs::remove_if_there(&index.with_extension("index.lock"))?;
+        self.leave_out_ignored(folder, &index)?;
         self.tree_of_folder(folder, &index)
+    }
+
+    /// `git add` keeps what an index holds already: what is ignored since goes, unless it is tracked.
+    fn leave_out_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
+        let ignored = self.with_index(folder, index).args(["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]).succeed()?;
+        if ignored.stdout.is_empty() {
+            return Ok(());
+        }
+        let tracked = self.command().args(["ls-files", "-z", "--cached"]).directory(folder).succeed()?;
+        let tracked: HashSet<_> = tracked.stdout.split_inclusive(|byte| *byte == 0).collect();
+        let gone = ignored.stdout.split_inclusive(|byte| *byte == 0).filter(|path| !tracked.contains(path));
+        let gone: Vec<u8> = gone.flatten().copied().collect();
+        if !gone.is_empty() {
+            self.with_index(folder, index).args(["update-index", "-z", "--force-remove", "--stdin"]).stdin(gone).succeed()?;
+        }
+        Ok(())
     }
 
     fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
