@@ -297,7 +297,7 @@ impl TierFold {
             failed: count(Outcome::Failed),
             errored: count(Outcome::Errored),
             flaky: self.counted().filter(|result| self.is_flaky(result)).count(),
-            cached: self.results().filter(|result| result.cached).count(),
+            cached: self.counted().filter(|result| result.cached).count(),
             quarantined: in_quarantine().count(),
             quarantined_until: in_quarantine().filter_map(|result| result.quarantine.as_ref()).map(|told| told.until.clone()).min(),
             missing: self.missing(),

@@ -72,7 +72,7 @@ fn reliability(summary: &TierSummary) -> Option<String> {
 fn counts(summary: &TierSummary) -> String {
     let cached = match summary.cached {
         0 => String::new(),
-        cached if cached < summary.cases + summary.quarantined => format!(" ({cached} from the cache)"),
+        cached if cached < summary.cases => format!(" ({cached} from the cache)"),
         _ => " (from the cache)".to_owned(),
     };
     let some = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
