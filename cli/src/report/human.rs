@@ -86,17 +86,18 @@ fn counts(summary: &TierSummary) -> String {
         some(summary.quarantined, "in quarantine"),
         some(summary.flaky, "flaky"),
         summary.score,
-        of(summary.budget.score, "min", ""),
+        summary.budget.score.map(|least| format!(" (min {least})")).unwrap_or_default(),
         milliseconds(summary.p50_ms),
         milliseconds(summary.p95_ms),
-        of(summary.budget.p95_ms, "max", " ms"),
+        of(summary.budget.p95_ms),
         summary.wall_s,
-        of(summary.budget.wall_s, "max", " s"),
+        of(summary.budget.wall_s),
     )
 }
 
-fn of(bound: Option<f64>, word: &str, unit: &str) -> String {
-    bound.map(|bound| format!(" ({word} {bound}{unit})")).unwrap_or_default()
+/// What it may be at most, in the unit before it.
+fn of(most: Option<f64>) -> String {
+    most.map(|most| format!(" of {most}")).unwrap_or_default()
 }
 
 fn milliseconds(ms: f64) -> String {
