@@ -334,6 +334,13 @@ fn what_is_ignored_since_leaves_the_working_trees_tree_unless_it_is_tracked() {
     assert_eq!(tree(), before);
     repository.write("kept.log", "2\n");
     assert_ne!(tree(), before, "the log is tracked, whatever is ignored");
+    let before = tree();
+    repository.write("forced.log", "1\n");
+    assert_eq!(tree(), before);
+    repository.git(&["add", "--force", "forced.log"]);
+    assert!(git.entry(&tree(), "forced.log").unwrap().is_some());
+    repository.commit_all("logs");
+    assert_eq!(tree(), git.tree_of(&git.expect("HEAD").unwrap()).unwrap());
 }
 
 #[test]

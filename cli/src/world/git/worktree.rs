@@ -44,22 +44,22 @@ impl Git {
         let _turn = FileLock::acquire(&index.with_extension("turn"))?;
         // a killed git leaves its lock behind; whoever could hold it now waits for us
         fs::remove_if_there(&index.with_extension("index.lock"))?;
-        self.leave_out_ignored(folder, &index)?;
+        self.settle_ignored(folder, &index)?;
         self.tree_of_folder(folder, &index)
     }
 
-    /// `git add` keeps what an index holds already: what is ignored since goes, unless it is tracked.
-    fn leave_out_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
-        let ignored = self.with_index(folder, index).args(["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]).succeed()?;
-        if ignored.stdout.is_empty() {
-            return Ok(());
-        }
-        let tracked = self.command().args(["ls-files", "-z", "--cached"]).directory(folder).succeed()?;
-        let tracked: HashSet<_> = tracked.stdout.split_inclusive(|byte| *byte == 0).collect();
-        let gone = ignored.stdout.split_inclusive(|byte| *byte == 0).filter(|path| !tracked.contains(path));
-        let gone: Vec<u8> = gone.flatten().copied().collect();
-        if !gone.is_empty() {
-            self.with_index(folder, index).args(["update-index", "-z", "--force-remove", "--stdin"]).stdin(gone).succeed()?;
+    /// `git add` keeps what an index holds already, and takes nothing new that is ignored. What is tracked counts whatever is ignored, and nothing else that is.
+    fn settle_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
+        const IGNORED: [&str; 5] = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
+        let held = self.with_index(folder, index).args(IGNORED).succeed()?.stdout;
+        let tracked = self.command().args(IGNORED).directory(folder).succeed()?.stdout;
+        self.update_index(folder, index, "--force-remove", paths_without(&held, &tracked))?;
+        self.update_index(folder, index, "--add", paths_without(&tracked, &held))
+    }
+
+    fn update_index(&self, folder: &Path, index: &Path, how: &str, paths: Vec<u8>) -> Result<(), GitError> {
+        if !paths.is_empty() {
+            self.with_index(folder, index).args(["update-index", "-z", "--remove", how, "--stdin"]).stdin(paths).succeed()?;
         }
         Ok(())
     }
@@ -88,4 +88,11 @@ impl Git {
         let id = ObjectId::parse(text).ok_or_else(|| GitError::NoCommit { revision: text.to_owned(), shallow: self.is_shallow() })?;
         Ok(id)
     }
+}
+
+/// Of paths that each end with a NUL, those that are not among the others.
+fn paths_without(paths: &[u8], others: &[u8]) -> Vec<u8> {
+    let each = |paths| <[u8]>::split_inclusive(paths, |byte| *byte == 0);
+    let others: HashSet<_> = each(others).collect();
+    each(paths).filter(|path| !others.contains(path)).flatten().copied().collect()
 }
