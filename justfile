@@ -51,9 +51,9 @@ power-loss trials="12":
     tests/power_loss/run.sh {{trials}}
 
 # 10,000 trivial cases against a bare JSON-RPC loop over the same child
-bench-tiers:
+bench-tiers *ARGS:
     cargo build --release
-    python3 tests/bench/tier_throughput.py
+    python3 tests/bench/tier_throughput.py {{ARGS}}
 
 # durable staging updates against SQLite, one writer and eight; a batch against one at a time
 bench-staging *ARGS:
