@@ -44,7 +44,7 @@ bench-git:
 
 # false promotions of identical candidates by noise, and the cases a real gain takes: just bench-gate [HISTORIES] [TRIES]
 bench-gate *ARGS:
-    cargo bench -p agent --bench gate -- {{ARGS}}
+    cargo bench -p agent-core --bench gate -- {{ARGS}}
 
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":

@@ -1,6 +1,6 @@
 //! What the gate lets through: identical candidates that are promoted by noise, and the cases a real gain takes.
 //!
-//!     cargo bench -p agent --bench gate [-- HISTORIES TRIES]
+//!     cargo bench -p agent-core --bench gate [-- HISTORIES TRIES]
 //!
 //! Histories (200) of tries (2,000) of a candidate that is what it replaces, each looked at after every batch of ten cases.
 

@@ -120,6 +120,8 @@ def main():
         (work / "agent").mkdir()
         tier_throughput.make_repository(work / "agent", options.cases)
         agent = options.agent.resolve()
+        # the peers came with their bytecode, ours is made by the first run
+        tier_throughput.agent_test(agent, work / "agent", options.cases, 2)
         sides = {"agent test": lambda: tier_throughput.agent_test(agent, work / "agent", options.cases, 2)}
         for name in options.only.split(","):
             sides[name] = PEERS[name](options.folder, work, options.cases)
