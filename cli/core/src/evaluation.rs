@@ -269,6 +269,13 @@ impl TierFold {
         self.results.values()
     }
 
+    /// Of stored lines; what is no event of ours is passed over.
+    pub fn of_lines(lines: &str) -> Self {
+        let mut fold = Self::default();
+        lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
+        fold
+    }
+
     pub fn into_results(self) -> Vec<CaseResult> {
         self.results.into_values().collect()
     }

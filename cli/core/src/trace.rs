@@ -149,8 +149,13 @@ impl Traces {
         self.by_case.is_empty() && self.varying.is_empty()
     }
 
+    /// Whether it was seen to come out differently where nothing had changed.
+    pub fn varies(&self, case: &str) -> bool {
+        self.varying.contains(case)
+    }
+
     pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
-        if self.varying.contains(case) {
+        if self.varies(case) {
             return Answer::Varies;
         }
         let mut nearest: Option<Changed> = None;

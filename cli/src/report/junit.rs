@@ -1,6 +1,6 @@
 //! `JUnit` XML, as CI systems read it: a suite for each tier.
 
-use crate::report::TierReport;
+use crate::report::{TierReport, markup};
 use agent_core::evaluation::{CaseResult, Outcome};
 use std::fmt::Write as _;
 
@@ -56,19 +56,9 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
 
 /// Escaped for text and attributes; characters XML 1.0 has no place for become a question mark.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' | '\r' => out.push(character),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
-            other => out.push(other),
-        }
-    }
-    out
+    let has_no_place =
+        |character| matches!(character, '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') && !matches!(character, '\t' | '\n' | '\r');
+    markup::escaped(&text.replace(has_no_place, "?"))
 }
 
 #[cfg(test)]

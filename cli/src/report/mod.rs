@@ -7,6 +7,7 @@ pub mod html;
 pub mod human;
 pub mod junit;
 pub mod markdown;
+mod markup;
 pub mod progress;
 pub mod svg;
 pub mod table;

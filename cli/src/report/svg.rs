@@ -1,5 +1,6 @@
 //! The picture of a demo run: the version history as a line of dots, each as high as its held-out score.
 
+use crate::report::markup::escaped;
 use std::fmt::Write;
 
 /// One version in the picture.
@@ -30,7 +31,7 @@ pub fn draw(points: &[Point]) -> String {
     let places = places(points);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n",
-        escape(&description(points))
+        escaped(&description(points))
     );
     let _ = writeln!(svg, "<rect class=\"card\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>", WIDTH - 1.0, HEIGHT - 1.0);
     let _ = writeln!(svg, "<text class=\"title\" x=\"20\" y=\"30\">held-out score, version by version</text>");
@@ -39,8 +40,8 @@ pub fn draw(points: &[Point]) -> String {
     for (point, (x, y)) in points.iter().zip(&places) {
         let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\"/>");
         let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{:.1}\">{:.3}</text>", y - 14.0, point.score);
-        let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 44.0, escape(&point.version));
-        let _ = writeln!(svg, "<text class=\"faint\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 24.0, escape(&point.label));
+        let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 44.0, escaped(&point.version));
+        let _ = writeln!(svg, "<text class=\"faint\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 24.0, escaped(&point.label));
     }
     svg.push_str("</svg>\n");
     svg
@@ -63,10 +64,6 @@ fn places(points: &[Point]) -> Vec<(f64, f64)> {
         .enumerate()
         .map(|(index, point)| (LEFT + step * index as f64, TOP + height * (1.0 - (point.score - lowest) / range)))
         .collect()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

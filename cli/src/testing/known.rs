@@ -50,9 +50,9 @@ pub struct Known<'a> {
     packs: Vec<String>,
     /// What was found out now, and what killed runs had: the pack to come.
     news: String,
-    /// Files that hold the news until they are in the store; the last is this run's own, once there is one.
-    pending: Vec<Pending>,
-    own: bool,
+    /// Files that hold the news until they are in the store: those of killed runs, and this run's own, once there is one.
+    adopted: Vec<Pending>,
+    own: Option<Pending>,
     written: usize,
     written_at: Instant,
 }
@@ -66,8 +66,8 @@ impl<'a> Known<'a> {
             traces: Traces::default(),
             packs: Vec::new(),
             news: String::new(),
-            pending: Vec::new(),
-            own: false,
+            adopted: Vec::new(),
+            own: None,
             written: 0,
             written_at: Instant::now(),
         }
@@ -78,7 +78,7 @@ impl<'a> Known<'a> {
         for (pending, text) in Pending::adopt(self.layout, &self.run.0)? {
             self.traces.read(&text);
             self.news.push_str(&text);
-            self.pending.push(pending);
+            self.adopted.push(pending);
         }
         self.written = self.news.len();
         self.packs = self.store.list(&self.run.folder())?;
@@ -97,6 +97,10 @@ impl<'a> Known<'a> {
         self.traces.is_empty()
     }
 
+    pub fn varies(&self, case: &str) -> bool {
+        self.traces.varies(case)
+    }
+
     pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
         self.traces.ask(case, state)
     }
@@ -111,11 +115,10 @@ impl<'a> Known<'a> {
     }
 
     fn write_down(&mut self) -> Result<(), FsError> {
-        if !self.own {
-            self.pending.push(Pending::create(self.layout, &self.run.0)?);
-            self.own = true;
-        }
-        let own = self.pending.last().expect("it was just made");
+        let own = match &mut self.own {
+            Some(own) => own,
+            none => none.insert(Pending::create(self.layout, &self.run.0)?),
+        };
         own.append(&self.news[self.written..])?;
         self.written = self.news.len();
         self.written_at = Instant::now();
@@ -128,13 +131,10 @@ impl<'a> Known<'a> {
             return Ok(());
         }
         if let Err(error) = self.put() {
-            let beside = self.write_down().ok().and_then(|()| self.pending.last().map(|pending| pending.path().to_owned()));
+            let beside = self.write_down().ok().and_then(|()| self.own.as_ref().map(|own| own.path().to_owned()));
             return Err(Unkept { error, beside });
         }
-        for pending in self.pending {
-            // one that stays is found again, and says what the store says
-            let _ = pending.done();
-        }
+        self.forget();
         Ok(())
     }
 
@@ -152,9 +152,10 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    /// Forgets the news: what was run changed meanwhile.
+    /// Lets go of the news: they are in the store, or what was run changed meanwhile.
     pub fn forget(self) {
-        for pending in self.pending {
+        for pending in self.adopted.into_iter().chain(self.own) {
+            // one that stays is found again, and says what the store says
             let _ = pending.done();
         }
     }

@@ -44,8 +44,7 @@ impl Memory<'_> {
     /// The ids of cases that came out this way and that with nothing changed between.
     pub(super) fn varying(&self) -> Vec<String> {
         let Some(known) = &self.known else { return Vec::new() };
-        let varies = |definition: &str| matches!(known.ask(definition, self.digests), Answer::Varies);
-        self.definitions.iter().filter(|(_, definition)| varies(definition)).map(|(id, _)| id.clone()).collect()
+        self.definitions.iter().filter(|(_, definition)| known.varies(definition)).map(|(id, _)| id.clone()).collect()
     }
 
     pub(super) fn learn(&mut self, event: &Event) {

@@ -128,18 +128,12 @@ impl TierOutcome {
 
     /// By case id.
     pub fn results(&self) -> &[CaseResult] {
-        self.results.get_or_init(|| read(&self.lines))
+        self.results.get_or_init(|| TierFold::of_lines(&self.lines).into_results())
     }
 
     pub fn into_results(self) -> Vec<CaseResult> {
-        self.results.into_inner().unwrap_or_else(|| read(&self.lines))
+        self.results.into_inner().unwrap_or_else(|| TierFold::of_lines(&self.lines).into_results())
     }
-}
-
-fn read(lines: &str) -> Vec<CaseResult> {
-    let mut fold = TierFold::default();
-    lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
-    fold.into_results()
 }
 
 /// What slow cases of a tier took the last time, by id.
@@ -207,12 +201,13 @@ pub fn keep_once(
     let there = store.get(key)?;
     let is_new = there.is_none() && store.put_new(key, evaluation.to_bytes())?;
     let first = if is_new { Some(evaluation.clone()) } else { there.and_then(|bytes| Evaluation::from_bytes(&bytes)) };
-    let present = store.list(key.rsplit_once('/').map_or("", |(folder, _)| folder))?;
+    // beside one that is new nothing counts as present
+    let present = if is_new { Vec::new() } else { store.list(key.rsplit_once('/').map_or("", |(folder, _)| folder))? };
     for outcome in outcomes {
         let results = results_key(commit.as_str(), outcome.tier);
         let named = first.as_ref().and_then(|first| first.tiers.get(&outcome.tier)?.results.as_ref());
         // who was killed between the two left the results to the next who has the same
-        if named.is_some() && named == outcome.summary.results.as_ref() && (is_new || !present.contains(&results)) {
+        if named.is_some() && named == outcome.summary.results.as_ref() && !present.contains(&results) {
             store.put(&results, outcome.lines.clone().into_bytes())?;
         }
     }

@@ -7,8 +7,7 @@ use crate::repository::Repository;
 use crate::world::store::{Store, StoreError};
 use agent_core::canonical;
 use agent_core::manifest::{Manifest, Tier};
-use agent_core::object_id::ObjectId;
-use agent_core::object_id::short_digest;
+use agent_core::object_id::{ObjectId, short_digest};
 use agent_core::part::{MergedTier, Part};
 use serde_json::json;
 

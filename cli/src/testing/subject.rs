@@ -191,7 +191,7 @@ impl Subject<'_> {
         let scorer = children::spec(Role::Scorer, target, &repository.layout, context)?;
         let mut job =
             TierJob::new(request.tier, runner, scorer, (&target.state.revision, &target.state.path), repository.layout.temporary());
-        job.judgements = Some(repository.store(&target.manifest)?);
+        job.judgements = Some(self.store.clone());
         job.judge_anew = !request.cache;
         job.shards = request.shards;
         job.keep_goldens = request.keep_goldens;

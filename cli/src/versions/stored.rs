@@ -84,10 +84,7 @@ impl Kept {
 
     /// By case id; `None` where they are not kept.
     pub fn results(&self, tier: Tier) -> Result<Option<Vec<CaseResult>>, StoreError> {
-        let Some(lines) = self.lines(tier)? else { return Ok(None) };
-        let mut fold = TierFold::default();
-        lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
-        Ok(Some(fold.into_results()))
+        Ok(self.lines(tier)?.map(|lines| TierFold::of_lines(&lines).into_results()))
     }
 
     /// One case of a tier; `None` where the tier is not kept.

@@ -15,7 +15,7 @@ pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Tar
         return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
     }
     let mut changed = 0;
-    for tier in tiers(arguments) {
+    for tier in tiers(&arguments.tiers) {
         let request = Request { keep_goldens: true, ..request(arguments, tier) };
         for golden in testing::run_tier(repository, target, &request, context, &mut |_| {})?.goldens {
             let path = target.directory.join(&golden.path);

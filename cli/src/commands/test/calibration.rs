@@ -21,7 +21,7 @@ pub(super) fn calibrate(arguments: &Arguments, repository: &Repository, rounds: 
     let what = if arguments.at == What::Worktree { &What::Active } else { &arguments.at };
     let target = repository.target(what)?;
     let mut found = Vec::new();
-    for tier in tiers(arguments) {
+    for tier in tiers(&arguments.tiers) {
         let calibration = measure(arguments, repository, &target, (tier, rounds), context)?;
         keep(repository, &target, &calibration)?;
         context.printer.data(shown(&calibration));

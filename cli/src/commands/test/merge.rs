@@ -1,7 +1,7 @@
 //! `agent test merge`: parts that other machines ran, as the one tier they are parts of.
 
 use super::comparison::{self, Comparison};
-use super::{exit_of, judged, keep, reporting};
+use super::{exit_of, judged, keep, reporting, tiers};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
@@ -99,8 +99,7 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, C
     let manifest = repository.manifest(&commit)?;
     let store = repository.store(&manifest)?;
     let mut merge = Merge::default();
-    let tiers = if arguments.tiers.is_empty() { vec![Tier::Micro] } else { arguments.tiers.clone() };
-    for tier in tiers {
+    for tier in tiers(&arguments.tiers) {
         let found = parts::find(&store, &PartsKey::new(repository, &manifest, tier, &tree)?)?;
         if found.is_empty() {
             let shown = commit.short();

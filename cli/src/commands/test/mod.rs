@@ -129,7 +129,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
             return Ok(Exit::Done);
         }
     }
-    let requests: Vec<_> = tiers(arguments).into_iter().map(|tier| request(arguments, tier)).collect();
+    let requests: Vec<_> = tiers(&arguments.tiers).into_iter().map(|tier| request(arguments, tier)).collect();
     let outcomes = run_target(arguments, &requests, repository, &target, context)?;
     let mut evaluation = testing::evaluation(&target, &outcomes);
     let comparison = match &arguments.against {
@@ -166,8 +166,7 @@ const fn exit_of(verdict: Verdict) -> Exit {
 
 /// In the narrowest of the tiers that has the case; of all tiers, where none was named.
 fn explain(arguments: &Arguments, repository: &Repository, target: &Target, id: &str, context: &Context) -> CommandResult {
-    let named = tiers(arguments);
-    for tier in if arguments.tiers.is_empty() { Tier::ALL.to_vec() } else { named } {
+    for tier in if arguments.tiers.is_empty() { Tier::ALL.to_vec() } else { tiers(&arguments.tiers) } {
         if let Some(explanation) = testing::explain::explain(repository, target, tier, id)? {
             let word = if explanation.would_run() { "would be run" } else { "would not be run" };
             context.printer.data(format!("{id} ({tier}, {}) {word}: {}", explanation.place, explanation.reason()));
@@ -180,8 +179,8 @@ fn explain(arguments: &Arguments, repository: &Repository, target: &Target, id: 
 }
 
 /// The tiers, narrow ones first, each once.
-fn tiers(arguments: &Arguments) -> Vec<Tier> {
-    let mut tiers = if arguments.tiers.is_empty() { vec![Tier::Micro] } else { arguments.tiers.clone() };
+fn tiers(named: &[Tier]) -> Vec<Tier> {
+    let mut tiers = if named.is_empty() { vec![Tier::Micro] } else { named.to_vec() };
     tiers.sort();
     tiers.dedup();
     tiers

@@ -4,7 +4,7 @@ mod charts;
 mod data;
 mod tiers;
 
-use crate::report::{TestReport, TierReport};
+use crate::report::{TestReport, TierReport, markup};
 use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
@@ -89,20 +89,9 @@ fn failure(tier: &TierReport, result: &CaseResult) -> String {
     row
 }
 
-/// Escaped for text and attributes.
+/// Escaped for text and attributes of either quotes.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
+    markup::escaped(text).replace('\'', "&#39;")
 }
 
 #[cfg(test)]
