@@ -53,6 +53,8 @@ fn each_effect_has_one_door() {
         ("landlock::", "cli/src/world/sandbox.rs"),
         ("indicatif::", "cli/src/report/"),
         ("include_dir::", "cli/src/templates.rs"),
+        ("jsonc_parser::", "cli/src/installation/"),
+        ("toml_edit::", "cli/src/installation/"),
     ];
     let files = rust_files(&root().join("cli/src"));
     let trespasses: Vec<_> = files

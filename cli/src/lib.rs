@@ -15,6 +15,7 @@ pub mod conversations;
 pub mod doctor;
 pub mod error;
 pub mod githooks;
+pub mod installation;
 pub mod ledger;
 pub mod migrations;
 pub mod precheck;

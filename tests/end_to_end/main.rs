@@ -12,6 +12,7 @@ mod help;
 mod history;
 mod hooks;
 mod init;
+mod install;
 mod kill;
 mod known;
 mod mcp;

@@ -93,6 +93,25 @@ pub fn home() -> Option<OsString> {
     std::env::var_os("HOME").filter(|value| !value.is_empty())
 }
 
+/// Where programs keep their configuration, when it is not `~/.config`.
+pub fn xdg_config_home() -> Option<std::path::PathBuf> {
+    folder("XDG_CONFIG_HOME")
+}
+
+/// Where Claude Code keeps its configuration, when it is not the home folder.
+pub fn claude_config_dir() -> Option<std::path::PathBuf> {
+    folder("CLAUDE_CONFIG_DIR")
+}
+
+/// Where Codex keeps its configuration, when it is not `~/.codex`.
+pub fn codex_home() -> Option<std::path::PathBuf> {
+    folder("CODEX_HOME")
+}
+
+fn folder(name: &str) -> Option<std::path::PathBuf> {
+    std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// The process that started this one, when that was `agent`.
 pub fn parent_pid() -> Option<u32> {
     std::env::var(agent_core::wire::ENV_PARENT_PID).ok()?.parse().ok()

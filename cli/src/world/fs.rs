@@ -108,6 +108,53 @@ pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
     std::fs::File::create(path).map_err(FsError::while_doing("create", path))
 }
 
+/// Puts new bytes in the place of a file of the user's, whole or not at all, with its mode; a link stays one and what it leads to is replaced.
+///
+/// What was there is kept beside it under its name and `kept_as`; gives that path. When the file is no longer as `before` says, nothing is done and there is none.
+pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) -> Result<Option<PathBuf>, FsError> {
+    let file = followed(path)?;
+    let mode = file.metadata().ok().map(|metadata| metadata.permissions());
+    create_dir(file.parent().unwrap_or(Path::new(".")))?;
+    let new = beside(&file, bytes, mode.clone())?;
+    if read_if_there(&file)?.as_deref() != before {
+        return Ok(None);
+    }
+    let mut kept = file.clone().into_os_string();
+    kept.push(kept_as);
+    let kept = PathBuf::from(kept);
+    if let Some(before) = before {
+        beside(&kept, before, mode)?.persist(&kept).map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
+    }
+    new.persist(&file).map_err(|error| FsError::while_doing("put in place", &file)(error.error))?;
+    sync_dir(file.parent().unwrap_or(Path::new(".")))?;
+    Ok(Some(kept))
+}
+
+/// A synced file that is to be put in the place of another.
+fn beside(path: &Path, bytes: &[u8], mode: Option<std::fs::Permissions>) -> Result<tempfile::NamedTempFile, FsError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".agent-").permissions(std::os::unix::fs::PermissionsExt::from_mode(if mode.is_some() { 0o600 } else { 0o666 }));
+    let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
+    if let Some(mode) = mode {
+        file.as_file().set_permissions(mode).map_err(FsError::while_doing("set the mode of", path))?;
+    }
+    file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;
+    Ok(file)
+}
+
+/// Where a path leads, links followed; the last one may lead to where nothing is yet.
+fn followed(path: &Path) -> Result<PathBuf, FsError> {
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        let Ok(to) = std::fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new(".")).join(to);
+    }
+    Err(FsError::while_doing("follow the links of", &path)(rustix::io::Errno::LOOP.into()))
+}
+
 /// Puts a program in place.
 pub fn replace_program(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     replace(path, bytes, Durability::Rebuildable)?;

@@ -1,3 +1,5 @@
+mod install;
+
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::repository::Repository;
@@ -8,7 +10,7 @@ use crate::tuning::Tuner;
 use crate::world::process;
 use agent_core::what::What;
 
-/// Serve the Runner or the Tuner to an MCP host over stdio
+/// Serve the Runner or the Tuner to an MCP host over stdio, and tell hosts of them
 ///
 /// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
 /// by the next call, and a Runner that dies is started again.
@@ -24,6 +26,8 @@ enum Door {
     Runner(Serve),
     /// The tools that turn feedback into new state, which goes to staging
     Tuner,
+    /// Tell an MCP host of this repository's doors
+    Install(install::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +41,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
         Door::Runner(serve) => serve_host::<Runner>(&serve.at, context),
         Door::Tuner => serve_host::<Tuner>(&What::Active, context),
+        Door::Install(arguments) => install::run(arguments, context),
     }
 }
 

@@ -1,0 +1,188 @@
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::installation::host::{Host, Scope};
+use crate::installation::{self, Done, Launch, Met, Plan, Request, Server};
+use crate::printer::{Printer, Style};
+use crate::repository::{Repository, manifest_on_disk};
+use agent_core::diagnose::Exit;
+use agent_core::manifest::Manifest;
+use agent_core::what::What;
+use serde_json::json;
+use std::path::Path;
+
+/// Tell an MCP host of this repository's doors
+///
+/// The host's own command is used where it is on PATH (claude, codex, gemini, code). Otherwise, or to change what is there, the host's configuration is edited:
+/// comments, order and other servers stay as they are, and the file as it was is kept beside it. Done twice it is done once.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --door all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run"
+)]
+pub struct Arguments {
+    /// The host
+    #[arg(long, value_enum)]
+    host: Host,
+    /// The doors to install; `all` is each of them
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "runner")]
+    door: Vec<Door>,
+    /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    #[arg(long, value_name = "WHAT", default_value = "active")]
+    at: What,
+    /// The name the host shows; the name in agent.toml where it is left out
+    #[arg(long)]
+    name: Option<String>,
+    /// For whom it is installed
+    #[arg(long, value_enum, default_value = "user")]
+    scope: Scope,
+    /// A server that runs already (`agent mcp DOOR --http ADDR`), in place of one that the host starts
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
+    /// Edit the configuration even where the host has a command of its own
+    #[arg(long)]
+    edit: bool,
+    /// Print the part of the configuration that would be written, and write nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    print: bool,
+    /// Show what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Door {
+    Runner,
+    Tuner,
+    All,
+}
+
+impl Door {
+    const EACH: [Self; 2] = [Self::Runner, Self::Tuner];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runner => "runner",
+            Self::Tuner => "tuner",
+            Self::All => "all",
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let request = request(arguments, context)?;
+    if arguments.print {
+        let configuration = installation::fragment(&request)?;
+        context.printer.json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(), "configuration": configuration}));
+        context.printer.data(configuration.trim_end());
+        return Ok(Exit::Done);
+    }
+    let plan = installation::plan(&request)?;
+    show(&plan, context);
+    let done = if arguments.dry_run { None } else { Some(plan.carry_out(&request)?) };
+    report(&plan, done.as_ref(), &request, context);
+    Ok(Exit::Done)
+}
+
+fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandError> {
+    let repository = Repository::open(context)?;
+    let (folder, manifest) = match repository.git.worktree() {
+        Some(folder) => {
+            let manifest = manifest_on_disk(&folder)?;
+            (folder, manifest)
+        }
+        None => (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest),
+    };
+    let folder = folder.canonicalize().unwrap_or(folder);
+    let doors: Vec<_> = Door::EACH.into_iter().filter(|door| asked(*door, arguments, &manifest)).collect();
+    if arguments.http.is_some() && doors.len() > 1 {
+        return Err(CommandError::usage("`--http` names one server, but there is more than one door").with_hint("name it: --door runner"));
+    }
+    if arguments.at != What::Active && !doors.contains(&Door::Runner) {
+        return Err(CommandError::usage("`--at` is for the Runner, which is not among the doors"));
+    }
+    let name = name(arguments.name.as_deref(), &manifest)?;
+    let servers = doors.into_iter().map(|door| server(door, &name, arguments, &folder)).collect::<Result<_, _>>()?;
+    Ok(Request { host: arguments.host, scope: arguments.scope, servers, repository: folder, edit: arguments.edit })
+}
+
+/// `all` leaves out what the repository does not have.
+fn asked(door: Door, arguments: &Arguments, manifest: &Manifest) -> bool {
+    arguments.door.contains(&door) || (arguments.door.contains(&Door::All) && (door != Door::Tuner || manifest.tuner.is_some()))
+}
+
+/// Some hosts take letters, digits, `-` and `_` alone.
+fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, CommandError> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
+    match given {
+        Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
+        Some(name) => {
+            Err(CommandError::usage(format!("`{name}` is no name that every host takes")).with_hint("letters, digits, `-` and `_` are"))
+        }
+        None => Ok(manifest.name.chars().map(|character| if fits(character) { character } else { '-' }).collect()),
+    }
+}
+
+fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Result<Server, CommandError> {
+    let name = if door == Door::Runner { name.to_owned() } else { format!("{name}-{}", door.as_str()) };
+    if let Some(url) = &arguments.http {
+        return Ok(Server { name, launch: Launch::Url(url.clone()) });
+    }
+    let text = |path: &Path| {
+        let path = path.to_str().map(str::to_owned);
+        path.ok_or_else(|| CommandError::input(format!("{} is no UTF-8, which no host's configuration can hold", folder.display())))
+    };
+    let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), door.as_str().to_owned()];
+    if door == Door::Runner && arguments.at != What::Active {
+        words.extend(["--at".to_owned(), arguments.at.to_string()]);
+    }
+    Ok(Server { name, launch: Launch::Command { program: text(&installation::program()?)?, arguments: words } })
+}
+
+fn show(plan: &Plan, context: &Context) {
+    for command in &plan.commands {
+        context.printer.data(format!("$ {}", command.join(" ")));
+    }
+    if plan.commands.is_empty() && plan.changes() {
+        context.printer.data(diff(plan));
+    }
+}
+
+/// Without lines around the change: a neighbour's entry may hold a secret, and this may end up in a log.
+fn diff(plan: &Plan) -> String {
+    let (before, after) = plan.texts();
+    let file = plan.file.display().to_string();
+    let diff = similar::TextDiff::from_lines(before.as_str(), after);
+    diff.unified_diff().context_radius(0).header(&file, &file).to_string().trim_end().to_owned()
+}
+
+fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context) {
+    let backup = done.and_then(|done| done.backup.as_ref());
+    context.printer.json(&json!({
+        "schema": "agent/installation@1",
+        "host": request.host.as_str(),
+        "scope": request.scope.as_str(),
+        "file": plan.file,
+        "servers": plan.servers.iter().map(|(server, was)| json!({"server": server, "was": was})).collect::<Vec<_>>(),
+        "commands": plan.commands,
+        "changed": done.is_some() && plan.changes(),
+        "backup": backup,
+    }));
+    let names = plan.servers.iter().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>().join(", ");
+    let file = plan.file.display();
+    let told = match done {
+        _ if !plan.changes() => format!("{names}: in {file} already; nothing was changed"),
+        None => format!("a dry run: {file} is as it was"),
+        Some(Done { is_there: false, .. }) => {
+            let text =
+                format!("`{}` says it is done, but {file} does not show it; ask the host for its list of servers", plan.commands[0][0]);
+            return context.printer.warn(text);
+        }
+        Some(_) => {
+            let kept = backup.map(|backup| format!(" (as it was: {})", backup.display())).unwrap_or_default();
+            format!("{} {names} in {file}{kept}; start the host anew to see it", Printer::styled(Style::Good, "installed"))
+        }
+    };
+    context.printer.say(told);
+    if plan.servers.iter().any(|(_, was)| *was == Met::Missing) && request.scope == Scope::Project && done.is_some() {
+        context.printer.say("the paths in it are this machine's: leave it out of commits, or let others run this too");
+    }
+}

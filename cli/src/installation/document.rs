@@ -1,0 +1,332 @@
+//! An entry put into a configuration, with everything else in it left as it was written.
+
+use crate::installation::host::{Field, Format, LAUNCH_KEYS};
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
+use toml_edit::{DocumentMut, Item, TableLike};
+
+/// An entry to be: its name and its keys.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub name: String,
+    pub fields: Vec<(&'static str, Field)>,
+}
+
+/// What an entry met in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Met {
+    /// Nothing of that name.
+    Missing,
+    /// An entry of ours that said something else.
+    Changed,
+    Same,
+}
+
+/// Why nothing was put in. Lines and columns count from 1; 0 is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    Broken {
+        line: usize,
+        column: usize,
+        message: String,
+    },
+    /// The name belongs to a server that is not `agent`.
+    Taken {
+        name: String,
+    },
+}
+
+fn wrong_kind(key: &str, wanted: &str) -> Problem {
+    Problem::Broken { line: 0, column: 0, message: format!("`{key}` is no {wanted}") }
+}
+
+/// The text with the entry in it, and what was there of that name.
+pub fn with_entry(text: &str, format: Format, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+    match format {
+        Format::Json => in_json(text, key, entry),
+        Format::Toml => in_toml(text, key, entry),
+    }
+}
+
+/// Whether these are the arguments of an `agent` that serves.
+fn serves(arguments: &[String]) -> bool {
+    arguments.windows(2).any(|pair| pair[0] == "mcp" && ["runner", "tuner", "architect"].contains(&pair[1].as_str()))
+}
+
+/// What an entry that is there already means for the one to be; `read` gives its keys.
+fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Problem> {
+    let wanted = |key: &str| entry.fields.iter().find(|(name, _)| *name == key).map(|(_, field)| field.clone());
+    // a host that needs no type takes one all the same
+    let is_free = |key: &str| key == "type" && wanted(key).is_none();
+    if LAUNCH_KEYS.iter().all(|key| read(key) == wanted(key) || is_free(key)) {
+        return Ok(Met::Same);
+    }
+    match read("args") {
+        Some(Field::List(arguments)) if serves(&arguments) => Ok(Met::Changed),
+        _ => Err(Problem::Taken { name: entry.name.clone() }),
+    }
+}
+
+// ---- JSON
+
+const JSON: ParseOptions = ParseOptions {
+    allow_comments: true,
+    allow_loose_object_property_names: false,
+    allow_trailing_commas: true,
+    allow_missing_commas: false,
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
+
+fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+    let root = CstRootNode::parse(text, &JSON).map_err(|error| Problem::Broken {
+        line: error.line_display(),
+        column: error.column_display(),
+        message: error.kind().to_string(),
+    })?;
+    if root.value().is_some_and(|value| value.as_object().is_none()) {
+        return Err(wrong_kind("the whole", "object"));
+    }
+    let servers = object_at(&root.object_value_or_set(), key)?;
+    let met = match servers.get(&entry.name) {
+        None => {
+            let fields = entry.fields.iter().map(|(key, field)| ((*key).to_owned(), field.into())).collect();
+            servers.append(&entry.name, CstInputValue::Object(fields));
+            Met::Missing
+        }
+        Some(_) => change_json(&object_at(&servers, &entry.name)?, entry)?,
+    };
+    let mut text = root.to_string();
+    if !text.ends_with('\n') && met != Met::Same {
+        text.push('\n');
+    }
+    Ok((text, met))
+}
+
+/// The object under a key, made where there is none.
+fn object_at(parent: &CstObject, key: &str) -> Result<CstObject, Problem> {
+    match parent.get(key) {
+        Some(property) => property.object_value().ok_or_else(|| wrong_kind(key, "object")),
+        None => Ok(parent.object_value_or_set(key)),
+    }
+}
+
+fn change_json(there: &CstObject, entry: &Entry) -> Result<Met, Problem> {
+    let met = met(entry, |key| there.get(key)?.value().and_then(|value| json_field(&value)))?;
+    if met == Met::Same {
+        return Ok(met);
+    }
+    for key in LAUNCH_KEYS {
+        let wanted = entry.fields.iter().find(|(name, _)| *name == key);
+        match (there.get(key), wanted) {
+            (Some(property), Some((_, field))) => property.set_value(field.into()),
+            (Some(property), None) => property.remove(),
+            (None, Some((_, field))) => drop(there.append(key, field.into())),
+            (None, None) => {}
+        }
+    }
+    Ok(met)
+}
+
+fn json_field(value: &CstNode) -> Option<Field> {
+    let text = |value: &CstNode| value.as_string_lit()?.decoded_value().ok();
+    if let Some(list) = value.as_array() {
+        return list.elements().iter().map(text).collect::<Option<_>>().map(Field::List);
+    }
+    text(value).map(Field::Text)
+}
+
+impl From<&Field> for CstInputValue {
+    fn from(field: &Field) -> Self {
+        match field {
+            Field::Text(text) => text.as_str().into(),
+            Field::List(list) => Self::Array(list.iter().map(|text| text.as_str().into()).collect()),
+        }
+    }
+}
+
+// ---- TOML
+
+fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+        Problem::Broken {
+            line: before.matches('\n').count() + 1,
+            column: before.chars().rev().take_while(|character| *character != '\n').count() + 1,
+            message: error.message().lines().collect::<Vec<_>>().join("; "),
+        }
+    })?;
+    let servers = document.entry(key).or_insert_with(|| {
+        let mut table = toml_edit::Table::new();
+        // `[mcp_servers.NAME]` alone is what people write
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    let servers = servers.as_table_like_mut().ok_or_else(|| wrong_kind(key, "table"))?;
+    let met = match servers.get_mut(&entry.name) {
+        None => {
+            let mut table = toml_edit::Table::new();
+            table.extend(entry.fields.iter().map(|(key, field)| (*key, toml_edit::Value::from(field))));
+            servers.insert(&entry.name, Item::Table(table));
+            Met::Missing
+        }
+        Some(there) => change_toml(there.as_table_like_mut().ok_or_else(|| wrong_kind(&entry.name, "table"))?, entry)?,
+    };
+    Ok((document.to_string(), met))
+}
+
+fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem> {
+    let met = met(entry, |key| there.get(key).and_then(toml_field))?;
+    if met == Met::Same {
+        return Ok(met);
+    }
+    for key in LAUNCH_KEYS {
+        match entry.fields.iter().find(|(name, _)| *name == key) {
+            Some((_, field)) => put(there, key, field),
+            None => drop(there.remove(key)),
+        }
+    }
+    Ok(met)
+}
+
+/// Sets a value and keeps the comment behind the one that was there.
+fn put(there: &mut dyn TableLike, key: &str, field: &Field) {
+    let mut value = toml_edit::Value::from(field);
+    if let Some(before) = there.get(key).and_then(Item::as_value) {
+        *value.decor_mut() = before.decor().clone();
+    }
+    there.insert(key, Item::Value(value));
+}
+
+fn toml_field(item: &Item) -> Option<Field> {
+    if let Some(list) = item.as_array() {
+        return list.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>().map(Field::List);
+    }
+    item.as_str().map(|text| Field::Text(text.to_owned()))
+}
+
+impl From<&Field> for toml_edit::Value {
+    fn from(field: &Field) -> Self {
+        match field {
+            Field::Text(text) => text.as_str().into(),
+            Field::List(list) => Self::Array(list.iter().map(String::as_str).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Format::{Json, Toml};
+
+    fn entry(arguments: &[&str]) -> Entry {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Entry { name: "a".to_owned(), fields: vec![("command", Field::Text("/agent".to_owned())), ("args", Field::List(arguments))] }
+    }
+
+    #[track_caller]
+    fn check(format: Format, key: &str, before: &str, expected: Met, after: &str) {
+        let entry = entry(&["-C", "/r", "mcp", "runner"]);
+        let (text, met) = with_entry(before, format, key, &entry).unwrap();
+        assert_eq!((met, text.as_str()), (expected, after));
+        assert_eq!(with_entry(&text, format, key, &entry).unwrap(), (text.clone(), Met::Same), "a second time changes nothing");
+    }
+
+    const ENTRY: &str = "\"command\": \"/agent\",\n      \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"]";
+
+    #[test]
+    fn an_empty_file_gets_a_whole_document() {
+        let after = format!("{{\n  \"mcpServers\": {{\n    \"a\": {{\n      {ENTRY}\n    }}\n  }}\n}}\n");
+        for before in ["", "{}", "\n"] {
+            let (text, _) = with_entry(before, Json, "mcpServers", &entry(&["-C", "/r", "mcp", "runner"])).unwrap();
+            assert_eq!(text.trim_start(), after, "{before:?}");
+        }
+        check(
+            Toml,
+            "mcp_servers",
+            "",
+            Met::Missing,
+            "[mcp_servers.a]\ncommand = \"/agent\"\nargs = [\"-C\", \"/r\", \"mcp\", \"runner\"]\n",
+        );
+    }
+
+    #[test]
+    fn what_is_there_stays_as_it_was_written() {
+        check(
+            Json,
+            "servers",
+            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" }, // keep\n\t},\n}",
+            Met::Missing,
+            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" }, // keep\n\t\t\"a\": {\n\t\t\t\"command\": \"/agent\",\n\t\t\t\"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"],\n\t\t},\n\t},\n}\n",
+        );
+        check(
+            Toml,
+            "mcp_servers",
+            "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[tools]\nweb = true\n",
+            Met::Missing,
+            "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[mcp_servers.a]\ncommand = \"/agent\"\nargs = [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\n[tools]\nweb = true\n",
+        );
+    }
+
+    #[test]
+    fn an_older_entry_of_ours_is_changed_and_keeps_what_else_it_says() {
+        check(
+            Json,
+            "mcpServers",
+            "{\"mcpServers\": {\"a\": {\"command\": \"/old\", \"args\": [\"mcp\", \"tuner\"], \"env\": {\"K\": \"v\"}}}}\n",
+            Met::Changed,
+            "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"], \"env\": {\"K\": \"v\"}}}}\n",
+        );
+        check(
+            Toml,
+            "mcp_servers",
+            "[mcp_servers.a]\ncommand = \"/old\" # where\nargs = [\"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+            Met::Changed,
+            "[mcp_servers.a]\ncommand = \"/agent\" # where\nargs = [\"-C\", \"/r\", \"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+        );
+        // the same written in another way is the same
+        let inline = "mcp_servers = { a = { command = \"/agent\", args = [\"-C\", \"/r\", \"mcp\", \"runner\"] } }\n";
+        check(Toml, "mcp_servers", inline, Met::Same, inline);
+    }
+
+    #[test]
+    fn from_stdio_to_http_nothing_of_the_old_way_is_left() {
+        let http = Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))] };
+        let before = "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"mcp\", \"runner\"], \"trust\": true}}}\n";
+        let (text, met) = with_entry(before, Json, "mcpServers", &http).unwrap();
+        let text: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(met, Met::Changed);
+        assert_eq!(text["mcpServers"]["a"], serde_json::json!({"trust": true, "httpUrl": "http://127.0.0.1:1/mcp"}));
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_somebody_elses_is_refused() {
+        let refused = |text: &str, format| with_entry(text, format, "s", &entry(&["mcp", "runner"])).unwrap_err();
+        for (text, format, line, column, part) in [
+            ("{\n  \"s\": {\n    \"b\" 1\n", Json, 3, 9, "colon"),
+            ("{\"s\": []}", Json, 0, 0, "`s` is no object"),
+            ("[]", Json, 0, 0, "is no object"),
+            ("{\"s\": {\"a\": 1}}", Json, 0, 0, "`a` is no object"),
+            ("{s: 1}", Json, 1, 2, ""),
+            ("x = 1\ny = \n", Toml, 2, 5, ""),
+            ("s = 1\n", Toml, 0, 0, "`s` is no table"),
+        ] {
+            let Problem::Broken { line: at_line, column: at_column, message } = refused(text, format) else { panic!("{text}") };
+            assert_eq!((at_line, at_column), (line, column), "{text}: {message}");
+            assert!(message.to_lowercase().contains(part), "{text}: {message}");
+        }
+        let taken = Problem::Taken { name: "a".to_owned() };
+        for (text, format) in [
+            ("{\"s\": {\"a\": {\"command\": \"npx\", \"args\": [\"-y\", \"x\"]}}}", Json),
+            ("{\"s\": {\"a\": {\"url\": \"https://example.org\"}}}", Json),
+            ("[s.a]\ncommand = \"npx\"\n", Toml),
+        ] {
+            assert_eq!(refused(text, format), taken, "{text}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The doors of an agent repository, told to an MCP host: by the host's own command where that is on PATH, else by an edit of its configuration that leaves the rest
+//! of it as it was written.
+
+mod document;
+pub mod host;
+
+pub use document::Met;
+
+use crate::world::env;
+use crate::world::fs::{self, FsError};
+use crate::world::process::{ProcessError, Run};
+use crate::world::python::on_path;
+use agent_core::diagnose::{Diagnose, Exit};
+use document::{Entry, Problem, with_entry};
+use host::{Host, Places, Scope};
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// A backup is the configuration's own path and this.
+const KEPT_AS: &str = ".before-agent";
+
+/// A server as a host is told of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Server {
+    pub name: String,
+    #[serde(flatten)]
+    pub launch: Launch,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Launch {
+    /// The host starts it and speaks over its stdin and stdout.
+    Command { program: String, arguments: Vec<String> },
+    /// It runs already and listens there.
+    Url(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InstallationError {
+    #[error("{}{}: {message}", file.display(), place(*line, *column))]
+    Broken { file: PathBuf, line: usize, column: usize, message: String },
+    #[error("{} has a server `{name}` already, and it is not `agent`", file.display())]
+    Taken { file: PathBuf, name: String },
+    #[error("{} has no {} configuration", host.as_str(), scope.as_str())]
+    NoScope { host: Host, scope: Scope },
+    #[error("{}'s configuration knows no server that is reached by a URL", host.as_str())]
+    NoUrl { host: Host },
+    #[error("this system does not say where your home folder or `agent` itself lies")]
+    NoHome,
+    #[error("{} was changed by somebody else meanwhile", .0.display())]
+    Overtaken(PathBuf),
+    #[error(transparent)]
+    Command(#[from] ProcessError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+fn place(line: usize, column: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
+}
+
+impl Diagnose for InstallationError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Broken { .. } | Self::Taken { .. } => Exit::Input,
+            Self::NoScope { .. } | Self::NoUrl { .. } => Exit::Usage,
+            Self::NoHome => Exit::Surroundings,
+            Self::Overtaken(_) => Exit::Conflict,
+            Self::Command(error) => error.exit(),
+            Self::Fs(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Broken { .. } => Some("mend it and run this again; it was left as it is".to_owned()),
+            Self::Taken { .. } => Some("choose another name with `--name`, or remove that server first; it was left as it is".to_owned()),
+            Self::NoScope { .. } => Some("leave `--scope` out".to_owned()),
+            Self::NoUrl { .. } => Some("leave `--http` out: the host starts `agent` itself".to_owned()),
+            Self::NoHome => None,
+            Self::Overtaken(_) => Some("nothing was changed; run it again".to_owned()),
+            Self::Command(_) => Some("`--edit` edits the configuration itself".to_owned()),
+            Self::Fs(error) => error.hint(),
+        }
+    }
+}
+
+/// What is to be told, to whom.
+#[derive(Debug)]
+pub struct Request {
+    pub host: Host,
+    pub scope: Scope,
+    pub servers: Vec<Server>,
+    pub repository: PathBuf,
+    /// Leave the host's own command alone.
+    pub edit: bool,
+}
+
+/// What would be done.
+#[derive(Debug)]
+pub struct Plan {
+    pub file: PathBuf,
+    /// Each server, and what is there of it now.
+    pub servers: Vec<(Server, Met)>,
+    /// The host's own commands, one for each server that is missing; empty where the file is edited.
+    pub commands: Vec<Vec<String>>,
+    before: Option<Vec<u8>>,
+    /// The configuration after an edit.
+    after: String,
+    repository: PathBuf,
+}
+
+/// Looks at the host's configuration and says what is to be done about it.
+pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
+    let places = places(&request.repository).ok_or(InstallationError::NoHome)?;
+    let (host, scope) = (request.host, request.scope);
+    let file = host.file(scope, &places).ok_or(InstallationError::NoScope { host, scope })?;
+    let before = fs::read_if_there(&file)?;
+    let text = String::from_utf8(before.clone().unwrap_or_default()).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        InstallationError::Broken { file: file.clone(), line, column: 1, message: "it is no UTF-8".to_owned() }
+    })?;
+    let (after, servers) = merged(text, request, &file)?;
+    // what adds a server may not know how to change one
+    let adds_only = servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit;
+    let missing = servers.iter().filter(|(_, met)| *met == Met::Missing).map(|(server, _)| server);
+    let commands = missing.map(|server| host.command(scope, server).filter(|command| on_path(OsStr::new(&command[0])).is_some()));
+    let commands = if adds_only { commands.collect::<Option<_>>().unwrap_or_default() } else { Vec::new() };
+    Ok(Plan { file, servers, commands, before, after, repository: request.repository.clone() })
+}
+
+/// What a configuration with nothing else in it would be.
+pub fn fragment(request: &Request) -> Result<String, InstallationError> {
+    Ok(merged(String::new(), request, Path::new("the configuration"))?.0)
+}
+
+fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, Vec<(Server, Met)>), InstallationError> {
+    let mut servers = Vec::new();
+    for server in &request.servers {
+        let fields = request.host.entry(&server.launch).ok_or(InstallationError::NoUrl { host: request.host })?;
+        let entry = Entry { name: server.name.clone(), fields };
+        let (next, met) = with_entry(&text, request.host.format(), request.host.key(), &entry).map_err(|problem| match problem {
+            Problem::Broken { line, column, message } => InstallationError::Broken { file: file.to_owned(), line, column, message },
+            Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
+        })?;
+        text = next;
+        servers.push((server.clone(), met));
+    }
+    Ok((text, servers))
+}
+
+/// What carrying a plan out did.
+#[derive(Debug)]
+pub struct Done {
+    /// The configuration as it was before.
+    pub backup: Option<PathBuf>,
+    /// Whether the servers are in the file now; a host's own command may keep them elsewhere.
+    pub is_there: bool,
+}
+
+impl Plan {
+    pub fn changes(&self) -> bool {
+        self.servers.iter().any(|(_, met)| *met != Met::Same)
+    }
+
+    /// The configuration before and after, as far as the edit is ours to show.
+    pub fn texts(&self) -> (String, &str) {
+        (String::from_utf8_lossy(self.before.as_deref().unwrap_or_default()).into_owned(), &self.after)
+    }
+
+    pub fn carry_out(&self, request: &Request) -> Result<Done, InstallationError> {
+        if !self.changes() {
+            return Ok(Done { backup: None, is_there: true });
+        }
+        if self.commands.is_empty() {
+            let kept = fs::rewrite(&self.file, self.before.as_deref(), self.after.as_bytes(), KEPT_AS)?;
+            let kept = kept.ok_or_else(|| InstallationError::Overtaken(self.file.clone()))?;
+            return Ok(Done { backup: self.before.is_some().then_some(kept), is_there: true });
+        }
+        for command in &self.commands {
+            Run::new(&command[0]).args(&command[1..]).directory(&self.repository).succeed()?;
+        }
+        Ok(Done { backup: None, is_there: plan(request).is_ok_and(|plan| !plan.changes()) })
+    }
+}
+
+fn places(repository: &Path) -> Option<Places> {
+    let home = PathBuf::from(env::home()?);
+    Some(Places {
+        config: env::xdg_config_home().unwrap_or_else(|| home.join(".config")),
+        home,
+        claude: env::claude_config_dir(),
+        codex: env::codex_home(),
+        repository: repository.to_owned(),
+        is_macos: cfg!(target_os = "macos"),
+    })
+}
+
+/// The absolute path of `agent` that a host is told: the one on PATH where that is this very program, since it outlives an update.
+pub fn program() -> Result<PathBuf, InstallationError> {
+    let binary = env::binary().ok_or(InstallationError::NoHome)?;
+    let named = on_path(OsStr::new("agent")).filter(|named| named.canonicalize().is_ok_and(|leads_to| leads_to == binary));
+    Ok(named.unwrap_or(binary))
+}

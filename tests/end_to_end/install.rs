@@ -1,0 +1,250 @@
+//! `agent mcp install`: every host's configuration, edited or handed to the host's own command.
+
+use crate::world::{AGENT, Ended, World};
+use serde_json::{Value, json};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+const MANIFEST: &str = "schema = \"agent/manifest@1\"\nname = \"my agent\"\n\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n\n[tuner]\ncommand = [\"python\", \"-m\", \"tuner\"]\n";
+
+fn world() -> World {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "a"]);
+    world.write("a/agent.toml", MANIFEST);
+    world
+}
+
+fn install(world: &World, arguments: &[&str]) -> Ended {
+    let mut command = world.command(AGENT, "a");
+    for variable in ["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
+        command.env_remove(variable);
+    }
+    World::finish(command.args(["mcp", "install"]).args(arguments).env("PATH", world.path_led_by("bin")))
+}
+
+/// Words of a fixture that differ from machine to machine.
+fn told(world: &World, text: &str) -> String {
+    let folder = world.path("a").canonicalize().unwrap();
+    let agent = Path::new(AGENT).canonicalize().unwrap();
+    text.replace("@AGENT", agent.to_str().unwrap()).replace("@REPO", folder.to_str().unwrap())
+}
+
+fn application(relative: &str) -> String {
+    let folder = if cfg!(target_os = "macos") { "home/Library/Application Support" } else { "home/.config" };
+    format!("{folder}/{relative}")
+}
+
+/// Edits a configuration and compares it whole; a second time changes nothing.
+#[track_caller]
+fn check(host: &str, scope: &str, file: &str, before: &str, after: &str) {
+    let world = world();
+    world.write(file, before);
+    let arguments = ["--host", host, "--scope", scope, "--edit", "--json"];
+    let first = install(&world, &arguments).ok().json();
+    assert_eq!((&first["schema"], &first["changed"]), (&json!("agent/installation@1"), &json!(true)));
+    assert_eq!(world.read(file), told(&world, after), "{host}");
+    assert_eq!(world.read(format!("{file}.before-agent")), before);
+    world.write(format!("{file}.before-agent"), "");
+    let second = install(&world, &arguments).ok().json();
+    assert_eq!((&second["changed"], &second["servers"][0]["was"]), (&json!(false), &json!("same")));
+    assert_eq!(world.read(file), told(&world, after));
+    assert_eq!(world.read(format!("{file}.before-agent")), "", "where nothing changed nothing was kept");
+}
+
+#[test]
+fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written() {
+    let stdio = r#""type": "stdio",
+      "command": "@AGENT",
+      "args": ["-C", "@REPO", "mcp", "runner"]"#;
+    let plain = stdio.trim_start_matches("\"type\": \"stdio\",\n      ");
+    check(
+        "claude-code",
+        "user",
+        "home/.claude.json",
+        "{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {\"/x\": {\"mcpServers\": {}}}\n}\n",
+        &format!(
+            "{{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {{\"/x\": {{\"mcpServers\": {{}}}}}},\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
+        ),
+    );
+    check(
+        "claude-code",
+        "project",
+        "a/.mcp.json",
+        "{\n  \"mcpServers\": {\n    \"git\": {\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}\n  }\n}\n",
+        &format!(
+            "{{\n  \"mcpServers\": {{\n    \"git\": {{\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}},\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
+        ),
+    );
+    check(
+        "claude-desktop",
+        "user",
+        &application("Claude/claude_desktop_config.json"),
+        "{\"globalShortcut\": \"\"}",
+        &format!("{{\n  \"globalShortcut\": \"\",\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"),
+    );
+    check(
+        "cursor",
+        "user",
+        "home/.cursor/mcp.json",
+        "{\n  \"mcpServers\": {}\n}\n",
+        &format!("{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"),
+    );
+    check(
+        "vscode",
+        "user",
+        &application("Code/User/mcp.json"),
+        "{\n  // mine\n  \"inputs\": [{\"id\": \"k\"},],\n  \"servers\": {\n  },\n}\n",
+        &format!(
+            "{{\n  // mine\n  \"inputs\": [{{\"id\": \"k\"}},],\n  \"servers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }},\n}}\n"
+        ),
+    );
+    check(
+        "codex",
+        "user",
+        "home/.codex/config.toml",
+        "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n",
+        "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[mcp_servers.my-agent]\ncommand = \"@AGENT\"\nargs = [\"-C\", \"@REPO\", \"mcp\", \"runner\"]\n",
+    );
+    check(
+        "gemini",
+        "project",
+        "a/.gemini/settings.json",
+        "{}\n",
+        &format!("{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"),
+    );
+    check(
+        "zed",
+        "user",
+        "home/.config/zed/settings.json",
+        "// Zed settings\n{\n  \"vim_mode\": true, /* of course */\n}\n",
+        &format!(
+            "// Zed settings\n{{\n  \"vim_mode\": true, /* of course */\n  \"context_servers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }},\n}}\n"
+        ),
+    );
+}
+
+#[test]
+fn what_was_installed_is_started_by_its_words() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let ended = install(&world, &["--host", "cursor", "--edit"]).ok().stdout_has("+    \"a\": {");
+    assert!(!ended.stdout.contains("backup"), "there was nothing to keep: {}", ended.stdout);
+    let configuration: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
+    let entry = &configuration["mcpServers"]["a"];
+    let words: Vec<_> = entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let mut server = crate::pipes::Pipes::start(world.command(entry["command"].as_str().unwrap(), ".").args(words));
+    assert_eq!(server.initialize("2025-11-25")["serverInfo"]["name"], "time-estimates");
+}
+
+#[test]
+fn a_link_is_followed_and_the_mode_is_kept() {
+    let world = world();
+    let real = world.write("dotfiles/claude.json", "{\"key\": \"secret\"}\n");
+    std::fs::set_permissions(&real, PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("../dotfiles/claude.json", world.path("home/.claude.json")).unwrap();
+    let shown = install(&world, &["--host", "claude-code", "--edit"]).ok();
+    assert!(world.path("home/.claude.json").is_symlink());
+    assert!(world.read("dotfiles/claude.json").contains("\"my-agent\""));
+    for file in ["dotfiles/claude.json", "dotfiles/claude.json.before-agent"] {
+        assert_eq!(world.path(file).metadata().unwrap().permissions().mode() & 0o777, 0o640, "{file}");
+    }
+    assert!(shown.stderr.contains("claude.json.before-agent"), "{}", shown.stderr);
+    // a link to nothing is a file to be
+    symlink("../dotfiles/none.json", world.path("home/.gone")).unwrap();
+    std::fs::create_dir_all(world.path("home/.cursor")).unwrap();
+    symlink("../.gone", world.path("home/.cursor/mcp.json")).unwrap();
+    install(&world, &["--host", "cursor", "--edit"]).ok();
+    assert!(world.read("dotfiles/none.json").contains("\"my-agent\""));
+}
+
+#[test]
+fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
+    let world = world();
+    let broken = "{\n  \"mcpServers\": {\n    \"git\" {}\n  }\n}\n";
+    world.write("home/.cursor/mcp.json", broken);
+    install(&world, &["--host", "cursor"]).code(3).stderr_has(".cursor/mcp.json:3:").stderr_has("left as it is");
+    assert_eq!(world.read("home/.cursor/mcp.json"), broken);
+    world.write("home/.codex/config.toml", "x = 1\ny = = 2\n");
+    install(&world, &["--host", "codex", "--edit"]).code(3).stderr_has("config.toml:2:5");
+    world.write("home/.claude.json", b"{\n\"a\": \"\xff\"}");
+    install(&world, &["--host", "claude-code", "--edit"]).code(3).stderr_has(".claude.json:2:1: it is no UTF-8");
+    let other = "{\"mcpServers\": {\"my-agent\": {\"command\": \"npx\"}}}";
+    world.write("home/.cursor/mcp.json", other);
+    install(&world, &["--host", "cursor"]).code(3).stderr_has("`my-agent` already").stderr_has("--name");
+    assert_eq!(world.read("home/.cursor/mcp.json"), other);
+    install(&world, &["--host", "claude-desktop", "--scope", "project"]).code(2).stderr_has("no project configuration");
+    install(&world, &["--host", "claude-desktop", "--http", "http://127.0.0.1:1/mcp"])
+        .code(2)
+        .stderr_has("no server that is reached by a URL");
+    install(&world, &["--host", "cursor", "--name", "my agent"]).code(2).stderr_has("letters, digits");
+    install(&world, &["--host", "cursor", "--door", "tuner", "--at", "^1"]).code(2).stderr_has("`--at` is for the Runner");
+}
+
+#[test]
+fn a_dry_run_and_print_write_nothing() {
+    let world = world();
+    let dry = install(&world, &["--host", "zed", "--dry-run"]).ok().stdout_has("+  \"context_servers\": {").stderr_has("a dry run");
+    assert!(dry.stdout.starts_with("--- "), "{}", dry.stdout);
+    let doors = ["--host", "zed", "--print", "--door", "all", "--at", "^1.2", "--name", "x"];
+    let printed: Value = serde_json::from_str(&install(&world, &doors).ok().stdout).unwrap();
+    let servers = &printed["context_servers"];
+    let folder = told(&world, "@REPO");
+    assert_eq!(servers["x"]["args"], json!(["-C", folder, "mcp", "runner", "--at", "^1.2"]));
+    assert_eq!(servers["x-tuner"]["args"], json!(["-C", folder, "mcp", "tuner"]));
+    let url = ["--host", "gemini", "--print", "--http", "http://127.0.0.1:8080/mcp"];
+    let printed: Value = serde_json::from_str(&install(&world, &url).ok().stdout).unwrap();
+    assert_eq!(printed["mcpServers"]["my-agent"], json!({"httpUrl": "http://127.0.0.1:8080/mcp"}));
+    assert!(!world.path("home/.config").exists() && !world.path("home/.gemini").exists());
+}
+
+/// Stands in for a host's command: keeps the words it was given and ends as it was told.
+fn fake(world: &World, name: &str, ending: &str) {
+    let words = world.path(format!("{name}.words"));
+    let script = world.write(
+        format!("bin/{name}"),
+        format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$PWD\" > '{0}'\nfor word; do printf '%s\\n' \"$word\" >> '{0}'; done\n{ending}\n",
+            words.display()
+        ),
+    );
+    std::fs::set_permissions(script, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_hosts_own_command_adds_what_is_missing() {
+    let world = world();
+    let after = install(&world, &["--host", "codex", "--print", "--edit"]).ok().stdout;
+    let added = world.write("added.toml", &after);
+    fake(&world, "codex", &format!("mkdir -p \"$HOME/.codex\" && cp '{}' \"$HOME/.codex/config.toml\"", added.display()));
+    let ended = install(&world, &["--host", "codex"]).ok().stderr_has("installed");
+    assert!(ended.stdout.starts_with("$ codex mcp add my-agent -- "), "{}", ended.stdout);
+    let words = told(&world, "@REPO\nmcp\nadd\nmy-agent\n--\n@AGENT\n-C\n@REPO\nmcp\nrunner\n");
+    assert_eq!(world.read("codex.words"), words);
+    // it is there now: nobody is asked
+    std::fs::remove_file(world.path("codex.words")).unwrap();
+    install(&world, &["--host", "codex"]).ok().stderr_has("already");
+    assert!(!world.path("codex.words").exists());
+    // to change it is an edit
+    let older = world.read("home/.codex/config.toml").replace("\"runner\"", "\"runner\", \"--at\", \"^1\"") + "startup_timeout_sec = 9\n";
+    world.write("home/.codex/config.toml", older);
+    install(&world, &["--host", "codex"]).ok();
+    assert!(!world.path("codex.words").exists());
+    assert_eq!(world.read("home/.codex/config.toml"), format!("{}\nstartup_timeout_sec = 9\n", after.trim_end()));
+}
+
+#[test]
+fn a_hosts_own_command_that_fails_is_told_whole() {
+    let world = world();
+    fake(&world, "claude", "echo half; echo 'not logged in' >&2; exit 3");
+    install(&world, &["--host", "claude-code", "--scope", "project"])
+        .code(6)
+        .stderr_has("claude mcp add --scope project my-agent")
+        .stderr_has("exit status 3")
+        .stderr_has("not logged in")
+        .stderr_has("--edit");
+    assert!(!world.path("a/.mcp.json").exists());
+    fake(&world, "claude", "");
+    install(&world, &["--host", "claude-code"]).ok().stderr_has("does not show it");
+    let dry = install(&world, &["--host", "claude-code", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&dry["changed"], &dry["commands"][0][0]), (&json!(false), &json!("claude")));
+}
