@@ -52,6 +52,8 @@ fn each_effect_has_one_door() {
         ("notify::", "cli/src/world/watch.rs"),
         ("landlock::", "cli/src/world/sandbox.rs"),
         ("indicatif::", "cli/src/report/"),
+        ("httparse::", "cli/src/serve/rest/"),
+        ("tiny_http::", "cli/src/serve/rest/"),
         ("include_dir::", "cli/src/templates.rs"),
         ("jsonc_parser::", "cli/src/installation/"),
         ("toml_edit::", "cli/src/installation/"),

@@ -20,6 +20,7 @@ mod release;
 mod rollback;
 mod run;
 mod semver;
+mod serve;
 mod state;
 mod templates;
 mod test;
@@ -51,6 +52,7 @@ pub enum Command {
     Semver(semver::Arguments),
     Architect(architect::Arguments),
     Mcp(mcp::Arguments),
+    Serve(serve::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
     Hook(hook::Arguments),
@@ -83,6 +85,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Semver(arguments) => semver::run(arguments, context),
         Command::Architect(arguments) => architect::run(arguments, context),
         Command::Mcp(arguments) => mcp::run(arguments, context),
+        Command::Serve(arguments) => serve::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

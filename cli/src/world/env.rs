@@ -21,6 +21,9 @@ pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
+/// What a REST API asks its clients for, where it is not said with `--token`.
+pub const TOKEN: &str = "AGENT_TOKEN";
+
 /// `true` on a runner of GitHub Actions, which makes annotations of lines of a certain form.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// The file whose Markdown GitHub shows as the summary of a step.
@@ -110,6 +113,10 @@ pub fn codex_home() -> Option<std::path::PathBuf> {
 
 fn folder(name: &str) -> Option<std::path::PathBuf> {
     std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute())
+}
+
+pub fn token() -> Option<String> {
+    std::env::var(TOKEN).ok().filter(|token| !token.is_empty())
 }
 
 /// The process that started this one, when that was `agent`.

@@ -261,6 +261,17 @@ fn exit(code: Exit) {
     std::process::exit(code as i32);
 }
 
+/// Lets this process hold so many files and connections open, as far as the system allows it.
+pub fn allow_open_files(count: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(count, |maximum| count.min(maximum));
+    if current.is_some_and(|current| current < wanted) {
+        // fewer connections then
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
 /// How long a child may take to leave after each of: its stdin closed, SIGTERM.
 const GRACE: Duration = Duration::from_millis(400);
 /// What an exchange reads of a child's stdout.

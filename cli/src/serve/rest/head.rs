@@ -1,0 +1,215 @@
+//! The head of a request, from whatever bytes a client sends.
+
+use super::problem::Problem;
+
+/// Request line and headers together.
+pub(super) const HEAD_LIMIT: usize = 16 * 1024;
+const TARGET_LIMIT: usize = 4 * 1024;
+const HEADERS_LIMIT: usize = 64;
+
+/// The headers that anybody here looks at; the others end at the door.
+const PASSED_ON: [&str; 6] = ["accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "traceparent"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) method: String,
+    /// Path and query.
+    pub(super) target: String,
+    /// Names in lower case, in the order they came.
+    headers: Vec<(String, String)>,
+    /// What the client says of its body, if it has one.
+    pub(super) body: usize,
+    /// The connection goes on after the answer.
+    pub(super) keeps_alive: bool,
+    /// The client waits for a word before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Reads a head off the front of what has arrived: with its length in bytes, or nothing where it is not whole yet.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length <= HEAD_LIMIT => length,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT => return Ok(None),
+        Ok(_) => return Err(too_large(request.path)),
+        Err(httparse::Error::TooManyHeaders) => return Err(Problem::new(431, format!("there are more than {HEADERS_LIMIT} headers"))),
+        Err(httparse::Error::Version) => return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are spoken here")),
+        Err(error) => return Err(Problem::bad_request(format!("this is no head of an HTTP request: {error}"))),
+    };
+    Ok(Some((understood(&request)?, length)))
+}
+
+fn too_large(path: Option<&str>) -> Problem {
+    match path {
+        Some(path) if path.len() > TARGET_LIMIT => path_too_long(),
+        None => path_too_long(),
+        Some(_) => Problem::new(431, format!("the head is longer than {HEAD_LIMIT} bytes")),
+    }
+}
+
+fn path_too_long() -> Problem {
+    Problem::new(414, format!("path and query are longer than {TARGET_LIMIT} bytes"))
+}
+
+fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
+    let is_http_1_1 = request.version == Some(1);
+    let target = origin_form(request.path.unwrap_or_default())?;
+    let headers = request.headers.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let all = |name: &'static str| headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str());
+    let has_token = |name, token: &str| all(name).flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token));
+    if all("host").count() > 1 || (is_http_1_1 && all("host").count() == 0) {
+        return Err(Problem::bad_request("there has to be one Host header"));
+    }
+    if all("transfer-encoding").next().is_some() {
+        return Err(match all("content-length").next() {
+            Some(_) => Problem::bad_request("a body has Transfer-Encoding or Content-Length, not both"),
+            None => Problem::new(411, "send the body with its Content-Length, not in chunks"),
+        });
+    }
+    Ok(Head {
+        method: request.method.unwrap_or_default().to_owned(),
+        target,
+        body: body_length(all("content-length"))?,
+        keeps_alive: !has_token("connection", "close") && (is_http_1_1 || has_token("connection", "keep-alive")),
+        expects_continue: is_http_1_1 && has_token("expect", "100-continue"),
+        headers,
+    })
+}
+
+/// `/path?query`; `*` as it is; of `http://host/path` the path.
+fn origin_form(target: &str) -> Result<String, Problem> {
+    if target.len() > TARGET_LIMIT {
+        return Err(path_too_long());
+    }
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::bad_request("the path holds bytes that have to be percent-encoded"));
+    }
+    if target.starts_with('/') || target == "*" {
+        return Ok(target.to_owned());
+    }
+    let after_scheme = target.split_once("://").map(|(_, rest)| rest);
+    let after_scheme = after_scheme.ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
+    Ok(after_scheme.find('/').map_or_else(|| "/".to_owned(), |at| after_scheme[at..].to_owned()))
+}
+
+fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
+    let name = header.name.to_ascii_lowercase();
+    let value = std::str::from_utf8(header.value).ok().filter(|value| value.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control()));
+    // nobody looks at most of them
+    let is_ours = PASSED_ON.contains(&name.as_str()) || matches!(name.as_str(), "authorization" | "host" | "origin");
+    match value.filter(|value| !is_ours || value.is_ascii()) {
+        Some(value) => Ok((name, value.trim().to_owned())),
+        None if is_ours => Err(Problem::bad_request(format!("the value of the header `{name}` is no ASCII text"))),
+        None => Ok((name, String::new())),
+    }
+}
+
+fn body_length<'a>(mut told: impl Iterator<Item = &'a str>) -> Result<usize, Problem> {
+    let Some(length) = told.next() else { return Ok(0) };
+    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || told.any(|other| other != length) {
+        return Err(Problem::bad_request("Content-Length is not one number"));
+    }
+    // more than a number holds is more than anybody takes
+    Ok(length.parse().unwrap_or(usize::MAX))
+}
+
+impl Head {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    /// The request as it goes on: a head that nobody can misread.
+    pub(super) fn passed_on(&self, body: &[u8]) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        for (name, value) in self.headers.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str())) {
+            text.push_str(name);
+            text.push_str(": ");
+            text.push_str(value);
+            text.push_str("\r\n");
+        }
+        text.push_str("content-length: ");
+        text.push_str(&body.len().to_string());
+        text.push_str("\r\n\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(text: &str) -> Head {
+        parse(text.as_bytes()).unwrap().expect("it is whole").0
+    }
+
+    fn refused(bytes: &[u8]) -> u16 {
+        parse(bytes).expect_err("it is refused").status()
+    }
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole() {
+        let text = "POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Odd: \u{e9}\r\nAccept: */*\r\n\r\nabc";
+        for end in 0..text.find("abc").unwrap() {
+            assert_eq!(parse(&text.as_bytes()[..end]).unwrap(), None, "{end}");
+        }
+        let head = whole(text);
+        assert_eq!((head.method.as_str(), head.target.as_str(), head.path(), head.body), ("POST", "/v1/x?y=1", "/v1/x", 3));
+        assert!(head.keeps_alive && !head.expects_continue);
+        assert_eq!(head.passed_on(b"abc"), b"POST /v1/x?y=1 HTTP/1.1\r\naccept: */*\r\ncontent-length: 3\r\n\r\nabc");
+    }
+
+    #[test]
+    fn connections_end_as_was_asked() {
+        for (text, keeps) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+        ] {
+            assert_eq!(whole(text).keeps_alive, keeps, "{text}");
+        }
+        assert!(whole("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").expects_continue);
+        assert_eq!(whole("GET http://a:1/b?c HTTP/1.1\r\nHost: a\r\n\r\n").target, "/b?c");
+        assert_eq!(whole("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n").target, "/");
+    }
+
+    #[test]
+    fn what_could_be_read_two_ways_is_refused() {
+        for (text, status) in [
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+            ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: \u{e9}\r\n\r\n", 400),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("\u{0}\u{1}\u{2}", 400),
+            ("\u{16}\u{3}\u{1}", 400),
+        ] {
+            assert_eq!(refused(text.as_bytes()), status, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_as_soon_as_that_is_known() {
+        assert_eq!(refused(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_LIMIT)).as_bytes()), 414);
+        assert_eq!(refused(format!("GET /{}", "a".repeat(HEAD_LIMIT)).as_bytes()), 414);
+        assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(HEAD_LIMIT)).as_bytes()), 431);
+        assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(HEADERS_LIMIT)).as_bytes()), 431);
+        let huge = whole(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", "9".repeat(40)));
+        assert_eq!(huge.body, usize::MAX);
+    }
+}

@@ -1,0 +1,204 @@
+//! The REST APIs' foundation: a door that no client can hold open (`guard`), a bounded pool of workers behind `tiny_http` (`pool`), and a table of
+//! routes that dispatches and documents them (`route`, `openapi`).
+//!
+//! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that and the [`Call`], and gives a [`Reply`] or a
+//! [`Problem`].
+#![allow(dead_code, unused_imports, reason = "the Architect's API takes bodies and streams; it comes next")]
+
+mod access;
+mod call;
+mod events;
+mod guard;
+mod head;
+mod lanes;
+mod metrics;
+mod openapi;
+mod pool;
+mod problem;
+mod reply;
+mod route;
+
+pub(crate) use call::Call;
+pub(crate) use events::{Event, Events};
+pub(crate) use problem::Problem;
+pub(crate) use reply::Reply;
+pub(crate) use route::{Kind, Route};
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::printer::Printer;
+use crate::world::{env, process};
+use access::Access;
+use agent_core::diagnose::Exit;
+use events::Streams;
+use guard::Limits;
+use lanes::Lanes;
+use metrics::Metrics;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::{Arc, OnceLock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Who may call, and where from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Door {
+    /// Ask for this token (`Authorization: Bearer TOKEN`); better given as `AGENT_TOKEN`, which no list of processes shows
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A name besides localhost that the server may be called by; can be given more than once
+    #[arg(long = "allow-host", value_name = "NAME")]
+    hosts: Vec<String>,
+}
+
+/// An API.
+pub(crate) struct Service<W> {
+    pub(crate) title: &'static str,
+    pub(crate) description: &'static str,
+    /// A JSON object: the schemas that the routes name.
+    pub(crate) schemas: &'static str,
+    pub(crate) routes: Vec<Route<W>>,
+    /// What a worker opens for itself: a repository belongs to one thread.
+    pub(crate) open: Box<dyn Fn() -> Result<W, CommandError> + Send + Sync>,
+    /// More lines for `/metrics`, in the text format of Prometheus.
+    pub(crate) metrics: OwnMetrics<W>,
+}
+
+type OwnMetrics<W> = fn(&mut W) -> Result<String, CommandError>;
+
+/// What the door and the workers share.
+struct Shared {
+    access: Access,
+    metrics: Arc<Metrics>,
+    streams: Arc<Streams>,
+    /// Paths that ask for no token.
+    open_paths: Vec<&'static str>,
+    printer: Printer,
+}
+
+/// Listens at `address` and serves until it is told to end.
+pub(crate) fn serve<W: 'static>(service: Service<W>, address: &str, door: &Door, context: &Context) -> CommandResult {
+    // what is wrong with the surroundings is said now, not to the first client
+    (service.open)()?;
+    let token = door.token.clone().or_else(env::token);
+    let listener = listen(address, token.is_some())?;
+    let at = listener.local_addr().map_err(|error| not_listening(address, &error))?;
+    process::allow_open_files(Limits::default().connections as u64 + 256);
+    context.printer.say(format!("listening on http://{at}"));
+    context.printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"), "pid": std::process::id()}));
+    let access = Access::new(&door.hosts, token.as_deref());
+    let (shared, lanes) = start(service, access, &context.printer)?;
+    front(listener, shared, lanes, Limits::default(), told_to_end())
+}
+
+fn listen(address: &str, has_token: bool) -> Result<TcpListener, CommandError> {
+    let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("`{address}` is no HOST:PORT: {error}"));
+    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
+    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback() && !has_token) {
+        return Err(CommandError::usage(format!("{open} is open to the network")).with_hint("give a token: AGENT_TOKEN=..., or --token"));
+    }
+    TcpListener::bind(addresses.as_slice()).map_err(|error| not_listening(address, &error))
+}
+
+fn not_listening(address: &str, error: &std::io::Error) -> CommandError {
+    let problem = CommandError::new(Exit::Surroundings, format!("cannot listen on {address}: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            problem.with_hint("something else listens there: choose another port with `--addr`; port 0 takes a free one")
+        }
+        _ => problem,
+    }
+}
+
+/// Starts the workers; gives the connections to them.
+fn start<W: 'static>(
+    mut service: Service<W>,
+    access: Access,
+    printer: &Printer,
+) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), CommandError> {
+    let (metrics, streams, document) = (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
+    service.routes.extend(common(&document, &metrics, &streams, service.metrics));
+    let open_paths = service.routes.iter().filter(|route| route.is_open).map(|route| route.path).collect();
+    let about = openapi::About {
+        title: service.title,
+        description: service.description,
+        schemas: service.schemas,
+        needs_token: access.needs_token(),
+    };
+    let _ = document.set(openapi::document(&about, &service.routes));
+    let shared = Arc::new(Shared { access, metrics, streams, open_paths, printer: printer.clone() });
+    let lanes = pool::start(&Arc::new(service), &shared, workers())?;
+    Ok((shared, lanes))
+}
+
+/// Runs the door on this thread until it is told to end.
+fn front(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    lanes: Vec<std::os::unix::net::UnixStream>,
+    limits: Limits,
+    told: impl Future<Output = Exit>,
+) -> CommandResult {
+    let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot serve: {error}"));
+    let serving = async {
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        let lanes = Lanes::new(lanes).map_err(failed)?;
+        let (end, ending) = watch::channel(false);
+        let told = async {
+            let exit = told.await;
+            let _ = end.send(true);
+            exit
+        };
+        Ok(tokio::join!(told, guard::serve(listener, shared, limits, lanes, ending)).0)
+    };
+    process::block_on(async { tokio::task::LocalSet::new().run_until(serving).await })?
+}
+
+/// Waiting for disk and network keeps no processor busy.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(4, |count| (2 * count.get()).clamp(4, 16))
+}
+
+async fn told_to_end() -> Exit {
+    let stopped = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+        _ = stopped => Exit::Done,
+    }
+}
+
+/// What every service has.
+fn common<W: 'static>(
+    document: &Arc<OnceLock<Value>>,
+    metrics: &Arc<Metrics>,
+    streams: &Arc<Streams>,
+    own: OwnMetrics<W>,
+) -> [Route<W>; 3] {
+    let (document, metrics, streams) = (Arc::clone(document), Arc::clone(metrics), Arc::clone(streams));
+    let healthy = |_: &mut W, _: &Call<'_>| Ok(Reply::json(&json!({"status": "ok"})).once());
+    let measured = move |worker: &mut W, _: &Call<'_>| {
+        let text = metrics.to_text(streams.open_now()) + &own(worker)?;
+        Ok(Reply::of("text/plain; version=0.0.4", text).once())
+    };
+    let described = move |_: &mut W, _: &Call<'_>| Ok(Reply::json(document.get().unwrap_or(&Value::Null)));
+    [
+        Route::get("/healthz", "health", "Whether it serves: the repository can be opened and read.", healthy)
+            .answers(200, "Health", "It does.")
+            .open(),
+        Route::get("/metrics", "metrics", "What it does and how long that takes, for Prometheus.", measured).answers_as(
+            200,
+            "text/plain; version=0.0.4",
+            "The metrics.",
+        ),
+        Route::get("/openapi.json", "openapi", "This document.", described).answers(200, "OpenApi", "OpenAPI 3.1.").open(),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
