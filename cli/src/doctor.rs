@@ -60,7 +60,7 @@ impl Finding {
 
 /// Looks at everything that can be looked at from here; `fix` sets up what only has to be set up.
 pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
-    let mut findings = vec![git_program(), uv(), confinement()];
+    let mut findings = vec![git_program(), uv(), confinement(), orphans()];
     let git = match Git::discover(&context.directory) {
         Ok(git) => git,
         Err(error) => {
@@ -127,6 +127,18 @@ fn confinement() -> Finding {
         sandbox::Status::Partial => Finding::warn("sandbox", "an older Landlock: the Tuner's rarer kinds of write are not held", MEND),
         sandbox::Status::None => Finding::warn("sandbox", "this platform has no Landlock: nothing holds the Tuner's own writes", MEND),
     }
+}
+
+/// What becomes of the processes that children start, when `agent` is killed.
+fn orphans() -> Finding {
+    if cfg!(target_os = "linux") {
+        return Finding::ok("orphans", "a killed agent takes its children and all they started with it");
+    }
+    Finding::warn(
+        "orphans",
+        "this platform tells nobody that agent was killed: what a tool started in a session of its own lives on",
+        "end agent gently (Ctrl-C, SIGTERM, closing its input) and nothing is left; a child on agent_runtime ends by itself in any case",
+    )
 }
 
 // ---- the repository

@@ -17,6 +17,7 @@ mod kill;
 mod known;
 mod mcp;
 mod misbehaving;
+mod orphans;
 mod parts;
 mod pipes;
 mod protocol;

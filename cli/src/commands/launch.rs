@@ -1,12 +1,12 @@
 use crate::error::{CommandError, CommandResult};
-use crate::world::{env, process, sandbox};
+use crate::world::{env, guard, process, sandbox};
 use agent_core::diagnose::Exit;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Start a program that ends when `agent` does
+/// Start a program that ends when `agent` does, with all it started
 ///
-/// Every child of `agent` is started through this verb: it asks the kernel for the death signal and then becomes the program.
+/// Every child of `agent` is started through this verb, which stays as its guard.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The one folder the program may write, where the kernel can hold it to that
@@ -17,9 +17,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    process::end_with_parent(env::parent_pid()).map_err(|error| CommandError::new(Exit::Surroundings, error.to_string()))?;
+    let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
+    process::hear_of_the_end_of(env::parent_pid(), guard::END).map_err(gone)?;
     if let Some(scratch) = &arguments.scratch {
         sandbox::confine(scratch)?;
     }
-    Err(process::become_program(&arguments.command).into())
+    guard::end_as(guard::guard(&arguments.command)?)
 }

@@ -10,6 +10,7 @@ mod gc;
 mod hook;
 mod hooks;
 mod init;
+#[cfg(target_os = "linux")]
 mod launch;
 mod man;
 mod mcp;
@@ -61,6 +62,7 @@ pub enum Command {
     Gc(gc::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Launch(launch::Arguments),
 }
@@ -93,6 +95,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
         Command::Man(arguments) => man::run(arguments),
+        #[cfg(target_os = "linux")]
         Command::Launch(arguments) => launch::run(arguments),
     }
 }

@@ -8,6 +8,8 @@ pub mod env;
 pub mod fs;
 pub mod git;
 pub mod git_command;
+#[cfg(target_os = "linux")]
+pub mod guard;
 pub mod layout;
 pub mod process;
 pub mod python;

@@ -1,5 +1,7 @@
 //! Processes: the only file that names duct or `tokio::process`.
 
+#[cfg(target_os = "linux")]
+use crate::world::guard::END;
 use agent_core::diagnose::{Diagnose, Exit};
 use rustix::process::{Pid, Signal};
 use std::collections::VecDeque;
@@ -196,21 +198,12 @@ impl Run {
     }
 }
 
-/// Replaces this process by another program; comes back only when that failed.
-#[expect(clippy::disallowed_methods, reason = "this is the door to processes")]
-pub fn become_program(command: &[OsString]) -> ProcessError {
-    use std::os::unix::process::CommandExt as _;
-    let (program, arguments) = command.split_first().expect("clap asks for a program");
-    let source = std::process::Command::new(program).args(arguments).exec();
-    ProcessError::NotStarted { program: program.to_string_lossy().into_owned(), source }
-}
-
-/// Asks the kernel to kill this process when the thread that started it ends; the wish survives `exec`.
+/// Asks the kernel for a signal when the thread that started this process ends.
 ///
 /// `parent` is who that should be: when it is gone already, the wish comes too late and this process has to end by itself.
 #[cfg(target_os = "linux")]
-pub fn end_with_parent(parent: Option<u32>) -> std::io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+pub fn hear_of_the_end_of(parent: Option<u32>, signal: Signal) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
     let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
     if parent.is_some() && parent != now {
         return Err(std::io::Error::other("the process that started this one is gone"));
@@ -218,21 +211,27 @@ pub fn end_with_parent(parent: Option<u32>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Other systems have no such signal; there a child ends when its stdin does.
-#[cfg(not(target_os = "linux"))]
-pub fn end_with_parent(_parent: Option<u32>) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// True in the `agent` binary, which can start its children through `agent launch`.
-static CAN_LAUNCH: AtomicBool = AtomicBool::new(false);
+/// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
+static GUARDS: AtomicBool = AtomicBool::new(false);
 
 /// Said once by `main`: this executable knows the verb `launch`.
 pub fn announce_launcher() {
-    CAN_LAUNCH.store(cfg!(target_os = "linux"), Ordering::Relaxed);
+    GUARDS.store(cfg!(target_os = "linux"), Ordering::Relaxed);
 }
 
-/// The process groups of the children that run.
+fn guards() -> bool {
+    GUARDS.load(Ordering::Relaxed)
+}
+
+/// What ends a child at once: its guard is told to, and does it thoroughly; without one its group is killed.
+fn end_at_once() -> Signal {
+    if guards() { END } else { Signal::KILL }
+}
+
+#[cfg(not(target_os = "linux"))]
+const END: Signal = Signal::KILL;
+
+/// The process groups of the children that run, or of their guards.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// From now on an interrupt (Ctrl-C) ends the children, each with all it started, and then this process with the code for it.
@@ -244,7 +243,7 @@ pub fn end_on_interrupt() {
         std::thread::spawn(|| {
             if let Ok(Ok(())) = block_on(async { tokio::signal::ctrl_c().await }) {
                 for group in groups().drain(..) {
-                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                    let _ = rustix::process::kill_process_group(group, end_at_once());
                 }
                 exit(Exit::Interrupted);
             }
@@ -294,7 +293,7 @@ pub struct Pipe {
     pub listener: Option<Listener>,
 }
 
-/// A child that is running. Dropping it kills its whole process group.
+/// A child that is running. Dropping it ends it with all it started.
 #[derive(Debug)]
 pub struct Piped {
     group: Option<Pid>,
@@ -304,7 +303,7 @@ pub struct Piped {
 }
 
 impl Pipe {
-    /// Starts the child. The death signal is bound to the calling thread, so that thread has to live as long as the child should.
+    /// Starts the child. What its guard hears is bound to the calling thread, so that thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
         let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -350,13 +349,14 @@ impl Pipe {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true);
+            // a guard that is killed guards nobody
+            .kill_on_drop(!guards());
         command
     }
 
-    /// The words to start: through `agent launch` where that can do more than a plain start.
+    /// The words to start: through `agent launch` where there are guards.
     fn words(&self) -> Vec<OsString> {
-        if !CAN_LAUNCH.load(Ordering::Relaxed) {
+        if !guards() {
             return self.command.clone();
         }
         // the very file that runs now, even when it was replaced on disk since
@@ -399,7 +399,7 @@ impl Piped {
         }
     }
 
-    /// Ends the whole process group, gently at first. The child's stdin has to be closed by now.
+    /// Ends it with all it started, gently at first. The child's stdin has to be closed by now.
     pub async fn end(mut self) {
         if timeout(GRACE, self.child.wait()).await.is_err() {
             self.signal(Signal::TERM);
@@ -417,7 +417,7 @@ impl Piped {
 
 impl Drop for Piped {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        self.signal(end_at_once());
         groups().retain(|group| Some(*group) != self.group);
         self.stderr.abort();
     }

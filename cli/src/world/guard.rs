@@ -1,0 +1,195 @@
+//! What stands between `agent` and a child of its: the child's parent, and the adoptive parent of whatever the child's own children leave behind.
+//!
+//! A death signal reaches a child and no further; a process group loses whoever leaves it. Who is told that `agent` is gone, and is an ancestor of all that was
+//! started, can end all of it. So a guard starts the child with its own streams, waits, and ends as the child did, when nothing of it is left. Linux only.
+
+use crate::world::process::{ProcessError, block_on};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Tells a guard to end its child and all that came of it. The kernel sends it when `agent` dies.
+pub const END: Signal = Signal::USR1;
+
+/// How a guarded program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Starts the program and comes back when nothing of it is left.
+pub fn guard(command: &[OsString]) -> Result<End, ProcessError> {
+    let failed = |source: std::io::Error| ProcessError::NotStarted { program: command[0].to_string_lossy().into_owned(), source };
+    block_on(async { watch(command).await })?.map_err(failed)
+}
+
+async fn watch(command: &[OsString]) -> std::io::Result<End> {
+    // before the child is there, so that nothing it does is missed
+    let mut signals = Signals::listen()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let child = start(command)?;
+    let end = loop {
+        match signals.next().await {
+            Told::Child => {
+                if let Some(end) = reap(child) {
+                    break end;
+                }
+            }
+            // what the child makes of it is its own affair
+            Told::Gently => drop(rustix::process::kill_process_group(child, Signal::TERM)),
+            Told::End => break End::Signal(Signal::KILL.as_raw()),
+        }
+    };
+    end_all();
+    Ok(end)
+}
+
+/// The child has this process's streams, a group of its own, and this process for its parent. Here the streams are let go: who waits for their end waits for
+/// the child's.
+#[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
+fn start(command: &[OsString]) -> std::io::Result<Pid> {
+    let mut program = std::process::Command::new(&command[0]);
+    program.args(&command[1..]).env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string()).process_group(0);
+    let child = program.spawn()?;
+    let nothing = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    rustix::stdio::dup2_stderr(&nothing)?;
+    Ok(Pid::from_child(&child))
+}
+
+enum Told {
+    Child,
+    Gently,
+    End,
+}
+
+struct Signals {
+    child: tokio::signal::unix::Signal,
+    gently: tokio::signal::unix::Signal,
+    end: [tokio::signal::unix::Signal; 3],
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let end = SignalKind::from_raw(END.as_raw());
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            gently: signal(SignalKind::terminate())?,
+            end: [signal(end)?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?],
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        let [told, interrupt, hang_up] = &mut self.end;
+        tokio::select! {
+            _ = told.recv() => Told::End,
+            _ = interrupt.recv() => Told::End,
+            _ = hang_up.recv() => Told::End,
+            _ = self.gently.recv() => Told::Gently,
+            _ = self.child.recv() => Told::Child,
+        }
+    }
+}
+
+/// Collects who has ended, adopted ones too; gives the child's end when it is among them.
+fn reap(child: Pid) -> Option<End> {
+    let mut end = None;
+    while let Ok(Some((process, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        if process == child {
+            end = ended(status);
+        }
+    }
+    end
+}
+
+fn ended(status: WaitStatus) -> Option<End> {
+    status.exit_status().map(End::Code).or_else(|| status.terminating_signal().map(End::Signal))
+}
+
+/// Between two looks at who is left.
+const PAUSE: Duration = Duration::from_millis(5);
+/// For whom cannot be killed (another user's, or one that hangs in the kernel), this is long enough.
+const ROUNDS: usize = 1000;
+
+/// Kills until nobody is left: whoever loses its parent becomes a child of this process, so that no children means no descendants.
+fn end_all() {
+    for _ in 0..ROUNDS {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        for process in descendants(rustix::process::getpid()) {
+            let _ = rustix::process::kill_process(process, Signal::KILL);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// All that came of a process, as far as `/proc` tells at this moment.
+fn descendants(of: Pid) -> Vec<Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let process = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        Some((process, parent(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?))
+    });
+    let processes: Vec<_> = processes.collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(processes.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// The parent in a line of `/proc/PID/stat`: the second word after the name, which stands in parentheses and may hold any character.
+fn parent(stat: &str) -> Option<Pid> {
+    Pid::from_raw(stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?)
+}
+
+/// Ends this process the way the program ended, as far as that can be.
+#[expect(clippy::exit, reason = "the end of a guard is the end of what it guards")]
+pub fn end_as(end: End) -> ! {
+    const SIGNALLED: i32 = 128;
+    match end {
+        End::Code(code) => std::process::exit(code),
+        End::Signal(number) => {
+            // the program has dumped its core, if it was to
+            let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+            if let Some(signal) = Signal::from_named_raw(number) {
+                // Rust listens to some itself, once
+                for _ in 0..2 {
+                    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+                }
+            }
+            // one that this process listens to
+            std::process::exit(SIGNALLED + number)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_read_whatever_the_name() {
+        assert_eq!(parent("7 (a) b) (c) S 42 7 7 0 -1"), Pid::from_raw(42));
+        assert_eq!(parent("7 (kthreadd) S 0 0 0"), None);
+        assert_eq!(parent("garbage"), None);
+    }
+
+    #[test]
+    fn this_test_descends_from_its_parent() {
+        let parent = rustix::process::getppid().expect("a test has a parent");
+        assert!(descendants(parent).contains(&rustix::process::getpid()));
+        assert!(!descendants(rustix::process::getpid()).contains(&parent));
+    }
+}
