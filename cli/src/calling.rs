@@ -1,10 +1,11 @@
 //! One call of a Runner tool: the state and the conversation go in with it, the turn is kept.
 
-use crate::conversations::{self, Conversation, ConversationError, Header, Turn};
+use crate::conversations::{self, ConversationError, Header, Latest, Turn};
 use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
 use crate::world::clock;
 use crate::world::layout::Layout;
+use agent_core::mcp;
 use agent_core::raw_object::RawObject;
 use agent_core::signal::CONVERSATION_ARGUMENT;
 use agent_core::wire;
@@ -19,6 +20,8 @@ pub struct Call<'a> {
     /// The parameters of `tools/call` as they came; only `_meta` is touched.
     pub params: RawObject,
     pub conversation: Option<String>,
+    /// The request's id at the child, from `Child::fresh_id`.
+    pub id: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,24 +56,26 @@ pub struct Called {
 
 impl Call<'_> {
     pub async fn make(mut self, child: &Child) -> Result<Called, CallError> {
-        let kept = self.conversation.as_deref().map(|id| conversations::load(self.layout, id)).transpose()?.flatten();
+        let limit = self.target.manifest.limits.conversation();
+        let kept = self.conversation.as_deref().map(|id| conversations::latest(self.layout, id, limit)).transpose()?.flatten();
         let started = Instant::now();
         self.add_meta(kept.as_ref());
         let tool = self.params.text("name").unwrap_or_default();
-        let result = child.pass_call(&tool, self.params.to_raw()).await?;
+        let result = child.pass_call(self.id, &tool, self.params.to_raw()).await?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        if let Some(id) = &self.conversation {
+        // a result that asks for more is no turn yet
+        if let Some(id) = self.conversation.as_ref().filter(|_| !mcp::wants_input(result.raw())) {
             self.keep_turn(id, kept, &result, duration_ms)?;
         }
         Ok(Called { result, duration_ms })
     }
 
-    fn add_meta(&mut self, kept: Option<&Conversation>) {
+    fn add_meta(&mut self, kept: Option<&Latest>) {
         let state = &self.target.state;
         let mut meta = self.params.object("_meta").unwrap_or_default();
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.path}));
         if let Some(id) = &self.conversation {
-            let mut conversation = json!({"id": id, "turn": kept.map_or(1, Conversation::next_turn)});
+            let mut conversation = json!({"id": id, "turn": kept.map_or(1, Latest::next_turn)});
             if let Some(kept) = kept {
                 conversation["data"] = json!(kept.data());
             }
@@ -79,15 +84,15 @@ impl Call<'_> {
         self.params.set("_meta", &meta);
     }
 
-    fn keep_turn(&self, id: &str, kept: Option<Conversation>, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
+    fn keep_turn(&self, id: &str, kept: Option<Latest>, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
         let now = clock::rfc3339(clock::now());
         let version = self.target.version.as_ref().map(ToString::to_string);
         let revision = self.target.state.revision.clone();
         let said = result.meta(wire::CONVERSATION);
         let part = |name: &str| said.and_then(|said| said.get(name)).and_then(Value::as_object).cloned();
-        let data = part("data").or_else(|| kept.as_ref().map(Conversation::data)).unwrap_or_default();
+        let data = part("data").or_else(|| kept.as_ref().map(Latest::data)).unwrap_or_default();
         let turn = Turn {
-            turn: kept.as_ref().map_or(1, Conversation::next_turn),
+            turn: kept.as_ref().map_or(1, Latest::next_turn),
             tool: self.params.text("name").unwrap_or_default(),
             arguments: self.params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default(),
             is_error: result.is_error(),
@@ -97,6 +102,7 @@ impl Call<'_> {
             revision: revision.clone(),
             at: now.clone(),
             duration_ms,
+            trace: self.params.object("_meta").and_then(|meta| meta.text(wire::TRACEPARENT)),
         };
         let begun = || Header {
             schema: conversations::SCHEMA.to_owned(),

@@ -4,7 +4,7 @@ use crate::children;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::{Repository, state_value};
-use crate::runner::child::{Child, ChildError, ChildSpec, Role};
+use crate::runner::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::target::Target;
 use crate::tuning;
 use crate::world::fs;
@@ -13,6 +13,7 @@ use crate::world::process;
 use agent_core::assessment::{Assessment, End, assess};
 use agent_core::contract::Contract;
 use agent_core::difference::side_name;
+use agent_core::discovery::Discovery;
 use agent_core::object_id::ObjectId;
 use serde_json::Value;
 
@@ -112,38 +113,83 @@ fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -
 /// The tools of a code tree never change: what its servers listed once is kept.
 fn recorded(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
     let Some(code) = &target.code else {
-        return listed(target, repository, context);
+        return listed(target, repository, context).map(|(contract, _)| contract);
     };
     let store = repository.store(&target.manifest)?;
     let key = kept_key(code);
     if let Some(contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
         return Ok(contract);
     }
-    let contract = listed(target, repository, context)?;
+    let (contract, said) = listed(target, repository, context)?;
+    for (role, discovery) in &said {
+        keep_discovery(repository, target, *role, discovery)?;
+    }
     store.put(&key, contract.to_bytes())?;
     Ok(contract)
 }
 
-fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
+/// The Contract, and what each server says of itself.
+type Listed = (Contract, Vec<(Role, Discovery)>);
+
+fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Listed, CommandError> {
     let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
     let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
-    let (runner, tuner) = process::block_on(async { tokio::try_join!(tools(&runner), tuners(tuner)) })??;
-    Ok(Contract::new(runner, tuner, None)?)
+    let (runner, stateless, tuner) = process::block_on(async { tokio::try_join!(described(&runner), stateless(&runner), tuners(tuner)) })??;
+    let runner = Discovery { stateless, ..runner };
+    let contract = Contract::new(runner.tools.clone(), tuner.as_ref().map(|tuner| tuner.tools.clone()), None)?;
+    Ok((contract, std::iter::once((Role::Runner, runner)).chain(tuner.map(|tuner| (Role::Tuner, tuner))).collect()))
 }
 
-async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Vec<Value>>, ChildError> {
+async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Discovery>, ChildError> {
     match spec {
-        Some(spec) => tools(spec).await.map(Some),
+        Some(spec) => described(spec).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn tools(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
+async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
     let child = Child::start(spec).await?;
     let tools = child.tools().await;
+    let greeting = child.greeting().clone();
     child.end().await;
-    tools
+    Ok(Discovery::new(Some(greeting), None, tools?))
+}
+
+/// What the server says in the stateless era, which needs a process of its own; `None` when it does not know it.
+async fn stateless(spec: &ChildSpec) -> Result<Option<Value>, ChildError> {
+    // a server that falls over what it does not know is no news here: the other one tells
+    let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
+    let discovered = (child.era() == Era::Stateless).then(|| child.greeting().clone());
+    child.end().await;
+    Ok(discovered)
+}
+
+/// What a server of this target said of itself when its Contract was recorded: from here, else from the store.
+pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result<Option<Discovery>, CommandError> {
+    let Some(code) = &target.code else { return Ok(None) };
+    let here = repository.layout.discovery(&discovery_name(code, role));
+    if let Some(discovery) = fs::read_if_there(&here)?.and_then(|bytes| Discovery::parse(&bytes)) {
+        return Ok(Some(discovery));
+    }
+    let Some(bytes) = repository.store(&target.manifest)?.get(&discovery_key(code, role))? else { return Ok(None) };
+    fs::replace(&here, &bytes, fs::Durability::Rebuildable)?;
+    Ok(Discovery::parse(&bytes))
+}
+
+pub fn keep_discovery(repository: &Repository, target: &Target, role: Role, discovery: &Discovery) -> Result<(), CommandError> {
+    let Some(code) = &target.code else { return Ok(()) };
+    let bytes = serde_json::to_vec(discovery).expect("a record serialises");
+    fs::replace(&repository.layout.discovery(&discovery_name(code, role)), &bytes, fs::Durability::Rebuildable)?;
+    Ok(repository.store(&target.manifest)?.put(&discovery_key(code, role), bytes)?)
+}
+
+fn discovery_name(code: &ObjectId, role: Role) -> String {
+    format!("{code}-{}.json", role.to_string().to_lowercase())
+}
+
+fn discovery_key(code: &ObjectId, role: Role) -> String {
+    format!("discovery/{}", discovery_name(code, role))
 }
 
 /// The schema of a target's state, if it has one.

@@ -2,14 +2,18 @@
 //!
 //! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are RFC 3339 UTC.
 
+use crate::world::clock;
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::object_id::ObjectId;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io::Write;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub const SCHEMA: &str = "agent/conversation@1";
 /// What a Runner may remember between turns, in bytes of JSON.
@@ -76,6 +80,47 @@ pub struct Turn {
     pub revision: ObjectId,
     pub at: String,
     pub duration_ms: f64,
+    /// The span the call was, as W3C trace context: what is said of this turn later joins its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// A signal that staging took, of this conversation: a reward, as a rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reward {
+    pub signal: String,
+    pub tool: String,
+    pub arguments: Value,
+    pub at: String,
+}
+
+/// What the next turn has to know of those before it: the header and the last one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    pub header: Header,
+    pub last: Option<Turn>,
+}
+
+impl Latest {
+    /// What the Runner remembers so far.
+    pub fn data(&self) -> Map<String, Value> {
+        self.last.as_ref().map(|turn| turn.data.clone()).unwrap_or_default()
+    }
+
+    /// The number of the turn that comes next, from 1.
+    pub fn next_turn(&self) -> u64 {
+        self.last.as_ref().map_or(1, |turn| turn.turn + 1)
+    }
+
+    /// When something was last said in it.
+    pub fn at(&self) -> &str {
+        self.last.as_ref().map_or(&self.header.opened, |turn| &turn.at)
+    }
+
+    fn is_over(&self, limit: Duration) -> bool {
+        let silent = self.at().parse::<Timestamp>().ok().map(|at| clock::now().duration_since(at));
+        silent.is_some_and(|silent| silent.as_secs_f64() > limit.as_secs_f64())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,16 +130,6 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// What the Runner remembers so far.
-    pub fn data(&self) -> Map<String, Value> {
-        self.turns.last().map(|turn| turn.data.clone()).unwrap_or_default()
-    }
-
-    /// The number of the turn that comes next, from 1.
-    pub fn next_turn(&self) -> u64 {
-        self.turns.last().map_or(1, |turn| turn.turn + 1)
-    }
-
     /// The last turns as a Tuner is shown them: what was asked, what was noted, and what served it.
     pub fn for_tuner(&self) -> Vec<Value> {
         let skipped = self.turns.len().saturating_sub(TURNS_SHOWN);
@@ -117,6 +152,68 @@ pub fn load(layout: &Layout, id: &str) -> Result<Option<Conversation>, Conversat
         return Ok(None);
     };
     parse(&path, &String::from_utf8_lossy(&bytes))
+}
+
+/// Its two ends, in a time that does not grow with it. One that was silent for longer than the limit is over, and forgotten here.
+pub fn latest(layout: &Layout, id: &str, limit: Duration) -> Result<Option<Latest>, ConversationError> {
+    let path = path(layout, id)?;
+    let Some((first, last)) = fs::first_and_last_line(&path)? else { return Ok(None) };
+    let damaged = |error: serde_json::Error| ConversationError::Damaged { path: path.clone(), line: 1, problem: error.to_string() };
+    let header: Header = serde_json::from_str(&first).map_err(damaged)?;
+    let last = last.map(|line| serde_json::from_str(&line)).transpose().map_err(|error| ConversationError::Damaged {
+        path: path.clone(),
+        line: std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()),
+        problem: error.to_string(),
+    })?;
+    let latest = Latest { header, last };
+    if latest.is_over(limit) {
+        forget(layout, id)?;
+        return Ok(None);
+    }
+    Ok(Some(latest))
+}
+
+/// Takes a conversation away, with what was said of it.
+fn forget(layout: &Layout, id: &str) -> Result<(), ConversationError> {
+    for path in [path(layout, id)?, rewards_path(layout, id)?] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::while_doing("remove", &path)(error).into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The ids of all that are kept, the one with the newest turn first.
+pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
+    let folder = layout.conversations();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(FsError::while_doing("list", &folder))?,
+    };
+    let named = entries.flatten().filter_map(|entry| {
+        let id = entry.file_name().to_str()?.strip_suffix(".jsonl")?.to_owned();
+        Some((entry.metadata().ok()?.modified().ok()?, id))
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(named.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Notes that staging took a signal of a conversation; the Journal is where it counts, this is where the conversation is looked at.
+pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), ConversationError> {
+    let path = rewards_path(layout, id)?;
+    fs::create_dir(path.parent().expect("it is in a folder"))?;
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::while_doing("open", &path))?;
+    let line = serde_json::to_string(reward).expect("a reward serialises") + "\n";
+    file.write_all(line.as_bytes()).map_err(FsError::while_doing("write", &path))?;
+    Ok(())
+}
+
+/// What was said of a conversation, oldest first.
+pub fn rewards(layout: &Layout, id: &str) -> Result<Vec<Reward>, ConversationError> {
+    let bytes = fs::read_if_there(&rewards_path(layout, id)?)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Option<Conversation>, ConversationError> {
@@ -163,12 +260,20 @@ pub fn append(layout: &Layout, header: &Header, turn: &Turn) -> Result<(), Conve
 
 /// What a killed writer left after the last newline goes before anything is appended to it.
 fn drop_torn_line(path: &Path, file: &std::fs::File) -> Result<(), ConversationError> {
-    let bytes = std::fs::read(path).map_err(FsError::while_doing("read", path))?;
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    if whole < bytes.len() {
-        file.set_len(whole as u64).map_err(FsError::while_doing("mend", path))?;
+    let length = file.metadata().map_err(FsError::while_doing("read", path))?.len();
+    let mut last = [0];
+    let whole = length == 0 || (file.read_exact_at(&mut last, length - 1).is_ok() && last == *b"\n");
+    if !whole {
+        let bytes = std::fs::read(path).map_err(FsError::while_doing("read", path))?;
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        file.set_len(end as u64).map_err(FsError::while_doing("mend", path))?;
     }
     Ok(())
+}
+
+fn rewards_path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
+    let path = path(layout, id)?;
+    Ok(layout.conversations().join("rewards").join(path.file_name().expect("it has a name")))
 }
 
 fn path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
@@ -208,6 +313,7 @@ mod tests {
             revision: ObjectId::of_blob(b"{}\n"),
             at: "2026-11-22T00:00:01Z".to_owned(),
             duration_ms: 1.5,
+            trace: None,
         }
     }
 
@@ -225,8 +331,22 @@ mod tests {
         append(&layout, &header(), &turn(2)).unwrap();
         let conversation = load(&layout, "c1").unwrap().unwrap();
         assert_eq!(conversation.turns, [turn(1), turn(2)]);
-        assert_eq!(conversation.data(), turn(2).data);
-        assert_eq!(conversation.next_turn(), 3);
+        let year = Duration::from_secs(365 * 86_400);
+        let latest = latest(&layout, "c1", year * 100).unwrap().unwrap();
+        assert_eq!((&latest.header, latest.last.as_ref()), (&header(), Some(&turn(2))));
+        assert_eq!((latest.data(), latest.next_turn()), (turn(2).data, 3));
+    }
+
+    #[test]
+    fn one_that_was_silent_too_long_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        append(&layout, &header(), &turn(1)).unwrap();
+        let reward = Reward { signal: "s".to_owned(), tool: "reward".to_owned(), arguments: json!({"value": 1}), at: header().opened };
+        note_reward(&layout, "c1", &reward).unwrap();
+        assert_eq!((ids(&layout).unwrap(), rewards(&layout, "c1").unwrap()), (vec!["c1".to_owned()], vec![reward]));
+        assert_eq!(latest(&layout, "c1", Duration::from_millis(1)).unwrap(), None);
+        assert_eq!((ids(&layout).unwrap(), rewards(&layout, "c1").unwrap()), (vec![], vec![]));
     }
 
     #[test]

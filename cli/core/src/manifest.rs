@@ -2,6 +2,7 @@
 
 use crate::diagnose::{Diagnose, Exit};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub const FILE: &str = "agent.toml";
@@ -252,11 +253,15 @@ impl std::str::FromStr for CoderKind {
 pub struct Limits {
     pub start_s: f64,
     pub call_s: f64,
+    /// Tools with a `call_s` of their own.
+    pub tools: BTreeMap<String, f64>,
+    /// A conversation that was silent for so many days is over.
+    pub conversation_days: f64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { start_s: 10.0, call_s: 30.0 }
+        Self { start_s: 10.0, call_s: 30.0, tools: BTreeMap::new(), conversation_days: 30.0 }
     }
 }
 
@@ -267,6 +272,26 @@ impl Limits {
 
     pub fn call(&self) -> Duration {
         Duration::from_secs_f64(self.call_s)
+    }
+
+    pub fn tools(&self) -> BTreeMap<String, Duration> {
+        self.tools.iter().map(|(tool, seconds)| (tool.clone(), Duration::from_secs_f64(*seconds))).collect()
+    }
+
+    pub fn conversation(&self) -> Duration {
+        Duration::from_secs_f64(self.conversation_days * 86_400.0)
+    }
+
+    fn problem(&self) -> Option<(String, String)> {
+        let named = [("limits.start_s".to_owned(), self.start_s), ("limits.call_s".to_owned(), self.call_s)];
+        let tools = self.tools.iter().map(|(tool, seconds)| (format!("limits.tools.{tool}"), *seconds));
+        let wrong = named.into_iter().chain(tools).find(|(_, seconds)| !(*seconds > 0.0 && *seconds <= 86_400.0));
+        if let Some((key, seconds)) = wrong {
+            return Some((key, format!("is {seconds}; it is a number of seconds above 0 and at most a day")));
+        }
+        let days = self.conversation_days;
+        let fits = days > 0.0 && days <= 36_500.0;
+        (!fits).then(|| ("limits.conversation_days".to_owned(), format!("is {days}; it is a number of days above 0 and at most 36500")))
     }
 }
 
@@ -332,10 +357,8 @@ impl Manifest {
         if self.architect.coder == CoderKind::Command && self.architect.command.is_empty() {
             return problem("architect.command", "is empty, but `architect.coder` is `command`".to_owned());
         }
-        for (key, seconds) in [("limits.start_s", self.limits.start_s), ("limits.call_s", self.limits.call_s)] {
-            if !(seconds > 0.0 && seconds <= 86_400.0) {
-                return problem(key, format!("is {seconds}; it is a number of seconds above 0 and at most a day"));
-            }
+        if let Some((key, wrong)) = self.limits.problem() {
+            return problem(&key, wrong);
         }
         for (section, gated) in [("promote", &self.promote), ("release", &self.release)] {
             if let Some((key, wrong)) = gated.problem() {
@@ -383,6 +406,7 @@ mod tests {
     #[test]
     fn a_wrong_manifest_names_the_place() {
         check("[promote]\ntier = \"tiny\"\n", "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`");
+        check("[limits.tools]\nslow = -1\n", "agent.toml: `limits.tools.slow` is -1; it is a number of seconds above 0 and at most a day");
         check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
         check(
             "[runer]\n",

@@ -71,7 +71,7 @@ fn make(
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
-        let call = Call { target, layout: &repository.layout, params, conversation: arguments.conversation.clone() };
+        let call = Call { target, layout: &repository.layout, params, conversation: arguments.conversation.clone(), id: child.fresh_id() };
         let called = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)

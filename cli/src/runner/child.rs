@@ -1,21 +1,23 @@
 //! A child that many callers share: requests go out as they come, answers find their caller by id.
 
-pub use crate::runner::link::{ChildError, ChildSpec, Role, RpcError};
+pub use crate::runner::link::{ChildError, ChildSpec, Opening, Role, RpcError, client_info, not_offered};
 use crate::runner::link::{Incoming, Link};
 pub use agent_core::call_result::CallResult;
+use agent_core::mcp;
+pub use agent_core::mcp::Era;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Notifications nobody takes are dropped beyond this many.
-const NOTIFICATIONS_KEPT: usize = 256;
+/// What a child says unasked is dropped beyond this many that nobody has taken.
+const SAYINGS_KEPT: usize = 1024;
 
 /// The parameters of `tools/call`.
 #[derive(Debug, Serialize)]
@@ -30,45 +32,76 @@ type Outcome = Result<Box<RawValue>, RpcError>;
 
 enum Order {
     Request { id: u64, method: String, params: Box<RawValue>, reply: oneshot::Sender<Outcome> },
-    Notify { method: String, params: Option<Value> },
+    Notify { method: String, params: Option<Box<RawValue>> },
     Cancel { id: u64 },
+    Reply { id: Box<RawValue>, outcome: Outcome },
+}
+
+/// What a child says unasked.
+#[derive(Debug)]
+pub enum Said {
+    /// Progress, log messages, changed lists: the whole frame as it came.
+    Notification { method: String, frame: Box<RawValue> },
+    /// It waits for `Child::reply`.
+    Request { id: Box<RawValue>, method: String, params: Option<Box<RawValue>> },
 }
 
 /// A running child. Dropping it ends its process group.
 pub struct Child {
     role: Role,
     call_limit: Duration,
+    tool_limits: BTreeMap<String, Duration>,
+    era: Era,
     greeting: Value,
     process_id: Option<u32>,
     next_id: AtomicU64,
+    /// What it asked and has no answer to: so long it is not late.
+    asking: Arc<AtomicUsize>,
     orders: mpsc::UnboundedSender<Order>,
     /// Set once, when the child died or broke protocol.
     failure: Arc<OnceLock<ChildError>>,
     driver: JoinHandle<()>,
-    notifications: Option<mpsc::Receiver<Box<RawValue>>>,
+    sayings: Option<mpsc::Receiver<Said>>,
 }
 
 impl Child {
     /// Starts a child and waits until it is ready.
     pub async fn start(spec: &ChildSpec) -> Result<Self, ChildError> {
-        let link = Link::start(spec).await?;
+        Ok(Self::over(Link::start(spec).await?, spec))
+    }
+
+    /// The same on behalf of a host; see [`Link::open`].
+    pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Ok(Self::over(Link::open(spec, opening).await?, spec))
+    }
+
+    fn over(link: Link, spec: &ChildSpec) -> Self {
         let (orders, order_queue) = mpsc::unbounded_channel();
-        let (notify, notifications) = mpsc::channel(NOTIFICATIONS_KEPT);
+        let (say, sayings) = mpsc::channel(SAYINGS_KEPT);
         let failure = Arc::new(OnceLock::new());
-        Ok(Self {
+        let asking = Arc::new(AtomicUsize::new(0));
+        Self {
             role: spec.role,
             call_limit: spec.call_limit,
+            tool_limits: spec.tool_limits.clone(),
+            era: link.era(),
             greeting: link.greeting().clone(),
             process_id: link.process_id(),
             next_id: AtomicU64::new(link.next_id()),
+            asking: Arc::clone(&asking),
             orders,
             failure: Arc::clone(&failure),
-            driver: tokio::spawn(drive(link, order_queue, notify, failure)),
-            notifications: Some(notifications),
-        })
+            driver: tokio::spawn(drive(Driver { link, say, asking, callers: HashMap::new() }, order_queue, failure)),
+            sayings: Some(sayings),
+        }
     }
 
-    /// What the child answered to `initialize`.
+    /// The era it was greeted in.
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    /// What the child answered to `initialize`, or to `server/discover`.
     pub fn greeting(&self) -> &Value {
         &self.greeting
     }
@@ -77,14 +110,24 @@ impl Child {
         self.process_id
     }
 
-    /// The child's notifications (progress, log messages, changed lists) as whole frames; can be taken once.
-    pub fn take_notifications(&mut self) -> Option<mpsc::Receiver<Box<RawValue>>> {
-        self.notifications.take()
+    /// What the child says unasked; can be taken once.
+    pub fn take_sayings(&mut self) -> Option<mpsc::Receiver<Said>> {
+        self.sayings.take()
+    }
+
+    /// Answers what the child asked.
+    pub fn reply(&self, id: Box<RawValue>, outcome: Result<Box<RawValue>, RpcError>) {
+        let _ = self.orders.send(Order::Reply { id, outcome });
     }
 
     /// Why no call will succeed any more, once that is so.
     pub fn failure(&self) -> Option<&ChildError> {
         self.failure.get()
+    }
+
+    /// Resolves when no call will succeed any more.
+    pub async fn gone(&self) {
+        self.orders.closed().await;
     }
 
     /// Calls a tool. A tool's own error is a result with `is_error()`.
@@ -99,19 +142,46 @@ impl Child {
         Ok(serde_json::from_str(result.get()).expect("a raw value is JSON"))
     }
 
+    /// An id for a request of this child that is still to be made.
+    pub fn fresh_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A request whose parameters and result pass as the bytes they are.
     pub async fn pass(&self, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
         self.exchange(method, method, params).await
     }
 
-    /// The same for `tools/call`; failures name the tool.
-    pub async fn pass_call(&self, tool: &str, params: Box<RawValue>) -> Result<CallResult, ChildError> {
-        self.exchange("tools/call", tool, params).await.map(CallResult::parse)
+    /// The same under an id from `fresh_id`.
+    pub async fn pass_as(&self, id: u64, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+        self.exchange_as(id, method, method, params).await
     }
 
-    pub fn notify(&self, method: &str, params: Option<Value>) {
+    /// The same for `tools/call`; failures name the tool.
+    pub async fn pass_call(&self, id: u64, tool: &str, params: Box<RawValue>) -> Result<CallResult, ChildError> {
+        self.exchange_as(id, "tools/call", tool, params).await.map(CallResult::parse)
+    }
+
+    /// A request that is answered when it is over, however long that takes.
+    pub async fn listen(&self, id: u64, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+        let mut waiting = self.post(id, method, params);
+        let answer = (&mut waiting.answer).await;
+        waiting.cancels = false;
+        self.answered(answer.ok(), method)
+    }
+
+    pub fn notify(&self, method: &str, params: Option<Box<RawValue>>) {
         // a child that is gone needs no notification
         let _ = self.orders.send(Order::Notify { method: method.to_owned(), params });
+    }
+
+    /// The cheapest request of the era it was greeted in.
+    pub async fn sign_of_life(&self) -> Result<(), ChildError> {
+        let (method, params) = match self.era {
+            Era::Handshake => ("ping", json!({})),
+            Era::Stateless => ("server/discover", json!({"_meta": mcp::stateless_meta(&client_info(), &json!({}))})),
+        };
+        self.request(method, params).await.map(drop)
     }
 
     /// All tools, page by page.
@@ -119,7 +189,11 @@ impl Child {
         let mut tools = Vec::new();
         let mut cursor = None;
         loop {
-            let params = cursor.as_ref().map_or_else(Map::new, |cursor: &Value| Map::from_iter([("cursor".to_owned(), cursor.clone())]));
+            let mut params =
+                cursor.as_ref().map_or_else(Map::new, |cursor: &Value| Map::from_iter([("cursor".to_owned(), cursor.clone())]));
+            if self.era == Era::Stateless {
+                params.insert("_meta".to_owned(), mcp::stateless_meta(&client_info(), &json!({})));
+            }
             let page = self.request("tools/list", Value::Object(params)).await?;
             tools.extend(page["tools"].as_array().into_iter().flatten().cloned());
             let next = page.get("nextCursor").filter(|next| next.is_string()).cloned();
@@ -131,17 +205,32 @@ impl Child {
     }
 
     async fn exchange(&self, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        let mut waiting = Waiting { id, orders: &self.orders, cancels: true };
-        let _ = self.orders.send(Order::Request { id, method: method.to_owned(), params, reply });
-        let answer = timeout(self.call_limit, answer).await.map_err(|_| ChildError::TimedOut {
-            role: self.role,
-            what: what.to_owned(),
-            limit: self.call_limit,
-        })?;
+        self.exchange_as(self.fresh_id(), method, what, params).await
+    }
+
+    async fn exchange_as(&self, id: u64, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+        let limit = self.tool_limits.get(what).copied().unwrap_or(self.call_limit);
+        let mut waiting = self.post(id, method, params);
+        let answer = loop {
+            match timeout(limit, &mut waiting.answer).await {
+                Ok(answer) => break answer,
+                // it waits for its host, perhaps for a person
+                Err(_) if self.asking.load(Ordering::Relaxed) > 0 => {}
+                Err(_) => return Err(ChildError::TimedOut { role: self.role, what: what.to_owned(), limit }),
+            }
+        };
         waiting.cancels = false;
-        let outcome = answer.map_err(|_| self.failure.get().expect("the driver says why before it leaves").clone())?;
+        self.answered(answer.ok(), what)
+    }
+
+    fn post(&self, id: u64, method: &str, params: Box<RawValue>) -> Waiting<'_> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.orders.send(Order::Request { id, method: method.to_owned(), params, reply });
+        Waiting { id, orders: &self.orders, cancels: true, answer }
+    }
+
+    fn answered(&self, answer: Option<Outcome>, what: &str) -> Result<Box<RawValue>, ChildError> {
+        let outcome = answer.ok_or_else(|| self.failure.get().expect("the driver says why before it leaves").clone())?;
         outcome.map_err(|error| ChildError::Refused { role: self.role, what: what.to_owned(), error: Box::new(error) })
     }
 
@@ -161,6 +250,7 @@ struct Waiting<'a> {
     id: u64,
     orders: &'a mpsc::UnboundedSender<Order>,
     cancels: bool,
+    answer: oneshot::Receiver<Outcome>,
 }
 
 impl Drop for Waiting<'_> {
@@ -171,38 +261,72 @@ impl Drop for Waiting<'_> {
     }
 }
 
+struct Driver {
+    link: Link,
+    say: mpsc::Sender<Said>,
+    asking: Arc<AtomicUsize>,
+    callers: HashMap<u64, oneshot::Sender<Outcome>>,
+}
+
 /// Owns the link until all callers are gone or the child is.
-async fn drive(
-    mut link: Link,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-    notify: mpsc::Sender<Box<RawValue>>,
-    failure: Arc<OnceLock<ChildError>>,
-) {
-    let mut callers: HashMap<u64, oneshot::Sender<Outcome>> = HashMap::new();
+async fn drive(mut driver: Driver, mut orders: mpsc::UnboundedReceiver<Order>, failure: Arc<OnceLock<ChildError>>) {
     let error = loop {
         tokio::select! {
             order = orders.recv() => match order {
-                None => return link.end().await,
-                Some(Order::Request { id, method, params, reply }) => {
-                    link.post_as(id, &method, params);
-                    callers.insert(id, reply);
-                }
-                Some(Order::Notify { method, params }) => link.notify(&method, params),
-                Some(Order::Cancel { id }) => if callers.remove(&id).is_some() {
-                    link.cancel(id, "nobody waits for it any more");
-                },
+                None => return driver.link.end().await,
+                Some(order) => driver.obey(order),
             },
-            incoming = link.next() => match incoming {
-                // an answer to a cancelled request has no caller
-                Ok(Incoming::Answer { id, outcome }) => if let Some(reply) = callers.remove(&id) {
-                    let _ = reply.send(outcome);
-                },
-                Ok(Incoming::Notification { frame, .. }) => { let _ = notify.try_send(frame); }
+            incoming = driver.link.next() => match incoming {
+                Ok(incoming) => driver.hear(incoming),
                 Err(error) => break error,
             },
         }
     };
     let _ = failure.set(error);
+}
+
+impl Driver {
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Request { id, method, params, reply } => {
+                self.link.post_as(id, &method, params);
+                self.callers.insert(id, reply);
+            }
+            Order::Notify { method, params } => self.link.notify(&method, params.as_deref()),
+            Order::Cancel { id } => {
+                if self.callers.remove(&id).is_some() {
+                    self.link.cancel(id, "nobody waits for it any more");
+                }
+            }
+            Order::Reply { id, outcome } => {
+                self.asking.fetch_sub(1, Ordering::Relaxed);
+                self.link.reply(&id, outcome.as_deref());
+            }
+        }
+    }
+
+    fn hear(&mut self, incoming: Incoming) {
+        match incoming {
+            // an answer to a cancelled request has no caller
+            Incoming::Answer { id, outcome } => {
+                if let Some(reply) = self.callers.remove(&id) {
+                    let _ = reply.send(outcome);
+                }
+            }
+            Incoming::Notification { method, frame } => {
+                let _ = self.say.try_send(Said::Notification { method, frame });
+            }
+            Incoming::Request { id, method, params } => {
+                self.asking.fetch_add(1, Ordering::Relaxed);
+                if let Err(unheard) = self.say.try_send(Said::Request { id, method, params })
+                    && let Said::Request { id, method, .. } = unheard.into_inner()
+                {
+                    self.asking.fetch_sub(1, Ordering::Relaxed);
+                    self.link.reply(&id, Err(&not_offered(&method)));
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +335,6 @@ mod tests {
     use crate::world::process;
     use agent_core::diagnose::{Diagnose as _, Exit};
     use agent_core::manifest::Limits;
-    use serde_json::json;
     use std::time::Instant;
 
     /// A small MCP server, not ours; each tool is one way to behave, or to misbehave.
@@ -242,7 +365,7 @@ for line in sys.stdin:
 "#;
 
     fn spec(script: &str) -> ChildSpec {
-        let limits = Limits { start_s: 5.0, call_s: 5.0 };
+        let limits = Limits { start_s: 5.0, call_s: 5.0, ..Limits::default() };
         ChildSpec::new(Role::Runner, vec!["python3".into(), "-c".into(), script.into()], ".", &limits)
     }
 

@@ -3,19 +3,18 @@
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::Limits;
+use agent_core::mcp::{self, Era, METHOD_NOT_FOUND};
 use agent_core::wire;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-
-/// The last version of the handshake era, which every server of today speaks.
-pub const PROTOCOL: &str = "2025-11-25";
 
 /// A frame longer than this is no answer but a flood.
 const FRAME_LIMIT: usize = 64 << 20;
@@ -42,6 +41,31 @@ impl std::fmt::Display for Role {
     }
 }
 
+/// The first thing a child is told: many servers keep to the era it belongs to.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// `initialize` with these parameters.
+    Handshake(Box<RawValue>),
+    /// `server/discover`.
+    Stateless,
+}
+
+impl Opening {
+    /// As `agent` itself, for a child whose tools are all that is wanted of it.
+    pub fn ours() -> Self {
+        Self::of_revision(mcp::HANDSHAKE)
+    }
+
+    pub fn of_revision(revision: &str) -> Self {
+        let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client_info()});
+        Self::Handshake(to_raw_value(&params).expect("JSON serialises"))
+    }
+}
+
+pub fn client_info() -> Value {
+    json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")})
+}
+
 /// How a child is started and how long it may take.
 #[derive(Clone)]
 pub struct ChildSpec {
@@ -52,6 +76,8 @@ pub struct ChildSpec {
     pub environment: Vec<(OsString, OsString)>,
     pub start_limit: Duration,
     pub call_limit: Duration,
+    /// Tools with limits of their own.
+    pub tool_limits: BTreeMap<String, Duration>,
     /// The one folder a Tuner may write.
     pub scratch: Option<PathBuf>,
     /// Hears the child's stderr, line by line.
@@ -67,6 +93,7 @@ impl ChildSpec {
             environment: Vec::new(),
             start_limit: limits.start(),
             call_limit: limits.call(),
+            tool_limits: limits.tools(),
             scratch: None,
             listener: None,
         }
@@ -130,7 +157,9 @@ impl Diagnose for ChildError {
             Self::StartTimedOut { .. } => {
                 Some("run that command by hand; `limits.start_s` in agent.toml is how long it may take".to_owned())
             }
-            Self::TimedOut { .. } => Some("`limits.call_s` in agent.toml is how long a call may take".to_owned()),
+            Self::TimedOut { .. } => Some(
+                "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names tools that may take longer".to_owned(),
+            ),
             Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
             Self::Died { .. } | Self::Refused { .. } => None,
         }
@@ -138,12 +167,12 @@ impl Diagnose for ChildError {
 }
 
 /// The `error` member of an answer.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct RpcError {
     pub code: i64,
     #[serde(default)]
     pub message: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
 }
 
@@ -165,6 +194,12 @@ pub enum Incoming {
         method: String,
         frame: Box<RawValue>,
     },
+    /// What the child wants of its client; only one that was opened for a host may ask.
+    Request {
+        id: Box<RawValue>,
+        method: String,
+        params: Option<Box<RawValue>>,
+    },
 }
 
 /// The members a frame may have; all else is kept by nobody and harms nobody.
@@ -176,6 +211,8 @@ struct Frame<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
     result: Option<Box<RawValue>>,
     error: Option<RpcError>,
 }
@@ -186,6 +223,29 @@ struct Request<'a, P: Serialize> {
     id: u64,
     method: &'a str,
     params: P,
+}
+
+#[derive(Serialize)]
+struct Notification<'a> {
+    jsonrpc: &'static str,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RpcError>,
+}
+
+/// What a child is told that asks for something nobody offers.
+pub fn not_offered(method: &str) -> RpcError {
+    RpcError { code: METHOD_NOT_FOUND, message: format!("`{method}` is not offered by this client"), data: None }
 }
 
 pub struct Link {
@@ -202,12 +262,24 @@ pub struct Link {
     outgoing: Vec<u8>,
     written: usize,
     next_id: u64,
+    era: Era,
     greeting: Value,
+    /// Whether what the child asks of its client is handed on.
+    may_ask: bool,
 }
 
 impl Link {
     /// Starts a child and waits until it is ready.
     pub async fn start(spec: &ChildSpec) -> Result<Self, ChildError> {
+        Self::begin(spec, &Opening::ours(), false).await
+    }
+
+    /// The same on behalf of a host: the child is greeted as the host would, falls back to the era it knows, and may ask things.
+    pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Self::begin(spec, opening, true).await
+    }
+
+    async fn begin(spec: &ChildSpec, opening: &Opening, may_ask: bool) -> Result<Self, ChildError> {
         let (process, stdin, stdout) = spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
         let mut link = Self {
             role: spec.role,
@@ -222,9 +294,11 @@ impl Link {
             outgoing: Vec::new(),
             written: 0,
             next_id: 0,
+            era: Era::Handshake,
             greeting: Value::Null,
+            may_ask,
         };
-        match timeout(spec.start_limit, link.greet()).await {
+        match timeout(spec.start_limit, link.greet(opening, spec.start_limit / 2)).await {
             Ok(greeted) => greeted.map(|()| link),
             Err(_) => Err(ChildError::StartTimedOut {
                 role: spec.role,
@@ -235,24 +309,43 @@ impl Link {
         }
     }
 
-    async fn greet(&mut self) -> Result<(), ChildError> {
-        let greeting = match self.role {
-            Role::Scorer => self.ask("list", &json!({})).await?,
-            Role::Runner | Role::Tuner => {
-                let client = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
-                let params = json!({"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client});
-                let greeting = self.ask("initialize", &params).await?;
-                self.notify("notifications/initialized", None);
-                self.flush().await?;
-                greeting
-            }
+    async fn greet(&mut self, opening: &Opening, patience: Duration) -> Result<(), ChildError> {
+        let greeting = match (self.role, opening) {
+            (Role::Scorer, _) => self.ask("list", &json!({})).await?,
+            (_, Opening::Handshake(params)) => match self.initialize(params).await {
+                // one that knows no handshake may know the other era
+                Err(ChildError::Refused { .. }) if self.may_ask => self.discover().await?,
+                greeted => greeted?,
+            },
+            // an old server refuses what it does not know, or says nothing
+            (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
+                Err(_) | Ok(Err(ChildError::Refused { .. })) => {
+                    let Opening::Handshake(params) = Opening::ours() else { unreachable!("ours is a handshake") };
+                    self.initialize(&params).await?
+                }
+                Ok(discovered) => discovered?,
+            },
         };
         self.greeting = serde_json::from_str(greeting.get()).expect("a raw value is JSON");
         Ok(())
     }
 
+    async fn initialize(&mut self, params: &RawValue) -> Result<Box<RawValue>, ChildError> {
+        self.era = Era::Handshake;
+        let greeting = self.ask("initialize", params).await?;
+        self.notify("notifications/initialized", None);
+        self.flush().await?;
+        Ok(greeting)
+    }
+
+    async fn discover(&mut self) -> Result<Box<RawValue>, ChildError> {
+        self.era = Era::Stateless;
+        let meta = mcp::stateless_meta(&client_info(), &json!({}));
+        self.ask("server/discover", &json!({"_meta": meta})).await
+    }
+
     /// One request and its answer, with nothing else under way.
-    async fn ask(&mut self, method: &str, params: &Value) -> Result<Box<RawValue>, ChildError> {
+    async fn ask(&mut self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, ChildError> {
         let asked = self.post(method, params);
         loop {
             if let Incoming::Answer { id, outcome } = self.next().await?
@@ -261,6 +354,11 @@ impl Link {
                 return outcome.map_err(|error| ChildError::Refused { role: self.role, what: method.to_owned(), error: Box::new(error) });
             }
         }
+    }
+
+    /// The era the child was greeted in.
+    pub fn era(&self) -> Era {
+        self.era
     }
 
     pub fn role(&self) -> Role {
@@ -297,17 +395,14 @@ impl Link {
         self.next_id
     }
 
-    pub fn notify(&mut self, method: &str, params: Option<Value>) {
-        let mut frame = json!({"jsonrpc": "2.0", "method": method});
-        if let Some(params) = params {
-            frame["params"] = params;
-        }
-        self.queue(&frame);
+    pub fn notify(&mut self, method: &str, params: Option<&RawValue>) {
+        self.queue(&Notification { jsonrpc: "2.0", method, params });
     }
 
     /// Tells the child that nobody waits for an answer any more.
     pub fn cancel(&mut self, id: u64, reason: &str) {
-        self.notify("notifications/cancelled", Some(json!({"requestId": id, "reason": reason})));
+        let params = to_raw_value(&json!({"requestId": id, "reason": reason})).expect("JSON serialises");
+        self.notify("notifications/cancelled", Some(&params));
     }
 
     fn queue(&mut self, frame: &impl Serialize) {
@@ -406,7 +501,10 @@ impl Link {
         }
         match (frame.method, frame.id, frame.result, frame.error) {
             (Some(method), Some(id), None, None) => {
-                let (method, id) = (method.into_owned(), id.to_owned());
+                let (method, id, params) = (method.into_owned(), id.to_owned(), frame.params.map(ToOwned::to_owned));
+                if self.may_ask && method != "ping" {
+                    return Ok(Some(Incoming::Request { id, method, params }));
+                }
                 self.answer(&method, &id);
                 Ok(None)
             }
@@ -438,8 +536,15 @@ impl Link {
         if method == "ping" {
             self.queue(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
         } else {
-            let message = format!("`{method}` is not offered by this client");
-            self.queue(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": message}}));
+            self.reply(id, Err(&not_offered(method)));
+        }
+    }
+
+    /// Answers what the child asked.
+    pub fn reply(&mut self, id: &RawValue, outcome: Result<&RawValue, &RpcError>) {
+        match outcome {
+            Ok(result) => self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None }),
+            Err(error) => self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) }),
         }
     }
 

@@ -1,16 +1,11 @@
 //! JSON-RPC frames between a host and the shim.
 
 use crate::runner::child::{ChildError, RpcError};
+use agent_core::mcp::{INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use agent_core::raw_object::RawObject;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-
-pub const PARSE_ERROR: i64 = -32700;
-pub const INVALID_REQUEST: i64 = -32600;
-pub const METHOD_NOT_FOUND: i64 = -32601;
-pub const INTERNAL_ERROR: i64 = -32603;
 
 /// What a host sent: a request when it has an id, a notification when not, an answer when it has no method.
 #[derive(Debug, Deserialize)]
@@ -20,8 +15,8 @@ pub struct Incoming {
     pub id: Option<Box<RawValue>>,
     pub method: Option<String>,
     pub params: Option<Box<RawValue>>,
-    result: Option<IgnoredAny>,
-    error: Option<IgnoredAny>,
+    result: Option<Box<RawValue>>,
+    error: Option<RpcError>,
 }
 
 /// `"id": null` is an id, and a wrong one; no `id` is none.
@@ -75,8 +70,9 @@ impl Incoming {
         self.params.as_deref().and_then(RawObject::parse).unwrap_or_default()
     }
 
-    pub fn raw_params(&self) -> Box<RawValue> {
-        self.params.clone().unwrap_or_else(|| RawObject::default().to_raw())
+    /// What it answers, when it is an answer.
+    pub fn outcome(self) -> Option<Result<Box<RawValue>, RpcError>> {
+        self.error.map(Err).or(self.result.map(Ok))
     }
 }
 
@@ -91,15 +87,27 @@ pub fn answer(id: &RawValue, result: &RawValue) -> String {
 }
 
 pub fn refusal(id: Option<&RawValue>, error: &RpcError) -> String {
-    let mut body = json!({"code": error.code, "message": error.message});
-    if let Some(data) = &error.data {
-        body["data"] = data.clone();
-    }
+    let body = serde_json::to_string(error).expect("an error serialises");
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{body}}}", id.map_or("null", RawValue::get))
+}
+
+/// A request of ours, or one that a child makes through us.
+pub fn request(id: u64, method: &str, params: Option<&RawValue>) -> String {
+    let params = params.map(|params| format!(",\"params\":{}", params.get())).unwrap_or_default();
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{}{params}}}", json!(method))
+}
+
+pub fn notification(method: &str, params: &impl Serialize) -> String {
+    let params = serde_json::to_string(params).expect("our parameters serialise");
+    format!("{{\"jsonrpc\":\"2.0\",\"method\":{},\"params\":{params}}}", json!(method))
 }
 
 pub fn error(code: i64, message: impl Into<String>) -> RpcError {
     RpcError { code, message: message.into(), data: None }
+}
+
+pub fn no_such_method(method: &str) -> RpcError {
+    RpcError { code: METHOD_NOT_FOUND, message: "Method not found".to_owned(), data: Some(json!(method)) }
 }
 
 /// A tool call that failed on our side is a result that says so: the model reads it and can go on.

@@ -1,11 +1,17 @@
 //! The MCP shim: a host's door to the Runner and the Tuner.
 //!
-//! `stdio` reads and answers lines, `shim` keeps the right child running, `runner` and `tuner` say what a call is.
+//! `stdio` carries frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on what they
+//! say unasked; `runner` and `tuner` say what a call is, `resources` shows conversations, `watching` sees what moves.
 
 pub(crate) mod frame;
+pub(crate) mod hearing;
+pub(crate) mod pool;
+pub(crate) mod resources;
 pub(crate) mod rest;
 pub(crate) mod runner;
+pub(crate) mod session;
 pub(crate) mod shim;
 pub(crate) mod stdio;
 pub(crate) mod tuner;
 pub(crate) mod versions;
+pub(crate) mod watching;

@@ -2,21 +2,34 @@
 
 use crate::calling::{self, Call, CallError};
 use crate::children;
-use crate::conversations;
+use crate::conversations::{self, Header};
 use crate::error::CommandError;
-use crate::runner::child::{Child, Role};
-use crate::serve::shim::{CallFailure, Served, Server, Shim};
+use crate::runner::child::{Child, Opening, Role};
+use crate::serve::frame;
+use crate::serve::pool::{Line, Served, Tongue};
+use crate::serve::session::Caller;
+use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
+use crate::tuning::fresh_id;
+use agent_core::discovery::{is_stateful, takes_conversation};
+use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
+use agent_core::signal::CONVERSATION_ARGUMENT;
+use agent_core::wire;
+use serde_json::json;
 use serde_json::value::RawValue;
 use std::rc::Rc;
 
 pub(crate) struct Runner(Child);
 
 impl Server for Runner {
-    async fn start(shim: &Shim<Self>, target: &Target) -> Result<Self, CommandError> {
+    const ROLE: Role = Role::Runner;
+    const MAY_LAG: bool = true;
+    const IS_SHARED: bool = false;
+
+    async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
         let spec = children::spec(Role::Runner, target, &shim.repository.layout, &shim.context)?;
-        Ok(Self(Child::start(&spec).await?))
+        Ok(Self(Child::open(&spec, opening).await?))
     }
 
     fn child(&self) -> &Child {
@@ -31,36 +44,141 @@ impl Server for Runner {
         self.0.end().await;
     }
 
-    /// The state goes with each call, so only the code matters.
-    fn serves(old: &Target, new: &Target) -> bool {
-        old.code == new.code
+    /// The state goes with each call to a server that takes it so, and then only the code matters.
+    fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool {
+        old.code == new.code && (takes_state_by_call || old.state.revision == new.state.revision)
     }
 
-    async fn call(shim: &Shim<Self>, served: Served<Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure> {
-        let conversation = calling::conversation_of(&params);
+    fn tongue(era: Era, revision: Option<&'static str>) -> Tongue {
+        match era {
+            Era::Handshake => Tongue::Handshake(revision.unwrap_or(mcp::HANDSHAKE)),
+            Era::Stateless => Tongue::Stateless,
+        }
+    }
+
+    async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
+        let shim = caller.shim();
+        let conversation = Named::of(caller, &mut params).await?;
         // two calls at once in one conversation would each forget what the other remembered
-        let _turn = match &conversation {
+        let _turn = match &conversation.id {
             Some(id) => Some(shim.turns.take(id).await),
             None => None,
         };
-        let served = for_conversation(shim, served, conversation.as_deref()).await?;
-        let call = Call { target: &served.target, layout: &shim.repository.layout, params, conversation };
-        let called = call.make(served.server.child()).await.map_err(|error| match error {
-            CallError::Child(error) => CallFailure::Child(error),
-            CallError::Conversation(error) => error.into(),
-        })?;
-        Ok(calling::for_host(called.result.raw()))
+        let served = serving(caller, conversation.id.as_deref()).await?;
+        cast_shadow(caller, &params, &served);
+        let tool = params.text("name").unwrap_or_default();
+        if let Some(how) = served.server.surprises.borrow().get(&tool) {
+            let message =
+                format!("the tool `{tool}` of {} {how} than the Contract recorded for it, and is not called", served.target.shown());
+            return Ok(shim::tool_error(caller.era, &message));
+        }
+        let result = make(caller, &served, params, conversation.id.clone()).await?;
+        Ok(conversation.shown_in(served.server.suited(caller.era, "tools/call", result)))
     }
 }
 
-/// A conversation keeps the state it began with; one that began on other code is served by its own child for this call.
-async fn for_conversation(shim: &Shim<Runner>, now: Served<Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
-    let Some(id) = conversation else { return Ok(now) };
-    let Some(kept) = conversations::load(&shim.repository.layout, id)? else { return Ok(now) };
-    if kept.header.commit == now.target.commit && kept.header.revision == now.target.state.revision {
-        return Ok(now);
+async fn make(
+    caller: Caller<'_, Runner>,
+    served: &Served<Runner>,
+    mut params: RawObject,
+    conversation: Option<String>,
+) -> Result<Box<RawValue>, CallFailure<Runner>> {
+    served.server.suit(caller, &mut params);
+    let aloft = served.server.take_off(caller, &mut params, false);
+    let layout = &caller.shim().repository.layout;
+    let call = Call { target: &served.target, layout, params, conversation, id: aloft.id };
+    match call.make(served.server.child()).await {
+        Ok(done) => Ok(calling::for_host(done.result.raw())),
+        Err(CallError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(&served.server))),
+        Err(CallError::Conversation(error)) => Err(error.into()),
     }
-    let target = Rc::new(shim.repository.pinned(&kept.header)?);
-    let server = if target.code == now.target.code { now.server } else { Rc::new(shim.start(&target).await?) };
-    Ok(Served { target, server })
+}
+
+/// The conversation a call belongs to, and whether it began with it.
+struct Named {
+    id: Option<String>,
+    is_new: bool,
+}
+
+impl Named {
+    /// A stateful tool's call belongs to one in any case; the argument we added to its schema is ours to take out.
+    async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
+        let id = calling::conversation_of(params);
+        let discovery = caller.shim().discovery(caller).await?;
+        let tool = params.text("name").and_then(|name| discovery.tool(&name));
+        let Some(tool) = tool.filter(|tool| is_stateful(tool)) else { return Ok(Self { id, is_new: false }) };
+        if !takes_conversation(tool)
+            && let Some(mut arguments) = params.object("arguments")
+            && arguments.get(CONVERSATION_ARGUMENT).is_some()
+        {
+            arguments.remove(CONVERSATION_ARGUMENT);
+            params.set("arguments", &arguments);
+        }
+        let is_new = id.is_none();
+        Ok(Self { id: Some(id.unwrap_or_else(|| fresh_id("c"))), is_new })
+    }
+
+    /// Who began a conversation without naming it is told its name, where a model reads it and where a program does.
+    fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
+        let (Some(id), true) = (&self.id, self.is_new) else { return result };
+        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result)) else { return result };
+        let mut meta = members.object("_meta").unwrap_or_default();
+        meta.set(wire::CONVERSATION, &json!({"id": id}));
+        members.set("_meta", &meta);
+        let mut content: Vec<Box<RawValue>> =
+            members.get("content").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        content.push(frame::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
+        members.set("content", &content);
+        members.to_raw()
+    }
+}
+
+/// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
+async fn serving(caller: Caller<'_, Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
+    let shim = caller.shim();
+    let place = conversation.map_or_else(|| shim.traffic.pick(&fresh_id("call")), |id| shim.traffic.pick(id));
+    let line = Line::Plan(place);
+    let now = shim.current(&line)?;
+    let limit = now.manifest.limits.conversation();
+    let kept = conversation.map(|id| conversations::latest(&shim.repository.layout, id, limit)).transpose()?.flatten();
+    match kept.map(|kept| kept.header) {
+        Some(header) if header.commit != now.commit || header.revision != now.state.revision => pinned(caller, &line, &now, &header).await,
+        _ => shim.serving_line(caller, &line).await,
+    }
+}
+
+async fn pinned(caller: Caller<'_, Runner>, line: &Line, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
+    let shim = caller.shim();
+    let target = Rc::new(shim.repository.pinned(header)?);
+    let by_call = |record: &Rc<agent_core::discovery::Discovery>| record.takes_state_by_call();
+    if target.code == now.code {
+        let served = shim.serving_line(caller, line).await?;
+        if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
+            return Ok(Served { target, server: served.server });
+        }
+    }
+    let takes_state_by_call = shim.recorded(&target).as_ref().is_some_and(by_call);
+    let state = (!takes_state_by_call).then(|| target.state.revision.clone());
+    let line = Line::Pinned(target.code.clone(), state);
+    let key = shim.key(caller, &line, &target);
+    let served = shim.acquire(&key, &target).await?;
+    // one child may serve conversations with different states
+    Ok(Served { target, server: served.server })
+}
+
+/// What is in the shadow gets the same call, and answers nobody.
+fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner>) {
+    let shim = caller.shim();
+    if shim.shadow.is_none() || matches!(&shim.shadow, Some(what) if served.target.what == *what) {
+        return;
+    }
+    let (session, params, id, era) = (Rc::clone(caller.session), params.clone(), caller.id.to_owned(), caller.era);
+    tokio::task::spawn_local(async move {
+        let caller = Caller { session: &session, era, id: &id };
+        let Ok(target) = session.shim.current(&Line::Shadow) else { return };
+        let lane = crate::serve::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
+        if let Ok(served) = session.shim.acquire(&(Line::Shadow, lane), &target).await {
+            let _ = make(caller, &served, params, None).await;
+        }
+    });
 }

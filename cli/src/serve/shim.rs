@@ -1,274 +1,353 @@
-//! What a host is served: the child for what is current at each request, started ahead, replaced when it dies.
+//! What hosts are served: at each request what is current then, by a child that was started ahead and is replaced when it dies.
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::{Child, ChildError, RpcError};
-use crate::serve::frame::{self, Incoming};
-use crate::serve::stdio::write_line;
+use crate::runner::child::{Child, ChildError, Opening, Role, RpcError};
+use crate::serve::frame;
+use crate::serve::pool::{Key, Line, Numbers, Pool, Running, Served, Tongue};
+use crate::serve::resources;
+use crate::serve::session::{About, Caller, Session};
+use crate::serve::watching;
 use crate::target::Target;
+use agent_core::discovery::{Discovery, Lifetime};
+use agent_core::mcp::{self, Era};
 use agent_core::object_id::ObjectId;
 use agent_core::raw_object::RawObject;
+use agent_core::traffic::Traffic;
 use agent_core::what::What;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-/// The revisions of the handshake era, oldest first.
-const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-/// The one revision with batches.
-const WITH_BATCHES: &str = REVISIONS[1];
-/// How long a child that keeps failing waits before it is started again: doubled and more each time, up to the last.
-const BACK_OFF: [Duration; 5] =
-    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(2), Duration::from_secs(10)];
-/// A failure after this long without one is the first in a row again.
-const STEADY: Duration = Duration::from_secs(60);
-/// How long a child that let a call run out may take to answer a ping.
+/// How long a child that let a call run out may take to give a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// For how long a host may rely on a list: of a version, which never changes; of what moves on; of what changes under its author's hands.
+const OF_A_VERSION: Lifetime = Lifetime(24 * 3_600_000);
+const OF_WHAT_MOVES: Lifetime = Lifetime(60_000);
+const OF_WORK: Lifetime = Lifetime(0);
 
 pub(crate) type Answer = Result<Box<RawValue>, RpcError>;
 
 /// A child with what it takes to call its tools.
 pub(crate) trait Server: Sized + 'static {
-    async fn start(shim: &Shim<Self>, target: &Target) -> Result<Self, CommandError>;
+    const ROLE: Role;
+    /// Whether calls may go to the child of an older version while the one for a newer version starts.
+    const MAY_LAG: bool;
+    async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
     fn child(&self) -> &Child;
     fn child_mut(&mut self) -> &mut Child;
     async fn end(self);
     /// Whether a server that was started for one target can serve another.
-    fn serves(old: &Target, new: &Target) -> bool;
+    fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool;
+    /// In which tongue a child for such a host is greeted.
+    fn tongue(era: Era, revision: Option<&'static str>) -> Tongue;
+    /// Whether one child does for all hosts, whatever it says of itself.
+    const IS_SHARED: bool;
     /// One `tools/call`.
-    async fn call(shim: &Shim<Self>, served: Served<Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure>;
-}
-
-/// A running server and what it serves.
-pub(crate) struct Served<S> {
-    pub target: Rc<Target>,
-    pub server: Rc<S>,
-}
-
-impl<S> Clone for Served<S> {
-    fn clone(&self) -> Self {
-        Self { target: Rc::clone(&self.target), server: Rc::clone(&self.server) }
-    }
+    async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>>;
 }
 
 /// Why a call has no result.
-pub(crate) enum CallFailure {
-    Child(ChildError),
+pub(crate) enum CallFailure<S: Server> {
+    Child(ChildError, Rc<Running<S>>),
     Ours(CommandError),
 }
 
-impl<E: Into<CommandError>> From<E> for CallFailure {
+impl<S: Server, E: Into<CommandError>> From<E> for CallFailure<S> {
     fn from(error: E) -> Self {
         Self::Ours(error.into())
     }
 }
 
-pub(crate) struct Shim<S> {
+pub(crate) struct Shim<S: Server> {
     pub repository: Repository,
     pub context: Context,
     pub turns: Turns,
-    what: What,
-    served: Mutex<Option<Served<S>>>,
-    failures: RefCell<Failures>,
-    /// What was agreed with the host, once it was.
-    revision: Cell<Option<&'static str>>,
+    pub pool: Pool<S>,
+    pub traffic: Traffic,
+    /// What answers nobody and is called all the same.
+    pub shadow: Option<What>,
+    targets: RefCell<HashMap<Line, Rc<Target>>>,
+    sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
+    numbers: Numbers,
+    has_many_hosts: Cell<bool>,
+    watching: RefCell<Option<watching::Watching>>,
 }
 
 impl<S: Server> Shim<S> {
-    pub fn new(repository: Repository, context: Context, what: What) -> Rc<Self> {
-        Rc::new(Self {
+    pub fn new(repository: Repository, context: Context, traffic: Traffic, shadow: Option<What>) -> Rc<Self> {
+        let shim = Rc::new(Self {
             repository,
             context,
             turns: Turns::default(),
-            what,
-            served: Mutex::new(None),
-            failures: RefCell::default(),
-            revision: Cell::new(None),
-        })
+            pool: Pool::default(),
+            traffic,
+            shadow,
+            targets: RefCell::default(),
+            sessions: RefCell::default(),
+            numbers: Numbers::default(),
+            has_many_hosts: Cell::new(false),
+            watching: RefCell::default(),
+        });
+        *shim.watching.borrow_mut() = watching::start(&shim);
+        shim
     }
 
-    /// Starts the child before anybody asks: hosts connect long before they call.
-    pub fn warm_up(self: &Rc<Self>) {
-        let shim = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            if let Err(error) = shim.ready().await {
-                shim.context.printer.error(&error);
-            }
-        });
+    /// Said before the first session by a door that more than one host may come through.
+    #[expect(dead_code, reason = "HTTP will say it")]
+    pub fn expect_many_hosts(&self) {
+        self.has_many_hosts.set(true);
+    }
+
+    pub fn has_many_hosts(&self) -> bool {
+        self.has_many_hosts.get()
+    }
+
+    pub fn fresh_number(&self) -> u64 {
+        self.numbers.fresh()
+    }
+
+    pub fn enter(&self, session: &Rc<Session<S>>) {
+        self.sessions.borrow_mut().insert(session.number, Rc::downgrade(session));
+    }
+
+    /// A session is over: so are the children that were its own.
+    pub async fn leave(&self, number: u64) {
+        self.sessions.borrow_mut().remove(&number);
+        self.pool.end(|(_, lane)| lane.owner == Some(number)).await;
+    }
+
+    pub fn session(&self, number: u64) -> Option<Rc<Session<S>>> {
+        self.sessions.borrow().get(&number)?.upgrade()
+    }
+
+    pub fn sessions(&self) -> Vec<Rc<Session<S>>> {
+        self.sessions.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Those a child may speak to.
+    pub fn audience(&self, server: &Running<S>) -> Vec<Rc<Session<S>>> {
+        match server.lane.owner {
+            Some(owner) => self.session(owner).into_iter().collect(),
+            None => self.sessions().into_iter().filter(|session| session.tongue() == server.lane.tongue).collect(),
+        }
     }
 
     /// Ends what runs; a child that is only just starting ends by being dropped.
     pub async fn end(&self) {
-        let served = self.served.try_lock().ok().and_then(|mut slot| slot.take());
-        if let Some(server) = served.and_then(|served| Rc::try_unwrap(served.server).ok()) {
-            server.end().await;
-        }
+        self.pool.end(|_| true).await;
     }
 
-    pub fn takes_batches(&self) -> bool {
-        self.revision.get() == Some(WITH_BATCHES)
-    }
-
-    pub async fn handle(&self, incoming: Incoming) -> Answer {
-        let method = incoming.method.clone().unwrap_or_default();
-        match method.as_str() {
+    pub async fn answer(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+        match method {
             "ping" => Ok(frame::raw(&json!({}))),
-            "initialize" => Ok(self.initialize(&incoming.params()).await),
-            "tools/call" => self.call(incoming.params()).await,
-            "server/discover" => {
-                // the host then opens with `initialize`, as the stateless revision asks of it
-                Err(frame::error(frame::METHOD_NOT_FOUND, "this server speaks the handshake revisions of MCP: open with `initialize`"))
+            "initialize" => Ok(self.initialize(caller).await),
+            "server/discover" => Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.discover(self.lifetime()))),
+            "tools/list" => {
+                Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.list(caller.era, self.lifetime())))
             }
-            _ => self.pass(&method, incoming.raw_params()).await,
+            "tools/call" => self.call(caller, params).await,
+            _ if method.starts_with("resources/") => resources::answer(caller, method, params).await,
+            _ => self.pass(caller, method, params).await,
         }
     }
 
     /// A child that cannot start leaves the host a server whose calls say why.
-    async fn initialize(&self, params: &RawObject) -> Box<RawValue> {
-        let asked = params.text("protocolVersion").unwrap_or_default();
-        let revision = REVISIONS.into_iter().find(|known| *known == asked).unwrap_or(REVISIONS[REVISIONS.len() - 1]);
-        self.revision.set(Some(revision));
-        let mut greeting = match self.ready().await {
-            Ok(served) => served.server.child().greeting().clone(),
-            Err(_) => json!({"capabilities": {"tools": {}}, "serverInfo": {"name": "agent", "version": env!("CARGO_PKG_VERSION")}}),
+    async fn initialize(self: &Rc<Self>, caller: Caller<'_, S>) -> Box<RawValue> {
+        let asked = caller.session.revision().unwrap_or(mcp::HANDSHAKE);
+        let Ok(discovery) = self.discovery(caller).await else {
+            let server = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
+            return frame::raw(&json!({"protocolVersion": asked, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server}));
         };
-        greeting["protocolVersion"] = json!(revision);
-        if greeting["capabilities"]["tools"].is_object() {
-            greeting["capabilities"]["tools"]["listChanged"] = json!(true);
-        }
-        frame::raw(&greeting)
+        let agreed = discovery.newest_handshake().filter(|newest| *newest < asked).unwrap_or(asked);
+        caller.session.settle_on(agreed);
+        frame::raw(&discovery.initialize(agreed))
     }
 
-    async fn call(&self, params: RawObject) -> Answer {
-        let served = match self.ready().await {
-            Ok(served) => served,
-            Err(error) => return Ok(frame::tool_error(&told(&error))),
-        };
-        match S::call(self, served.clone(), params).await {
+    async fn call(self: &Rc<Self>, caller: Caller<'_, S>, params: RawObject) -> Answer {
+        match S::call(caller, params).await {
             Ok(result) => Ok(result),
-            Err(CallFailure::Child(ChildError::Refused { error, .. })) => Err(*error),
-            Err(CallFailure::Child(error)) => {
-                self.replace_if_deaf(&served, &error).await;
-                Ok(frame::tool_error(&told(&error.into())))
+            Err(CallFailure::Child(ChildError::Refused { error, .. }, _)) => Err(*error),
+            Err(CallFailure::Child(error, server)) => {
+                self.replace_if_deaf(&server, &error).await;
+                Ok(tool_error(caller.era, &told(&error.into())))
             }
-            Err(CallFailure::Ours(error)) => Ok(frame::tool_error(&told(&error))),
+            Err(CallFailure::Ours(error)) => Ok(tool_error(caller.era, &told(&error))),
         }
     }
 
-    async fn pass(&self, method: &str, params: Box<RawValue>) -> Answer {
-        let served = self.ready().await.map_err(|error| frame::error(frame::INTERNAL_ERROR, told(&error)))?;
-        served.server.child().pass(method, params).await.map_err(frame::child_error)
+    pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+        let served = self.serving(caller).await.map_err(|error| internal(&error))?;
+        let result = served.server.pass(caller, method, params).await;
+        result.map_err(frame::child_error)
     }
 
     /// A child that is busy with one call still answers others; one that hangs as a whole is replaced by the next request.
-    async fn replace_if_deaf(&self, served: &Served<S>, error: &ChildError) {
-        let ping = served.server.child().pass("ping", RawObject::default().to_raw());
-        if !matches!(error, ChildError::TimedOut { .. }) || timeout(SIGN_OF_LIFE, ping).await.is_ok() {
+    async fn replace_if_deaf(&self, server: &Rc<Running<S>>, error: &ChildError) {
+        if !matches!(error, ChildError::TimedOut { .. }) || timeout(SIGN_OF_LIFE, server.child().sign_of_life()).await.is_ok() {
             return;
         }
-        let mut slot = self.served.lock().await;
-        if slot.as_ref().is_some_and(|current| Rc::ptr_eq(&current.server, &served.server)) {
-            *slot = None;
+        self.pool.drop_server(server);
+    }
+
+    /// What is served where no conversation says otherwise.
+    pub async fn serving(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Served<S>, CommandError> {
+        self.serving_line(caller, &Line::Plan(self.traffic.main())).await
+    }
+
+    pub async fn serving_line(self: &Rc<Self>, caller: Caller<'_, S>, line: &Line) -> Result<Served<S>, CommandError> {
+        let target = self.current(line)?;
+        let key = self.key(caller, line, &target);
+        self.acquire(&key, &target).await
+    }
+
+    /// Which child a caller speaks with: one of its own, unless the server is known to do for all.
+    pub fn key(&self, caller: Caller<'_, S>, line: &Line, target: &Target) -> Key {
+        let own = (line.clone(), caller.lane(S::IS_SHARED));
+        if S::IS_SHARED || self.pool.alive(&own).is_some() {
+            return own;
+        }
+        let shares = self.recorded(target).is_some_and(|record| record.takes_state_by_call());
+        (line.clone(), caller.lane(shares))
+    }
+
+    /// What the server says of itself: as recorded, and while Python starts; without a record, once it has.
+    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Rc<Discovery>, CommandError> {
+        let line = Line::Plan(self.traffic.main());
+        let target = self.current(&line)?;
+        let key = self.key(caller, &line, &target);
+        if let Some(served) = self.pool.alive(&key) {
+            return Ok(Rc::clone(&served.server.discovery.borrow()));
+        }
+        let Some(record) = self.recorded(&target) else {
+            let served = self.acquire(&key, &target).await?;
+            let discovery = Rc::clone(&served.server.discovery.borrow());
+            return Ok(discovery);
+        };
+        let shim = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = shim.acquire(&key, &target).await {
+                shim.context.printer.error(&error);
+            }
+        });
+        Ok(record)
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        match self.traffic.what(self.traffic.main()) {
+            What::Version(_) => OF_A_VERSION,
+            What::Staging | What::Worktree => OF_WORK,
+            What::Active | What::Range(_) | What::Name(_) => OF_WHAT_MOVES,
         }
     }
 
-    /// The child for what is served now: the running one under a newer state, or a new one when the code moved or it died.
-    pub async fn ready(&self) -> Result<Served<S>, CommandError> {
-        let failed_before = self.failures.borrow().count;
-        let mut slot = self.served.lock().await;
-        let target = self.current(slot.as_ref())?;
-        if let Some(served) = slot.as_mut()
-            && served.server.child().failure().is_none()
-            && S::serves(&served.target, &target)
-        {
-            served.target = target;
-            return Ok(served.clone());
-        }
-        // whoever waited while a start failed has its answer, and does not wait for another
-        if let Some(error) = self.failures.borrow().since(failed_before) {
-            return Err(error);
-        }
-        let died = slot.as_ref().is_some_and(|served| served.server.child().failure().is_some());
-        let wait = self.failures.borrow().wait();
-        tokio::time::sleep_until(wait).await;
-        let started = self.start(&target).await;
-        if died || started.is_err() {
-            self.failures.borrow_mut().add(started.as_ref().err());
-        }
-        let served = Served { target, server: Rc::new(started?) };
-        // the old one ends when the last call it serves has been answered
-        if slot.replace(served.clone()).is_some_and(|old| old.target.code != served.target.code) {
-            write_line(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
-        }
-        Ok(served)
-    }
-
-    /// A child of its own for a target; what it says unasked goes to the host.
-    pub async fn start(&self, target: &Target) -> Result<S, CommandError> {
-        let mut server = S::start(self, target).await?;
-        if let Some(mut said) = server.child_mut().take_notifications() {
-            tokio::task::spawn_local(async move {
-                while let Some(frame) = said.recv().await {
-                    write_line(frame.get());
-                }
-            });
-        }
-        Ok(server)
-    }
-
-    /// What is to be served now; resolved again only when the branch or the state has moved.
-    fn current(&self, served: Option<&Served<S>>) -> Result<Rc<Target>, CommandError> {
-        let unchanged = match (&self.what, served) {
+    /// What a line is to serve now; resolved again only when it may have moved.
+    pub fn current(&self, line: &Line) -> Result<Rc<Target>, CommandError> {
+        let what = match line {
+            Line::Plan(place) => self.traffic.what(*place),
+            Line::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
+            Line::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
+        };
+        let known = self.targets.borrow().get(line).cloned();
+        let unchanged = match (what, &known) {
             (_, None) | (What::Staging | What::Worktree, _) => false,
-            (What::Active, Some(served)) => self.tip()? == served.target.commit,
+            (What::Active, Some(known)) => self.tip()? == known.commit,
             _ => true,
         };
-        match served {
-            Some(served) if unchanged => Ok(Rc::clone(&served.target)),
-            _ => Ok(Rc::new(self.repository.target(&self.what)?)),
+        if let Some(known) = known.filter(|_| unchanged) {
+            return Ok(known);
         }
+        let target = Rc::new(self.repository.target(what)?);
+        self.targets.borrow_mut().insert(line.clone(), Rc::clone(&target));
+        Ok(target)
     }
 
     fn tip(&self) -> Result<Option<ObjectId>, CommandError> {
         Ok(self.repository.git.reference(crate::world::git::ACTIVE)?)
     }
-}
 
-/// How often the child could not be started, or had to be.
-#[derive(Default)]
-struct Failures {
-    count: usize,
-    in_a_row: usize,
-    last: Option<Instant>,
-    error: Option<CommandError>,
-}
-
-impl Failures {
-    fn add(&mut self, error: Option<&CommandError>) {
-        let calm = self.last.is_none_or(|last| last.elapsed() > STEADY);
-        self.in_a_row = if calm { 1 } else { self.in_a_row + 1 };
-        self.last = Some(Instant::now());
-        if let Some(error) = error {
-            self.count += 1;
-            self.error = Some(error.clone());
+    /// Something in the repository has moved: what is to be served is looked up, and children for it are started ahead.
+    pub fn refresh(self: &Rc<Self>) {
+        self.targets.borrow_mut().clear();
+        for key in self.pool.keys() {
+            let (Line::Plan(_) | Line::Shadow) = key.0 else { continue };
+            // what cannot be resolved now is the next call's to report
+            if let Ok(target) = self.current(&key.0) {
+                self.start_ahead(&key, &target);
+            }
         }
     }
 
-    fn since(&self, count: usize) -> Option<CommandError> {
-        self.error.clone().filter(|_| self.count > count)
+    /// The code in the working tree has changed.
+    pub fn worktree_changed(self: &Rc<Self>) {
+        for (place, what) in self.traffic.whats().enumerate() {
+            if *what == What::Worktree {
+                self.pool.mark_stale(&Line::Plan(place));
+            }
+        }
+        self.refresh();
     }
 
-    /// When the next start may be tried.
-    fn wait(&self) -> Instant {
-        let wait = BACK_OFF[self.in_a_row.min(BACK_OFF.len() - 1)];
-        self.last.map_or_else(Instant::now, |last| last + wait)
+    /// Every host hears that the tools are others now.
+    pub fn announce_tools(&self) {
+        let told = frame::notification("notifications/tools/list_changed", &json!({}));
+        for session in self.sessions() {
+            if session.revision().is_some() {
+                session.deliver(told.clone(), About::Nothing);
+            }
+            session.interests.announce(&session, "notifications/tools/list_changed", None);
+        }
+    }
+
+    /// A child that was greeted by a handshake says that a list has changed.
+    pub fn list_changed(&self, server: &Running<S>, method: &str, frame: &RawValue) {
+        for session in self.audience(server) {
+            if session.revision().is_some() {
+                session.deliver(frame.get().to_owned(), About::Nothing);
+            }
+            session.interests.announce(&session, method, None);
+        }
+    }
+
+    /// The same of a resource.
+    pub fn resource_changed(&self, server: &Running<S>, uri: &str, frame: &RawValue) {
+        for session in self.audience(server) {
+            if session.revision().is_some() && (server.lane.owner.is_some() || session.interests.has(uri)) {
+                session.deliver(frame.get().to_owned(), About::Nothing);
+            }
+            session.interests.announce(&session, resources::UPDATED, Some(uri));
+        }
+    }
+
+    /// A conversation has another turn, or another reward.
+    pub fn conversation_changed(&self, id: &str) {
+        let uri = resources::uri(id);
+        for session in self.sessions() {
+            if session.interests.has(&uri) {
+                session.deliver(frame::notification(resources::UPDATED, &json!({"uri": uri})), About::Nothing);
+            }
+            session.interests.announce(&session, resources::UPDATED, Some(&uri));
+        }
+    }
+
+    /// A host's notification goes to the children that are its own.
+    pub fn tell_own(&self, session: u64, method: &str, params: Option<&RawValue>) {
+        for served in self.pool.children_of(session) {
+            served.server.child().notify(method, params.map(ToOwned::to_owned));
+        }
+    }
+
+    pub fn report_server(&self, server: &Rc<Running<S>>) {
+        if let Ok(target) = self.current(&Line::Plan(self.traffic.main())) {
+            self.report(&target, &server.surprises.borrow());
+        }
     }
 }
 
@@ -287,8 +366,25 @@ impl Turns {
     }
 }
 
+fn internal(error: &CommandError) -> RpcError {
+    frame::error(mcp::INTERNAL_ERROR, told(error))
+}
+
 /// An error in one text, for a reader who sees no exit code.
-fn told(error: &CommandError) -> String {
+pub(crate) fn told(error: &CommandError) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
+}
+
+pub(crate) fn tool_error(era: Era, message: &str) -> Box<RawValue> {
+    in_era(era, "tools/call", frame::tool_error(message))
+}
+
+/// A result of our own in the era of whoever asked.
+pub(crate) fn ours(era: Era, method: &str, value: &Value) -> Box<RawValue> {
+    in_era(era, method, frame::raw(value))
+}
+
+fn in_era(era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
+    if era == Era::Stateless { mcp::to_stateless(method, &result).unwrap_or(result) } else { result }
 }

@@ -2,23 +2,32 @@
 
 use crate::calling;
 use crate::error::CommandError;
-use crate::runner::child::Child;
+use crate::runner::child::{Child, Opening, Role};
 use crate::serve::frame;
-use crate::serve::shim::{CallFailure, Served, Server, Shim};
+use crate::serve::pool::{Running, Tongue};
+use crate::serve::session::Caller;
+use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
+use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::{self, Signal};
 use agent_core::{state, wire};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::rc::Rc;
 use tokio::sync::mpsc;
 
 /// What calls of one Tuner wait for each other at.
 const STAGING: &str = "staging";
 
 impl Server for Tuner {
-    async fn start(shim: &Shim<Self>, target: &Target) -> Result<Self, CommandError> {
+    const ROLE: Role = Role::Tuner;
+    /// Signals are replayed on what is served now, which is the new code's to do.
+    const MAY_LAG: bool = false;
+    const IS_SHARED: bool = true;
+
+    async fn start(shim: &Shim<Self>, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
         Self::start(&shim.repository, target, &shim.context).await
     }
 
@@ -35,21 +44,29 @@ impl Server for Tuner {
     }
 
     /// A new version may have another schema without having other code.
-    fn serves(old: &Target, new: &Target) -> bool {
+    fn serves(old: &Target, new: &Target, _takes_state_by_call: bool) -> bool {
         old.commit == new.commit
     }
 
-    async fn call(shim: &Shim<Self>, served: Served<Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure> {
+    /// It is asked for its tools' results alone, so one language does.
+    fn tongue(_era: Era, _revision: Option<&'static str>) -> Tongue {
+        Tongue::Handshake(mcp::HANDSHAKE)
+    }
+
+    async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
+        let shim = caller.shim();
         let signal = match signal_of(&params) {
             Ok(signal) => signal,
-            Err(problem) => return Ok(frame::tool_error(&problem)),
+            Err(problem) => return Ok(shim::tool_error(caller.era, &problem)),
         };
         let _turn = shim.turns.take(STAGING).await;
-        match settle(shim, &served.server, signal).await? {
-            Settled::Applied(_, result) => Ok(calling::for_host(result.raw())),
-            Settled::Duplicate(signal) => Ok(frame::tool_text(&format!("signal `{}` was counted before", signal.id))),
-            Settled::Rejected(rejected) | Settled::Malformed(rejected) => Ok(frame::tool_error(&rejected.error)),
-        }
+        let served = shim.serving(caller).await?;
+        let result = match settle(shim, &served.server, signal).await? {
+            Settled::Applied(_, result) => calling::for_host(result.raw()),
+            Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was counted before", signal.id)),
+            Settled::Rejected(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
+        };
+        Ok(served.server.suited(caller.era, "tools/call", result))
     }
 }
 
@@ -66,7 +83,8 @@ fn signal_of(params: &RawObject) -> Result<Signal, String> {
     Ok(Signal { line: None, id, tool, arguments, conversation: calling::conversation_of(params) })
 }
 
-async fn settle(shim: &Shim<Tuner>, tuner: &Tuner, signal: Signal) -> Result<Settled, CallFailure> {
+async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Settled, CallFailure<Tuner>> {
+    let tuner = &running.server;
     let mut staging = tuning::staging_for(tuner, &shim.repository, &shim.context.printer).await?;
     let (sender, source) = mpsc::channel(1);
     sender.try_send(Ok(signal)).expect("the channel has room for one");
@@ -76,7 +94,7 @@ async fn settle(shim: &Shim<Tuner>, tuner: &Tuner, signal: Signal) -> Result<Set
     let batch = Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, listener: &mut listener };
     match batch.run(source).await.failure {
         None => Ok(settled.expect("a signal without a failure is settled")),
-        Some(TuningError::Child(error)) => Err(CallFailure::Child(error)),
+        Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
         Some(failure) => Err(failure.into()),
     }
 }

@@ -48,6 +48,47 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
     }
 }
 
+/// How much of a file is read at once when only its ends are wanted.
+const END: u64 = 64 << 10;
+
+/// The first line of a file of lines, and the last whole one where that is another; `None` without a whole line, or without the file.
+pub fn first_and_last_line(path: &Path) -> Result<Option<(String, Option<String>)>, FsError> {
+    match ends(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map_err(FsError::while_doing("read", path)),
+    }
+}
+
+fn ends(path: &Path) -> std::io::Result<Option<(String, Option<String>)>> {
+    use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+    let mut reader = BufReader::new(std::fs::File::open(path)?);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    if !first.ends_with('\n') {
+        return Ok(None);
+    }
+    let (begin, end) = (first.len() as u64, reader.seek(SeekFrom::End(0))?);
+    let (mut from, mut tail) = (end, Vec::new());
+    loop {
+        // without what a killed writer left behind the last newline
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map(|last| &tail[..last]);
+        let start = whole.and_then(|whole| whole.iter().rposition(|byte| *byte == b'\n'));
+        if let (Some(whole), Some(start)) = (whole, start.map(|at| at + 1).or((from == begin).then_some(0))) {
+            return Ok(Some((first, Some(String::from_utf8_lossy(&whole[start..]).into_owned()))));
+        }
+        if from == begin {
+            return Ok(Some((first, None)));
+        }
+        let chunk = END.min(from - begin);
+        from -= chunk;
+        reader.seek(SeekFrom::Start(from))?;
+        let mut more = vec![0; usize::try_from(chunk).expect("a chunk is small")];
+        reader.read_exact(&mut more)?;
+        more.append(&mut tail);
+        tail = more;
+    }
+}
+
 pub fn create_dir(path: &Path) -> Result<(), FsError> {
     std::fs::create_dir_all(path).map_err(FsError::while_doing("create the folder", path))
 }
@@ -264,5 +305,35 @@ impl Drop for FileLock {
     fn drop(&mut self) {
         // closing the file releases it as well, but not while a child that is just being started shares it
         let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_file_of_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let long = "x".repeat(200_000);
+        let ends = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            first_and_last_line(&path).unwrap().map(|(first, last)| (first.trim_end().to_owned(), last))
+        };
+        assert_eq!(first_and_last_line(&path).unwrap(), None);
+        for (text, expected) in [
+            ("", None),
+            ("torn", None),
+            ("a\n", Some(("a", None))),
+            ("a\ntorn", Some(("a", None))),
+            ("a\nb\n", Some(("a", Some("b")))),
+            ("a\nb\nc\ntorn", Some(("a", Some("c")))),
+            (&format!("a\nb\n{long}\n"), Some(("a", Some(long.as_str())))),
+            (&format!("{long}\nb\n{long}"), Some((long.as_str(), Some("b")))),
+        ] {
+            let expected = expected.map(|(first, last): (&str, Option<&str>)| (first.to_owned(), last.map(str::to_owned)));
+            assert_eq!(ends(text), expected, "{}", text.len());
+        }
     }
 }

@@ -62,6 +62,11 @@ impl Layout {
         self.home().join("journal")
     }
 
+    /// What a server said of itself, by its code and role.
+    pub fn discovery(&self, name: &str) -> PathBuf {
+        self.home().join("discovery").join(name)
+    }
+
     pub fn conversations(&self) -> PathBuf {
         self.home().join("conversations")
     }

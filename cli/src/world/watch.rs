@@ -12,6 +12,9 @@ const QUIET: Duration = Duration::from_millis(20);
 /// What we and git write ourselves.
 const UNWATCHED: [&str; 2] = [".git", layout::HOME];
 
+/// Paths that were changed and not yet looked at.
+const PATHS_KEPT: usize = 256;
+
 pub struct Watch {
     watcher: RecommendedWatcher,
     events: Receiver<notify::Result<Event>>,
@@ -72,6 +75,32 @@ impl Watch {
             Ok(event) => event.paths.is_empty() || event.paths.iter().any(|path| !self.is_unwatched(path)),
             Err(_) => true,
         }
+    }
+}
+
+/// Folders whose files are followed for as long as this lives.
+pub struct Folders {
+    _watcher: RecommendedWatcher,
+}
+
+impl Folders {
+    /// Each with all below it, where that is said. The receiver gets the paths that were written, made or removed; one that is not emptied in
+    /// time misses some, and has then others to look at.
+    pub fn start(folders: &[(PathBuf, bool)]) -> Result<(Self, tokio::sync::mpsc::Receiver<PathBuf>), FsError> {
+        let (sender, paths) = tokio::sync::mpsc::channel(PATHS_KEPT);
+        let told = move |event: notify::Result<Event>| {
+            for path in event.into_iter().filter(|event| !matches!(event.kind, EventKind::Access(_))).flat_map(|event| event.paths) {
+                let _ = sender.try_send(path);
+            }
+        };
+        let Some((first, _)) = folders.first() else { unreachable!("there is a folder to watch") };
+        let failed = |error| FsError::while_doing("watch", first)(std::io::Error::other(error));
+        let mut watcher = notify::recommended_watcher(told).map_err(failed)?;
+        for (folder, below) in folders {
+            let mode = if *below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            watcher.watch(folder, mode).map_err(|error| FsError::while_doing("watch", folder)(std::io::Error::other(error)))?;
+        }
+        Ok((Self { _watcher: watcher }, paths))
     }
 }
 

@@ -62,6 +62,8 @@ from .wire import (
 _FLUSH_AT = 64
 _NOTHING = {}
 _LATER = object()
+# The state goes with each call: who serves this server need not start it again for another state.
+CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
 _AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel")
 
 # Under a shim nothing may reach standard output but the protocol, from the first import on.
@@ -98,11 +100,15 @@ class Server:
             "server/discover": (None, self._discover),
         }
 
-    def tool(self, function=None, *, name=None, title=None, description=None, annotations=None):
-        """Makes a tool of a typed function, which stays what it was: `@server.tool` or `@server.tool(name="...")`."""
+    def tool(self, function=None, *, name=None, title=None, description=None, annotations=None, stateful=False):
+        """Makes a tool of a typed function, which stays what it was: `@server.tool` or `@server.tool(name="...")`.
+
+        A `stateful` tool belongs to a conversation: a host that names none is given the id of a new one.
+        """
 
         def register(function):
-            tool = Tool(function, name, title, description, annotations)
+            meta = {CONVERSATION: {}} if stateful else None
+            tool = Tool(function, name, title, description, annotations, meta)
             if tool.name in self.tools:
                 first = self.tools[tool.name].function
                 raise DefinitionError(
@@ -272,7 +278,7 @@ class Server:
         self._revision = requested if requested in HANDSHAKE_REVISIONS else HANDSHAKE_REVISIONS[-1]
         result = {
             "protocolVersion": self._revision,
-            "capabilities": {"logging": {}, "tools": {"listChanged": False}},
+            "capabilities": CAPABILITIES,
             "serverInfo": self._info,
         }
         if self.instructions:
@@ -283,7 +289,7 @@ class Server:
         result = {
             "resultType": "complete",
             "supportedVersions": list(STATELESS_REVISIONS),
-            "capabilities": {"logging": {}, "tools": {"listChanged": False}},
+            "capabilities": CAPABILITIES,
             "ttlMs": LIST_TTL_MS,
             "cacheScope": "public",
             "_meta": {META_SERVER: self._info},

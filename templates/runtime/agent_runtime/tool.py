@@ -18,6 +18,7 @@ class Tool:
         "dump",
         "function",
         "is_async",
+        "meta",
         "name",
         "parameters",
         "required",
@@ -25,7 +26,7 @@ class Tool:
         "title",
     )
 
-    def __init__(self, function, name=None, title=None, description=None, annotations=None):
+    def __init__(self, function, name=None, title=None, description=None, annotations=None, meta=None):
         self.function = function
         self.name = name or getattr(function, "__name__", "")
         if not self.name or len(self.name) > 128 or not _NAME_CHARACTERS.issuperset(self.name):
@@ -35,6 +36,7 @@ class Tool:
         self.title = title
         self.description = description
         self.annotations = annotations
+        self.meta = meta
         self.definition = None
 
     def compile(self):
@@ -54,6 +56,8 @@ class Tool:
             self.definition["outputSchema"] = outputs
         if self.annotations:
             self.definition["annotations"] = dict(self.annotations)
+        if self.meta:
+            self.definition["_meta"] = dict(self.meta)
 
     def _signature(self):
         function = self.function

@@ -8,6 +8,7 @@ use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio;
 use crate::tuning::Tuner;
 use crate::world::process;
+use agent_core::traffic::Traffic;
 use agent_core::what::What;
 
 /// Serve the Runner or the Tuner to an MCP host over stdio, and tell hosts of them
@@ -32,20 +33,25 @@ enum Door {
 
 #[derive(Debug, clap::Args)]
 struct Serve {
-    /// What to serve: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    /// What to serve: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit; or shares of the conversations, as
+    /// active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
-    at: What,
+    at: Traffic,
+    /// What gets every call as well and answers nobody: what it does shows in `agent log`
+    #[arg(long, value_name = "WHAT")]
+    shadow: Option<What>,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
-        Door::Runner(serve) => serve_host::<Runner>(&serve.at, context),
-        Door::Tuner => serve_host::<Tuner>(&What::Active, context),
+        Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), context),
+        Door::Tuner => serve_host::<Tuner>(&Traffic::all(What::Active), None, context),
         Door::Install(arguments) => install::run(arguments, context),
     }
 }
 
-fn serve_host<S: Server>(at: &What, context: &Context) -> CommandResult {
-    let shim = Shim::<S>::new(Repository::open(context)?, context.clone(), at.clone());
-    process::block_on(async { tokio::task::LocalSet::new().run_until(stdio::serve(shim)).await })?
+fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let serve = async { stdio::serve(Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned())).await };
+    process::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
 }

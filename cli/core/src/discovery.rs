@@ -1,0 +1,249 @@
+//! What a server says of itself before anybody calls it, as it was recorded for one code: discovery is answered from this while Python starts.
+
+use crate::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
+use crate::signal::CONVERSATION_ARGUMENT;
+use crate::wire;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+pub const SCHEMA: &str = "agent/discovery@1";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Discovery {
+    pub schema: String,
+    /// The answer to `initialize`; absent where the server knows the stateless era alone.
+    pub handshake: Option<Value>,
+    /// The answer to `server/discover`; absent where the server does not know it.
+    pub stateless: Option<Value>,
+    /// As listed, in that order.
+    pub tools: Vec<Value>,
+}
+
+/// For how long a host may rely on what it was told, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetime(pub u64);
+
+impl Discovery {
+    pub fn new(handshake: Option<Value>, stateless: Option<Value>, tools: Vec<Value>) -> Self {
+        Self { schema: SCHEMA.to_owned(), handshake, stateless, tools }
+    }
+
+    /// Reads a record; one of another form is as none.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().filter(|record: &Self| record.schema == SCHEMA)
+    }
+
+    /// Whether the server said this in that era itself.
+    pub fn knows(&self, era: Era) -> bool {
+        match era {
+            Era::Handshake => self.handshake.is_some(),
+            Era::Stateless => self.stateless.is_some(),
+        }
+    }
+
+    fn greeting(&self) -> Option<&Value> {
+        self.handshake.as_ref().or(self.stateless.as_ref())
+    }
+
+    pub fn capabilities(&self) -> &Value {
+        self.greeting().map_or(&Value::Null, |greeting| &greeting["capabilities"])
+    }
+
+    /// Whether the server takes the state with each call, as `agent_runtime` does: any other is started anew for another state.
+    pub fn takes_state_by_call(&self) -> bool {
+        self.capabilities()["experimental"].get(wire::STATE).is_some()
+    }
+
+    /// The newest revision of the handshake era it speaks, where that is not the newest there is.
+    pub fn newest_handshake(&self) -> Option<&'static str> {
+        let said = self.handshake.as_ref()?["protocolVersion"].as_str()?;
+        HANDSHAKES.into_iter().find(|known| *known == said)
+    }
+
+    /// The result of `initialize`.
+    pub fn initialize(&self, revision: &str) -> Value {
+        let mut result = match (&self.handshake, &self.stateless) {
+            (Some(greeting), _) => greeting.clone(),
+            (None, Some(discovered)) => {
+                let mut greeting = json!({
+                    "protocolVersion": revision, "capabilities": discovered["capabilities"], "serverInfo": discovered["_meta"][META_SERVER],
+                });
+                copy(discovered, &mut greeting, "instructions");
+                greeting
+            }
+            (None, None) => json!({"capabilities": {}}),
+        };
+        result["protocolVersion"] = json!(revision);
+        self.add_ours(&mut result);
+        result
+    }
+
+    /// The result of `server/discover`.
+    pub fn discover(&self, lifetime: Lifetime) -> Value {
+        let mut result = match (&self.stateless, &self.handshake) {
+            (Some(discovered), _) => discovered.clone(),
+            (None, Some(greeting)) => {
+                let mut discovered = json!({"capabilities": greeting["capabilities"], "_meta": {META_SERVER: greeting["serverInfo"]}});
+                copy(greeting, &mut discovered, "instructions");
+                discovered
+            }
+            (None, None) => json!({"capabilities": {}}),
+        };
+        result["resultType"] = json!("complete");
+        result["supportedVersions"] = json!([STATELESS]);
+        lifetime.stamp(&mut result);
+        self.add_ours(&mut result);
+        result
+    }
+
+    /// The result of `tools/list`: everything is on one page.
+    pub fn list(&self, era: Era, lifetime: Lifetime) -> Value {
+        let tools: Vec<Value> = self.tools.iter().map(with_conversation).collect();
+        let mut result = json!({ "tools": tools });
+        if era == Era::Stateless {
+            result["resultType"] = json!("complete");
+            lifetime.stamp(&mut result);
+            if let Some(server) = self.stateless.as_ref().and_then(|discovered| discovered["_meta"].get(META_SERVER)) {
+                result["_meta"] = json!({ META_SERVER: server });
+            }
+        }
+        result
+    }
+
+    /// What the shim offers besides: it says when the tools change, and shows conversations where there are some.
+    fn add_ours(&self, greeting: &mut Value) {
+        let capabilities = &mut greeting["capabilities"];
+        if capabilities["tools"].is_object() {
+            capabilities["tools"]["listChanged"] = json!(true);
+        }
+        if self.has_conversations() {
+            if !capabilities["resources"].is_object() {
+                capabilities["resources"] = json!({"listChanged": false});
+            }
+            capabilities["resources"]["subscribe"] = json!(true);
+        }
+    }
+
+    /// Whether any tool takes part in conversations.
+    pub fn has_conversations(&self) -> bool {
+        self.tools.iter().any(|tool| is_stateful(tool) || takes_conversation(tool))
+    }
+
+    pub fn tool(&self, name: &str) -> Option<&Value> {
+        self.tools.iter().find(|tool| tool["name"] == name)
+    }
+
+    /// Tools that are not what was recorded, with the way in which they differ.
+    pub fn surprises(&self, real: &[Value]) -> BTreeMap<String, &'static str> {
+        let by_name = |tools: &[Value]| -> BTreeMap<String, Value> {
+            tools.iter().filter_map(|tool| Some((tool["name"].as_str()?.to_owned(), tool.clone()))).collect()
+        };
+        let (recorded, real) = (by_name(&self.tools), by_name(real));
+        let missing = recorded.keys().filter(|name| !real.contains_key(*name)).map(|name| (name.clone(), "is missing"));
+        let others = real.iter().filter_map(|(name, tool)| match recorded.get(name) {
+            None => Some((name.clone(), "is new")),
+            Some(old) => (old != tool).then(|| (name.clone(), "is another")),
+        });
+        missing.chain(others).collect()
+    }
+}
+
+impl Lifetime {
+    fn stamp(self, result: &mut Value) {
+        result["ttlMs"] = json!(self.0);
+        result["cacheScope"] = json!("public");
+    }
+}
+
+fn copy(from: &Value, to: &mut Value, member: &str) {
+    if let Some(value) = from.get(member) {
+        to[member] = value.clone();
+    }
+}
+
+/// Whether the tool's author says that it belongs to a conversation.
+pub fn is_stateful(tool: &Value) -> bool {
+    tool["_meta"].get(wire::CONVERSATION).is_some()
+}
+
+/// Whether the tool has the conversation's id among its own arguments.
+pub fn takes_conversation(tool: &Value) -> bool {
+    tool["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some()
+}
+
+/// A stateful tool with the optional argument by which a host goes on with a conversation.
+fn with_conversation(tool: &Value) -> Value {
+    let mut tool = tool.clone();
+    if !is_stateful(&tool) || takes_conversation(&tool) {
+        return tool;
+    }
+    if !tool["inputSchema"]["properties"].is_object() {
+        tool["inputSchema"]["properties"] = Value::Object(Map::new());
+    }
+    tool["inputSchema"]["properties"][CONVERSATION_ARGUMENT] = json!({
+        "type": "string",
+        "description": "The conversation to go on with: the id that the first call gave back. Leave it out to begin a new one.",
+    });
+    tool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, extra: &Value) -> Value {
+        let mut tool = json!({"name": name, "inputSchema": {"type": "object"}});
+        for (key, value) in extra.as_object().unwrap() {
+            tool[key] = value.clone();
+        }
+        tool
+    }
+
+    fn record(tools: Vec<Value>) -> Discovery {
+        let greeting = json!({
+            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "a", "version": "1"},
+            "instructions": "ask",
+        });
+        Discovery::new(Some(greeting), None, tools)
+    }
+
+    #[test]
+    fn one_era_is_answered_from_the_other() {
+        let record = record(vec![tool("t", &json!({}))]);
+        let discovered = record.discover(Lifetime(7));
+        assert_eq!(
+            discovered,
+            json!({
+                "capabilities": {"tools": {"listChanged": true}, "logging": {}}, "_meta": {META_SERVER: {"name": "a", "version": "1"}},
+                "instructions": "ask", "resultType": "complete", "supportedVersions": [STATELESS], "ttlMs": 7, "cacheScope": "public",
+            })
+        );
+        let back = Discovery::new(None, Some(discovered), record.tools.clone());
+        assert_eq!(back.initialize("2025-06-18")["serverInfo"], json!({"name": "a", "version": "1"}));
+        assert_eq!(back.initialize("2025-06-18")["instructions"], "ask");
+        assert_eq!(back.initialize("2025-06-18")["protocolVersion"], "2025-06-18");
+        assert_eq!(record.list(Era::Handshake, Lifetime(7)), json!({"tools": record.tools}));
+        assert_eq!(back.list(Era::Stateless, Lifetime(7))["_meta"][META_SERVER]["name"], "a");
+    }
+
+    #[test]
+    fn a_stateful_tool_takes_a_conversation() {
+        let stateful = tool("ask", &json!({"_meta": {wire::CONVERSATION: {}}}));
+        let plain = tool("add", &json!({}));
+        let own = tool("own", &json!({"inputSchema": {"properties": {"conversation_id": {"type": "integer"}}}}));
+        let record = record(vec![stateful, plain.clone(), own.clone()]);
+        let listed = record.list(Era::Handshake, Lifetime(0));
+        assert_eq!(listed["tools"][0]["inputSchema"]["properties"][CONVERSATION_ARGUMENT]["type"], "string");
+        assert_eq!((&listed["tools"][1], &listed["tools"][2]), (&plain, &own));
+        assert_eq!(record.initialize("2025-11-25")["capabilities"]["resources"]["subscribe"], true);
+    }
+
+    #[test]
+    fn what_differs_from_the_record_is_named() {
+        let record = record(vec![tool("same", &json!({})), tool("gone", &json!({})), tool("other", &json!({}))]);
+        let real = [tool("same", &json!({})), tool("other", &json!({"title": "x"})), tool("more", &json!({}))];
+        let surprises: Vec<_> = record.surprises(&real).into_iter().collect();
+        assert_eq!(surprises, [("gone".to_owned(), "is missing"), ("more".to_owned(), "is new"), ("other".to_owned(), "is another")]);
+    }
+}
