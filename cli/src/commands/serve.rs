@@ -1,5 +1,6 @@
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::serve::door::Door;
 use crate::serve::{rest, versions};
 
 /// Serve a REST API over HTTP
@@ -25,7 +26,7 @@ struct Versions {
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7070")]
     address: String,
     #[command(flatten)]
-    door: rest::Door,
+    door: Door,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {

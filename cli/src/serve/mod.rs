@@ -3,6 +3,8 @@
 //! `stdio` carries frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on what they
 //! say unasked; `runner` and `tuner` say what a call is, `resources` shows conversations, `watching` sees what moves.
 
+pub(crate) mod access;
+pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod hearing;
 pub(crate) mod pool;

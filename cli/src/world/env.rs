@@ -21,7 +21,7 @@ pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
-/// What a REST API asks its clients for, where it is not said with `--token`.
+/// What our servers ask their clients for, where it is not said with `--token`.
 pub const TOKEN: &str = "AGENT_TOKEN";
 
 /// `true` on a runner of GitHub Actions, which makes annotations of lines of a certain form.

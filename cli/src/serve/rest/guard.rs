@@ -200,7 +200,7 @@ impl Guard {
     /// The whole body, once it is known that somebody wants it; `None` where the client went.
     async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Option<Vec<u8>>, Problem> {
         let is_open = self.shared.open_paths.contains(&head.path());
-        self.shared.access.check(head, is_open)?;
+        self.shared.access.check(head.sender(), is_open)?;
         if head.body > self.limits.body_bytes {
             return Err(Problem::new(413, format!("a body may have {} bytes", self.limits.body_bytes)));
         }

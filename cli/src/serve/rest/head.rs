@@ -1,6 +1,7 @@
 //! The head of a request, from whatever bytes a client sends.
 
 use super::problem::Problem;
+use crate::serve::access::Sender;
 
 /// Request line and headers together.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
@@ -118,6 +119,10 @@ fn body_length<'a>(mut told: impl Iterator<Item = &'a str>) -> Result<usize, Pro
 impl Head {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn sender(&self) -> Sender<'_> {
+        Sender { host: self.header("host"), origin: self.header("origin"), authorization: self.header("authorization") }
     }
 
     pub(super) fn path(&self) -> &str {

@@ -5,7 +5,6 @@
 //! [`Problem`].
 #![allow(dead_code, unused_imports, reason = "the Architect's API takes bodies and streams; it comes next")]
 
-mod access;
 mod call;
 mod events;
 mod guard;
@@ -27,29 +26,19 @@ pub(crate) use route::{Kind, Route};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::Printer;
-use crate::world::{env, process};
-use access::Access;
+use crate::serve::access::Access;
+use crate::serve::door::{self, Door};
+use crate::world::process;
 use agent_core::diagnose::Exit;
 use events::Streams;
 use guard::Limits;
 use lanes::Lanes;
 use metrics::Metrics;
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-
-/// Who may call, and where from.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Door {
-    /// Ask for this token (`Authorization: Bearer TOKEN`); better given as `AGENT_TOKEN`, which no list of processes shows
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
-    /// A name besides localhost that the server may be called by; can be given more than once
-    #[arg(long = "allow-host", value_name = "NAME")]
-    hosts: Vec<String>,
-}
 
 /// An API.
 pub(crate) struct Service<W> {
@@ -80,34 +69,13 @@ struct Shared {
 pub(crate) fn serve<W: 'static>(service: Service<W>, address: &str, door: &Door, context: &Context) -> CommandResult {
     // what is wrong with the surroundings is said now, not to the first client
     (service.open)()?;
-    let token = door.token.clone().or_else(env::token);
-    let listener = listen(address, token.is_some())?;
-    let at = listener.local_addr().map_err(|error| not_listening(address, &error))?;
+    let access = door.access();
+    let (listener, at) = door::listen(address, &access)?;
     process::allow_open_files(Limits::default().connections as u64 + 256);
     context.printer.say(format!("listening on http://{at}"));
     context.printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"), "pid": std::process::id()}));
-    let access = Access::new(&door.hosts, token.as_deref());
     let (shared, lanes) = start(service, access, &context.printer)?;
     front(listener, shared, lanes, Limits::default(), told_to_end())
-}
-
-fn listen(address: &str, has_token: bool) -> Result<TcpListener, CommandError> {
-    let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("`{address}` is no HOST:PORT: {error}"));
-    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
-    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback() && !has_token) {
-        return Err(CommandError::usage(format!("{open} is open to the network")).with_hint("give a token: AGENT_TOKEN=..., or --token"));
-    }
-    TcpListener::bind(addresses.as_slice()).map_err(|error| not_listening(address, &error))
-}
-
-fn not_listening(address: &str, error: &std::io::Error) -> CommandError {
-    let problem = CommandError::new(Exit::Surroundings, format!("cannot listen on {address}: {error}"));
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            problem.with_hint("something else listens there: choose another port with `--addr`; port 0 takes a free one")
-        }
-        _ => problem,
-    }
 }
 
 /// Starts the workers; gives the connections to them.

@@ -1,6 +1,7 @@
 //! What went wrong with a request, as RFC 9457 has it.
 
 use crate::error::CommandError;
+use crate::serve::access::Denied;
 use agent_core::diagnose::Exit;
 use serde::Serialize;
 
@@ -93,6 +94,14 @@ impl Problem {
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a problem serialises")
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let mut problem = Self::new(denied.status, denied.why);
+        problem.hint = denied.hint.map(str::to_owned);
+        if denied.status == 401 { problem.with_header("WWW-Authenticate", "Bearer") } else { problem }
     }
 }
 

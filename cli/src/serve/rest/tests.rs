@@ -4,7 +4,7 @@ use super::*;
 use crate::printer::{Color, Volume};
 use serde::Deserialize;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -65,10 +65,9 @@ fn service() -> Service<u32> {
 
 impl Served {
     fn new(limits: Limits, token: Option<&str>) -> Self {
-        let listener = listen("127.0.0.1:0", token.is_some()).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (end, told) = oneshot::channel::<()>();
         let access = Access::new(&[], token);
+        let (listener, address) = door::listen("127.0.0.1:0", &access).unwrap();
+        let (end, told) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             let (shared, lanes) = start(service(), access, &Printer::new(false, Volume::Silent, Color::Never)).unwrap();
             let told = async {
@@ -378,14 +377,4 @@ fn a_client_that_waits_for_a_word_gets_it() {
     assert_eq!(client.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
     client.send(b"{\"name\":\"y\"}");
     assert_eq!(client.answer().json(), json!({"hello": "y"}));
-}
-
-#[test]
-fn an_address_in_use_or_open_to_the_network_is_refused() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = listen(&taken.local_addr().unwrap().to_string(), false).unwrap_err();
-    assert_eq!((error.exit, error.hint.unwrap().contains("--addr")), (Exit::Surroundings, true));
-    assert_eq!(listen("0.0.0.0:0", false).unwrap_err().exit, Exit::Usage);
-    assert!(listen("0.0.0.0:0", true).is_ok());
-    assert_eq!(listen("nowhere", false).unwrap_err().exit, Exit::Usage);
 }
