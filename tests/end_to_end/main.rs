@@ -28,6 +28,7 @@ mod s3;
 mod served;
 mod surface;
 mod surroundings;
+mod telemetry;
 mod tiers;
 mod tune;
 mod versions;

@@ -14,6 +14,7 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::telemetry::{Span, conventions as names};
 use crate::templates;
 use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
@@ -53,7 +54,10 @@ pub fn conduct(repository: &Repository, context: &Context, assignment: &Assignme
     let active = repository.target(&What::Active)?;
     let items = still_runnable(&assignment.items, repository)?;
     let mut conductor = Conductor::begin(repository, context, &active, &Assignment { items, ..*assignment })?;
-    if let Err(error) = conductor.carry_out() {
+    let span = Span::internal("architect run", "architect");
+    span.set_some(names::RUN, Some(&conductor.report.run));
+    if let Err(error) = span.within(|| conductor.carry_out()) {
+        span.fail(error.exit.as_str(), error.messages.join(": "));
         // whoever called is told the error; the feedback is free for another run
         conductor.interrupted()?;
         return Err(error);
@@ -249,7 +253,7 @@ impl<'a> Conductor<'a> {
             return Ok(Some(Event::Cancel));
         }
         let event = match step {
-            Step::Code => self.code()?,
+            Step::Code => self.code_on_record()?,
             Step::Try(trial) => self.try_change(*trial)?,
             Step::Release => self.release()?,
             Step::KeepBranch => {
@@ -274,6 +278,18 @@ impl<'a> Conductor<'a> {
             self.context.printer.say(format!("  not taken: {why}"));
             self.report.attempt().why = Some(why.clone());
         }
+    }
+
+    fn code_on_record(&mut self) -> Result<Event, CommandError> {
+        let span = Span::internal(&format!("coder {}", coder_name(self.report.coder)), "coder");
+        span.set(names::CODER, coder_name(self.report.coder));
+        let event = span.within(|| self.code());
+        match &event {
+            Ok(Event::AttemptFailed { why } | Event::NothingFits { why }) => span.fail("no_change", why),
+            Ok(_) => {}
+            Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+        }
+        event
     }
 
     fn code(&mut self) -> Result<Event, CommandError> {

@@ -124,6 +124,7 @@ fn oldest(inbox: &Inbox<'_>, coder: Option<CoderKind>, repository: &Repository, 
 }
 
 fn carry_out(items: Vec<Feedback>, coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+    let _telemetry = repository.telemetry();
     let report = architect::conduct(repository, context, &Assignment { items, coder })?;
     context.printer.json(&report);
     context.printer.data(conclusion(&report));
