@@ -42,17 +42,18 @@ impl Discovery {
         }
     }
 
-    fn greeting(&self) -> Option<&Value> {
-        self.handshake.as_ref().or(self.stateless.as_ref())
-    }
-
-    pub fn capabilities(&self) -> &Value {
-        self.greeting().map_or(&Value::Null, |greeting| &greeting["capabilities"])
+    /// What the server itself offers to a host of that era.
+    pub fn capabilities(&self, era: Era) -> &Value {
+        let (own, other) = match era {
+            Era::Handshake => (&self.handshake, &self.stateless),
+            Era::Stateless => (&self.stateless, &self.handshake),
+        };
+        own.as_ref().or(other.as_ref()).map_or(&Value::Null, |greeting| &greeting["capabilities"])
     }
 
     /// Whether the server takes the state with each call, as `agent_runtime` does: any other is started anew for another state.
     pub fn takes_state_by_call(&self) -> bool {
-        self.capabilities()["experimental"].get(wire::STATE).is_some()
+        self.capabilities(Era::Handshake)["experimental"].get(wire::STATE).is_some()
     }
 
     /// The newest revision of the handshake era it speaks, where that is not the newest there is.

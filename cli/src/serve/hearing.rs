@@ -54,8 +54,9 @@ async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method
     let params = || RawObject::parse(frame).and_then(|frame| frame.object("params")).unwrap_or_default();
     match method {
         PROGRESS => progressed(shim, server, frame, &params()),
-        TOOLS_CHANGED => tools_changed(shim, server).await,
+        TOOLS_CHANGED if !tools_may_change(shim, server).await => {}
         _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => subscribed(server, method, frame),
+        TOOLS_CHANGED => shim.announce_tools(),
         UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
         "notifications/resources/list_changed" | "notifications/prompts/list_changed" => shim.list_changed(server, method, frame),
         _ => somebody_told(shim, server, frame),
@@ -106,17 +107,15 @@ fn subscribed<S: Server>(server: &Running<S>, method: &str, frame: &RawValue) {
     session.deliver(told, About::Request(&flight.id));
 }
 
-/// Recorded tools do not change; others are asked for again.
-async fn tools_changed<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) {
+/// Asks for the tools again; hosts are not told of those that were never recorded.
+async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
     // a child that fails to list them is found out by the next request
-    if server.look_again().await.is_err() {
-        return;
-    }
-    if server.is_recorded {
+    let looked = server.look_again().await.is_ok();
+    let is_as_recorded = server.surprises.borrow().is_empty();
+    if !is_as_recorded {
         shim.report_server(server);
-    } else {
-        shim.announce_tools();
     }
+    looked && is_as_recorded
 }
 
 /// Log messages and the like carry no sign of whose they are.

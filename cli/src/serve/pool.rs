@@ -153,9 +153,20 @@ impl<S: Server> Running<S> {
     /// Any request but a call, its bytes as they are.
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, mut params: RawObject) -> Result<Box<RawValue>, ChildError> {
         self.suit(caller, &mut params);
-        let aloft = self.take_off(caller, &mut params, false);
-        let result = self.child().pass_as(aloft.id, method, params.to_raw()).await?;
-        Ok(self.suited(caller.era, method, result))
+        loop {
+            let aloft = self.take_off(caller, &mut params, false);
+            let result = self.child().pass_as(aloft.id, method, params.to_raw()).await?;
+            if !self.asks_by_result(caller, &result) {
+                return Ok(self.suited(caller.era, method, result));
+            }
+            let refused = |error| ChildError::Refused { role: S::ROLE, what: method.to_owned(), error: Box::new(error) };
+            caller.fulfil(&result, &mut params).await.map_err(refused)?;
+        }
+    }
+
+    /// Whether a result asks for what only a request could ask this host.
+    pub fn asks_by_result(&self, caller: Caller<'_, S>, result: &RawValue) -> bool {
+        caller.era == Era::Handshake && self.child().era() == Era::Stateless && mcp::wants_input(result)
     }
 
     /// Asks for the tools anew, and says how they differ from what was recorded.

@@ -58,7 +58,7 @@ async fn has_conversations<S: Server>(caller: Caller<'_, S>) -> bool {
 /// The server's own list, its members untouched; empty where it has no resources.
 async fn own<S: Server>(caller: Caller<'_, S>, method: &str, member: &str, params: RawObject) -> Result<RawObject, RpcError> {
     let discovery = caller.shim().discovery(caller).await.ok();
-    if discovery.is_some_and(|discovery| discovery.capabilities()["resources"].is_object()) {
+    if discovery.is_some_and(|discovery| discovery.capabilities(caller.era)["resources"].is_object()) {
         let result = caller.shim().pass(caller, method, params).await?;
         return Ok(RawObject::parse(&result).unwrap_or_default());
     }
@@ -171,10 +171,9 @@ impl Filter {
         Value::Object(shown)
     }
 
-    /// What the server itself is asked for; that its tools change is heard by a subscription too, where it has no handshake.
+    /// What the server itself is asked for.
     fn upstream(&self) -> Self {
         let mut theirs = self.clone();
-        theirs.tools_list_changed = false;
         theirs.resource_subscriptions.retain(|uri| !uri.starts_with(SCHEME));
         theirs
     }
@@ -249,8 +248,7 @@ impl Interests {
         }
         let discovery = caller.shim().discovery(caller).await;
         let discovery = discovery.map_err(|error| frame::error(mcp::INTERNAL_ERROR, crate::serve::shim::told(&error)))?;
-        let capabilities = discovery.discover(agent_core::discovery::Lifetime(0))["capabilities"].clone();
-        let filter: Filter = Filter::agreed(filter, &capabilities, discovery.has_conversations());
+        let filter = Filter::agreed(filter, discovery.capabilities(Era::Stateless), discovery.has_conversations());
         let told = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});
         caller.session.deliver(frame::notification("notifications/subscriptions/acknowledged", &told), About::Request(caller.id));
         let theirs = filter.upstream();

@@ -4,7 +4,7 @@ use crate::calling::{self, Call, CallError};
 use crate::children;
 use crate::conversations::{self, Header};
 use crate::error::CommandError;
-use crate::runner::child::{Child, Opening, Role};
+use crate::runner::child::{Child, ChildError, Opening, Role};
 use crate::serve::frame;
 use crate::serve::pool::{Line, Served, Tongue};
 use crate::serve::session::Caller;
@@ -84,13 +84,21 @@ async fn make(
     conversation: Option<String>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
     served.server.suit(caller, &mut params);
-    let aloft = served.server.take_off(caller, &mut params, false);
-    let layout = &caller.shim().repository.layout;
-    let call = Call { target: &served.target, layout, params, conversation, id: aloft.id };
-    match call.make(served.server.child()).await {
-        Ok(done) => Ok(calling::for_host(done.result.raw())),
-        Err(CallError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(&served.server))),
-        Err(CallError::Conversation(error)) => Err(error.into()),
+    let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
+    loop {
+        let aloft = served.server.take_off(caller, &mut params, false);
+        let layout = &caller.shim().repository.layout;
+        let call = Call { target: &served.target, layout, params: params.clone(), conversation: conversation.clone(), id: aloft.id };
+        let result = match call.make(served.server.child()).await {
+            Ok(done) => calling::for_host(done.result.raw()),
+            Err(CallError::Child(error)) => return Err(child_failed(error)),
+            Err(CallError::Conversation(error)) => return Err(error.into()),
+        };
+        if !served.server.asks_by_result(caller, &result) {
+            return Ok(result);
+        }
+        let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
+        caller.fulfil(&result, &mut params).await.map_err(|error| child_failed(refused(error)))?;
     }
 }
 

@@ -4,15 +4,16 @@ use crate::runner::child::{Opening, RpcError, client_info};
 use crate::serve::frame::{self, Incoming, Wrong};
 use crate::serve::pool::{Lane, Running, Tongue};
 use crate::serve::resources::Interests;
-use crate::serve::shim::{Server, Shim};
+use crate::serve::shim::{Answer, Server, Shim};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 /// What a frame for the host is about.
@@ -51,16 +52,23 @@ struct Greeting {
     params: RawObject,
 }
 
-/// What a child waits for.
-struct Asked<S: Server> {
-    server: Weak<Running<S>>,
-    id: Box<RawValue>,
+/// Who waits for the host's answer.
+enum Asked<S: Server> {
+    /// A child, by its request.
+    Child(Weak<Running<S>>, Box<RawValue>),
+    /// We, for a child whose result asked.
+    Us(oneshot::Sender<Answer>),
 }
 
 impl<S: Server> Asked<S> {
-    fn refuse(self) {
-        if let Some(server) = self.server.upgrade() {
-            server.child().reply(self.id, Err(frame::error(mcp::INTERNAL_ERROR, "the host is gone")));
+    fn answer(self, outcome: Answer) {
+        match self {
+            Self::Child(server, id) => {
+                if let Some(server) = server.upgrade() {
+                    server.child().reply(id, outcome);
+                }
+            }
+            Self::Us(waiting) => drop(waiting.send(outcome)),
         }
     }
 }
@@ -92,6 +100,43 @@ impl<S: Server> Caller<'_, S> {
             owner: (!shared && self.era == Era::Handshake).then_some(self.session.number),
         }
     }
+}
+
+impl<S: Server> Caller<'_, S> {
+    /// What a result asks for, asked of a host that shakes hands, and put into the parameters of the request that is to be made again.
+    pub async fn fulfil(&self, result: &RawValue, params: &mut RawObject) -> Result<(), RpcError> {
+        let asked = RawObject::parse(result).unwrap_or_default();
+        let questions: BTreeMap<String, Question> = match asked.get("inputRequests") {
+            Some(raw) => {
+                serde_json::from_str(raw.get()).map_err(|error| frame::error(mcp::INTERNAL_ERROR, format!("inputRequests: {error}")))?
+            }
+            None => BTreeMap::new(),
+        };
+        let mut answers = RawObject::default();
+        for (name, question) in &questions {
+            let (waiting, answer) = oneshot::channel();
+            self.session.put(Asked::Us(waiting), &question.method, question.params.as_deref(), About::Request(self.id));
+            let answer = answer.await.unwrap_or_else(|_| Err(host_is_gone()))?;
+            answers.set(name, &answer);
+        }
+        params.set("inputResponses", &answers);
+        match asked.get("requestState") {
+            Some(state) => params.set("requestState", &state),
+            None => params.remove("requestState"),
+        }
+        Ok(())
+    }
+}
+
+/// One of a result's `inputRequests`.
+#[derive(Deserialize)]
+struct Question {
+    method: String,
+    params: Option<Box<RawValue>>,
+}
+
+fn host_is_gone() -> RpcError {
+    frame::error(mcp::INTERNAL_ERROR, "the host is gone")
 }
 
 impl<S: Server> Session<S> {
@@ -144,7 +189,7 @@ impl<S: Server> Session<S> {
             task.abort();
         }
         for (_, asked) in self.asked.borrow_mut().drain() {
-            asked.refuse();
+            asked.answer(Err(host_is_gone()));
         }
         self.shim.leave(self.number).await;
     }
@@ -283,9 +328,13 @@ impl<S: Server> Session<S> {
 
     /// Asks the host what a child wants to know; a host of the stateless era is never asked.
     pub fn ask(&self, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>, about: About<'_>) {
+        self.put(Asked::Child(Rc::downgrade(server), id), method, params, about);
+    }
+
+    fn put(&self, asked: Asked<S>, method: &str, params: Option<&RawValue>, about: About<'_>) {
         let number = self.next_question.get();
         self.next_question.set(number + 1);
-        self.asked.borrow_mut().insert(number, Asked { server: Rc::downgrade(server), id });
+        self.asked.borrow_mut().insert(number, asked);
         self.deliver(frame::request(number, method, params), about);
     }
 
@@ -293,10 +342,8 @@ impl<S: Server> Session<S> {
     fn told(&self, incoming: Incoming) {
         let number = incoming.id.as_ref().and_then(|id| id.get().parse().ok());
         let asked = number.and_then(|number: u64| self.asked.borrow_mut().remove(&number));
-        if let (Some(asked), Some(outcome)) = (asked, incoming.outcome())
-            && let Some(server) = asked.server.upgrade()
-        {
-            server.child().reply(asked.id, outcome);
+        if let (Some(asked), Some(outcome)) = (asked, incoming.outcome()) {
+            asked.answer(outcome);
         }
     }
 

@@ -1,10 +1,12 @@
 """An MCP server without agent_runtime, as a Runner or a Tuner; some of its tools misbehave."""
 
 import json
+import os
 import sys
 import time
+from pathlib import Path
 
-TOOLS = ["meta", "echo", "hang", "print", "rubbish"]
+TOOLS = ["meta", "echo", "state", "ask", "hang", "print", "rubbish"]
 
 
 def send(frame):
@@ -20,6 +22,12 @@ def call(params):
         print("debugging", flush=True)
     if tool == "rubbish":
         print('{"jsonrpc": "2.0", "id": 1, "result": 1, "error": 2}', flush=True)
+    if tool == "state":
+        weight = json.loads(Path(os.environ["AGENT_STATE_FILE"]).read_text())["weight"]
+        return {"content": [], "structuredContent": {"weight": weight, "process": os.getpid()}}
+    if tool == "ask":
+        send({"id": 1, "method": "elicitation/create", "params": {"message": "which one?", "big": 12345678901234567890123}})
+        return {"content": [], "structuredContent": {"answer": json.loads(sys.stdin.readline())}}
     if tool == "echo":
         send({"method": "notifications/progress", "params": {"progressToken": meta.get("progressToken"), "progress": 12345678901234567890123}})
         return {"content": [], "params": params, "_meta": {"vendor/x": 12345678901234567890123, "dev.agentvc/reads": []}}

@@ -25,6 +25,13 @@ def remember(word: str, conversation_id: str | None = None) -> dict:
     return {"turn": session.turn, "words": words}
 
 
+@server.tool(stateful=True)
+def chat(word: str) -> list[str]:
+    words = conversation().data.setdefault("words", [])
+    words.append(word)
+    return words
+
+
 @server.tool
 def block(mark: str) -> None:
     """Says who it is, then neither ends nor yields."""

@@ -1,0 +1,160 @@
+//! `agent mcp` between two protocol eras: whoever asks is answered in their own, whatever the child speaks.
+
+use crate::bench::{Bench, PLAIN, RUNNER};
+use crate::pipes::Pipes;
+use serde_json::{Value, json};
+
+/// A server that knows the stateless era alone.
+const STATELESS: &str = include_str!("programs/stateless.py");
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// The parameters of a request in the stateless era.
+pub fn stateless(params: &Value) -> Value {
+    let mut params = params.clone();
+    for (key, value) in [("protocolVersion", json!("2026-07-28")), ("clientCapabilities", json!({}))] {
+        params["_meta"][format!("io.modelcontextprotocol/{key}")] = value;
+    }
+    params
+}
+
+fn ask(shim: &mut Pipes, method: &str, params: &Value) -> Value {
+    shim.request(method, &stateless(params))
+}
+
+#[test]
+fn a_stateless_host_needs_no_handshake() {
+    let bench = Bench::new(RUNNER);
+    let mut shim = bench.shim();
+    let discovered = ask(&mut shim, "server/discover", &json!({}))["result"].clone();
+    assert_eq!(discovered["supportedVersions"], json!(["2026-07-28"]));
+    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "bench");
+    assert_eq!(discovered["capabilities"]["tools"]["listChanged"], true);
+    let listed = ask(&mut shim, "tools/list", &json!({}))["result"].clone();
+    assert_eq!((&listed["resultType"], &listed["tools"][0]["name"]), (&json!("complete"), &json!("weight")));
+    assert!(listed["ttlMs"].is_u64() && listed["cacheScope"].is_string(), "{listed}");
+    let called = ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
+    assert_eq!((&called["resultType"], &called["structuredContent"]["weight"]), (&json!("complete"), &json!(1)));
+    assert_eq!(ask(&mut shim, "ping", &json!({}))["error"]["code"], -32601);
+    let mut wrong = stateless(&json!({}));
+    wrong["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2099-01-01");
+    let refused = shim.request("tools/list", &wrong)["error"].clone();
+    assert_eq!((&refused["code"], &refused["data"]["supported"]), (&json!(-32022), &json!(["2026-07-28"])));
+    let lacking = shim.request("tools/list", &json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}));
+    assert_eq!(lacking["error"]["code"], -32602);
+    assert_eq!(shim.request("tools/list", &json!({}))["error"]["code"], -32602, "there was no handshake");
+}
+
+#[test]
+fn both_eras_meet_in_one_process() {
+    let bench = Bench::new(RUNNER);
+    let mut shim = bench.greeted();
+    let old = shim.call("weight", &json!({}));
+    let new = ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
+    assert_eq!(old["resultType"], Value::Null);
+    assert_eq!(new["resultType"], "complete");
+}
+
+#[test]
+fn a_child_of_the_handshake_era_serves_a_stateless_host() {
+    let bench =
+        Bench::new(&PLAIN.replace(
+            "return call(params) if method == \"tools/call\" else {}",
+            "return call(params) if method == \"tools/call\" else None",
+        ));
+    // as old servers do: what it does not know is an error
+    let program = bench.world.read(format!("{}/runner.py", crate::bench::FOLDER)).replace(
+        "send({\"id\": frame[\"id\"], \"result\": answer(frame[\"method\"], frame.get(\"params\", {}))})",
+        "result = answer(frame[\"method\"], frame.get(\"params\", {}))\n        send({\"id\": frame[\"id\"], **({\"error\": {\"code\": -32602, \"message\": \"no\"}} if result is None else {\"result\": result})})",
+    );
+    bench.program("runner", &program);
+    let mut shim = bench.shim();
+    let discovered = ask(&mut shim, "server/discover", &json!({}))["result"].clone();
+    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "plain");
+    let called = ask(&mut shim, "tools/call", &json!({"name": "state", "arguments": {}}))["result"].clone();
+    assert_eq!((&called["resultType"], &called["structuredContent"]["weight"]), (&json!("complete"), &json!(1)));
+}
+
+#[test]
+fn a_stateless_child_serves_a_host_that_shakes_hands() {
+    let bench = Bench::new(STATELESS);
+    let mut shim = bench.shim();
+    let greeting = shim.initialize("2025-06-18");
+    assert_eq!((&greeting["serverInfo"]["name"], &greeting["protocolVersion"]), (&json!("modern"), &json!("2025-06-18")));
+    let listed = shim.request("tools/list", &json!({}))["result"].clone();
+    assert_eq!(listed, json!({"tools": [{"name": "meta", "inputSchema": {"type": "object"}}]}));
+    let called = shim.call("meta", &json!({}));
+    assert_eq!(called["resultType"], Value::Null);
+    assert_eq!(called["structuredContent"]["meta"]["io.modelcontextprotocol/clientInfo"]["name"], "test");
+}
+
+/// What the child wants to know is asked of a host that can be asked, and the call goes on with what it says.
+#[test]
+fn a_result_that_asks_becomes_a_question_to_a_host_that_shakes_hands() {
+    let bench = Bench::new(STATELESS);
+    let mut shim = bench.greeted();
+    let id = shim.post("tools/call", &json!({"name": "meta", "arguments": {"ask": true}}));
+    let question = shim.value();
+    assert_eq!((&question["method"], &question["params"]["message"]), (&json!("elicitation/create"), &json!("which one?")));
+    shim.send(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"n": 1}}}));
+    let answer = shim.value();
+    assert_eq!(answer["id"], id, "{answer}");
+    let shown = &answer["result"]["structuredContent"];
+    assert_eq!(shown["given"], json!({"which": {"action": "accept", "content": {"n": 1}}}));
+    assert_eq!(shown["state"], "sealed");
+    let asked_directly = ask(&mut shim, "tools/call", &json!({"name": "meta", "arguments": {"ask": true}}))["result"].clone();
+    assert_eq!((&asked_directly["resultType"], &asked_directly["requestState"]), (&json!("input_required"), &json!("sealed")));
+}
+
+#[test]
+fn what_a_child_asks_reaches_the_host_and_its_answer_the_child() {
+    let bench = Bench::new(PLAIN);
+    let mut shim = bench.greeted();
+    let id = shim.post("tools/call", &json!({"name": "ask", "arguments": {}}));
+    let question = shim.line().unwrap();
+    assert!(question.contains(r#""big": 12345678901234567890123"#), "{question}");
+    let question: Value = serde_json::from_str(&question).unwrap();
+    shim.send(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"action":"accept","big":98765432109876543210987}}}}"#, question["id"]));
+    let answer = shim.line().unwrap();
+    assert!(answer.contains("98765432109876543210987"), "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["id"], &answer["result"]["structuredContent"]["answer"]["id"]), (&json!(id), &json!(1)));
+    // a child that waits for its host is not late, and a host may say no
+    shim.post("tools/call", &json!({"name": "ask", "arguments": {}}));
+    let question = shim.value();
+    shim.send(json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}}));
+    assert_eq!(shim.value()["result"]["structuredContent"]["answer"]["error"], json!({"code": -1, "message": "no"}));
+}
+
+#[test]
+fn a_subscription_hears_of_a_conversation_until_it_is_cancelled() {
+    let bench = Bench::new(RUNNER);
+    let mut shim = bench.shim();
+    let filter = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["session://c1", "file:///x"]});
+    let id = shim.post("subscriptions/listen", &stateless(&json!({"notifications": filter})));
+    let acknowledged = shim.value();
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(acknowledged["params"]["_meta"][SUBSCRIPTION], id);
+    // the Runner has no prompts, and no resources but conversations
+    assert_eq!(acknowledged["params"]["notifications"], json!({"toolsListChanged": true, "resourceSubscriptions": ["session://c1"]}));
+    let chat = stateless(&json!({"name": "chat", "arguments": {"word": "one", "conversation_id": "c1"}}));
+    let updated = |shim: &mut Pipes| {
+        let call = shim.post("tools/call", &chat);
+        let mut told = 0;
+        loop {
+            let frame = shim.value();
+            if frame["id"] == call {
+                return (told, frame["result"]["structuredContent"].clone());
+            }
+            assert_eq!((&frame["params"]["uri"], &frame["params"]["_meta"][SUBSCRIPTION]), (&json!("session://c1"), &json!(id)));
+            told += 1;
+        }
+    };
+    let (before, words) = updated(&mut shim);
+    assert_eq!(words, json!({"result": ["one"]}));
+    if before == 0 {
+        assert_eq!(shim.value()["method"], "notifications/resources/updated");
+    }
+    shim.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}));
+    shim.close_stdin();
+    assert!(std::iter::from_fn(|| shim.line()).all(|line| line.contains("resources/updated")), "nothing answers a cancelled request");
+}

@@ -1,0 +1,238 @@
+//! What the shim adds to a server: it answers before Python is up, reloads, keeps conversations, and shares out traffic.
+
+use crate::bench::{Bench, FOLDER, PLAIN, RUNNER};
+use crate::pipes::{DEADLINE, Pipes, eventually};
+use agent::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
+use agent_core::object_id::ObjectId;
+use agent_core::trailers::Trailers;
+use agent_core::version::Kind;
+use semver::Version;
+use serde_json::{Value, json};
+
+/// A version on `active` with these files changed, by the door every version goes through.
+fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) {
+    let git = Git::discover(&bench.world.path(FOLDER)).unwrap();
+    let tip = git.expect("refs/heads/active").unwrap();
+    let edits: Vec<_> = files.iter().map(|(path, text)| TreeEdit::file(*path, git.write_blob(text.as_bytes()).unwrap())).collect();
+    let tree = git.edit_tree(Some(&git.tree_of(&tip).unwrap()), &edits).unwrap();
+    let state = git.read(&tree, STATE_FILE).unwrap().unwrap();
+    let trailers = Trailers {
+        kind: Some(kind),
+        version: Some(version.clone()),
+        state: Some(ObjectId::of_blob(&state)),
+        eval: Some("sha256:00".to_owned()),
+        ..Trailers::default()
+    };
+    let commit = git.write_commit(&CommitSpec { tree, parents: vec![tip.clone()], message: trailers.message("a version", "") }).unwrap();
+    let publication = Publication { branch: "active".to_owned(), expect: Some(tip), commit, version };
+    assert_eq!(git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
+}
+
+fn released(runner: &str) -> Bench {
+    let bench = Bench::new(runner);
+    bench.release();
+    bench
+}
+
+fn serve(bench: &Bench, at: &str) -> Pipes {
+    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", at]));
+    shim.initialize("2025-11-25");
+    shim
+}
+
+fn weighs(shim: &mut Pipes, tool: &str) -> (u64, Value) {
+    let said = shim.call(tool, &json!({}))["structuredContent"].clone();
+    (said["weight"].as_u64().unwrap_or_else(|| panic!("{said}")), said["process"].clone())
+}
+
+const STATE_2: (&str, &str) = ("state/active.state.json", "{\n  \"weight\": 2\n}\n");
+
+#[test]
+fn discovery_does_not_wait_for_python() {
+    let bench = Bench::new(RUNNER);
+    let gate = bench.world.write("gate", "open");
+    let waits = format!("import os, time\nwhile not os.path.exists({:?}): time.sleep(0.01)\n", gate.display().to_string());
+    bench.program("runner", &RUNNER.replacen("import os\n", &waits, 1));
+    bench.release();
+    // the first start records what the server says of itself
+    let first = serve(&bench, "active").request("tools/list", &json!({}))["result"].clone();
+    std::fs::remove_file(&gate).unwrap();
+    let mut shim = serve(&bench, "active");
+    assert_eq!(shim.request("tools/list", &json!({}))["result"], first);
+    let call = shim.post("tools/call", &json!({"name": "weight", "arguments": {}}));
+    assert_eq!(shim.request("ping", &json!({}))["result"], json!({}), "a queued call holds nobody up");
+    std::fs::write(&gate, "open").unwrap();
+    let answer = shim.value();
+    assert_eq!((&answer["id"], &answer["result"]["structuredContent"]["weight"]), (&json!(call), &json!(1)));
+}
+
+#[test]
+fn a_tool_that_is_not_what_was_recorded_is_reported_and_not_called() {
+    let bench = Bench::new(PLAIN);
+    let extra = bench.world.write("extra", "[]");
+    let listed = format!("TOOLS += json.loads(Path({:?}).read_text())\n\n\ndef send", extra.display().to_string());
+    bench.program("runner", &PLAIN.replacen("\n\ndef send", &listed, 1));
+    bench.release();
+    serve(&bench, "active").call("meta", &json!({}));
+    std::fs::write(&extra, "[\"sudo\"]").unwrap();
+    let mut shim = serve(&bench, "active");
+    let tools = shim.request("tools/list", &json!({}))["result"]["tools"].clone();
+    assert!(tools.as_array().unwrap().iter().all(|tool| tool["name"] != "sudo"), "{tools}");
+    let told = shim.call_fails("sudo", &json!({}));
+    assert!(told.contains("`sudo` of v0.1.0 is new"), "{told}");
+    assert_eq!(weighs(&mut shim, "state").0, 1);
+    assert!(shim.stderr().contains("lists other tools than the Contract recorded for it: `sudo` is new"), "{}", shim.stderr());
+}
+
+#[test]
+fn a_promotion_is_served_by_the_next_call_and_the_same_process() {
+    let bench = released(RUNNER);
+    let mut shim = serve(&bench, "active");
+    let before = weighs(&mut shim, "weight");
+    publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
+    assert_eq!(weighs(&mut shim, "weight"), (2, before.1));
+}
+
+#[test]
+fn a_server_that_reads_its_state_when_it_starts_is_replaced_without_a_gap() {
+    let bench = released(PLAIN);
+    let mut shim = serve(&bench, "active");
+    let before = weighs(&mut shim, "state");
+    publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
+    let mut now = before.clone();
+    eventually(DEADLINE, "the new state is served", || {
+        now = weighs(&mut shim, "state");
+        now.0 == 2
+    });
+    assert_ne!(now.1, before.1);
+}
+
+#[test]
+fn a_release_with_other_tools_is_told_to_hosts_unasked() {
+    let bench = released(RUNNER);
+    let mut shim = serve(&bench, "active");
+    let before = weighs(&mut shim, "weight");
+    let code = RUNNER.replace("def weight() -> dict:", "def weight(kilos: bool = True) -> dict:");
+    publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code), STATE_2]);
+    assert_eq!(shim.value()["method"], "notifications/tools/list_changed");
+    let tools = shim.request("tools/list", &json!({}))["result"]["tools"].clone();
+    assert!(tools[0]["inputSchema"]["properties"]["kilos"].is_object(), "{tools}");
+    let now = weighs(&mut shim, "weight");
+    assert_eq!(now.0, 2);
+    assert_ne!(now.1, before.1);
+}
+
+#[test]
+fn edited_code_is_served_and_an_edited_state_starts_nothing() {
+    let bench = Bench::new(RUNNER);
+    let mut shim = bench.greeted();
+    let before = weighs(&mut shim, "weight");
+    bench.state(2);
+    assert_eq!(weighs(&mut shim, "weight"), (2, before.1.clone()));
+    bench.program("runner", &RUNNER.replace("state()[\"weight\"]", "state()[\"weight\"] * 10"));
+    eventually(DEADLINE, "the new code is served", || weighs(&mut shim, "weight").0 == 20);
+    assert_ne!(weighs(&mut shim, "weight").1, before.1);
+}
+
+#[test]
+fn a_stateful_tool_begins_a_conversation_that_can_be_looked_at() {
+    let bench = Bench::new(RUNNER);
+    let mut shim = bench.greeted();
+    let tools = shim.request("tools/list", &json!({}))["result"]["tools"].clone();
+    let chat = tools.as_array().unwrap().iter().find(|tool| tool["name"] == "chat").unwrap();
+    assert_eq!(chat["inputSchema"]["properties"]["conversation_id"]["type"], "string");
+    assert_eq!(chat["inputSchema"]["required"], json!(["word"]));
+    let first = shim.call("chat", &json!({"word": "one"}));
+    let id = first["_meta"]["dev.agentvc/conversation"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(first["content"].as_array().unwrap().last().unwrap()["text"], format!("conversation_id: {id}"));
+    let second = shim.call("chat", &json!({"word": "two", "conversation_id": id}));
+    assert_eq!(second["structuredContent"]["result"], json!(["one", "two"]));
+    assert!(second["_meta"].is_null() && second["content"].as_array().unwrap().len() == 1, "{second}");
+    let uri = format!("session://{id}");
+    let listed = shim.request("resources/list", &json!({}))["result"]["resources"].clone();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["uri"]), (1, &json!(uri)));
+    let templates = shim.request("resources/templates/list", &json!({}))["result"]["resourceTemplates"].clone();
+    assert_eq!(templates[0]["uriTemplate"], "session://{conversation_id}");
+    let read = shim.request("resources/read", &json!({"uri": uri}))["result"]["contents"][0]["text"].clone();
+    let read: Value = serde_json::from_str(read.as_str().unwrap()).unwrap();
+    assert_eq!((&read["turns"][1]["tool"], &read["turns"][1]["arguments"]["word"]), (&json!("chat"), &json!("two")));
+    assert_eq!(shim.request("resources/read", &json!({"uri": "session://none"}))["error"]["code"], -32002);
+    assert_eq!(shim.request("resources/read", &json!({"uri": "session://../x"}))["error"]["code"], -32602);
+    shim.request("resources/subscribe", &json!({"uri": uri}));
+    shim.post("tools/call", &json!({"name": "chat", "arguments": {"word": "three", "conversation_id": id}}));
+    let frames = [shim.value(), shim.value()];
+    let updated = frames.iter().find(|frame| frame["method"] == "notifications/resources/updated").unwrap();
+    assert_eq!(updated["params"]["uri"], uri);
+}
+
+#[test]
+fn a_conversation_keeps_its_version_through_a_promotion_and_a_restart() {
+    let bench = released(RUNNER);
+    let chat = |shim: &mut Pipes, id: &str| {
+        shim.call("remember", &json!({"word": "x", "conversation_id": id}));
+        shim.call("weight", &json!({})); // not of the conversation
+        let meta = json!({"dev.agentvc/conversation": {"id": id}});
+        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))["result"].clone();
+        said["structuredContent"]["weight"].as_u64().unwrap()
+    };
+    let mut shim = serve(&bench, "active");
+    assert_eq!(chat(&mut shim, "c1"), 1);
+    publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
+    assert_eq!((chat(&mut shim, "c1"), chat(&mut shim, "c2")), (1, 2));
+    let code = RUNNER.replace("state()[\"weight\"]", "state()[\"weight\"] * 10");
+    publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code)]);
+    let mut shim = serve(&bench, "active");
+    assert_eq!((chat(&mut shim, "c1"), chat(&mut shim, "c2"), chat(&mut shim, "c3")), (1, 2, 20));
+}
+
+#[test]
+fn shares_of_the_conversations_go_to_each_version() {
+    let bench = released(RUNNER);
+    publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
+    let ask = |shim: &mut Pipes, id: &str| {
+        let meta = json!({"dev.agentvc/conversation": {"id": id}});
+        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))["result"].clone();
+        said["structuredContent"]["weight"].as_u64().unwrap()
+    };
+    let traffic: agent_core::traffic::Traffic = "v0.1.0=50,v0.1.1=50".parse().unwrap();
+    let mut shim = serve(&bench, "v0.1.0=50,v0.1.1=50");
+    for number in 0..8 {
+        let id = format!("c{number}");
+        let expected = traffic.pick(&id) as u64 + 1;
+        assert_eq!((ask(&mut shim, &id), ask(&mut shim, &id)), (expected, expected));
+    }
+}
+
+#[test]
+fn the_shadow_gets_every_call_and_answers_nobody() {
+    let bench = Bench::new(RUNNER);
+    let log = bench.world.path("log");
+    let code = |name: &str| {
+        let noted = format!(
+            "\n    with open({:?}, 'a') as log:\n        log.write('{name}\\n')\n    return {{\"weight\"",
+            log.display().to_string()
+        );
+        RUNNER.replacen("\n    return {\"weight\"", &noted, 1)
+    };
+    bench.program("runner", &code("old"));
+    bench.release();
+    publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code("new"))]);
+    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
+    shim.initialize("2025-11-25");
+    weighs(&mut shim, "weight");
+    eventually(DEADLINE, "both were called", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        lines == ["new", "old"]
+    });
+}
+
+#[test]
+fn a_tool_may_have_a_limit_of_its_own() {
+    let bench = Bench::new(PLAIN);
+    bench.manifest("start_s = 30\ncall_s = 600\n[limits.tools]\nhang = 1");
+    let mut shim = bench.greeted();
+    let told = shim.call_fails("hang", &json!({}));
+    assert!(told.contains("did not answer `hang` within 1 s") && told.contains("limits.tools"), "{told}");
+}
