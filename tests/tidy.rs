@@ -51,8 +51,6 @@ fn each_effect_has_one_door() {
         ("rustls::", "cli/src/world/store/s3.rs"),
         ("notify::", "cli/src/world/watch.rs"),
         ("landlock::", "cli/src/world/sandbox.rs"),
-        ("opentelemetry", "cli/src/telemetry/"),
-        ("tracing", "cli/src/telemetry/"),
         ("indicatif::", "cli/src/report/"),
         ("httparse::", "cli/src/serve/rest/"),
         ("tiny_http::", "cli/src/serve/rest/"),
@@ -99,7 +97,6 @@ fn rooms_know_only_whom_they_may() {
         ("report", &["report", "printer"][..]),
         ("runner", &["runner", "world"][..]),
         ("staging", &["staging", "world"][..]),
-        ("telemetry", &["telemetry", "world"][..]),
         (
             "versions",
             &[
@@ -113,7 +110,6 @@ fn rooms_know_only_whom_they_may() {
                 "runner",
                 "staging",
                 "target",
-                "telemetry",
                 "testing",
                 "tuning",
                 "versions",
@@ -138,7 +134,6 @@ fn rooms_know_only_whom_they_may() {
         "serve",
         "staging",
         "target",
-        "telemetry",
         "testing",
         "tuning",
         "versions",

@@ -14,7 +14,7 @@ const BUDGETS: &str = r#"{"schema":"agent/budgets@1","tiers":{
 const USUAL: &str = "@server.tool\ndef usual() -> float:\n    \"\"\"How long an unknown task takes.\"\"\"\n    return state()[\"usual_minutes\"]\n\n\nif __name__";
 
 /// A released agent repository in `a` whose coder is `coders/coder.py`.
-fn world(attempts: u32) -> World {
+pub fn world(attempts: u32) -> World {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     world.write("a/ci/budgets.json", BUDGETS);
@@ -129,12 +129,12 @@ fn a_coder_that_does_nothing_or_crashes_is_told_apart() {
     assert!(brief.contains("## Tried before") && brief.contains("no idea how"), "{brief}");
 }
 
-fn is_alive(process: &str) -> bool {
+pub fn is_alive(process: &str) -> bool {
     // a zombie has no open files any more
     Path::new("/proc").join(process).join("fd").read_dir().is_ok_and(|mut files| files.next().is_some())
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}: waited too long");

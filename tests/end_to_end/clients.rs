@@ -9,10 +9,10 @@ use rmcp::transport::TokioChildProcess;
 use rmcp::{RoleClient, ServiceError};
 use serde_json::{Value, json};
 
-type Client = RunningService<RoleClient, ClientConfig>;
+pub type Client = RunningService<RoleClient, ClientConfig>;
 
 /// Runs a session with a client in one era, and ends it.
-fn with_client(command: std::process::Command, revision: &ProtocolVersion, session: impl AsyncFnOnce(&Client)) {
+pub fn with_client(command: std::process::Command, revision: &ProtocolVersion, session: impl AsyncFnOnce(&Client)) {
     let lifecycle = if revision.has_initialize() {
         ClientLifecycleMode::Initialize
     } else {
@@ -29,7 +29,7 @@ fn with_client(command: std::process::Command, revision: &ProtocolVersion, sessi
     });
 }
 
-async fn call(client: &Client, tool: &'static str, arguments: Value) -> Result<CallToolResult, ServiceError> {
+pub async fn call(client: &Client, tool: &'static str, arguments: Value) -> Result<CallToolResult, ServiceError> {
     let arguments = arguments.as_object().expect("an object").clone();
     client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await
 }

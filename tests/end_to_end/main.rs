@@ -2,6 +2,7 @@
 
 mod adopt;
 mod architect;
+mod architect_service;
 mod bench;
 mod cases;
 mod clients;
@@ -30,7 +31,6 @@ mod served;
 mod shim;
 mod surface;
 mod surroundings;
-mod telemetry;
 mod tiers;
 mod tune;
 mod versions;

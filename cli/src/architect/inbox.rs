@@ -1,6 +1,6 @@
 //! The inbox: feedback on a ref of the repository, so that it is cloned, pushed and never lost.
 //!
-//! `refs/agent/inbox` holds `items/<id>.json` and `runs/<run>.json`; its history is what happened to them.
+//! `refs/agent/inbox` holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
 
 use crate::architect::report::Report;
 use crate::error::CommandError;
@@ -77,7 +77,8 @@ impl<'a> Inbox<'a> {
     }
 }
 
-fn entry(item: &Feedback) -> (String, Vec<u8>) {
+/// Where an item stands, and as what.
+pub(super) fn entry(item: &Feedback) -> (String, Vec<u8>) {
     (format!("items/{}.json", item.id), item.to_bytes())
 }
 

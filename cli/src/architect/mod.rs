@@ -7,11 +7,13 @@ mod builtin;
 mod change;
 mod coder;
 mod command;
+pub mod events;
 mod failing_case;
 pub mod inbox;
+pub mod operations;
 pub mod report;
 mod run;
 mod trial;
 mod workplace;
 
-pub use run::{Assignment, accept, cancel, conduct, local_runs, runnable};
+pub use run::{Assignment, accept, cancel, conduct, local_runs, runnable, sweep_if_free};

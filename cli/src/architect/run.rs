@@ -4,6 +4,7 @@ use crate::architect::builtin::Builtin;
 use crate::architect::change::{self, Authorship, Change, Taken};
 use crate::architect::coder::Coded;
 use crate::architect::command::CommandCoder;
+use crate::architect::events::{Kind, Log};
 use crate::architect::inbox::{Inbox, unknown};
 use crate::architect::report::{Attempt, Report};
 use crate::architect::trial::{self, Baseline};
@@ -14,7 +15,6 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
-use crate::telemetry::{Span, conventions as names};
 use crate::templates;
 use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
@@ -45,24 +45,60 @@ pub struct Assignment {
     pub items: Vec<Feedback>,
     /// `None` is the one the served manifest names.
     pub coder: Option<CoderKind>,
+    /// Whether it waits while another run goes on.
+    pub waits: bool,
 }
 
-/// Carries a run out. One goes on at a time in a clone; another waits.
-pub fn conduct(repository: &Repository, context: &Context, assignment: &Assignment) -> Result<Report, CommandError> {
-    let _lock = lock(repository, context)?;
+/// Carries a run out, one at a time in a clone. `begun` hears of it once it is on record.
+pub fn conduct(
+    repository: &Repository,
+    context: &Context,
+    assignment: &Assignment,
+    begun: &dyn Fn(&Report),
+) -> Result<Report, CommandError> {
+    let _lock = lock(repository, context, assignment.waits)?;
     sweep(repository)?;
     let active = repository.target(&What::Active)?;
+    let mut report = begin(repository, context, &active, assignment)?;
+    begun(&report);
+    let carried_out = || {
+        let mut conductor = Conductor::prepare(repository, context, &active, &report)?;
+        let outcome = conductor.carry_out();
+        Ok((conductor.report, outcome))
+    };
+    let error = match carried_out() {
+        Ok((report, Ok(()))) => return Ok(report),
+        Ok((further, Err(error))) => {
+            report = further;
+            error
+        }
+        Err(error) => error,
+    };
+    // whoever called is told the error; the feedback is free for another run
+    conclude_interrupted(repository, &mut report, &error.messages.join(": "))?;
+    Err(error)
+}
+
+/// Puts the run on record and takes its feedback.
+fn begin(repository: &Repository, context: &Context, active: &Target, assignment: &Assignment) -> Result<Report, CommandError> {
     let items = still_runnable(&assignment.items, repository)?;
-    let mut conductor = Conductor::begin(repository, context, &active, &Assignment { items, ..*assignment })?;
-    let span = Span::internal("architect run", "architect");
-    span.set_some(names::RUN, Some(&conductor.report.run));
-    if let Err(error) = span.within(|| conductor.carry_out()) {
-        span.fail(error.exit.as_str(), error.messages.join(": "));
-        // whoever called is told the error; the feedback is free for another run
-        conductor.interrupted()?;
-        return Err(error);
+    let manifest = &active.manifest;
+    let coder = assignment.coder.unwrap_or(manifest.architect.coder);
+    if coder == CoderKind::Command && manifest.architect.command.is_empty() {
+        return Err(CommandError::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
+            .with_hint("name the program that edits the code, release that, and run it again"));
     }
-    Ok(conductor.report)
+    let inbox = Inbox::new(&repository.git);
+    let run = new_run_id(&items, inbox.runs()?.len());
+    let progress = Run::new(Limits { attempts: manifest.architect.attempts.max(1), release_tier: manifest.release.tier });
+    let report = new_report(&run, &items, coder, active, progress);
+    let folder = repository.layout.architect(&run);
+    report.save(&folder)?;
+    inbox.settle(&items, &Status::Taken { run: run.clone() })?;
+    let told = format!("run {run} on {}, coder {}", active.shown(), coder_name(coder));
+    context.printer.say(&told);
+    Log::open(&folder, &run)?.tell(Kind::Began, &report.progress, &told)?;
+    Ok(report)
 }
 
 /// The items as they are now: while this run waited, another may have answered them.
@@ -79,35 +115,62 @@ pub fn runnable(item: Feedback) -> Result<Feedback, CommandError> {
     Err(CommandError::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
 }
 
-fn lock(repository: &Repository, context: &Context) -> Result<FileLock, CommandError> {
+fn lock(repository: &Repository, context: &Context, waits: bool) -> Result<FileLock, CommandError> {
     let path = repository.layout.architect_runs().join("lock");
     if let Some(lock) = FileLock::try_acquire(&path)? {
         return Ok(lock);
     }
+    if !waits {
+        return lock_soon(repository, &path);
+    }
     context.printer.say("another run is going on; this one waits for it");
     Ok(FileLock::acquire(&path)?)
+}
+
+/// A run that has ended holds the lock for a moment longer; one that goes on is not waited for.
+fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, CommandError> {
+    const LOOKS: usize = 100;
+    for _ in 0..LOOKS {
+        if let Some(run) = local_runs(repository)?.first() {
+            return Err(CommandError::new(Exit::Conflict, format!("run {} is going on", run.run))
+                .with_hint("wait for its end, or end it: `agent architect cancel RUN`"));
+        }
+        if let Some(lock) = FileLock::try_acquire(path)? {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(CommandError::new(Exit::Conflict, "another run is just being started"))
 }
 
 /// Ends the runs whose process is gone. Only whoever holds the lock may ask.
 fn sweep(repository: &Repository) -> Result<(), CommandError> {
     for mut report in local_runs(repository)? {
         workplace::clear(&repository.git, &workplace::place(&repository.layout, &report.run))?;
-        conclude_interrupted(repository, &mut report)?;
+        conclude_interrupted(repository, &mut report, "the process that carried the run is gone")?;
     }
     Ok(())
 }
 
-fn conclude_interrupted(repository: &Repository, report: &mut Report) -> Result<(), CommandError> {
+/// The same, where no run goes on.
+pub fn sweep_if_free(repository: &Repository) -> Result<(), CommandError> {
+    match FileLock::try_acquire(&repository.layout.architect_runs().join("lock"))? {
+        Some(_lock) => sweep(repository),
+        None => Ok(()),
+    }
+}
+
+fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), CommandError> {
     let (progress, _) = machine::step(report.progress.clone(), Event::Interrupted);
     report.follow(&progress);
-    report.why = Some("the process that carried the run is gone".to_owned());
+    report.why = Some(why.to_owned());
     report.finished = Some(clock::rfc3339(clock::now()));
     report.save(&repository.layout.architect(&report.run))?;
     let inbox = Inbox::new(&repository.git);
     let taken = Status::Taken { run: report.run.clone() };
     let items: Vec<_> = inbox.items()?.into_iter().filter(|item| item.status == taken).collect();
     inbox.conclude(&items, &Status::Open, report)?;
-    Ok(())
+    Log::open(&repository.layout.architect(&report.run), &report.run)?.tell(Kind::Ended, &report.progress, why)
 }
 
 /// The runs of this clone that have not ended.
@@ -196,33 +259,27 @@ struct Conductor<'a> {
     report: Report,
     change: Option<Change>,
     folder: PathBuf,
+    log: Log,
 }
 
 impl<'a> Conductor<'a> {
-    fn begin(repository: &'a Repository, context: &'a Context, active: &'a Target, assignment: &Assignment) -> Result<Self, CommandError> {
-        let manifest = &active.manifest;
-        let coder = assignment.coder.unwrap_or(manifest.architect.coder);
-        if coder == CoderKind::Command && manifest.architect.command.is_empty() {
-            return Err(CommandError::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
-                .with_hint("name the program that edits the code, release that, and run it again"));
-        }
+    /// Gathers what the coder is told. `begun` is the run as it was put on record.
+    fn prepare(repository: &'a Repository, context: &'a Context, active: &'a Target, begun: &Report) -> Result<Self, CommandError> {
+        let mut report = begun.clone();
         let inbox = Inbox::new(&repository.git);
-        let run = new_run_id(&assignment.items, inbox.runs()?.len());
+        let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
         let mut baseline = Baseline::new(active, repository, context);
         let inspirations = templates::inspirations();
-        let brief = briefing::gather(&run, &assignment.items, active, &mut baseline, &inspirations, repository, context)?;
+        let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository, context)?;
         let read =
             |path: &str| fs::read_if_there(&active.directory.join(path)).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-        let builtin = (coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
-        let attempts = builtin.as_ref().map_or(manifest.architect.attempts.max(1), Builtin::count);
-        let progress = Run::new(Limits { attempts, release_tier: manifest.release.tier });
-        let report = new_report(&run, &assignment.items, coder, active, progress);
-        let folder = repository.layout.architect(&run);
-        report.save(&folder)?;
-        let items = inbox.settle(&assignment.items, &Status::Taken { run: run.clone() })?;
-        context.printer.say(format!("run {run} on {}, coder {}", active.shown(), coder_name(coder)));
+        let builtin = (report.coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
+        let attempts = builtin.as_ref().map_or(report.progress.limits.attempts, Builtin::count);
+        report.progress.limits.attempts = attempts;
+        let folder = repository.layout.architect(&report.run);
+        let log = Log::open(&folder, &report.run)?;
         let brief = Brief { attempts, ..brief };
-        Ok(Self { repository, context, active, items, brief, builtin, baseline, report, change: None, folder })
+        Ok(Self { repository, context, active, items, brief, builtin, baseline, report, change: None, folder, log })
     }
 
     fn carry_out(&mut self) -> Result<(), CommandError> {
@@ -240,11 +297,14 @@ impl<'a> Conductor<'a> {
         let (progress, steps) = machine::step(self.report.progress.clone(), event);
         self.report.follow(&progress);
         self.report.save(&self.folder)?;
+        self.log.tell(Kind::Moved, &progress, self.report.why.as_deref().unwrap_or_default())?;
         Ok(steps)
     }
 
-    fn interrupted(&mut self) -> Result<(), CommandError> {
-        conclude_interrupted(self.repository, &mut self.report)
+    /// Says it to whoever waits, and to whoever reads the events.
+    fn tell(&mut self, text: &str) -> Result<(), CommandError> {
+        self.context.printer.say(text);
+        self.log.tell(Kind::Said, &self.report.progress, text.trim_start())
     }
 
     fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, CommandError> {
@@ -253,7 +313,7 @@ impl<'a> Conductor<'a> {
             return Ok(Some(Event::Cancel));
         }
         let event = match step {
-            Step::Code => self.code_on_record()?,
+            Step::Code => self.code()?,
             Step::Try(trial) => self.try_change(*trial)?,
             Step::Release => self.release()?,
             Step::KeepBranch => {
@@ -269,32 +329,21 @@ impl<'a> Conductor<'a> {
                 return Ok(None);
             }
         };
-        self.note_failure(&event);
+        self.note_failure(&event)?;
         Ok(Some(event))
     }
 
-    fn note_failure(&mut self, event: &Event) {
+    fn note_failure(&mut self, event: &Event) -> Result<(), CommandError> {
         if let Event::AttemptFailed { why } | Event::TrialFailed { why } | Event::ReleaseRefused { why } = event {
-            self.context.printer.say(format!("  not taken: {why}"));
             self.report.attempt().why = Some(why.clone());
+            self.tell(&format!("  not taken: {why}"))?;
         }
-    }
-
-    fn code_on_record(&mut self) -> Result<Event, CommandError> {
-        let span = Span::internal(&format!("coder {}", coder_name(self.report.coder)), "coder");
-        span.set(names::CODER, coder_name(self.report.coder));
-        let event = span.within(|| self.code());
-        match &event {
-            Ok(Event::AttemptFailed { why } | Event::NothingFits { why }) => span.fail("no_change", why),
-            Ok(_) => {}
-            Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
-        }
-        event
+        Ok(())
     }
 
     fn code(&mut self) -> Result<Event, CommandError> {
         let attempt = self.report.progress.attempt;
-        self.context.printer.say(format!("attempt {attempt} of {}", self.brief.attempts));
+        self.tell(&format!("attempt {attempt} of {}", self.brief.attempts))?;
         self.report.attempts.push(Attempt::new(attempt));
         self.change = None;
         let brief = self.brief_of(attempt);
@@ -338,7 +387,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn take_change(&mut self, workplace: &Workplace<'_>, said: String, message: Option<&str>) -> Result<Event, CommandError> {
-        self.context.printer.say(format!("  {}", if said.is_empty() { "the coder is done" } else { &said }));
+        self.tell(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
         let by = Authorship { message, feedback: &self.report.feedback, coder: coder_name(self.report.coder) };
         let taken = change::take(workplace, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
@@ -371,7 +420,7 @@ impl<'a> Conductor<'a> {
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
             Err(error) => return Err(error),
         };
-        self.context.printer.say(format!("  {}", tried.told()));
+        self.tell(&format!("  {}", tried.told()))?;
         let event = if tried.passed {
             Event::TrialPassed
         } else {
@@ -407,7 +456,7 @@ impl<'a> Conductor<'a> {
         match &outcome.version {
             Some(version) if outcome.done => {
                 self.report.commit.clone_from(&outcome.commit);
-                self.context.printer.say(format!("  {}", outcome.why));
+                self.tell(&format!("  {}", outcome.why))?;
                 Ok(Event::Released { version: tag(version) })
             }
             _ => Ok(Event::ReleaseRefused { why: outcome.why }),
@@ -437,9 +486,9 @@ impl<'a> Conductor<'a> {
     fn make_branch(&mut self, commit: ObjectId) -> Result<(), CommandError> {
         let branch = format!("architect/{}", self.report.run);
         self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
-        self.context.printer.say(format!("  kept on the branch {branch}"));
+        let told = format!("  kept on the branch {branch}");
         self.report.branch = Some(branch);
-        Ok(())
+        self.tell(&told)
     }
 
     fn write_failing_case(&mut self) -> Result<(), CommandError> {
@@ -452,7 +501,8 @@ impl<'a> Conductor<'a> {
     fn conclude(&mut self) -> Result<(), CommandError> {
         self.report.finished = Some(clock::rfc3339(clock::now()));
         self.items = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
-        self.report.save(&self.folder)
+        self.report.save(&self.folder)?;
+        self.log.tell(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
     }
 }
 

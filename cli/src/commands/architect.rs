@@ -57,6 +57,12 @@ enum Action {
         /// What edits the code: builtin or command; agent.toml names the usual one
         #[arg(long, value_name = "NAME")]
         coder: Option<CoderKind>,
+        /// Fail when another run is going on, in place of waiting for its end
+        #[arg(long)]
+        no_wait: bool,
+        /// Print the run's id, and nothing else, as soon as it is on record
+        #[arg(long, hide = true)]
+        announce: bool,
     },
     /// Stop a run, or take a feedback item back
     Cancel {
@@ -80,7 +86,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .with_hint("agent architect 'what should be better'; `agent architect list` shows what there is")),
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
-        (Some(Action::Run { items, coder }), _) => work(items, *coder, &repository, context),
+        (Some(Action::Run { items, coder, no_wait, announce }), _) => {
+            let wish = Wish { coder: *coder, waits: !no_wait, announces: *announce };
+            work(items, wish, &repository, context)
+        }
         (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
         (Some(Action::Accept { run }), _) => accept(run, &repository, context),
     }
@@ -102,30 +111,47 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
         return Ok(Exit::Done);
     }
     context.printer.say(format!("{} is in the inbox", item.id));
-    carry_out(vec![item], arguments.coder, repository, context)
+    let wish = Wish { coder: arguments.coder, waits: true, announces: false };
+    carry_out(vec![item], wish, repository, context)
 }
 
-fn work(ids: &[String], coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+/// How a run is to go about it.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    coder: Option<CoderKind>,
+    waits: bool,
+    announces: bool,
+}
+
+fn work(ids: &[String], wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
     let inbox = Inbox::new(&repository.git);
     if ids.is_empty() {
-        return oldest(&inbox, coder, repository, context);
+        return oldest(&inbox, wish, repository, context);
     }
     let items = ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
-    carry_out(items, coder, repository, context)
+    carry_out(items, wish, repository, context)
 }
 
-fn oldest(inbox: &Inbox<'_>, coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
+fn oldest(inbox: &Inbox<'_>, wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
     if let Some(item) = inbox.items()?.into_iter().find(|item| item.status.can_be_run(false)) {
-        return carry_out(vec![item], coder, repository, context);
+        return carry_out(vec![item], wish, repository, context);
     }
     context.printer.json(&json!({"schema": SCHEMA, "run": null, "status": "nothing-open"}));
     context.printer.data("there is no open feedback");
     Ok(Exit::Done)
 }
 
-fn carry_out(items: Vec<Feedback>, coder: Option<CoderKind>, repository: &Repository, context: &Context) -> CommandResult {
-    let _telemetry = repository.telemetry();
-    let report = architect::conduct(repository, context, &Assignment { items, coder })?;
+fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
+    let assignment = Assignment { items, coder: wish.coder, waits: wish.waits };
+    let announce = |report: &Report| {
+        if wish.announces {
+            context.printer.data(&report.run);
+        }
+    };
+    let report = architect::conduct(repository, context, &assignment, &announce)?;
+    if wish.announces {
+        return Ok(report.exit());
+    }
     context.printer.json(&report);
     context.printer.data(conclusion(&report));
     if report.version.is_some() {

@@ -25,8 +25,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
-    repository.observed("promote", || {
-        let outcome = promotion::promote(&repository, context, &options)?;
-        Ok(outcome::report("promoted", &outcome, &context.printer))
-    })
+    let outcome = promotion::promote(&repository, context, &options)?;
+    Ok(outcome::report("promoted", &outcome, &context.printer))
 }

@@ -1,7 +1,7 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::serve::door::Door;
-use crate::serve::{rest, versions};
+use crate::serve::{architect, rest, versions};
 
 /// Serve a REST API over HTTP
 ///
@@ -18,6 +18,8 @@ pub struct Arguments {
 enum Api {
     /// Versions, their evaluations, and what differs between them; read-only, with a page to look at
     Versions(Versions),
+    /// Feedback in words goes in; runs of the Architect are started, watched and stopped
+    Architect(Architect),
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,8 +31,18 @@ struct Versions {
     door: Door,
 }
 
+#[derive(Debug, clap::Args)]
+struct Architect {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7071")]
+    address: String,
+    #[command(flatten)]
+    door: Door,
+}
+
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.api {
         Api::Versions(Versions { address, door }) => rest::serve(versions::service(context), address, door, context),
+        Api::Architect(Architect { address, door }) => rest::serve(architect::service(context), address, door, context),
     }
 }

@@ -4,6 +4,7 @@
 //! say unasked; `runner` and `tuner` say what a call is, `resources` shows conversations, `watching` sees what moves.
 
 pub(crate) mod access;
+pub(crate) mod architect;
 pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod hearing;

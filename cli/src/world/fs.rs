@@ -143,6 +143,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     std::fs::write(path, bytes).map_err(FsError::while_doing("write", path))
 }
 
+/// Adds to the end of a file, which is made where there is none.
+pub fn append(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let is_new = !path.exists();
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(FsError::while_doing("open", path))?;
+    file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
+    if durability == Durability::Durable {
+        file.sync_data().map_err(FsError::while_doing("sync", path))?;
+        if is_new {
+            sync_dir(folder)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file of the user's to write into as things happen; what was there goes.
 pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
@@ -211,6 +227,18 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
 pub fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// A path in a folder that nobody has, with an empty file there.
+pub fn unused_path(folder: &Path) -> Result<PathBuf, FsError> {
+    create_dir(folder)?;
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    let (_, path) = file.keep().map_err(|error| FsError::while_doing("create a file in", folder)(error.error))?;
+    Ok(path)
+}
+
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    std::fs::rename(from, to).map_err(FsError::while_doing("put in place", to))
 }
 
 /// Makes a symbolic link, in the place of whatever link was there.

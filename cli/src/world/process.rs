@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,6 +180,17 @@ impl Run {
         Ok(expression)
     }
 
+    /// Starts a process that outlives this one: in a group of its own, its stderr in a file.
+    #[expect(clippy::disallowed_methods, reason = "this is the door to processes, and duct ends what it started")]
+    pub fn start_apart(&self, stderr: std::fs::File) -> Result<Apart, ProcessError> {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).process_group(0);
+        let mut child = command.spawn().map_err(|source| self.not_started(source))?;
+        let stdout = std::io::BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Ok(Apart { child, stdout })
+    }
+
     /// Runs to the end; anything but success is an error that shows command, status and both streams.
     pub fn succeed(&self) -> Result<Finished, ProcessError> {
         let finished = self.finish()?;
@@ -196,6 +208,41 @@ impl Run {
     fn shown(&self) -> String {
         std::iter::once(&self.program).chain(&self.arguments).map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A process that outlives this one.
+#[derive(Debug)]
+pub struct Apart {
+    child: std::process::Child,
+    stdout: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Apart {
+    /// The first line it prints; `None` when it ends without one.
+    pub fn first_line(&mut self) -> Option<String> {
+        use std::io::BufRead as _;
+        let mut line = String::new();
+        let read = self.stdout.by_ref().take(OUTPUT_LIMIT).read_line(&mut line);
+        read.is_ok_and(|count| count > 0).then_some(line)
+    }
+
+    /// Its exit code; `None` after a signal.
+    pub fn wait(mut self) -> Option<i32> {
+        self.child.wait().ok()?.code()
+    }
+
+    /// Leaves it to itself; its end is collected, should this process live to see it.
+    pub fn let_go(mut self) {
+        std::thread::spawn(move || self.child.wait());
+    }
+}
+
+/// The very program that runs now, even when its file was replaced since.
+pub fn own_program() -> OsString {
+    if cfg!(target_os = "linux") {
+        return "/proc/self/exe".into();
+    }
+    crate::world::env::binary().map_or_else(|| "agent".into(), PathBuf::into_os_string)
 }
 
 /// Asks the kernel for a signal when the thread that started this process ends.
@@ -359,8 +406,7 @@ impl Pipe {
         if !guards() {
             return self.command.clone();
         }
-        // the very file that runs now, even when it was replaced on disk since
-        let mut words: Vec<OsString> = vec!["/proc/self/exe".into(), "launch".into()];
+        let mut words: Vec<OsString> = vec![own_program(), "launch".into()];
         if let Some(scratch) = &self.scratch {
             words.extend(["--scratch".into(), scratch.clone().into_os_string()]);
         }
@@ -459,9 +505,19 @@ async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), 
 
 /// Runs a future to its end on this thread, which is also the one that starts children.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, ProcessError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })?;
+    let runtime = event_loop()?;
     Ok(runtime.block_on(future))
+}
+
+/// The same for a future that may leave a read of stdin behind, which nothing can take back: it is not waited for.
+pub fn block_on_and_leave<F: Future>(future: F) -> Result<F::Output, ProcessError> {
+    let runtime = event_loop()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+fn event_loop() -> Result<tokio::runtime::Runtime, ProcessError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })
 }

@@ -6,6 +6,7 @@ use crate::printer::{Printer, Style};
 use crate::repository::{Repository, manifest_on_disk};
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Manifest;
+use agent_core::traffic::Traffic;
 use agent_core::what::What;
 use serde_json::json;
 use std::path::Path;
@@ -25,9 +26,10 @@ pub struct Arguments {
     /// The doors to install; `all` is each of them
     #[arg(long, value_enum, value_delimiter = ',', default_value = "runner")]
     door: Vec<Door>,
-    /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit; or shares of the conversations, as
+    /// active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
-    at: What,
+    at: Traffic,
     /// The name the host shows; the name in agent.toml where it is left out
     #[arg(long)]
     name: Option<String>,
@@ -52,16 +54,18 @@ pub struct Arguments {
 enum Door {
     Runner,
     Tuner,
+    Architect,
     All,
 }
 
 impl Door {
-    const EACH: [Self; 2] = [Self::Runner, Self::Tuner];
+    const EACH: [Self; 3] = [Self::Runner, Self::Tuner, Self::Architect];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Runner => "runner",
             Self::Tuner => "tuner",
+            Self::Architect => "architect",
             Self::All => "all",
         }
     }
@@ -96,7 +100,7 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandE
     if arguments.http.is_some() && doors.len() > 1 {
         return Err(CommandError::usage("`--http` names one server, but there is more than one door").with_hint("name it: --door runner"));
     }
-    if arguments.at != What::Active && !doors.contains(&Door::Runner) {
+    if arguments.at != Traffic::all(What::Active) && !doors.contains(&Door::Runner) {
         return Err(CommandError::usage("`--at` is for the Runner, which is not among the doors"));
     }
     let name = name(arguments.name.as_deref(), &manifest)?;
@@ -131,7 +135,7 @@ fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Resul
         path.ok_or_else(|| CommandError::input(format!("{} is no UTF-8, which no host's configuration can hold", folder.display())))
     };
     let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), door.as_str().to_owned()];
-    if door == Door::Runner && arguments.at != What::Active {
+    if door == Door::Runner && arguments.at != Traffic::all(What::Active) {
         words.extend(["--at".to_owned(), arguments.at.to_string()]);
     }
     Ok(Server { name, launch: Launch::Command { program: text(&installation::program()?)?, arguments: words } })

@@ -3,6 +3,7 @@ mod install;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::repository::Repository;
+use crate::serve::architect;
 use crate::serve::runner::Runner;
 use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio;
@@ -11,7 +12,7 @@ use crate::world::process;
 use agent_core::traffic::Traffic;
 use agent_core::what::What;
 
-/// Serve the Runner or the Tuner to an MCP host over stdio, and tell hosts of them
+/// Serve the Runner, the Tuner or the Architect to an MCP host over stdio, and tell hosts of them
 ///
 /// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
 /// by the next call, and a Runner that dies is started again.
@@ -27,6 +28,8 @@ enum Door {
     Runner(Serve),
     /// The tools that turn feedback into new state, which goes to staging
     Tuner,
+    /// Feedback in words, and the runs that change the code for it
+    Architect,
     /// Tell an MCP host of this repository's doors
     Install(install::Arguments),
 }
@@ -46,6 +49,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
         Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), context),
         Door::Tuner => serve_host::<Tuner>(&Traffic::all(What::Active), None, context),
+        Door::Architect => architect::mcp::serve(context),
         Door::Install(arguments) => install::run(arguments, context),
     }
 }

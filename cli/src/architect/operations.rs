@@ -1,0 +1,228 @@
+//! What another program may ask of the Architect, whichever door it comes by: feedback in, runs started, looked at and stopped.
+//!
+//! A run is a process of its own that outlives who asked for it; all that is known of it is read from the repository, so that any door sees every run.
+
+use crate::architect::events::{self, Kind, RunEvent};
+use crate::architect::inbox::{Inbox, REF, entry};
+use crate::architect::report::Report;
+use crate::architect::run;
+use crate::context::Context;
+use crate::conversations;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::clock;
+use crate::world::fs;
+use crate::world::git::TreeEdit;
+use crate::world::git_command::GitCommand;
+use crate::world::process::{self, Run};
+use agent_core::canonical;
+use agent_core::diagnose::Exit;
+use agent_core::feedback::{Feedback, Status};
+use agent_core::manifest::CoderKind;
+use agent_core::object_id::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// Feedback as a program gives it.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub text: String,
+    pub conversation: Option<String>,
+    /// Who or what says it.
+    pub source: &'static str,
+    /// The same key with the same content is the same item, however often it is sent.
+    pub key: Option<String>,
+}
+
+#[derive(Debug)]
+pub enum Submitted {
+    New(Feedback),
+    /// It came with this key before; the item is as it is now.
+    Again(Feedback),
+    /// The key came before, with something else.
+    OtherContent,
+    NoConversation,
+}
+
+/// What a key stood for, kept beside the items: `keys/<digest>.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Used {
+    schema: String,
+    item: String,
+    /// The digest of text and conversation.
+    content: String,
+}
+
+const USED: &str = "agent/idempotency-key@1";
+
+/// Once this returns, the item is on disk.
+pub fn submit(repository: &Repository, submission: &Submission) -> Result<Submitted, CommandError> {
+    let conversation = submission.conversation.as_deref();
+    if let Some(id) = conversation
+        && conversations::load(&repository.layout, id)?.is_none()
+    {
+        return Ok(Submitted::NoConversation);
+    }
+    let item = Feedback::new(&submission.text, conversation, submission.source, &clock::rfc3339(clock::now()))?;
+    let Some(key) = &submission.key else {
+        Inbox::new(&repository.git).add(&item)?;
+        return Ok(Submitted::New(item));
+    };
+    submit_once(repository, item, key)
+}
+
+fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Submitted, CommandError> {
+    let content = digest(canonical::to_compact(&json!([item.text, item.conversation])).as_bytes());
+    let path = format!("keys/{}.json", digest(key.as_bytes()).trim_start_matches("sha256:"));
+    let used = Used { schema: USED.to_owned(), item: item.id.clone(), content: content.clone() };
+    let used = serde_json::to_vec(&used).expect("a key is JSON");
+    let files = [entry(&item), (path.clone(), used)];
+    let edits = files.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, repository.git.write_blob(&bytes)?)));
+    let edits = edits.collect::<Result<Vec<_>, CommandError>>()?;
+    let mut before = None;
+    repository.git.edit_ref_by::<CommandError>(REF, |tip| {
+        before = tip.map(|tip| repository.git.read(tip, &path)).transpose()?.flatten();
+        Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), edits.clone())))
+    })?;
+    let Some(before) = before else { return Ok(Submitted::New(item)) };
+    let before: Used =
+        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("{REF}:{path} is no record of a key: {error}")))?;
+    if before.content != content {
+        return Ok(Submitted::OtherContent);
+    }
+    Ok(Submitted::Again(Inbox::new(&repository.git).item(&before.item)?))
+}
+
+/// All feedback, newest first.
+pub fn feedback(repository: &Repository) -> Result<Vec<Feedback>, CommandError> {
+    let mut items = Inbox::new(&repository.git).items()?;
+    items.reverse();
+    Ok(items)
+}
+
+/// All runs, newest first; one whose process is gone has ended by now.
+pub fn runs(repository: &Repository) -> Result<Vec<Report>, CommandError> {
+    let mut local = run::local_runs(repository)?;
+    if !local.is_empty() {
+        run::sweep_if_free(repository)?;
+        local = run::local_runs(repository)?;
+    }
+    let mut runs = Inbox::new(&repository.git).runs()?;
+    local.retain(|run| !runs.iter().any(|ended| ended.run == run.run));
+    runs.append(&mut local);
+    runs.sort_by(|one, other| (&other.started, &other.run).cmp(&(&one.started, &one.run)));
+    Ok(runs)
+}
+
+pub fn run(repository: &Repository, id: &str) -> Result<Option<Report>, CommandError> {
+    Ok(runs(repository)?.into_iter().find(|run| run.run == id))
+}
+
+/// What a run is to be.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Ids; the oldest open item where there are none.
+    pub feedback: Vec<String>,
+    pub coder: Option<CoderKind>,
+}
+
+/// Why no run was started.
+#[derive(Debug)]
+pub enum NotStarted {
+    NoFeedback(String),
+    /// It is answered, withdrawn, or a run works on it.
+    NotRunnable {
+        id: String,
+        status: Status,
+    },
+    NothingOpen,
+    Failed(CommandError),
+}
+
+impl From<CommandError> for NotStarted {
+    fn from(error: CommandError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Starts a run in a process of its own; once this returns, the run is on record.
+pub fn start(repository: &Repository, context: &Context, start: &Start) -> Result<Report, NotStarted> {
+    let items = chosen(repository, start)?;
+    let log = fs::unused_path(&repository.layout.temporary()).map_err(CommandError::from)?;
+    let stderr = fs::create_file(&log).map_err(CommandError::from)?;
+    let mut command = Run::new(process::own_program()).arg("-C").arg(&context.directory);
+    command = command.args(["architect", "run", "--announce", "--no-wait"]);
+    if let Some(coder) = start.coder {
+        command = command.args(["--coder", run::coder_name(coder)]);
+    }
+    let mut process = command.args(&items).start_apart(stderr).map_err(CommandError::from)?;
+    let announced = process.first_line();
+    let Some(id) = announced.as_deref().map(str::trim).filter(|id| !id.is_empty()) else {
+        let code = process.wait();
+        let said = fs::read_if_there(&log).map_err(CommandError::from)?.unwrap_or_default();
+        fs::remove_if_there(&log).map_err(CommandError::from)?;
+        return Err(not_started(code, &String::from_utf8_lossy(&said)).into());
+    };
+    process.let_go();
+    // what it says from now on is said there too
+    fs::rename(&log, &repository.layout.architect(id).join("agent.log")).map_err(CommandError::from)?;
+    run(repository, id)?.ok_or_else(|| CommandError::new(Exit::Child, format!("run {id} was announced and is not there")).into())
+}
+
+fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStarted> {
+    let items = Inbox::new(&repository.git).items()?;
+    if start.feedback.is_empty() {
+        let oldest = items.into_iter().find(|item| item.status.can_be_run(false)).ok_or(NotStarted::NothingOpen)?;
+        return Ok(vec![oldest.id]);
+    }
+    for id in &start.feedback {
+        let item = items.iter().find(|item| item.id == *id).ok_or_else(|| NotStarted::NoFeedback(id.clone()))?;
+        if !item.status.can_be_run(true) {
+            return Err(NotStarted::NotRunnable { id: id.clone(), status: item.status.clone() });
+        }
+    }
+    Ok(start.feedback.clone())
+}
+
+/// What a process that started no run said of it, with the exit code it gave.
+fn not_started(code: Option<i32>, said: &str) -> CommandError {
+    let exits = [Exit::No, Exit::Usage, Exit::Input, Exit::Conflict, Exit::Surroundings, Exit::NotEnoughEvidence];
+    let exit = exits.into_iter().find(|exit| Some(*exit as i32) == code).unwrap_or(Exit::Child);
+    let said = said.trim();
+    let (message, hint) = said.split_once("\nhint: ").map_or((said, None), |(message, hint)| (message, Some(hint)));
+    let message = message.lines().last().unwrap_or_default();
+    let error = CommandError::new(exit, format!("the run was not started: {}", message.strip_prefix("error: ").unwrap_or(message)));
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// What happened in a run after the event of this number. One that went on elsewhere has left its end alone.
+pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<Vec<RunEvent>, CommandError> {
+    let folder = repository.layout.architect(&report.run);
+    let found = events::read(&folder, after)?;
+    if !found.is_empty() || !report.progress.phase.is_final() || !events::read(&folder, 0)?.is_empty() {
+        return Ok(found);
+    }
+    let end = RunEvent {
+        schema: events::SCHEMA.to_owned(),
+        run: report.run.clone(),
+        number: 1,
+        at: report.finished.clone().unwrap_or_else(|| report.started.clone()),
+        kind: Kind::Ended,
+        status: report.status.clone(),
+        attempt: report.progress.attempt,
+        text: report.why.clone().unwrap_or_default(),
+    };
+    Ok(if after == 0 { vec![end] } else { Vec::new() })
+}
+
+/// What a run changed, as `git diff` shows it: its last attempt that changed anything.
+pub fn diff(repository: &Repository, report: &Report) -> Result<Option<String>, CommandError> {
+    let branch = || repository.git.reference(&format!("refs/heads/{}", report.branch.as_deref()?)).ok().flatten();
+    let attempt = report.attempts.iter().rev().find_map(|attempt| attempt.commit.clone());
+    let there = attempt.filter(|commit| repository.git.exists(commit));
+    let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else { return Ok(None) };
+    Ok(Some(GitCommand::isolated(repository.git.root()).diff(&report.base, &commit)?))
+}
