@@ -59,7 +59,7 @@ pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &Commi
 }
 
 /// The Contract of a commit, where its servers' tools are kept.
-fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, CommandError> {
+pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, CommandError> {
     let store = repository.store(&repository.manifest(commit)?)?;
     let key = kept_key(&repository.git.code_tree(commit)?);
     let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) else { return Ok(None) };

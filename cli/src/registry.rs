@@ -2,16 +2,85 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::world::git::Catalog;
 use agent_core::evaluation::Evaluation;
 use agent_core::object_id::ObjectId;
-use agent_core::registry::{Entry, Listing};
+use agent_core::registry::{Entry, Filter, Listing};
 use agent_core::suggestion::did_you_mean;
 use agent_core::version::tag;
 use agent_core::what::What;
 use semver::{Version, VersionReq};
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Entries that are kept; one has a few kilobytes.
+const ENTRIES: usize = 4096;
+
+/// The registry for whoever asks often, shared between threads: a page among ten thousand versions costs what one among ten does.
+#[derive(Debug, Default)]
+pub struct Known {
+    catalog: Mutex<Catalog>,
+    /// What a version's commit and evaluation say, which never changes.
+    entries: Mutex<HashMap<Version, Entry>>,
+}
 
 impl Repository {
+    /// A page of the registry, newest first, from what is known.
+    pub fn known_listing(&self, known: &Known, limit: usize, after: Option<&Version>, filter: &Filter) -> Result<Listing, CommandError> {
+        let (page, more) = self.up_to_date(known, |catalog| {
+            let (page, more) = self.git.page(catalog, limit, after, filter)?;
+            let page: Vec<_> = page.into_iter().map(|version| (catalog.undone_by(&version).cloned(), version)).collect();
+            Ok((page, more))
+        })?;
+        let next = page.last().filter(|_| more).map(|(_, version)| version.clone());
+        Ok(Listing::new(self.known_entries(known, page)?, next))
+    }
+
+    /// One version of it; `None` where there is no such version.
+    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<Entry>, CommandError> {
+        if self.git.version_commit(version)?.is_none() {
+            return Ok(None);
+        }
+        let by = self.up_to_date(known, |catalog| Ok(catalog.undone_by(version).cloned()))?;
+        Ok(self.known_entries(known, vec![(by, version.clone())])?.pop())
+    }
+
+    /// The newest version in service, or of those in a range.
+    pub fn known_newest(&self, known: &Known, range: Option<&VersionReq>) -> Result<Option<Version>, CommandError> {
+        self.up_to_date(known, |catalog| Ok(catalog.newest(range)))
+    }
+
+    fn up_to_date<T>(&self, known: &Known, look: impl FnOnce(&Catalog) -> Result<T, CommandError>) -> Result<T, CommandError> {
+        let mut catalog = known.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        self.git.refresh(&mut catalog)?;
+        look(&catalog)
+    }
+
+    /// The entries of versions, each with the rollback that took it out of service.
+    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<Vec<Entry>, CommandError> {
+        let mut found: Vec<Option<Entry>> = {
+            let entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().map(|(_, version)| entries.get(version).cloned()).collect()
+        };
+        let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let mut read = missing.map(|((_, version), _)| self.git.described(version, None)).collect::<Result<Vec<_>, _>>()?;
+        self.add_tiers(&mut read)?;
+        let mut entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() + read.len() > ENTRIES {
+            entries.clear();
+        }
+        // an evaluation that is not in the store may still come
+        let whole = |entry: &&Entry| entry.eval.as_ref().is_none_or(|eval| !eval.tiers.is_empty());
+        entries.extend(read.iter().filter(whole).map(|entry| (entry.version.clone(), entry.clone())));
+        drop(entries);
+        let mut read = read.into_iter();
+        for slot in found.iter_mut().filter(|slot| slot.is_none()) {
+            *slot = read.next();
+        }
+        Ok(found.into_iter().flatten().zip(wanted).map(|(entry, (by, _))| entry.undone_by(by)).collect())
+    }
+
     /// A page of the registry, newest first.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
         let mut listing = self.git.listing(limit, after, range)?;

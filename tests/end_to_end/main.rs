@@ -26,6 +26,7 @@ mod protocol;
 mod proxy;
 mod ray;
 mod reports;
+mod rest;
 mod s3;
 mod served;
 mod shim;

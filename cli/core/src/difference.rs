@@ -69,6 +69,13 @@ pub struct Missing {
 }
 
 impl VersionDifference {
+    /// Leaves at most `limit` cases of each tier.
+    pub fn cut(&mut self, limit: usize) {
+        for cases in self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()) {
+            cases.flips.truncate(limit);
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.from == self.to || (self.code.is_empty() && self.state.is_empty())
     }

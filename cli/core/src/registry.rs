@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub const SCHEMA: &str = "agent/versions@1";
+pub const ENTRY_SCHEMA: &str = "agent/version@1";
 pub const PIN_SCHEMA: &str = "agent/pin@1";
 
 /// A version, with the names of its evidence.
@@ -61,6 +62,23 @@ pub struct Evidence {
 }
 
 impl Entry {
+    /// `agent versions show --json`.
+    pub fn document(&self) -> Value {
+        let mut document = serde_json::json!({"schema": ENTRY_SCHEMA});
+        if let (Some(document), Ok(Value::Object(entry))) = (document.as_object_mut(), serde_json::to_value(self)) {
+            document.extend(entry);
+        }
+        document
+    }
+
+    /// As it stands since a rollback took it out of service, or as long as none has.
+    #[must_use]
+    pub fn undone_by(mut self, by: Option<Version>) -> Self {
+        self.yanked = by.is_some();
+        self.evidence.undone_by = by;
+        self
+    }
+
     /// From what the repository alone knows; the store's part (`eval.tiers`) is filled in by whoever has the store.
     pub fn new(
         version: Version,
@@ -95,6 +113,22 @@ impl Entry {
     }
 }
 
+/// Which versions of the registry are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub range: Option<VersionReq>,
+    pub kind: Option<Kind>,
+    /// A minor line: `0.1`.
+    pub line: Option<String>,
+}
+
+impl Filter {
+    /// As far as the version alone says it: what its kind is, its commit knows.
+    pub fn may_match(&self, version: &Version) -> bool {
+        self.range.as_ref().is_none_or(|range| range.matches(version)) && self.line.as_ref().is_none_or(|wanted| line(version) == *wanted)
+    }
+}
+
 /// Where the evaluation of a commit lies in the object store.
 pub fn evaluation_key(commit: &str) -> String {
     format!("evals/{commit}/summary.json")
@@ -123,6 +157,22 @@ pub struct Listing {
 impl Listing {
     pub const fn new(versions: Vec<Entry>, next: Option<Version>) -> Self {
         Self { schema: SCHEMA, versions, next }
+    }
+}
+
+/// `agent versions resolve --json`: the version that WHAT means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resolved {
+    pub schema: &'static str,
+    pub what: String,
+    pub version: Version,
+    pub tag: String,
+    pub commit: ObjectId,
+}
+
+impl Resolved {
+    pub fn new(what: &What, version: Version, commit: ObjectId) -> Self {
+        Self { schema: "agent/resolved@1", what: what.to_string(), tag: version::tag(&version), version, commit }
     }
 }
 

@@ -5,7 +5,6 @@ use crate::report;
 use crate::repository::Repository;
 use crate::versions::difference::difference;
 use agent_core::diagnose::Exit;
-use agent_core::difference::VersionDifference;
 use agent_core::manifest::Tier;
 use agent_core::what::What;
 
@@ -44,14 +43,8 @@ pub(super) fn run(arguments: &Arguments, repository: &Repository, context: &Cont
         printer.data(text);
     }
     if let Some(limit) = arguments.limit {
-        cut(&mut found, limit);
+        found.cut(limit);
     }
     printer.json(&found);
     Ok(Exit::Done)
-}
-
-fn cut(found: &mut VersionDifference, limit: usize) {
-    for cases in found.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()) {
-        cases.flips.truncate(limit);
-    }
 }

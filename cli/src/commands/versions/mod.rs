@@ -7,11 +7,10 @@ use crate::report::table;
 use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
-use agent_core::registry::Entry;
+use agent_core::registry::{Entry, Resolved};
 use agent_core::version::tag;
 use agent_core::what::What;
 use semver::{Version, VersionReq};
-use serde_json::{Value, json};
 
 /// Show the versions there are, what made them, which are out of service
 #[derive(Debug, clap::Args)]
@@ -135,11 +134,7 @@ fn note(entry: &Entry) -> String {
 
 fn show(repository: &Repository, what: &What, context: &Context) -> CommandResult {
     let entry = repository.entry(&repository.version_named(what)?)?;
-    let mut document = json!({"schema": "agent/version@1"});
-    if let (Some(document), Ok(Value::Object(entry))) = (document.as_object_mut(), serde_json::to_value(&entry)) {
-        document.extend(entry);
-    }
-    context.printer.json(&document);
+    context.printer.json(&entry.document());
     context.printer.data(format!("{}  {}", Printer::styled(Style::Strong, &entry.tag), note(&entry)));
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| vec![name.to_owned(), value]));
@@ -165,9 +160,7 @@ fn show(repository: &Repository, what: &What, context: &Context) -> CommandResul
 fn resolve(repository: &Repository, what: &What, context: &Context) -> CommandResult {
     let version = repository.version_named(what)?;
     let commit = repository.commit_of(&version)?;
-    context
-        .printer
-        .json(&json!({"schema": "agent/resolved@1", "what": what.to_string(), "version": version, "tag": tag(&version), "commit": commit}));
     context.printer.data(tag(&version));
+    context.printer.json(&Resolved::new(what, version, commit));
     Ok(Exit::Done)
 }

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::problem::Problem;
 use super::reply::Reply;
+use regex::Regex;
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Place {
     }
 }
 
-/// What a parameter may be. A pattern is an expression over the whole value, as ECMA 262 has them; whoever takes the parameter parses it.
+/// What a parameter may be. A pattern is an expression that both ECMA 262 and the `regex` crate have, from `^` to `$`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Integer { least: u64, most: u64 },
@@ -45,16 +46,25 @@ pub(crate) enum Kind {
     Text { pattern: &'static str, longest: usize },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Parameter {
     pub(super) name: &'static str,
     pub(super) place: Place,
     pub(super) kind: Kind,
     pub(super) is_required: bool,
     pub(super) about: &'static str,
+    pattern: Option<Regex>,
 }
 
 impl Parameter {
+    fn new(name: &'static str, place: Place, kind: Kind, is_required: bool, about: &'static str) -> Self {
+        let pattern = match kind {
+            Kind::Text { pattern, .. } => Some(Regex::new(pattern).expect("the table's patterns are ours")),
+            Kind::Integer { .. } | Kind::OneOf(_) => None,
+        };
+        Self { name, place, kind, is_required, about, pattern }
+    }
+
     pub(super) fn check(&self, value: &str) -> Result<(), Problem> {
         let wrong = |what: String| Err(Problem::bad_request(format!("the {} `{}` has to be {what}", self.place.shown(), self.name)));
         match self.kind {
@@ -64,6 +74,9 @@ impl Parameter {
             },
             Kind::OneOf(words) if !words.contains(&value) => wrong(format!("one of `{}`", words.join("`, `"))),
             Kind::Text { longest, .. } if value.chars().count() > longest => wrong(format!("at most {longest} characters long")),
+            Kind::Text { pattern, .. } if !self.pattern.as_ref().is_some_and(|known| known.is_match(value)) => {
+                wrong(format!("of the form {pattern}"))
+            }
             Kind::OneOf(_) | Kind::Text { .. } => Ok(()),
         }
     }
@@ -141,7 +154,7 @@ impl<W> Route<W> {
     }
 
     fn with(mut self, place: Place, name: &'static str, kind: Kind, is_required: bool, about: &'static str) -> Self {
-        self.parameters.push(Parameter { name, place, kind, is_required, about });
+        self.parameters.push(Parameter::new(name, place, kind, is_required, about));
         self
     }
 
@@ -301,7 +314,7 @@ mod tests {
     #[test]
     fn parameters_are_held_to_their_kind() {
         let check = |kind, value: &str, expected: bool| {
-            let parameter = Parameter { name: "x", place: Place::Query, kind, is_required: false, about: "" };
+            let parameter = Parameter::new("x", Place::Query, kind, false, "");
             assert_eq!(parameter.check(value).is_ok(), expected, "{kind:?} {value}");
         };
         let integer = Kind::Integer { least: 1, most: 10 };
@@ -314,5 +327,9 @@ mod tests {
         check(Kind::OneOf(&["a", "b"]), "c", false);
         check(Kind::Text { pattern: ".*", longest: 2 }, "äö", true);
         check(Kind::Text { pattern: ".*", longest: 2 }, "abc", false);
+        check(Kind::Text { pattern: "^[ab]+$", longest: 2 }, "b", true);
+        for bad in ["", "c", "a\n"] {
+            check(Kind::Text { pattern: "^[ab]+$", longest: 2 }, bad, false);
+        }
     }
 }

@@ -19,6 +19,7 @@ pub use error::GitError;
 pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
 pub use publish::{Healed, Publication, Published};
 pub use refs::{Move, Moved};
+pub use registry::Catalog;
 pub use remote::Pushed;
 
 use crate::world::layout::Layout;

@@ -25,6 +25,8 @@ pub struct CommitInfo {
     pub parents: Vec<ObjectId>,
     pub message: String,
     pub trailers: Trailers,
+    /// The author's name.
+    pub author: String,
     pub time: Timestamp,
 }
 
@@ -121,12 +123,15 @@ impl Git {
         let decoded = commit.decode().map_err(GitError::reading(format!("commit {id}")))?;
         let message = decoded.message.to_str_lossy().into_owned();
         let seconds = decoded.time().map_err(GitError::reading(format!("commit {id}")))?.seconds;
+        let author =
+            decoded.author().map(|author| author.name.to_str_lossy().into_owned()).map_err(GitError::reading(format!("commit {id}")))?;
         Ok(CommitInfo {
             id: id.clone(),
             tree: from_gix(decoded.tree()),
             parents: decoded.parents().map(from_gix).collect(),
             trailers: Trailers::parse(&message),
             message,
+            author,
             time: Timestamp::from_second(seconds).unwrap_or_default(),
         })
     }

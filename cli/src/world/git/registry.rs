@@ -3,12 +3,13 @@
 use super::{CommitInfo, Git, GitError, Move, Moved};
 use crate::world::clock;
 use agent_core::object_id::ObjectId;
-use agent_core::registry::{self, Entry, Listing, Pin};
-use agent_core::version::{self, tag};
+use agent_core::registry::{self, Entry, Filter, Listing, Pin};
+use agent_core::version::{self, Kind, tag};
 use agent_core::what::What;
 use gix::bstr::ByteSlice;
 use semver::{Version, VersionReq};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 const TAGS: &[u8] = b"refs/tags/";
 const PINS: &str = "refs/agent/pins/";
@@ -19,7 +20,135 @@ struct Yanks {
     floor: Option<Version>,
 }
 
+/// The registry as it was at a look, for whoever looks again and again: it is read anew only as far as refs have moved.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    seen: Option<Seen>,
+    /// Oldest first.
+    versions: Vec<Version>,
+    /// Of the versions on the branches.
+    kinds: HashMap<Version, Kind>,
+    /// What is out of service, with the rollback that took it out.
+    yanks: BTreeMap<Version, Version>,
+    /// Commits of versions that were read: below them nothing is new.
+    walked: HashSet<ObjectId>,
+}
+
+/// What tells whether the registry is still what it was.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    packed: Option<(SystemTime, u64)>,
+    loose: Option<SystemTime>,
+    branches: Vec<(String, ObjectId)>,
+}
+
+/// A file that was written a moment ago may be written again within the same tick of its clock.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Seen {
+    fn is_settled(&self) -> bool {
+        let times = [self.packed.map(|(time, _)| time), self.loose];
+        times.into_iter().flatten().all(|time| time.elapsed().is_ok_and(|age| age > TICK))
+    }
+}
+
+impl Catalog {
+    /// The newest version in service that matches.
+    pub fn newest(&self, range: Option<&VersionReq>) -> Option<Version> {
+        let matching = self.versions.iter().rev().filter(|version| range.is_none_or(|range| range.matches(version)));
+        matching.into_iter().find(|version| !self.yanks.contains_key(version)).cloned()
+    }
+
+    pub fn undone_by(&self, version: &Version) -> Option<&Version> {
+        self.yanks.get(version)
+    }
+
+    /// At most `limit` versions below `after`, newest first, and whether there are more.
+    fn page<E>(
+        &self,
+        limit: usize,
+        after: Option<&Version>,
+        mut is_wanted: impl FnMut(&Version, Option<Kind>) -> Result<bool, E>,
+    ) -> Result<(Vec<Version>, bool), E> {
+        let end = after.map_or(self.versions.len(), |after| self.versions.partition_point(|version| version < after));
+        let mut page = Vec::new();
+        for version in self.versions[..end].iter().rev() {
+            if is_wanted(version, self.kinds.get(version).copied())? {
+                if page.len() == limit {
+                    return Ok((page, true));
+                }
+                page.push(version.clone());
+            }
+        }
+        Ok((page, false))
+    }
+}
+
 impl Git {
+    /// Brings a catalog up to what the refs say now. Where none has moved that costs two looks at the file system.
+    pub fn refresh(&self, catalog: &mut Catalog) -> Result<(), GitError> {
+        let seen = self.seen()?;
+        if catalog.seen.as_ref() == Some(&seen) {
+            return Ok(());
+        }
+        if let Err(error) = self.walk(&seen.branches, catalog) {
+            // half a walk would pass for a whole one
+            *catalog = Catalog::default();
+            return Err(error);
+        }
+        catalog.versions = self.versions()?;
+        catalog.seen = seen.is_settled().then_some(seen);
+        Ok(())
+    }
+
+    fn walk(&self, branches: &[(String, ObjectId)], catalog: &mut Catalog) -> Result<(), GitError> {
+        for (_, tip) in branches {
+            for commit in self.first_parents(tip) {
+                let commit = commit?;
+                let Some((kind, made)) = commit.trailers.as_version().filter(|_| catalog.walked.insert(commit.id.clone())) else { break };
+                catalog.kinds.insert(made.clone(), kind);
+                for undone in &commit.trailers.undoes {
+                    let by = catalog.yanks.entry(undone.clone()).or_insert_with(|| made.clone());
+                    if *by < *made {
+                        by.clone_from(made);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> Result<Seen, GitError> {
+        let metadata = |path: &str| std::fs::metadata(self.common_dir.join(path)).ok();
+        Ok(Seen {
+            packed: metadata("packed-refs").and_then(|file| Some((file.modified().ok()?, file.len()))),
+            loose: metadata("refs/tags").and_then(|folder| folder.modified().ok()),
+            branches: self.version_branches()?,
+        })
+    }
+
+    /// The versions of a page of the registry, and whether there are more.
+    pub fn page(
+        &self,
+        catalog: &Catalog,
+        limit: usize,
+        after: Option<&Version>,
+        filter: &Filter,
+    ) -> Result<(Vec<Version>, bool), GitError> {
+        catalog.page(limit, after, |version, kind| {
+            if !filter.may_match(version) {
+                return Ok(false);
+            }
+            let Some(wanted) = filter.kind else { return Ok(true) };
+            let kind = match kind {
+                Some(kind) => Some(kind),
+                // a tag that is on none of the branches
+                None => self.version_commit(version)?.map(|commit| self.commit(&commit)).transpose()?.and_then(|info| info.trailers.kind),
+            };
+            Ok(kind == Some(wanted))
+        })
+    }
+
     /// Every version, oldest first.
     pub fn versions(&self) -> Result<Vec<Version>, GitError> {
         let mut versions = Vec::new();
@@ -81,7 +210,7 @@ impl Git {
         self.described(version, yanks.by.get(version))
     }
 
-    fn described(&self, version: &Version, undone_by: Option<&Version>) -> Result<Entry, GitError> {
+    pub fn described(&self, version: &Version, undone_by: Option<&Version>) -> Result<Entry, GitError> {
         let commit = self.commit(&self.expect(&format!("refs/tags/{}", tag(version)))?)?;
         let base = match commit.trailers.base.as_ref().filter(|base| self.exists(base)) {
             Some(base) => self.commit(base)?.trailers.version,

@@ -3,6 +3,7 @@
 use super::publish_tests::{DONE, candidate, patch, publication, served};
 use super::tests::Repository;
 use super::*;
+use agent_core::registry::Filter;
 use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
 use agent_core::what::What;
@@ -126,4 +127,36 @@ fn a_damaged_pin_is_named_and_can_be_set_again() {
     assert!(error.to_string().starts_with("pin `stable` cannot be read"), "{error}");
     git.set_pin("stable", &"0.1.0".parse().unwrap()).unwrap();
     assert_eq!(git.pin("stable").unwrap(), Some("0.1.0".parse().unwrap()));
+}
+
+#[test]
+fn a_catalog_is_what_the_refs_say_whatever_moved_since() {
+    let (repository, git, first) = served();
+    let mut catalog = Catalog::default();
+    let mut check = |filter: &Filter, expected: &[u64], newest: u64| {
+        git.refresh(&mut catalog).unwrap();
+        let (page, _) = git.page(&catalog, 3, None, filter).unwrap();
+        assert_eq!(page.iter().map(|version| version.patch).collect::<Vec<_>>(), expected);
+        assert_eq!(catalog.newest(None), Some(patch(newest)));
+        let listed = git.listing(3, None, filter.range.as_ref()).unwrap();
+        for entry in listed.versions {
+            assert_eq!(catalog.undone_by(&entry.version), entry.evidence.undone_by.as_ref(), "{}", entry.version);
+        }
+    };
+    let all = Filter::default();
+    check(&all, &[0], 0);
+    let tip = promoted(&git, &first, 4);
+    check(&all, &[4, 3, 2], 4);
+    let good = git.version_commit(&patch(1)).unwrap().unwrap();
+    rolled_back(&git, &tip, &good, 5, &[4, 3]);
+    check(&all, &[5, 4, 3], 5);
+    repository.git(&["pack-refs", "--all"]);
+    check(&all, &[5, 4, 3], 5);
+    check(&Filter { kind: Some(Kind::Rollback), ..Filter::default() }, &[5], 5);
+    check(&Filter { range: Some("<0.1.4".parse().unwrap()), kind: Some(Kind::Promotion), line: Some("0.1".to_owned()) }, &[3, 2, 1], 5);
+    check(&Filter { line: Some("0.2".to_owned()), ..Filter::default() }, &[], 5);
+    // a tag that is on no branch is read for its kind
+    repository.git(&["tag", "v0.1.9", "v0.1.5"]);
+    check(&all, &[9, 5, 4], 9);
+    check(&Filter { kind: Some(Kind::Rollback), ..Filter::default() }, &[9, 5], 9);
 }

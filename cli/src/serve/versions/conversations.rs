@@ -1,0 +1,94 @@
+//! What Runners were asked, conversation by conversation, and what came back for it.
+
+use super::{CONVERSATION, PAGE, Reader};
+use crate::conversations::{self, Conversation, Turn};
+use crate::error::CommandError;
+use crate::serve::rest::{Call, Problem, Reply, Route};
+use serde_json::{Value, json};
+
+const USUAL: usize = 50;
+
+pub(super) fn routes() -> Vec<Route<Reader>> {
+    vec![
+        Route::get(
+            "/v1/conversations",
+            "listConversations",
+            "The conversations, the one with the newest turn first, a page at a time.",
+            list,
+        )
+        .query("limit", PAGE, "How many at most [default: 50].")
+        .query("after", CONVERSATION, "Only those after this one: the `next` of the page before.")
+        .answers(200, "Conversations", "A page.")
+        .problems(&[404]),
+        Route::get(
+            "/v1/conversations/{conversation}",
+            "showConversation",
+            "One conversation: its turns, the version it is served by, its rewards.",
+            show,
+        )
+        .part("conversation", CONVERSATION, "The id of a conversation.")
+        .answers(200, "Conversation", "The conversation.")
+        .problems(&[404]),
+    ]
+}
+
+fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let limit = call.query("limit")?.unwrap_or(USUAL);
+    let after: Option<String> = call.query("after")?;
+    let layout = &reader.repository.layout;
+    let ids = conversations::ids(layout).map_err(CommandError::from)?;
+    let begin = match after {
+        Some(after) => 1 + ids.iter().position(|id| *id == after).ok_or_else(|| unknown(&after))?,
+        None => 0,
+    };
+    let rest = &ids[begin..];
+    let page = &rest[..limit.min(rest.len())];
+    let next = page.last().filter(|_| rest.len() > limit);
+    // one that cannot be read hides none of the others
+    let told = |id: &String| match conversations::load(layout, id) {
+        Ok(Some(conversation)) => Some(summary(&conversation)),
+        Ok(None) => None,
+        Err(error) => Some(json!({"id": id, "problem": error.to_string()})),
+    };
+    let reply = Reply::json(&json!({
+        "schema": "agent/conversations@1", "conversations": page.iter().filter_map(told).collect::<Vec<_>>(), "next": next,
+    }));
+    Ok(match next {
+        Some(next) => reply.header("Link", call.link_to_next(next)),
+        None => reply,
+    })
+}
+
+fn summary(conversation: &Conversation) -> Value {
+    let header = &conversation.header;
+    json!({
+        "id": header.id, "version": header.version, "revision": header.revision, "opened": header.opened,
+        "turns": conversation.turns.len(), "errors": conversation.turns.iter().filter(|turn| turn.is_error).count(),
+        "last": conversation.turns.last().map(|turn| &turn.at),
+    })
+}
+
+fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let id: String = call.path("conversation")?;
+    let conversation = conversations::load(&reader.repository.layout, &id).map_err(CommandError::from)?;
+    let conversation = conversation.ok_or_else(|| unknown(&id))?;
+    let mut document = summary(&conversation);
+    document["schema"] = json!("agent/conversation-log@1");
+    document["commit"] = json!(conversation.header.commit);
+    document["turns"] = conversation.turns.iter().map(shown).collect();
+    document["rewards"] = json!(conversations::rewards(&reader.repository.layout, &id).map_err(CommandError::from)?);
+    Ok(Reply::json(&document))
+}
+
+/// A turn without what the Runner remembers of it, which is the Runner's own.
+fn shown(turn: &Turn) -> Value {
+    let mut turn = json!(turn);
+    if let Some(turn) = turn.as_object_mut() {
+        turn.shift_remove("data");
+    }
+    turn
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("there is no conversation `{id}`"))
+}

@@ -1,0 +1,149 @@
+//! How a version was judged: its tiers, their cases, one case with what it asked.
+
+use super::{ANY, CommitInfo, PAGE, Reader, TIER, of_version};
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
+use crate::versions::stored::Kept;
+use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::manifest::Tier;
+use agent_core::object_id::ObjectId;
+use agent_core::registry::evaluation_key;
+use agent_core::version::tag;
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const OUTCOMES: Kind = Kind::OneOf(&["passed", "failed", "errored"]);
+const USUAL: usize = 100;
+/// Tiers whose results are held for the next page.
+const HELD: usize = 8;
+
+type Key = (ObjectId, Tier, Option<String>);
+type Results = Arc<Vec<CaseResult>>;
+
+/// The results that were looked at last, by commit, tier and digest.
+#[derive(Debug, Default)]
+pub(super) struct Cases(Mutex<VecDeque<(Key, Results)>>);
+
+pub(super) fn routes() -> Vec<Route<Reader>> {
+    vec![
+        of_version(Route::get("/v1/versions/{version}/evaluations", "listEvaluations", "How the version did, tier by tier.", tiers))
+            .answers(200, "Evaluations", "The summaries of the tiers that were run."),
+        of_version(Route::get(
+            "/v1/versions/{version}/evaluations/{tier}",
+            "listCases",
+            "The cases of a tier by id, a page at a time.",
+            cases,
+        ))
+        .part("tier", TIER, "A tier.")
+        .query("limit", PAGE, "How many at most [default: 100].")
+        .query("after", ANY, "Only cases after this one: the `next` of the page before.")
+        .query("outcome", OUTCOMES, "Only cases that ended so.")
+        .answers(200, "Cases", "A page of the results."),
+        of_version(Route::get(
+            "/v1/versions/{version}/evaluations/{tier}/{case}",
+            "showCase",
+            "One case: what it asked, and how it ended.",
+            case,
+        ))
+        .part("tier", TIER, "A tier.")
+        .part("case", ANY, "The id of a case.")
+        .answers(200, "Case", "The case."),
+    ]
+}
+
+fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let commit = reader.commit(&call.path("version")?)?;
+    let kept = Kept::of(&reader.repository, &commit)?;
+    let tiers: Map<_, _> = kept.tiers().filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0)))).collect();
+    let own = commit.trailers.eval.as_ref().map(|digest| json!({"digest": digest, "uri": evaluation_key(commit.id.as_str())}));
+    Ok(Reply::json(&json!({
+        "schema": "agent/evaluations@1", "version": commit.trailers.version, "commit": commit.id, "eval": own, "tiers": tiers,
+    })))
+}
+
+/// A tier of the version in the path.
+struct Asked {
+    commit: CommitInfo,
+    tier: Tier,
+    summary: TierSummary,
+    results: Results,
+}
+
+fn asked(reader: &Reader, call: &Call<'_>) -> Result<Asked, Problem> {
+    let (commit, tier) = (reader.commit(&call.path("version")?)?, call.path("tier")?);
+    let shown = commit.trailers.version.as_ref().map_or_else(|| commit.id.to_string(), tag);
+    let not_kept = |what: &str| {
+        let hint = format!("run in the repository: agent test --at {shown} --tier {tier}");
+        Problem::not_found(format!("{what} of {shown} is not in the object store")).with_hint(hint)
+    };
+    let kept = Kept::of(&reader.repository, &commit)?;
+    let (summary, _) = kept.tier(tier).cloned().ok_or_else(|| not_kept(&format!("the tier {tier}")))?;
+    let results = reader.cases.of(&kept, &commit, tier, &summary)?.ok_or_else(|| not_kept(&format!("each case of the tier {tier}")))?;
+    Ok(Asked { commit, tier, summary, results })
+}
+
+impl Cases {
+    fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, CommandError> {
+        let key = (commit.id.clone(), tier, summary.results.clone());
+        let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, results)) = held().iter().find(|(known, _)| *known == key) {
+            return Ok(Some(Arc::clone(results)));
+        }
+        let Some(mut results) = kept.results(tier)? else { return Ok(None) };
+        results.sort_by(|one, other| one.id.cmp(&other.id));
+        let results = Arc::new(results);
+        let mut held = held();
+        held.truncate(HELD - 1);
+        held.push_front((key, Arc::clone(&results)));
+        Ok(Some(results))
+    }
+}
+
+fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let Asked { commit, tier, summary, results } = asked(reader, call)?;
+    let limit = call.query("limit")?.unwrap_or(USUAL);
+    let after: Option<String> = call.query("after")?;
+    let outcome = match call.query::<String>("outcome")?.as_deref() {
+        Some("passed") => Some(Outcome::Passed),
+        Some("failed") => Some(Outcome::Failed),
+        Some(_) => Some(Outcome::Errored),
+        None => None,
+    };
+    let begin = after.map_or(0, |after| results.partition_point(|result| result.id <= after));
+    let mut rest = results[begin..].iter().filter(|result| outcome.is_none_or(|outcome| result.outcome == outcome));
+    let page: Vec<&CaseResult> = rest.by_ref().take(limit).collect();
+    let next = rest.next().and(page.last()).map(|last| last.id.as_str());
+    let reply = Reply::json(&json!({
+        "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "summary": summary, "cases": page, "next": next,
+    }));
+    let reply = if summary.results.is_some() { reply.immutable() } else { reply };
+    Ok(match next {
+        Some(next) => reply.header("Link", call.link_to_next(next)),
+        None => reply,
+    })
+}
+
+fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let Asked { commit, tier, summary, results } = asked(reader, call)?;
+    let id: String = call.path("case")?;
+    let found = results.binary_search_by(|result| result.id.as_str().cmp(&id)).ok();
+    let result = found.map(|at| &results[at]).ok_or_else(|| Problem::not_found(format!("there is no case `{id}` in the tier {tier}")))?;
+    let reply = Reply::json(&json!({
+        "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "result": result,
+        "definition": definition(&reader.repository, &commit, result)?,
+    }));
+    Ok(if summary.results.is_some() { reply.immutable() } else { reply })
+}
+
+/// The case's own line, as it stands in the commit. What is held out stays there.
+fn definition(repository: &Repository, commit: &CommitInfo, result: &CaseResult) -> Result<Option<Value>, CommandError> {
+    let place = result.place.as_deref().filter(|_| !result.is_held_out()).and_then(|place| place.rsplit_once(':'));
+    let Some((path, Ok(line))) = place.map(|(path, line)| (path, line.parse::<usize>())) else { return Ok(None) };
+    let Some(bytes) = repository.git.read(&commit.id, path)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    let value = text.lines().nth(line.saturating_sub(1)).and_then(|line| serde_json::from_str::<Value>(line).ok());
+    // the file may have been another one when the case was run
+    Ok(value.filter(|value| value["id"] == result.id.as_str()))
+}
