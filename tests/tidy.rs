@@ -51,6 +51,8 @@ fn each_effect_has_one_door() {
         ("rustls::", "cli/src/world/store/s3.rs"),
         ("notify::", "cli/src/world/watch.rs"),
         ("landlock::", "cli/src/world/sandbox.rs"),
+        ("opentelemetry", "cli/src/telemetry/"),
+        ("tracing", "cli/src/telemetry/"),
         ("indicatif::", "cli/src/report/"),
         ("httparse::", "cli/src/serve/rest/"),
         ("tiny_http::", "cli/src/serve/rest/"),
@@ -97,6 +99,7 @@ fn rooms_know_only_whom_they_may() {
         ("report", &["report", "printer"][..]),
         ("runner", &["runner", "world"][..]),
         ("staging", &["staging", "world"][..]),
+        ("telemetry", &["telemetry", "world"][..]),
         (
             "versions",
             &[
@@ -110,6 +113,7 @@ fn rooms_know_only_whom_they_may() {
                 "runner",
                 "staging",
                 "target",
+                "telemetry",
                 "testing",
                 "tuning",
                 "versions",
@@ -134,6 +138,7 @@ fn rooms_know_only_whom_they_may() {
         "serve",
         "staging",
         "target",
+        "telemetry",
         "testing",
         "tuning",
         "versions",

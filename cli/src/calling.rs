@@ -3,6 +3,7 @@
 use crate::conversations::{self, ConversationError, Header, Latest, Turn};
 use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
+use crate::telemetry::{Operation, Request};
 use crate::world::clock;
 use crate::world::layout::Layout;
 use agent_core::mcp;
@@ -59,9 +60,13 @@ impl Call<'_> {
         let limit = self.target.manifest.limits.conversation();
         let kept = self.conversation.as_deref().map(|id| conversations::latest(self.layout, id, limit)).transpose()?.flatten();
         let started = Instant::now();
-        self.add_meta(kept.as_ref());
         let tool = self.params.text("name").unwrap_or_default();
-        let result = child.pass_call(self.id, &tool, self.params.to_raw()).await?;
+        let operation = Operation::asked(&Request { conversation: self.conversation.as_deref(), ..Request::call(&tool) });
+        operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
+        self.add_meta(kept.as_ref(), operation.traceparent());
+        let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;
+        note_outcome(&operation, &result);
+        let result = result?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         // a result that asks for more is no turn yet
         if let Some(id) = self.conversation.as_ref().filter(|_| !mcp::wants_input(result.raw())) {
@@ -70,7 +75,7 @@ impl Call<'_> {
         Ok(Called { result, duration_ms })
     }
 
-    fn add_meta(&mut self, kept: Option<&Latest>) {
+    fn add_meta(&mut self, kept: Option<&Latest>, trace: Option<String>) {
         let state = &self.target.state;
         let mut meta = self.params.object("_meta").unwrap_or_default();
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.path}));
@@ -80,6 +85,9 @@ impl Call<'_> {
                 conversation["data"] = json!(kept.data());
             }
             meta.set(wire::CONVERSATION, &conversation);
+        }
+        if let Some(trace) = trace {
+            meta.set(wire::TRACEPARENT, &trace);
         }
         self.params.set("_meta", &meta);
     }
@@ -113,6 +121,17 @@ impl Call<'_> {
             opened: now,
         };
         conversations::append(self.layout, &kept.map_or_else(begun, |kept| kept.header), &turn)
+    }
+}
+
+/// How a call of a child ended, on its span.
+pub fn note_outcome(operation: &Operation, outcome: &Result<CallResult, ChildError>) {
+    match outcome {
+        Ok(result) if result.is_error() => operation.tool_failed(""),
+        Ok(_) => {}
+        Err(ChildError::Refused { error, .. }) => operation.refused(error.code, &error.message),
+        Err(error @ ChildError::TimedOut { .. }) => operation.fail("timeout", &error.to_string()),
+        Err(error) => operation.fail("child_failed", &error.to_string()),
     }
 }
 

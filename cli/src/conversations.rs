@@ -313,7 +313,7 @@ mod tests {
             revision: ObjectId::of_blob(b"{}\n"),
             at: "2026-11-22T00:00:01Z".to_owned(),
             duration_ms: 1.5,
-            trace: None,
+            trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         }
     }
 

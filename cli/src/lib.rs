@@ -28,6 +28,7 @@ pub mod scaffold;
 mod serve;
 pub mod staging;
 pub mod target;
+pub mod telemetry;
 pub mod templates;
 pub mod testing;
 pub mod tuning;

@@ -1,9 +1,11 @@
 //! An agent repository, open: git, where our things lie, and the manifest of any tree.
 
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandResult};
 use crate::printer::Printer;
 use crate::staging::{Active, Staging};
+use crate::telemetry;
+use crate::telemetry::conventions::EXIT;
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::Store;
@@ -117,6 +119,30 @@ impl Repository {
             self.warn(&notice.to_string());
         }
         Ok(staging)
+    }
+
+    /// Telemetry from here on, into the object store of what is served.
+    pub fn telemetry(&self) -> telemetry::Guard<'_> {
+        // without one the defaults do: telemetry is no reason to refuse anything
+        let manifest = self.tip().ok().flatten().and_then(|tip| self.manifest(&tip.commit).ok());
+        let store_url = manifest.as_ref().map_or_else(|| manifest::Store::default().url, |manifest| manifest.store.url.clone());
+        let settings = telemetry::Settings { layout: self.layout.clone(), store_url, agent: manifest.map(|manifest| manifest.name) };
+        telemetry::start(settings, |problem| self.printer.detail(problem))
+    }
+
+    /// A verb on record: a span from its beginning to its end, and what it does within.
+    pub fn observed(&self, verb: &str, work: impl FnOnce() -> CommandResult) -> CommandResult {
+        let _telemetry = self.telemetry();
+        let span = telemetry::Span::internal(&format!("agent {verb}"), "verb");
+        let ended = span.within(work);
+        match &ended {
+            Ok(exit) => span.set(EXIT, i64::from(*exit as u8)),
+            Err(error) => {
+                span.set(EXIT, i64::from(error.exit as u8));
+                span.fail(error.exit.as_str(), error.messages.join(": "));
+            }
+        }
+        ended
     }
 
     pub fn warn(&self, text: &str) {

@@ -10,7 +10,9 @@ use crate::repository::Repository;
 use crate::runner::child::{CallResult, Child, ChildError, ChildSpec, Role};
 use crate::staging::{Active, Append, Replayed, Staging, StagingError};
 use crate::target::Target;
+use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
+pub use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
@@ -22,7 +24,6 @@ use agent_core::state::Rules;
 use agent_core::wire;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -216,6 +217,9 @@ fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Val
         (wire::STATE.to_owned(), json!({ "revision": canonical::revision(state), "value": state })),
         (wire::SIGNAL.to_owned(), json!({ "id": id })),
     ]);
+    if let Some(trace) = Span::current().traceparent() {
+        meta.insert(wire::TRACEPARENT.to_owned(), json!(trace));
+    }
     if let Some(talk) = talk {
         meta.insert(wire::CONVERSATION.to_owned(), json!({ "id": talk.id, "turns": talk.turns }));
     }
@@ -242,11 +246,6 @@ impl Scratch {
         }
         unreachable!("there are more numbers than processes")
     }
-}
-
-/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
-pub fn fresh_id(kind: &str) -> String {
-    format!("{kind}-{}-{:016x}", clock::now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
 }
 
 /// A line of a signals file, or why it is none.
@@ -303,9 +302,41 @@ struct Attempt {
     state: Value,
     drafts: Vec<Draft>,
     settled: Vec<Settled>,
+    judged: Vec<Judged>,
     /// How many signals of the queue it covers.
     taken: usize,
     failure: Option<TuningError>,
+}
+
+/// A conversation as the Tuner is shown it, and what its last turn is known by.
+#[derive(Clone)]
+struct Talk {
+    shown: Conversation,
+    trace: Option<String>,
+    version: Option<String>,
+}
+
+/// What an applied signal says of what an agent did.
+struct Judged {
+    signal: Signal,
+    version: Option<String>,
+    /// The turn it is about; the signal's own span where it is about none.
+    trace: Option<String>,
+}
+
+impl Judged {
+    fn record(&self) {
+        let Self { signal, version, trace } = self;
+        let evaluation = Evaluation {
+            name: &signal.tool,
+            score: signal.score(),
+            conversation: signal.conversation(),
+            version: version.as_deref(),
+            signal: Some(&signal.id),
+            ..Evaluation::default()
+        };
+        evaluation.record_for(trace.as_deref().unwrap_or_default());
+    }
 }
 
 impl Batch<'_> {
@@ -329,6 +360,7 @@ impl Batch<'_> {
                     outcome.before.get_or_insert(attempt.expected);
                     outcome.after = Some(canonical::revision(&attempt.state));
                     outcome.failure = attempt.failure;
+                    attempt.judged.iter().for_each(Judged::record);
                     attempt.settled.into_iter().for_each(&mut *self.listener);
                     break;
                 }
@@ -348,7 +380,15 @@ impl Batch<'_> {
         }
         let snapshot = self.staging.snapshot()?;
         let state = self.dry.as_ref().map_or(snapshot.state, |dry| dry.state.clone());
-        let mut attempt = Attempt { expected: snapshot.revision, state, drafts: Vec::new(), settled: Vec::new(), taken: 0, failure: None };
+        let mut attempt = Attempt {
+            expected: snapshot.revision,
+            state,
+            drafts: Vec::new(),
+            settled: Vec::new(),
+            judged: Vec::new(),
+            taken: 0,
+            failure: None,
+        };
         let mut talks = HashMap::new();
         let mut ids = HashSet::new();
         let began = Instant::now();
@@ -378,12 +418,7 @@ impl Batch<'_> {
         Ok(self.dry.as_ref().is_some_and(|dry| dry.ids.contains(id)) || self.staging.has_counted(id)?)
     }
 
-    async fn one(
-        &self,
-        signal: &Signal,
-        talks: &mut HashMap<String, Option<Conversation>>,
-        attempt: &mut Attempt,
-    ) -> Result<Settled, TuningError> {
+    async fn one(&self, signal: &Signal, talks: &mut HashMap<String, Option<Talk>>, attempt: &mut Attempt) -> Result<Settled, TuningError> {
         let rejected = |error: String| Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error });
         let talk = match signal.conversation() {
             None => None,
@@ -394,11 +429,23 @@ impl Batch<'_> {
             },
         };
         let arguments = Value::Object(signal.arguments.clone());
-        let (state, result) = match self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, talk.as_ref()).await? {
-            Tuned::Rejected(error) => return Ok(rejected(error)),
+        let turn = talk.as_ref().and_then(|talk| talk.trace.clone());
+        let operation = operation(signal, turn.as_deref());
+        let shown = talk.as_ref().map(|talk| &talk.shown);
+        let applied = operation.around(self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, shown)).await;
+        let (state, result) = match applied.inspect_err(|error| operation.fail("child_failed", &error.to_string()))? {
+            Tuned::Rejected(error) => {
+                operation.tool_failed(&error);
+                return Ok(rejected(error));
+            }
             Tuned::Unchanged(result) => (None, result),
             Tuned::State(state, result) => (Some(state), result),
         };
+        let trace = operation.traceparent();
+        if self.dry.is_none() && trace.is_some() {
+            let version = talk.as_ref().and_then(|talk| talk.version.clone());
+            attempt.judged.push(Judged { signal: signal.clone(), version, trace: turn.or_else(|| trace.clone()) });
+        }
         if let Some(state) = &state {
             attempt.state.clone_from(state);
         }
@@ -406,8 +453,8 @@ impl Batch<'_> {
             id: signal.id.clone(),
             tool: signal.tool.clone(),
             arguments,
-            conversation: talk,
-            trace: None,
+            conversation: talk.map(|talk| talk.shown),
+            trace,
             at: clock::rfc3339(clock::now()),
             summary: None,
             state,
@@ -416,12 +463,19 @@ impl Batch<'_> {
     }
 
     /// The turns of a conversation as they are now, looked up once a group.
-    fn talk(&self, id: &str, talks: &mut HashMap<String, Option<Conversation>>) -> Result<Option<Conversation>, ConversationError> {
+    fn talk(&self, id: &str, talks: &mut HashMap<String, Option<Talk>>) -> Result<Option<Talk>, ConversationError> {
         if let Some(known) = talks.get(id) {
             return Ok(known.clone());
         }
         let kept = conversations::load(self.layout, id)?;
-        let talk = kept.map(|kept| Conversation { id: id.to_owned(), turns: kept.for_tuner() });
+        let talk = kept.map(|kept| {
+            let last = kept.turns.last();
+            Talk {
+                shown: Conversation { id: id.to_owned(), turns: kept.for_tuner() },
+                trace: last.and_then(|turn| turn.trace.clone()),
+                version: last.and_then(|turn| turn.version.clone()),
+            }
+        });
         Ok(talks.entry(id.to_owned()).or_insert(talk).clone())
     }
 
@@ -438,6 +492,14 @@ impl Batch<'_> {
         let drafts = std::mem::take(&mut attempt.drafts);
         Ok(self.staging.append(drafts, &attempt.expected)? != Append::Lost)
     }
+}
+
+/// A signal on its way, as the continuation of the turn it is about.
+fn operation(signal: &Signal, turn: Option<&str>) -> Operation {
+    let operation = Operation::asked(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
+    operation.span().set(names::ROLE, "tuner");
+    operation.span().set_some(names::SIGNAL, Some(&signal.id));
+    operation
 }
 
 /// Fills the queue up to a group's size: waits for the first signal, takes the others that are there. False at the end.

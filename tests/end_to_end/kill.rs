@@ -185,7 +185,9 @@ fn tuning_survives_kills_at_random_moments() {
     assert_eq!(served.git(["status", "--porcelain"]), "");
     // each writer has its scratch folder, its lock and the state it began with, however often it was killed
     let allowed = |folder: &String| files_at_first.get(folder).copied().unwrap_or(0) + 2 * WRITERS + 2;
-    let more: Vec<_> = files(&served).into_iter().filter(|(folder, count)| *count > allowed(folder)).collect();
+    // what each process told of itself is kept, as results are; what waits to be kept must not pile up either
+    let is_kept = |folder: &str| folder.contains(".agent/store/telemetry/");
+    let more: Vec<_> = files(&served).into_iter().filter(|(folder, count)| !is_kept(folder) && *count > allowed(folder)).collect();
     assert!(more.is_empty(), "files grew: {more:?}");
 }
 

@@ -32,6 +32,7 @@ mod served;
 mod shim;
 mod surface;
 mod surroundings;
+mod telemetry;
 mod tiers;
 mod tune;
 mod versions;

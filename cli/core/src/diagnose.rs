@@ -22,6 +22,23 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// In a word, for telemetry.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::No => "no",
+            Self::Usage => "usage",
+            Self::Input => "input",
+            Self::Conflict => "conflict",
+            Self::Child => "child",
+            Self::Surroundings => "surroundings",
+            Self::NotEnoughEvidence => "not_enough_evidence",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// Implemented by each module's error, beside the knowledge of what went wrong.
 pub trait Diagnose: std::error::Error + Send + Sync + 'static {
     fn exit(&self) -> Exit;

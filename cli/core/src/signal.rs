@@ -39,6 +39,17 @@ const MAX_ID: usize = 256;
 /// The argument by which many tools name the conversation.
 pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
+/// The arguments by which tools that reward or rate are told how good something was, the first that is there.
+const SCORE_ARGUMENTS: [&str; 4] = ["value", "reward", "score", "rating"];
+
+impl Signal {
+    /// How good it says that something was, where it says so with a number, or with yes or no.
+    pub fn score(&self) -> Option<f64> {
+        let said = SCORE_ARGUMENTS.iter().find_map(|name| self.arguments.get(*name))?;
+        said.as_f64().or_else(|| said.as_bool().map(f64::from)).filter(|score| score.is_finite())
+    }
+}
+
 /// Reads one line of a signals file; the error says what is wrong with it.
 pub fn parse(number: u64, text: &str, defaults: &Defaults) -> Result<Signal, String> {
     // serde would fill the members of a signal from a list, in their order
@@ -95,6 +106,19 @@ mod tests {
 
     fn parse_with(text: &str, tool: Option<&str>) -> Result<Signal, String> {
         parse(7, text, &Defaults { tool: tool.map(str::to_owned), conversation: None })
+    }
+
+    #[test]
+    fn a_signal_says_how_good_something_was() {
+        let score = |arguments: serde_json::Value| {
+            let line = serde_json::json!({"tool": "reward", "arguments": arguments}).to_string();
+            parse(1, &line, &Defaults::default()).unwrap().score()
+        };
+        assert_eq!(score(serde_json::json!({"value": -1})), Some(-1.0));
+        assert_eq!(score(serde_json::json!({"strategy": "title", "reward": 0.5})), Some(0.5));
+        assert_eq!(score(serde_json::json!({"rating": true})), Some(1.0));
+        assert_eq!(score(serde_json::json!({"value": "x", "score": 1})), None);
+        assert_eq!(score(serde_json::json!({})), None);
     }
 
     #[test]

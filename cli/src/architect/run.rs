@@ -15,6 +15,7 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::telemetry::{Span, conventions as names};
 use crate::templates;
 use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
@@ -63,7 +64,12 @@ pub fn conduct(
     begun(&report);
     let carried_out = || {
         let mut conductor = Conductor::prepare(repository, context, &active, &report)?;
-        let outcome = conductor.carry_out();
+        let span = Span::internal("architect run", "architect");
+        span.set_some(names::RUN, Some(&conductor.report.run));
+        let outcome = span.within(|| conductor.carry_out());
+        if let Err(error) = &outcome {
+            span.fail(error.exit.as_str(), error.messages.join(": "));
+        }
         Ok((conductor.report, outcome))
     };
     let error = match carried_out() {
@@ -313,7 +319,7 @@ impl<'a> Conductor<'a> {
             return Ok(Some(Event::Cancel));
         }
         let event = match step {
-            Step::Code => self.code()?,
+            Step::Code => self.code_on_record()?,
             Step::Try(trial) => self.try_change(*trial)?,
             Step::Release => self.release()?,
             Step::KeepBranch => {
@@ -339,6 +345,18 @@ impl<'a> Conductor<'a> {
             self.tell(&format!("  not taken: {why}"))?;
         }
         Ok(())
+    }
+
+    fn code_on_record(&mut self) -> Result<Event, CommandError> {
+        let span = Span::internal(&format!("coder {}", coder_name(self.report.coder)), "coder");
+        span.set(names::CODER, coder_name(self.report.coder));
+        let event = span.within(|| self.code());
+        match &event {
+            Ok(Event::AttemptFailed { why } | Event::NothingFits { why }) => span.fail("no_change", why),
+            Ok(_) => {}
+            Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+        }
+        event
     }
 
     fn code(&mut self) -> Result<Event, CommandError> {

@@ -142,6 +142,7 @@ fn oldest(inbox: &Inbox<'_>, wish: Wish, repository: &Repository, context: &Cont
 }
 
 fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
+    let _telemetry = repository.telemetry();
     let assignment = Assignment { items, coder: wish.coder, waits: wish.waits };
     let announce = |report: &Report| {
         if wish.announces {

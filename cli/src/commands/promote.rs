@@ -25,6 +25,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
-    let outcome = promotion::promote(&repository, context, &options)?;
-    Ok(outcome::report("promoted", &outcome, &context.printer))
+    repository.observed("promote", || {
+        let outcome = promotion::promote(&repository, context, &options)?;
+        Ok(outcome::report("promoted", &outcome, &context.printer))
+    })
 }

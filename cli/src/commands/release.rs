@@ -24,6 +24,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { revision: arguments.revision.clone(), bump: arguments.bump, dry_run: arguments.dry_run, ..Options::default() };
-    let outcome = release::release(&repository, context, &options)?;
-    Ok(outcome::report("released", &outcome, &context.printer))
+    repository.observed("release", || {
+        let outcome = release::release(&repository, context, &options)?;
+        Ok(outcome::report("released", &outcome, &context.printer))
+    })
 }

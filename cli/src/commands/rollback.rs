@@ -25,8 +25,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
     let repository = Repository::open(context)?;
     let options = Options { version, reason: arguments.reason.clone(), dry_run: arguments.dry_run };
-    let outcome = rollback::rollback(&repository, &options)?;
-    Ok(outcome::report("rolled back", &outcome, &context.printer))
+    repository.observed("rollback", || {
+        let outcome = rollback::rollback(&repository, &options)?;
+        Ok(outcome::report("rolled back", &outcome, &context.printer))
+    })
 }
 
 fn version(what: &What) -> Result<Version, CommandError> {

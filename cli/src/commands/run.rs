@@ -36,10 +36,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
     let repository = Repository::open(context)?;
-    let target = target(arguments, &repository)?;
-    let called = make(arguments, &given, &target, &repository, context)?;
-    report(arguments, &given, &target, &called, context);
-    Ok(if called.result.is_error() { Exit::No } else { Exit::Done })
+    repository.observed("run", || {
+        let target = target(arguments, &repository)?;
+        let called = make(arguments, &given, &target, &repository, context)?;
+        report(arguments, &given, &target, &called, context);
+        Ok(if called.result.is_error() { Exit::No } else { Exit::Done })
+    })
 }
 
 /// A conversation that has begun keeps what it began with.

@@ -68,6 +68,7 @@ const READ_AHEAD: usize = 1024;
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut source = Source::open(arguments, context)?;
     let repository = Repository::open(context)?;
+    let _telemetry = repository.telemetry();
     let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source)?;
     let promotion = if arguments.promote && report.is_clean() { Some(promote(&repository, context)?) } else { None };

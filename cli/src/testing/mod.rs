@@ -8,6 +8,7 @@ mod memory;
 pub mod parts;
 mod pending;
 pub mod ray;
+mod record;
 mod subject;
 
 pub use memo::{CacheKey, look_up};
@@ -17,6 +18,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::attempt::Answered;
 use crate::target::Target;
+use crate::testing::record::Record;
 use crate::testing::subject::{Subject, tested_tree};
 use crate::world::clock;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
@@ -158,7 +160,7 @@ pub fn run_tier(
         subject.tell(&found, on_event)?;
         return Ok(found);
     }
-    let (outcome, certain) = subject.run(on_event)?;
+    let (outcome, certain) = Record::begin(request, target).of(on_event, |on_event| subject.run(on_event))?;
     if let Some(key) = &memo {
         subject.remember_whole(key, &outcome, certain);
     }

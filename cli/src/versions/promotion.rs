@@ -23,6 +23,10 @@ pub struct Options {
 }
 
 pub fn promote(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    publish::on_record("promotion", || make(repository, context, options))
+}
+
+fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
     for _ in 0..super::ATTEMPTS {
         if let Some(outcome) = attempt(repository, context, options)? {
             return Ok(outcome);

@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
 use crate::world::git::{CommitSpec, Publication, Published};
 use agent_core::diagnose::Exit;
@@ -67,6 +68,23 @@ impl Outcome {
             ..Self::nothing(why)
         }
     }
+}
+
+/// The making of a version, on record.
+pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcome, CommandError>) -> Result<Outcome, CommandError> {
+    let span = Span::internal(kind, kind);
+    let made = span.within(work);
+    match &made {
+        Ok(outcome) => {
+            span.set_some(names::VERSION, outcome.version.as_ref());
+            span.set_some(names::COMMIT_ID, outcome.commit.as_ref());
+            if outcome.exit != Exit::Done {
+                span.fail(outcome.exit.as_str(), &outcome.why);
+            }
+        }
+        Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+    }
+    made
 }
 
 /// What the commit says besides its version and its evidence.

@@ -32,6 +32,10 @@ pub struct Options {
 }
 
 pub fn release(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    publish::on_record("release", || make(repository, context, options))
+}
+
+fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
     let source = source(repository, options)?;
     for _ in 0..super::ATTEMPTS {
         if let Some(outcome) = attempt(repository, context, &source, options)? {

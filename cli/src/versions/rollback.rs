@@ -16,6 +16,10 @@ pub struct Options {
 }
 
 pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+    publish::on_record("rollback", || make(repository, options))
+}
+
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
     for _ in 0..super::ATTEMPTS {
         let snapshot = Snapshot { branch: "active".to_owned(), history: history(repository)?, wanted: options.version.clone() };
         let publish = match rollback::plan(&snapshot) {

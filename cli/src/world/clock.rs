@@ -2,6 +2,7 @@
 
 use crate::world::env;
 use jiff::Timestamp;
+use std::hash::{BuildHasher as _, RandomState};
 
 /// Now, in UTC.
 pub fn now() -> Timestamp {
@@ -16,4 +17,9 @@ pub fn rfc3339(at: Timestamp) -> String {
 /// The day it is in UTC, as `YYYY-MM-DD`.
 pub fn today() -> String {
     jiff::tz::TimeZone::UTC.to_datetime(now()).date().to_string()
+}
+
+/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
+pub fn fresh_id(kind: &str) -> String {
+    format!("{kind}-{}-{:016x}", now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
 }

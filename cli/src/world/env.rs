@@ -24,6 +24,16 @@ pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 /// What our servers ask their clients for, where it is not said with `--token`.
 pub const TOKEN: &str = "AGENT_TOKEN";
 
+/// `true` switches telemetry off: nothing is recorded, and nothing written.
+pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+/// Where telemetry goes besides the object store: a collector that speaks OTLP over HTTP with JSON. `OTEL_EXPORTER_OTLP_HEADERS`,
+/// `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
+/// `OTEL_METRIC_EXPORT_*` of the batches are read by OpenTelemetry's SDK itself.
+pub const OTEL_COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// Who this is in telemetry, in place of `agent`; `OTEL_RESOURCE_ATTRIBUTES` may say it as well, and whatever else is to be said of it.
+pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
 /// `true` on a runner of GitHub Actions, which makes annotations of lines of a certain form.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// The file whose Markdown GitHub shows as the summary of a step.
@@ -35,6 +45,19 @@ pub fn is_github_workflow() -> bool {
 
 pub fn github_summary() -> Option<std::path::PathBuf> {
     std::env::var_os(GITHUB_SUMMARY).filter(|value| !value.is_empty()).map(Into::into)
+}
+
+pub fn telemetry_is_disabled() -> bool {
+    std::env::var(OTEL_SDK_DISABLED).is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
+pub fn names_collector() -> bool {
+    std::env::var_os(OTEL_COLLECTOR).is_some_and(|value| !value.is_empty())
+}
+
+pub fn names_service() -> bool {
+    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    says(OTEL_SERVICE_NAME).is_some() || says(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
 }
 
 pub fn frozen_now() -> Option<String> {

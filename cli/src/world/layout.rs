@@ -71,6 +71,11 @@ impl Layout {
         self.home().join("conversations")
     }
 
+    /// Telemetry on its way to the object store: a folder for each process that is alive, or was killed.
+    pub fn telemetry(&self) -> PathBuf {
+        self.home().join("telemetry")
+    }
+
     /// What the Architect's runs leave here: a folder each.
     pub fn architect_runs(&self) -> PathBuf {
         self.home().join("architect")

@@ -9,6 +9,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use s3::S3;
+pub(crate) use s3::provide_tls;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;

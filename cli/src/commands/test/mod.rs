@@ -112,6 +112,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         None => {}
     }
     let repository = Repository::open(context)?;
+    let _telemetry = repository.telemetry();
     if let Some(rounds) = arguments.calibrate {
         return calibration::calibrate(arguments, &repository, rounds, context);
     }

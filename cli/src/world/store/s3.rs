@@ -34,10 +34,15 @@ impl S3 {
         let client = |answer_within| -> Result<_, object_store::Error> {
             Ok(PrefixStore::new(builder(bucket, answer_within).build()?, prefix.trim_end_matches('/')))
         };
-        // its certificates are looked at with the one provider there is; a second time it is there already
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_tls();
         Ok(Self { quick: client(ANSWER_WITHIN)?, patient: client(ANSWER_LARGE_WITHIN)? })
     }
+}
+
+/// For whoever speaks TLS: certificates are looked at with the one provider there is.
+pub(crate) fn provide_tls() {
+    // a second time it is there already
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {

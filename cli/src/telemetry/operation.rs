@@ -1,0 +1,199 @@
+//! MCP's requests and notifications: as the server of a host sees them, and as the client of a child does. A span each, and a histogram.
+
+use super::conventions as names;
+use super::span::{Parent, Span};
+use super::telemetry;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use serde_json::value::RawValue;
+use std::cell::RefCell;
+use std::future::Future;
+use std::time::Instant;
+
+/// How frames come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Stdio,
+    Http,
+}
+
+/// What is known of a request when it arrives or leaves; all but the method may be absent.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// The tool of `tools/call`.
+    pub tool: Option<&'a str>,
+    /// The prompt of `prompts/get`.
+    pub prompt: Option<&'a str>,
+    pub resource: Option<&'a str>,
+    /// A notification has none.
+    pub id: Option<&'a RawValue>,
+    pub protocol: Option<&'a str>,
+    pub session: Option<&'a str>,
+    pub conversation: Option<&'a str>,
+    pub transport: Transport,
+    /// To a server, the `_meta.traceparent` it continues; to a client, what it continues unless it is within something that goes on.
+    pub traceparent: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    pub const fn new(method: &'a str) -> Self {
+        Self {
+            method,
+            tool: None,
+            prompt: None,
+            resource: None,
+            id: None,
+            protocol: None,
+            session: None,
+            conversation: None,
+            transport: Transport::Stdio,
+            traceparent: None,
+        }
+    }
+
+    /// A call of a tool.
+    pub const fn call(tool: &'a str) -> Self {
+        Self { tool: Some(tool), ..Self::new("tools/call") }
+    }
+
+    fn span_name(&self) -> String {
+        match self.tool.or(self.prompt) {
+            Some(target) => format!("{} {target}", self.method),
+            None => self.method.to_owned(),
+        }
+    }
+
+    /// What span and histogram both say.
+    fn labels(&self) -> Vec<KeyValue> {
+        let mut labels = Vec::with_capacity(8);
+        labels.push(KeyValue::new(names::METHOD, self.method.to_owned()));
+        let mut label = |key, value: Option<&str>| labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())));
+        label(names::TOOL, self.tool);
+        label(names::OPERATION, self.tool.map(|_| names::EXECUTE_TOOL));
+        label(names::PROMPT, self.prompt);
+        label(names::PROTOCOL_VERSION, self.protocol);
+        match self.transport {
+            Transport::Stdio => label(names::TRANSPORT, Some("pipe")),
+            Transport::Http => {
+                label(names::TRANSPORT, Some("tcp"));
+                label(names::PROTOCOL_NAME, Some("http"));
+            }
+        }
+        labels
+    }
+}
+
+/// A request under way; its end is its drop.
+#[derive(Debug)]
+pub struct Operation {
+    span: Span,
+    kind: SpanKind,
+    begun: Option<(Instant, RefCell<Vec<KeyValue>>)>,
+}
+
+impl Operation {
+    /// A host asks, we answer.
+    pub fn served(request: &Request<'_>) -> Self {
+        Self::open(request, SpanKind::Server, Parent::Remote(request.traceparent))
+    }
+
+    /// We ask a child, within the span we are in.
+    pub fn asked(request: &Request<'_>) -> Self {
+        let is_within = Span::current().is_recorded();
+        let parent = if is_within { Parent::Current } else { Parent::Remote(request.traceparent) };
+        let operation = Self::open(request, SpanKind::Client, parent);
+        if let Some(other) = request.traceparent.filter(|_| is_within) {
+            operation.span.link(other);
+        }
+        operation
+    }
+
+    fn open(request: &Request<'_>, kind: SpanKind, parent: Parent<'_>) -> Self {
+        if telemetry().is_none() {
+            return Self { span: Span::none(), kind, begun: None };
+        }
+        let span = Span::open(&request.span_name(), &kind, parent);
+        let labels = request.labels();
+        for label in &labels {
+            span.set_pair(label);
+        }
+        span.set_some(names::REQUEST_ID, request.id.map(|id| id.get().trim_matches('"')));
+        span.set_some(names::SESSION, request.session);
+        span.set_some(names::CONVERSATION, request.conversation);
+        span.set_some(names::RESOURCE, request.resource);
+        Self { span, kind, begun: Some((Instant::now(), RefCell::new(labels))) }
+    }
+
+    /// For what is known later.
+    pub const fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// For the `_meta` of what is sent because of this.
+    pub fn traceparent(&self) -> Option<String> {
+        self.span.traceparent()
+    }
+
+    /// The tool's own result says that it failed.
+    pub fn tool_failed(&self, description: &str) {
+        self.fail(names::TOOL_ERROR, description);
+    }
+
+    /// The answer is a JSON-RPC error.
+    pub fn refused(&self, code: i64, message: &str) {
+        self.label(names::STATUS_CODE, code.to_string());
+        self.fail(&code.to_string(), message);
+    }
+
+    /// Anything else: a word of few, as `timeout`, `child_died` or `cancelled`.
+    pub fn fail(&self, error_type: &str, description: &str) {
+        self.span.fail(error_type, description);
+        self.label(names::ERROR_TYPE, error_type.to_owned());
+    }
+
+    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+        self.span.around(work).await
+    }
+
+    fn label(&self, key: &'static str, value: String) {
+        if let Some((_, labels)) = &self.begun {
+            let label = KeyValue::new(key, value);
+            self.span.set_pair(&label);
+            labels.borrow_mut().push(label);
+        }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        if let (Some((began, labels)), Some(telemetry)) = (self.begun.take(), telemetry()) {
+            telemetry.record_duration(&self.kind, began.elapsed(), &labels.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_named_by_method_and_target() {
+        assert_eq!(Request::call("ask").span_name(), "tools/call ask");
+        assert_eq!(Request { prompt: Some("greet"), ..Request::new("prompts/get") }.span_name(), "prompts/get greet");
+        assert_eq!(Request { resource: Some("session://c1"), ..Request::new("resources/read") }.span_name(), "resources/read");
+        let labels =
+            |request: Request<'_>| request.labels().iter().map(|label| format!("{}={}", label.key, label.value)).collect::<Vec<_>>();
+        assert_eq!(
+            labels(Request { protocol: Some("2025-11-25"), transport: Transport::Http, ..Request::call("ask") }),
+            [
+                "mcp.method.name=tools/call",
+                "gen_ai.tool.name=ask",
+                "gen_ai.operation.name=execute_tool",
+                "mcp.protocol.version=2025-11-25",
+                "network.transport=tcp",
+                "network.protocol.name=http",
+            ]
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! From the hot path to the spool: a span that ends is pushed under a short lock, and a thread writes what has gathered once a second.
+//!
+//! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are dropped, counted, and the count is recorded.
+
+use super::lines::Lines;
+use super::spool::{self, Signal, Spool, SpoolError};
+use super::{Settings, conventions as names};
+use crate::world::fs::FsError;
+use crate::world::store::Store;
+use opentelemetry::logs::{LogRecord as _, Severity};
+use opentelemetry::time::now;
+use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a kill may take at most.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// So much is written at once, without waiting for the second to be over.
+const BATCH: usize = 512;
+/// Beyond this things are dropped.
+const MOST: usize = 8192;
+/// The end does not wait longer for a store that does not answer.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+type Log = (SdkLogRecord, InstrumentationScope);
+
+#[derive(Default)]
+struct Pending {
+    spans: Vec<SpanData>,
+    logs: Vec<Log>,
+    dropped: u64,
+    /// Taken by the thread when it starts.
+    unstarted: Option<Box<Writer>>,
+    flushes_wanted: u64,
+    flushes_done: u64,
+    /// What went wrong, the first of it.
+    problem: Option<String>,
+}
+
+impl Pending {
+    fn len(&self) -> usize {
+        self.spans.len() + self.logs.len()
+    }
+}
+
+/// What was recorded and is not written yet.
+#[derive(Clone)]
+pub(super) struct Buffer(Arc<Shared>);
+
+struct Shared {
+    pending: Mutex<Pending>,
+    work: Condvar,
+    done: Condvar,
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Buffer")
+    }
+}
+
+impl Buffer {
+    /// `measured` gives the line of what was measured since it was asked last.
+    pub(super) fn new(settings: Settings, resource: &Resource, measured: fn() -> Option<Vec<u8>>) -> Self {
+        let writer = Writer { settings, measured, lines: Lines::of(resource), spool: None, store: None };
+        let pending = Pending { unstarted: Some(Box::new(writer)), ..Pending::default() };
+        Self(Arc::new(Shared { pending: Mutex::new(pending), work: Condvar::new(), done: Condvar::new() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, add: impl FnOnce(&mut Pending)) {
+        let mut pending = self.lock();
+        if pending.len() >= MOST {
+            pending.dropped += 1;
+            return;
+        }
+        add(&mut pending);
+        match pending.len() {
+            1 => self.wake(pending),
+            BATCH => self.0.work.notify_one(),
+            _ => {}
+        }
+    }
+
+    fn wake(&self, mut pending: MutexGuard<'_, Pending>) {
+        match pending.unstarted.take() {
+            None => self.0.work.notify_one(),
+            Some(mut writer) => {
+                let buffer = self.clone();
+                let started = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || writer.work(&buffer));
+                if let Err(error) = started {
+                    pending.problem = Some(format!("cannot start a thread for telemetry: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Writes and ships all there is; says what went wrong since the beginning.
+    pub(super) fn flush(&self) -> Option<String> {
+        let mut pending = self.lock();
+        if pending.unstarted.is_none() {
+            pending.flushes_wanted += 1;
+            let wanted = pending.flushes_wanted;
+            self.0.work.notify_one();
+            let waiting = |pending: &mut Pending| pending.flushes_done < wanted;
+            let (after, timeout) = self.0.done.wait_timeout_while(pending, END_WITHIN, waiting).unwrap_or_else(PoisonError::into_inner);
+            pending = after;
+            if timeout.timed_out() {
+                pending.problem.get_or_insert_with(|| "the object store does not answer".to_owned());
+            }
+        }
+        pending.problem.take()
+    }
+
+    /// Waits for something to do: a batch, a flush, or a file that is due.
+    fn take(&self, due: Option<Instant>) -> Taken {
+        let mut pending = self.lock();
+        while pending.len() == 0 && pending.flushes_wanted == pending.flushes_done {
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                break;
+            }
+            pending = match left {
+                Some(left) => self.0.work.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.0.work.wait(pending).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        let more = |pending: &mut Pending| (1..BATCH).contains(&pending.len()) && pending.flushes_wanted == pending.flushes_done;
+        pending = self.0.work.wait_timeout_while(pending, WRITE_EVERY, more).unwrap_or_else(PoisonError::into_inner).0;
+        Taken {
+            spans: std::mem::take(&mut pending.spans),
+            logs: std::mem::take(&mut pending.logs),
+            dropped: std::mem::take(&mut pending.dropped),
+            flush: (pending.flushes_wanted > pending.flushes_done).then_some(pending.flushes_wanted),
+        }
+    }
+
+    fn done(&self, flushed: Option<u64>, problem: Option<String>) {
+        let mut pending = self.lock();
+        pending.problem = pending.problem.take().or(problem);
+        if let Some(flushed) = flushed {
+            pending.flushes_done = flushed;
+            self.0.done.notify_all();
+        }
+    }
+}
+
+struct Taken {
+    spans: Vec<SpanData>,
+    logs: Vec<Log>,
+    dropped: u64,
+    flush: Option<u64>,
+}
+
+/// What the thread has.
+struct Writer {
+    settings: Settings,
+    measured: fn() -> Option<Vec<u8>>,
+    lines: Lines,
+    spool: Option<Spool>,
+    store: Option<Store>,
+}
+
+impl Writer {
+    fn work(&mut self, buffer: &Buffer) {
+        loop {
+            let taken = buffer.take(self.spool.as_ref().and_then(Spool::due));
+            let flush = taken.flush;
+            let problem = self.write(taken).err().map(|error| error.to_string());
+            buffer.done(flush, problem);
+        }
+    }
+
+    fn write(&mut self, taken: Taken) -> Result<(), SpoolError> {
+        let flush = taken.flush.is_some();
+        self.append(taken)?;
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        if spool.close(flush) {
+            let store = match &mut self.store {
+                Some(store) => store,
+                none => none.insert(Store::open(&self.settings.store_url, self.settings.layout.root())?),
+            };
+            spool.ship(store)?;
+            if flush {
+                spool.leave();
+                self.spool = None;
+            }
+            spool::ship_left(&self.settings.layout, store)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, taken: Taken) -> Result<(), FsError> {
+        let Self { settings, measured, lines, spool, .. } = self;
+        let Taken { spans, mut logs, dropped, .. } = taken;
+        logs.extend((dropped > 0).then(|| said_dropped(dropped)));
+        let traces = (!spans.is_empty()).then(|| lines.spans(spans));
+        let logs = (!logs.is_empty()).then(|| lines.logs(&logs));
+        for (signal, line) in [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, measured())] {
+            let Some(line) = line else { continue };
+            if spool.is_none() {
+                *spool = Some(Spool::begin(&settings.layout)?);
+            }
+            if let Some(spool) = spool {
+                spool.append(signal, &line)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What could not be kept is said among what was.
+fn said_dropped(count: u64) -> Log {
+    let scope = super::scope();
+    // only a logger makes records
+    let provider = opentelemetry_sdk::logs::SdkLoggerProvider::builder().build();
+    let logger = opentelemetry::logs::LoggerProvider::logger_with_scope(&provider, scope.clone());
+    let mut record = opentelemetry::logs::Logger::create_log_record(&logger);
+    record.set_event_name(names::DROPPED);
+    record.set_severity_number(Severity::Warn);
+    record.set_timestamp(now());
+    record.set_observed_timestamp(now());
+    record.add_attribute(names::DROPPED, i64::try_from(count).unwrap_or(i64::MAX));
+    (record, scope)
+}
+
+impl SpanProcessor for Buffer {
+    fn on_start(&self, _span: &mut Span, _context: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        self.push(|pending| pending.spans.push(span));
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl LogProcessor for Buffer {
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+        self.push(|pending| pending.logs.push((record.clone(), scope.clone())));
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}

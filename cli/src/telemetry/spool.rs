@@ -1,0 +1,257 @@
+//! Telemetry on its way to the object store: files of this process in `.agent/telemetry/PROCESS/`, a line at a time.
+//!
+//! A line that was written survives a kill. The lock of a process tells whether it is alive; what a dead one left is shipped by the next.
+
+use crate::world::clock;
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use crate::world::store::{Store, StoreError};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A file is shipped when it has this many bytes, or is this old.
+const SHIP_AT_BYTES: u64 = 4 << 20;
+const SHIP_AT_AGE: Duration = Duration::from_secs(60);
+const LOCK: &str = "lock";
+const EXTENSION: &str = ".jsonl";
+/// Where it lies in the store: `telemetry/SIGNAL/YYYY/MM/DD/...`.
+pub(super) const STORE_FOLDER: &str = "telemetry";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpoolError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+struct Open {
+    signal: Signal,
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    began: Instant,
+}
+
+/// The files of this process.
+pub(super) struct Spool {
+    folder: PathBuf,
+    _lock: FileLock,
+    open: Vec<Open>,
+    opened: usize,
+}
+
+impl Spool {
+    pub(super) fn begin(layout: &Layout) -> Result<Self, FsError> {
+        let all = layout.telemetry();
+        // nobody may take a folder for a dead one's between its making and its locking
+        let _guarded = FileLock::acquire(&all.join(LOCK))?;
+        let folder = all.join(clock::fresh_id("p"));
+        fs::create_dir(&folder)?;
+        Ok(Self { _lock: FileLock::acquire(&folder.join(LOCK))?, folder, open: Vec::new(), opened: 0 })
+    }
+
+    /// One line, with its newline.
+    pub(super) fn append(&mut self, signal: Signal, line: &[u8]) -> Result<(), FsError> {
+        if !self.open.iter().any(|open| open.signal == signal) {
+            self.open.push(self.create(signal)?);
+            self.opened += 1;
+        }
+        let Some(open) = self.open.iter_mut().find(|open| open.signal == signal) else { return Ok(()) };
+        open.file.write_all(line).map_err(FsError::while_doing("write", &open.path))?;
+        open.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    fn create(&self, signal: Signal) -> Result<Open, FsError> {
+        let path = self.folder.join(file_name(signal, clock::now(), self.opened));
+        let file = std::fs::OpenOptions::new().create_new(true).append(true).open(&path).map_err(FsError::while_doing("create", &path))?;
+        Ok(Open { signal, path, file, bytes: 0, began: Instant::now() })
+    }
+
+    /// When the oldest file is to be shipped.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.open.iter().map(|open| open.began + SHIP_AT_AGE).min()
+    }
+
+    /// Closes the files that are large or old enough, or all; says whether there were any.
+    pub(super) fn close(&mut self, all: bool) -> bool {
+        let before = self.open.len();
+        self.open.retain(|open| !all && open.bytes < SHIP_AT_BYTES && open.began.elapsed() < SHIP_AT_AGE);
+        self.open.len() < before
+    }
+
+    /// Ships what is closed.
+    pub(super) fn ship(&self, store: &Store) -> Result<(), SpoolError> {
+        ship_folder(&self.folder, store, |path| self.open.iter().any(|open| open.path == path))
+    }
+
+    /// At the end: a folder with nothing in it goes.
+    pub(super) fn leave(&mut self) {
+        if self.open.is_empty() && files(&self.folder).is_ok_and(|files| files.is_empty()) {
+            // the next one to look would do it; an error here is nobody's concern
+            let _ = fs::remove_folder(&self.folder);
+        }
+    }
+}
+
+/// Ships what processes left that are no more.
+pub(super) fn ship_left(layout: &Layout, store: &Store) -> Result<(), SpoolError> {
+    let all = layout.telemetry();
+    for folder in folders(&all)? {
+        let Some(_lock) = claim(&all, &folder)? else { continue };
+        ship_folder(&folder, store, |_| false)?;
+        fs::remove_folder(&folder)?;
+    }
+    Ok(())
+}
+
+/// The lock of a process that is gone.
+fn claim(all: &Path, folder: &Path) -> Result<Option<FileLock>, FsError> {
+    let _guarded = FileLock::acquire(&all.join(LOCK))?;
+    // another may have shipped and removed it a moment ago
+    if folder.is_dir() { FileLock::try_acquire(&folder.join(LOCK)) } else { Ok(None) }
+}
+
+/// The folders of processes, oldest first as their names sort.
+pub(super) fn folders(all: &Path) -> Result<Vec<PathBuf>, FsError> {
+    Ok(fs::names(all)?.into_iter().filter(|name| name != LOCK).map(|name| all.join(name)).collect())
+}
+
+/// The files of a process, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
+    Ok(fs::names(folder)?.into_iter().filter(|name| name.ends_with(EXTENSION)).map(|name| folder.join(name)).collect())
+}
+
+fn ship_folder(folder: &Path, store: &Store, is_open: impl Fn(&Path) -> bool) -> Result<(), SpoolError> {
+    let process = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    for path in files(folder)? {
+        if is_open(&path) {
+            continue;
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (Some(key), Some(bytes)) = (store_key(&name, &process), fs::read_if_there(&path)?) else { continue };
+        // a kill may have cut the last line
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole > 0 {
+            // the same key whoever ships it: shipped twice, it is there once
+            store.put_rebuildable(&key, bytes[..whole].to_vec())?;
+        }
+        fs::remove_if_there(&path)?;
+    }
+    Ok(())
+}
+
+/// `traces-20261122T120000123-0.jsonl`: when its first line was written, and the how manieth file of its process it is.
+fn file_name(signal: Signal, at: jiff::Timestamp, number: usize) -> String {
+    let at = jiff::tz::TimeZone::UTC.to_datetime(at);
+    let date = format!("{:04}{:02}{:02}", at.year(), at.month(), at.day());
+    let time = format!("{:02}{:02}{:02}{:03}", at.hour(), at.minute(), at.second(), at.millisecond());
+    format!("{}-{date}T{time}-{number}{EXTENSION}", signal.as_str())
+}
+
+/// Where a file of that name goes; `None` when it is none of ours.
+fn store_key(name: &str, process: &str) -> Option<String> {
+    let mut parts = name.strip_suffix(EXTENSION)?.split('-');
+    let (signal, at, number) = (parts.next()?, parts.next()?, parts.next()?);
+    let (date, time) = at.split_once('T')?;
+    let is_number = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !Signal::ALL.iter().any(|known| known.as_str() == signal)
+        || !is_number(date, 8)
+        || !is_number(time, 9)
+        || !is_number(number, number.len())
+    {
+        return None;
+    }
+    Some(format!("{STORE_FOLDER}/{signal}/{}/{}/{}/{time}-{process}-{number}{EXTENSION}", &date[..4], &date[4..6], &date[6..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> (tempfile::TempDir, Layout, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        let store = Store::open("file:.agent/store", folder.path()).unwrap();
+        (folder, layout, store)
+    }
+
+    fn shipped(store: &Store) -> Vec<String> {
+        let keys = store.list(STORE_FOLDER).unwrap();
+        keys.iter().map(|key| String::from_utf8(store.get(key).unwrap().unwrap()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_has_its_place_in_the_store_by_its_day() {
+        let name = file_name(Signal::Traces, "2026-11-22T01:02:03.004Z".parse().unwrap(), 7);
+        assert_eq!(name, "traces-20261122T010203004-7.jsonl");
+        assert_eq!(store_key(&name, "p-1").unwrap(), "telemetry/traces/2026/11/22/010203004-p-1-7.jsonl");
+        for other in
+            ["lock", "traces.jsonl", "spans-20261122T010203004-7.jsonl", "traces-2026T01-7.jsonl", "traces-ä0261122T010203004-7.jsonl"]
+        {
+            assert_eq!(store_key(other, "p"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_closed_is_shipped_and_what_is_open_stays() {
+        let (_folder, layout, store) = world();
+        let mut spool = Spool::begin(&layout).unwrap();
+        spool.append(Signal::Traces, b"1\n").unwrap();
+        spool.append(Signal::Traces, b"2\n").unwrap();
+        assert!(!spool.close(false));
+        spool.ship(&store).unwrap();
+        assert!(shipped(&store).is_empty());
+        // to another process it is alive
+        ship_left(&layout, &store).unwrap();
+        assert!(shipped(&store).is_empty());
+        assert!(spool.close(true));
+        spool.append(Signal::Logs, b"3\n").unwrap();
+        spool.ship(&store).unwrap();
+        assert_eq!(shipped(&store), ["1\n2\n"]);
+        spool.leave();
+        assert!(spool.folder.is_dir(), "a log is open in it");
+        spool.close(true);
+        spool.ship(&store).unwrap();
+        spool.leave();
+        assert!(!spool.folder.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_shipped_up_to_its_last_whole_line() {
+        let (_folder, layout, store) = world();
+        let mut killed = Spool::begin(&layout).unwrap();
+        killed.append(Signal::Traces, b"whole\n").unwrap();
+        killed.append(Signal::Traces, b"{\"to").unwrap();
+        killed.append(Signal::Logs, b"{\"torn").unwrap();
+        let folder = killed.folder.clone();
+        drop(killed);
+        ship_left(&layout, &store).unwrap();
+        assert_eq!(shipped(&store), ["whole\n"]);
+        assert!(!folder.exists());
+        ship_left(&layout, &store).unwrap();
+        assert_eq!(shipped(&store).len(), 1);
+    }
+}
