@@ -3,7 +3,7 @@
 use crate::conversations::{self, ConversationError, Header, Latest, Turn};
 use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
-use crate::telemetry::{Operation, Request};
+use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
 use crate::world::layout::Layout;
 use agent_core::mcp;
@@ -62,6 +62,7 @@ impl Call<'_> {
         let started = Instant::now();
         let tool = self.params.text("name").unwrap_or_default();
         let operation = Operation::asked(&Request { conversation: self.conversation.as_deref(), ..Request::call(&tool) });
+        operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
         self.add_meta(kept.as_ref(), operation.traceparent());
         let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;

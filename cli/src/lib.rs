@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod error;
 pub mod githooks;
 pub mod installation;
+pub mod kpi;
 pub mod ledger;
 pub mod migrations;
 pub mod precheck;

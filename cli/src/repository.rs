@@ -124,10 +124,21 @@ impl Repository {
     /// Telemetry from here on, into the object store of what is served.
     pub fn telemetry(&self) -> telemetry::Guard<'_> {
         // without one the defaults do: telemetry is no reason to refuse anything
-        let manifest = self.tip().ok().flatten().and_then(|tip| self.manifest(&tip.commit).ok());
+        let manifest = self.served_manifest();
         let store_url = manifest.as_ref().map_or_else(|| manifest::Store::default().url, |manifest| manifest.store.url.clone());
         let settings = telemetry::Settings { layout: self.layout.clone(), store_url, agent: manifest.map(|manifest| manifest.name) };
         telemetry::start(settings, |problem| self.printer.detail(problem))
+    }
+
+    /// What is on record.
+    pub fn records(&self) -> Result<telemetry::Records, CommandError> {
+        let url = self.served_manifest().map_or_else(|| manifest::Store::default().url, |manifest| manifest.store.url);
+        Ok(telemetry::Records::new(self.layout.clone(), Store::open(&url, self.layout.root())?))
+    }
+
+    /// The manifest of what is served, where something is.
+    fn served_manifest(&self) -> Option<Manifest> {
+        self.tip().ok().flatten().and_then(|tip| self.manifest(&tip.commit).ok())
     }
 
     /// A verb on record: a span from its beginning to its end, and what it does within.

@@ -497,7 +497,7 @@ impl Batch<'_> {
 /// A signal on its way, as the continuation of the turn it is about.
 fn operation(signal: &Signal, turn: Option<&str>) -> Operation {
     let operation = Operation::asked(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
-    operation.span().set(names::ROLE, "tuner");
+    operation.span().set(names::ROLE, names::TUNER);
     operation.span().set_some(names::SIGNAL, Some(&signal.id));
     operation
 }

@@ -1,6 +1,11 @@
 //! What is on record, and that it joins up: calls, rewards, tiers, versions, as lines of OTLP/JSON in the object store.
 
 use crate::served::Served;
+use agent::context::Context;
+use agent::kpi;
+use agent::printer::{Color, Printer, Volume};
+use agent::repository::Repository;
+use agent_core::kpi::Rewards;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -177,6 +182,37 @@ fn it_can_be_switched_off() {
     let mut command = served.command();
     crate::world::World::finish(command.args(["run", "ask", "question=why"]).env("OTEL_SDK_DISABLED", "true")).ok();
     assert!(!served.path(".agent/telemetry").exists() && !served.path(".agent/store/telemetry").exists());
+}
+
+#[test]
+fn a_version_is_told_by_its_calls_and_rewards() {
+    let served = served();
+    for question in ["why", "how", ""] {
+        served.agent(["run", "ask", &format!("question={question}"), "--conversation", "c1"]);
+    }
+    for value in ["value=1", "value=0"] {
+        served.agent(["tune", "reward", value, "--conversation", "c1"]).ok();
+    }
+    served.agent(["architect", "it should answer", "--conversation", "c1", "--queue-only"]).ok();
+    let repository = Repository::open(&context(&served)).unwrap();
+    let check = || {
+        let kpis = kpi::by_version(&repository).unwrap();
+        let [kpi] = kpis.as_slice() else { panic!("one version: {kpis:?}") };
+        assert_eq!((kpi.version.as_str(), kpi.calls, kpi.errors, kpi.conversations, kpi.feedback), ("0.1.0", 3, 1, 1, 1));
+        assert_eq!(kpi.rewards, Rewards { count: 2, mean: Some(0.5) });
+        assert!(kpi.p50_ms.unwrap() > 0.0 && kpi.p95_ms >= kpi.p50_ms);
+    };
+    check();
+    // what is kept of it says the same, and what comes after is added
+    check();
+    served.agent(["run", "ask", "question=who"]).ok();
+    assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
+    std::fs::write(served.path(".agent/tally.json"), "{\"torn").unwrap();
+    assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
+}
+
+fn context(served: &Served) -> Context {
+    Context { directory: served.path(""), printer: Printer::new(false, Volume::Silent, Color::Never) }
 }
 
 /// A span of a process that was killed while it waited for its child is lost; the ones before are shipped by the next process.

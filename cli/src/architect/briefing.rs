@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::contracts;
 use crate::conversations;
 use crate::error::CommandError;
+use crate::kpi;
 use crate::repository::Repository;
 use crate::target::Target;
 use agent_core::architect::brief::{Brief, CASES_SHOWN, Conversation, Idea, Rejected, SCHEMA};
@@ -40,7 +41,7 @@ pub fn gather(
         conversations: conversations(items, repository)?,
         failing: failing.into_iter().take(CASES_SHOWN).collect(),
         failing_not_shown: not_shown,
-        kpis: Vec::new(),
+        kpis: kpis(active, repository)?,
         contract: serde_json::to_value(contract).expect("a Contract is JSON"),
         budgets: budgets(active, repository)?,
         inspirations: inspirations
@@ -50,6 +51,13 @@ pub fn gather(
         rejected: rejected(items, repository)?,
         rules: rules(&manifest.protect),
     })
+}
+
+/// What the version that is served did so far.
+fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, CommandError> {
+    let served = active.version.as_ref().map(ToString::to_string);
+    let kpis = kpi::by_version(repository)?.into_iter().filter(|kpi| Some(&kpi.version) == served.as_ref());
+    Ok(kpis.map(|kpi| serde_json::to_value(kpi).expect("a KPI is JSON")).collect())
 }
 
 fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conversation>, CommandError> {

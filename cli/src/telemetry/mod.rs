@@ -1,21 +1,24 @@
 //! Telemetry: spans, measurements and events by OpenTelemetry's conventions, as lines of OTLP/JSON in the object store, and to a collector where one is named.
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until `start` was called, which a verb does that has
-//! something to tell. `pipeline` takes what was recorded to the `spool`, and `spool` to the store. `conventions` has all the names.
+//! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::conventions`.
 
 mod collector;
-pub mod conventions;
 mod evaluation;
 mod lines;
 mod metrics;
 mod operation;
 mod pipeline;
+mod records;
 mod span;
 mod spool;
 
+pub use agent_core::conventions;
 pub use evaluation::Evaluation;
 pub use operation::{Operation, Request, Transport};
+pub use records::{Records, Source};
 pub use span::{Past, Span};
+pub use spool::{Signal, SpoolError};
 
 use crate::world::env;
 use crate::world::layout::Layout;

@@ -1,8 +1,8 @@
 //! MCP's requests and notifications: as the server of a host sees them, and as the client of a child does. A span each, and a histogram.
 
-use super::conventions as names;
 use super::span::{Parent, Span};
 use super::telemetry;
+use agent_core::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;
@@ -54,7 +54,7 @@ impl<'a> Request<'a> {
 
     /// A call of a tool.
     pub const fn call(tool: &'a str) -> Self {
-        Self { tool: Some(tool), ..Self::new("tools/call") }
+        Self { tool: Some(tool), ..Self::new(names::TOOLS_CALL) }
     }
 
     fn span_name(&self) -> String {

@@ -2,11 +2,12 @@
 //!
 //! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are dropped, counted, and the count is recorded.
 
+use super::Settings;
 use super::lines::Lines;
 use super::spool::{self, Signal, Spool, SpoolError};
-use super::{Settings, conventions as names};
 use crate::world::fs::FsError;
 use crate::world::store::Store;
+use agent_core::conventions as names;
 use opentelemetry::logs::{LogRecord as _, Severity};
 use opentelemetry::time::now;
 use opentelemetry::{Context, InstrumentationScope};

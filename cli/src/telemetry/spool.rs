@@ -6,6 +6,8 @@ use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
+use agent_core::diagnose::{Diagnose, Exit};
+use jiff::civil::{Date, DateTime};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,11 +41,27 @@ impl Signal {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SpoolError {
+pub enum SpoolError {
     #[error(transparent)]
     Fs(#[from] FsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Diagnose for SpoolError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fs(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+        }
+    }
 }
 
 struct Open {
@@ -145,13 +163,11 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
 }
 
 fn ship_folder(folder: &Path, store: &Store, is_open: impl Fn(&Path) -> bool) -> Result<(), SpoolError> {
-    let process = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     for path in files(folder)? {
         if is_open(&path) {
             continue;
         }
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (Some(key), Some(bytes)) = (store_key(&name, &process), fs::read_if_there(&path)?) else { continue };
+        let (Some(key), Some(bytes)) = (key_of(&path), fs::read_if_there(&path)?) else { continue };
         // a kill may have cut the last line
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole > 0 {
@@ -165,23 +181,41 @@ fn ship_folder(folder: &Path, store: &Store, is_open: impl Fn(&Path) -> bool) ->
 
 /// `traces-20261122T120000123-0.jsonl`: when its first line was written, and the how manieth file of its process it is.
 fn file_name(signal: Signal, at: jiff::Timestamp, number: usize) -> String {
-    let at = jiff::tz::TimeZone::UTC.to_datetime(at);
-    let date = format!("{:04}{:02}{:02}", at.year(), at.month(), at.day());
-    let time = format!("{:02}{:02}{:02}{:03}", at.hour(), at.minute(), at.second(), at.millisecond());
-    format!("{}-{date}T{time}-{number}{EXTENSION}", signal.as_str())
+    let at = utc(at);
+    format!("{}-{:04}{:02}{:02}T{}-{number}{EXTENSION}", signal.as_str(), at.year(), at.month(), at.day(), time_of(at))
 }
 
-/// Where a file of that name goes; `None` when it is none of ours.
+fn utc(at: jiff::Timestamp) -> DateTime {
+    jiff::tz::TimeZone::UTC.to_datetime(at)
+}
+
+fn time_of(at: DateTime) -> String {
+    format!("{:02}{:02}{:02}{:03}", at.hour(), at.minute(), at.second(), at.millisecond())
+}
+
+/// The folder of a day in the store.
+pub(super) fn day_folder(signal: Signal, day: Date) -> String {
+    format!("{STORE_FOLDER}/{}/{:04}/{:02}/{:02}", signal.as_str(), day.year(), day.month(), day.day())
+}
+
+/// No file that began at this time or later has a key before this.
+pub(super) fn key_at(signal: Signal, at: jiff::Timestamp) -> String {
+    let at = utc(at);
+    format!("{}/{}", day_folder(signal, at.date()), time_of(at))
+}
+
+/// Where a file of the spool goes; `None` when it is none of ours.
+pub(super) fn key_of(path: &Path) -> Option<String> {
+    store_key(path.file_name()?.to_str()?, path.parent()?.file_name()?.to_str()?)
+}
+
 fn store_key(name: &str, process: &str) -> Option<String> {
     let mut parts = name.strip_suffix(EXTENSION)?.split('-');
     let (signal, at, number) = (parts.next()?, parts.next()?, parts.next()?);
     let (date, time) = at.split_once('T')?;
     let is_number = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !Signal::ALL.iter().any(|known| known.as_str() == signal)
-        || !is_number(date, 8)
-        || !is_number(time, 9)
-        || !is_number(number, number.len())
-    {
+    let is_whole = is_number(date, 8) && is_number(time, 9) && is_number(number, number.len());
+    if !Signal::ALL.iter().any(|known| known.as_str() == signal) || !is_whole {
         return None;
     }
     Some(format!("{STORE_FOLDER}/{signal}/{}/{}/{}/{time}-{process}-{number}{EXTENSION}", &date[..4], &date[4..6], &date[6..]))
@@ -207,6 +241,8 @@ mod tests {
     fn a_file_has_its_place_in_the_store_by_its_day() {
         let name = file_name(Signal::Traces, "2026-11-22T01:02:03.004Z".parse().unwrap(), 7);
         assert_eq!(name, "traces-20261122T010203004-7.jsonl");
+        let at = "2026-11-22T01:02:03.004Z".parse().unwrap();
+        assert_eq!(key_at(Signal::Traces, at), "telemetry/traces/2026/11/22/010203004");
         assert_eq!(store_key(&name, "p-1").unwrap(), "telemetry/traces/2026/11/22/010203004-p-1-7.jsonl");
         for other in
             ["lock", "traces.jsonl", "spans-20261122T010203004-7.jsonl", "traces-2026T01-7.jsonl", "traces-ä0261122T010203004-7.jsonl"]

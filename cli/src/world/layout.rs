@@ -76,6 +76,11 @@ impl Layout {
         self.home().join("telemetry")
     }
 
+    /// What telemetry in the store comes to, as far as it was read.
+    pub fn tally(&self) -> PathBuf {
+        self.home().join("tally.json")
+    }
+
     /// What the Architect's runs leave here: a folder each.
     pub fn architect_runs(&self) -> PathBuf {
         self.home().join("architect")

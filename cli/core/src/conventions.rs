@@ -19,6 +19,8 @@ pub const PROMPT: &str = "gen_ai.prompt.name";
 pub const OPERATION: &str = "gen_ai.operation.name";
 pub const CONVERSATION: &str = "gen_ai.conversation.id";
 
+/// The method of a tool's call.
+pub const TOOLS_CALL: &str = "tools/call";
 /// What `OPERATION` is for a tool's call.
 pub const EXECUTE_TOOL: &str = "execute_tool";
 /// The error of a call whose result says `isError`.
@@ -45,9 +47,10 @@ pub const VERSION: &str = "agent.version";
 pub const COMMIT_ID: &str = "agent.commit";
 /// The Revision of the state that served.
 pub const REVISION: &str = "agent.state.revision";
-/// `runner`, `tuner` or `scorer`.
+/// Who is asked: `runner` or `tuner`.
 pub const ROLE: &str = "agent.role";
-pub const TURN: &str = "agent.conversation.turn";
+pub const RUNNER: &str = "runner";
+pub const TUNER: &str = "tuner";
 pub const TIER: &str = "agent.tier";
 pub const CASE: &str = "agent.case";
 pub const CASES: &str = "agent.tier.cases";

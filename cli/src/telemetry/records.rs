@@ -1,0 +1,91 @@
+//! What is on record, read back: from the object store, and from the spool what is on its way there.
+
+use super::spool::{self, STORE_FOLDER, Signal, SpoolError};
+use crate::world::layout::Layout;
+use crate::world::store::Store;
+use crate::world::{clock, fs};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A file may hold what is so much younger than its name says.
+const SLACK: SignedDuration = SignedDuration::from_mins(10);
+/// Beyond so many days one listing of everything is the shorter way.
+const DAYS_LISTED: i64 = 31;
+
+pub struct Records {
+    layout: Layout,
+    store: Store,
+}
+
+/// A file of lines. Those in the store never change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is in the store, or will be; by this they sort by time.
+    pub key: String,
+    spooled: Option<PathBuf>,
+}
+
+impl Source {
+    pub const fn is_stored(&self) -> bool {
+        self.spooled.is_none()
+    }
+}
+
+impl Records {
+    pub const fn new(layout: Layout, store: Store) -> Self {
+        Self { layout, store }
+    }
+
+    /// The files of a signal, oldest first; with a time, those that can hold something since then.
+    pub fn sources(&self, signal: Signal, since: Option<Timestamp>) -> Result<Vec<Source>, SpoolError> {
+        let mut sources = BTreeMap::new();
+        // first what is on its way: what is shipped meanwhile is found in the store
+        for path in self.spooled()? {
+            if let Some(key) = spool::key_of(&path).filter(|key| key.starts_with(&folder(signal))) {
+                sources.insert(key.clone(), Source { key, spooled: Some(path) });
+            }
+        }
+        for key in self.stored(signal, since)? {
+            sources.insert(key.clone(), Source { key, spooled: None });
+        }
+        let earliest = since.map(|since| spool::key_at(signal, since - SLACK));
+        Ok(sources.into_values().filter(|source| earliest.as_ref().is_none_or(|earliest| source.key >= *earliest)).collect())
+    }
+
+    fn spooled(&self) -> Result<Vec<PathBuf>, SpoolError> {
+        let folders = spool::folders(&self.layout.telemetry())?;
+        let files = folders.iter().map(|folder| spool::files(folder)).collect::<Result<Vec<_>, _>>()?;
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    fn stored(&self, signal: Signal, since: Option<Timestamp>) -> Result<Vec<String>, SpoolError> {
+        let today = TimeZone::UTC.to_datetime(clock::now()).date();
+        let first = since.map(|since| TimeZone::UTC.to_datetime(since - SLACK).date());
+        let days = first.map(|first| (first, i64::from(first.until(today).map_or(i32::MAX, |span| span.get_days()))));
+        match days {
+            Some((first, days)) if days < DAYS_LISTED => {
+                let listed = first.series(jiff::Span::new().days(1)).take_while(|day| *day <= today);
+                let keys = listed.map(|day| self.store.list(&spool::day_folder(signal, day))).collect::<Result<Vec<_>, _>>()?;
+                Ok(keys.into_iter().flatten().collect())
+            }
+            _ => Ok(self.store.list(&folder(signal))?),
+        }
+    }
+
+    /// The whole lines of a file; of one that was shipped a moment ago, from where it is now.
+    pub fn read(&self, source: &Source) -> Result<String, SpoolError> {
+        let spooled = source.spooled.as_deref().map(fs::read_if_there).transpose()?.flatten();
+        let bytes = match spooled {
+            Some(bytes) => bytes,
+            None => self.store.get(&source.key)?.unwrap_or_default(),
+        };
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
+    }
+}
+
+fn folder(signal: Signal) -> String {
+    format!("{STORE_FOLDER}/{}", signal.as_str())
+}
