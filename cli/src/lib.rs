@@ -41,6 +41,11 @@ use std::process::ExitCode;
 
 /// Parses argv, runs the verb, reports what went wrong, and says how it ended.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(launch) = commands::launch::asked(std::env::args_os()) {
+        let printer = printer::Printer::new(false, printer::Volume::Normal, printer::Color::Auto);
+        return ExitCode::from(commands::launch::run(&launch).unwrap_or_else(|error| printer.error(&error)) as u8);
+    }
     let arguments = match arguments::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(exit) => return exit,

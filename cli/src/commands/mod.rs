@@ -11,7 +11,7 @@ mod hook;
 mod hooks;
 mod init;
 #[cfg(target_os = "linux")]
-mod launch;
+pub(crate) mod launch;
 mod man;
 mod mcp;
 mod outcome;
@@ -62,9 +62,6 @@ pub enum Command {
     Gc(gc::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
-    #[cfg(target_os = "linux")]
-    #[command(hide = true)]
-    Launch(launch::Arguments),
 }
 
 pub fn run(command: &Command, context: &Context) -> CommandResult {
@@ -95,7 +92,5 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
         Command::Man(arguments) => man::run(arguments),
-        #[cfg(target_os = "linux")]
-        Command::Launch(arguments) => launch::run(arguments),
     }
 }

@@ -258,10 +258,13 @@ pub fn hear_of_the_end_of(parent: Option<u32>, signal: Signal) -> std::io::Resul
     Ok(())
 }
 
+/// The word for `agent` as a guard.
+pub const LAUNCH: &str = "launch";
+
 /// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
 static GUARDS: AtomicBool = AtomicBool::new(false);
 
-/// Said once by `main`: this executable knows the verb `launch`.
+/// Said once by `main`: this executable can be a guard.
 pub fn announce_launcher() {
     GUARDS.store(cfg!(target_os = "linux"), Ordering::Relaxed);
 }
@@ -406,7 +409,7 @@ impl Pipe {
         if !guards() {
             return self.command.clone();
         }
-        let mut words: Vec<OsString> = vec![own_program(), "launch".into()];
+        let mut words: Vec<OsString> = vec![own_program(), LAUNCH.into()];
         if let Some(scratch) = &self.scratch {
             words.extend(["--scratch".into(), scratch.clone().into_os_string()]);
         }
