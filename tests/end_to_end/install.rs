@@ -248,3 +248,29 @@ fn a_hosts_own_command_that_fails_is_told_whole() {
     let dry = install(&world, &["--host", "claude-code", "--dry-run", "--json"]).ok().json();
     assert_eq!((&dry["changed"], &dry["commands"][0][0]), (&json!(false), &json!("claude")));
 }
+
+#[test]
+fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let publish = ["--publish-as", "io.github.me/a", "--url", "https://example.org/a.mcpb"];
+    let server = world.agent("a", [&["mcp", "bundle"], &publish[..]].concat()).ok().json();
+    let file = world.path("a/a-0.1.0.mcpb");
+    assert_eq!(server["packages"][0]["registryType"], "mcpb");
+    let unpack = crate::world::source_root().join("tests/end_to_end/programs/unpack.py");
+    let unpacked = World::finish(world.command(crate::protocol::interpreter(), ".").arg(unpack).arg(&file).arg("unpacked")).ok().json();
+    assert_eq!(server["packages"][0]["fileSha256"], unpacked["sha256"]);
+    let unpacked = &unpacked["manifest"];
+    let told = (&unpacked["manifest_version"], &unpacked["version"], &unpacked["tools"][0]["name"]);
+    assert_eq!(told, (&json!("0.3"), &json!("0.1.0"), &json!("estimate")));
+    // as a host fills it in
+    let configuration = &unpacked["server"]["mcp_config"];
+    let filled = |text: &Value| {
+        let text = text.as_str().unwrap().replace("${__dirname}", world.path("unpacked").to_str().unwrap());
+        text.replace("${user_config.repository}", world.path("a").to_str().unwrap())
+    };
+    let words = configuration["args"].as_array().unwrap().iter().map(filled);
+    let mut runner = crate::pipes::Pipes::start(world.command(filled(&configuration["command"]), ".").args(words));
+    assert_eq!(runner.initialize("2025-11-25")["serverInfo"]["name"], "time-estimates");
+    world.agent("a", ["mcp", "bundle", "--publish-as", "nothing", "--url", "x"]).code(2).stderr_has("io.github.me/estimates");
+}

@@ -1,8 +1,10 @@
 //! The doors of an agent repository, told to an MCP host: by the host's own command where that is on PATH, else by an edit of its configuration that leaves the rest
 //! of it as it was written.
 
+pub mod bundle;
 mod document;
 pub mod host;
+mod zip;
 
 pub use document::Met;
 

@@ -114,7 +114,7 @@ fn asked(door: Door, arguments: &Arguments, manifest: &Manifest) -> bool {
 }
 
 /// Some hosts take letters, digits, `-` and `_` alone.
-fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, CommandError> {
+pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, CommandError> {
     let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
     match given {
         Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),

@@ -1,3 +1,4 @@
+mod bundle;
 mod install;
 
 use crate::context::Context;
@@ -30,8 +31,8 @@ enum Door {
     Tuner,
     /// Feedback in words, and the runs that change the code for it
     Architect,
-    /// Tell an MCP host of this repository's doors
     Install(install::Arguments),
+    Bundle(bundle::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Door::Tuner => serve_host::<Tuner>(&Traffic::all(What::Active), None, context),
         Door::Architect => architect::mcp::serve(context),
         Door::Install(arguments) => install::run(arguments, context),
+        Door::Bundle(arguments) => bundle::run(arguments, context),
     }
 }
 

@@ -1,0 +1,91 @@
+use crate::context::Context;
+use crate::contracts;
+use crate::error::{CommandError, CommandResult};
+use crate::installation::bundle::{self, About};
+use crate::repository::Repository;
+use crate::world::fs::{self, Durability};
+use crate::world::{env, process};
+use agent_core::diagnose::Exit;
+use agent_core::object_id::digest;
+use agent_core::what::What;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Make an MCP bundle (.mcpb) of `agent` for this platform, and the server.json of a registry
+///
+/// The bundle holds `agent` itself and asks whoever installs it for the folder of an agent repository: what is learned goes on being learned there.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as io.github.me/estimates --url https://example.org/estimates.mcpb > server.json"
+)]
+pub struct Arguments {
+    /// Where the bundle goes; NAME-VERSION.mcpb where it is left out
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The name in the MCP registry, such as io.github.me/estimates; server.json is printed on stdout
+    #[arg(long, value_name = "NAME", requires = "url")]
+    publish_as: Option<String>,
+    /// Where the bundle will lie
+    #[arg(long, requires = "publish_as")]
+    url: Option<String>,
+    /// Say what would be written
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let about = about(context)?;
+    if let Some(name) = &arguments.publish_as {
+        check(name)?;
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| context.directory.join(format!("{}-{}.mcpb", about.name, about.version)));
+    let program = fs::read_if_there(Path::new(&process::own_program()))?.ok_or_else(no_program)?;
+    let bytes = bundle::bundle(&about, &program).ok_or_else(no_program)?;
+    if !arguments.dry_run {
+        fs::replace(&out, &bytes, Durability::Rebuildable)?;
+    }
+    let sha256 = digest(&bytes);
+    let sha256 = sha256.trim_start_matches("sha256:");
+    let published = arguments.publish_as.as_deref().zip(arguments.url.as_deref());
+    let server = published.map(|(name, url)| bundle::server_json(&about, name, url, sha256));
+    context.printer.json(&json!({
+        "schema": "agent/bundle@1", "file": out, "sha256": sha256, "bytes": bytes.len(), "written": !arguments.dry_run, "server": server,
+    }));
+    if let Some(server) = &server {
+        context.printer.data(serde_json::to_string_pretty(server).expect("it is JSON"));
+    }
+    let done = if arguments.dry_run { "would be made" } else { "is made" };
+    context.printer.say(format!("{} {done} ({} KiB, sha256 {sha256})", out.display(), bytes.len() / 1024));
+    Ok(Exit::Done)
+}
+
+fn no_program() -> CommandError {
+    let shown = env::binary().map_or_else(|| "its own file".to_owned(), |path| path.display().to_string());
+    CommandError::new(Exit::Surroundings, format!("agent cannot read {shown} to put it into a bundle"))
+}
+
+/// As the registry wants names: a namespace, a slash, a name.
+fn check(name: &str) -> Result<(), CommandError> {
+    let fits = |part: &str, more: &str| {
+        !part.is_empty()
+            && part.chars().all(|character| character.is_ascii_alphanumeric() || ".-".contains(character) || more.contains(character))
+    };
+    match name.split_once('/') {
+        Some((namespace, rest)) if fits(namespace, "") && fits(rest, "_") && name.len() <= 200 => Ok(()),
+        _ => Err(CommandError::usage(format!("`{name}` is no name of the MCP registry")).with_hint("such as io.github.me/estimates")),
+    }
+}
+
+fn about(context: &Context) -> Result<About, CommandError> {
+    let repository = Repository::open(context)?;
+    let tip = repository.expect_tip()?;
+    let active = repository.target(&What::Active)?;
+    let contract = contracts::of(&active, &repository, context)?;
+    let described = |tool: &serde_json::Value| tool["description"].as_str().map(str::to_owned);
+    Ok(About {
+        name: super::install::name(None, &active.manifest)?,
+        version: tip.version.to_string(),
+        author: repository.git.config("user.name").unwrap_or_else(|| "unknown".to_owned()),
+        tools: contract.runner.tools.iter().map(|(name, tool)| (name.clone(), described(tool))).collect(),
+    })
+}

@@ -1,0 +1,87 @@
+//! An MCP bundle (`.mcpb`, manifest 0.3): `agent` itself, which asks whoever installs it where the agent repository is. A repository is git history and a learned
+//! state, which go on in the place they are in; a copy of it in an archive would be another agent from that day on.
+
+use crate::installation::zip::{Entry, archive};
+use serde_json::{Value, json};
+
+const PROGRAM: &str = "server/agent";
+
+/// What a bundle says of the agent it was made for.
+#[derive(Debug)]
+pub struct About {
+    pub name: String,
+    /// Of the version that is served.
+    pub version: String,
+    pub author: String,
+    /// Name and description of each tool.
+    pub tools: Vec<(String, Option<String>)>,
+}
+
+impl About {
+    /// The one sentence a registry shows; it takes 100 characters.
+    fn description(&self) -> String {
+        format!("The Runner of {}, versioned and served by agent", self.name).chars().take(100).collect()
+    }
+
+    fn manifest(&self) -> Value {
+        let tools = self.tools.iter().map(|(name, description)| match description {
+            Some(description) => json!({"name": name, "description": description}),
+            None => json!({"name": name}),
+        });
+        json!({
+            "manifest_version": "0.3",
+            "name": self.name,
+            "version": self.version,
+            "description": self.description(),
+            "long_description": "Serves an agent repository on this machine: its code and learned state are versions in git. It needs git and Python on PATH.",
+            "author": {"name": self.author},
+            "server": {
+                "type": "binary",
+                "entry_point": PROGRAM,
+                "mcp_config": {
+                    "command": format!("${{__dirname}}/{PROGRAM}"),
+                    "args": ["-C", "${user_config.repository}", "mcp", "runner"],
+                    "env": {},
+                },
+            },
+            "tools": tools.collect::<Vec<_>>(),
+            // a promotion or a release may bring others
+            "tools_generated": true,
+            "compatibility": {"platforms": [if cfg!(target_os = "macos") { "darwin" } else { "linux" }]},
+            "user_config": {
+                "repository": {
+                    "type": "directory",
+                    "title": "Agent repository",
+                    "description": "The folder of the agent repository to serve.",
+                    "required": true,
+                },
+            },
+        })
+    }
+}
+
+/// The bundle's bytes; `None` where `agent` is too large for the format.
+pub fn bundle(about: &About, program: &[u8]) -> Option<Vec<u8>> {
+    let manifest = serde_json::to_vec_pretty(&about.manifest()).expect("a manifest is JSON");
+    archive(&[
+        Entry { path: "manifest.json", bytes: &manifest, is_program: false },
+        Entry { path: PROGRAM, bytes: program, is_program: true },
+    ])
+}
+
+/// What the MCP registry wants to know of a bundle that lies at a URL.
+pub fn server_json(about: &About, name: &str, url: &str, sha256: &str) -> Value {
+    json!({
+        "$schema": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json",
+        "name": name,
+        "description": about.description(),
+        "version": about.version,
+        "packages": [{
+            "registryType": "mcpb",
+            "identifier": url,
+            "version": about.version,
+            "fileSha256": sha256,
+            "transport": {"type": "stdio"},
+        }],
+    })
+}

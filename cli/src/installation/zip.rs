@@ -1,0 +1,82 @@
+//! A zip archive of a few files, stored as they are: what a bundle is, and all that is needed of the format.
+
+/// A file to be in the archive. Paths are relative, with `/`.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    pub path: &'a str,
+    pub bytes: &'a [u8],
+    pub is_program: bool,
+}
+
+const LOCAL: u32 = 0x0403_4b50;
+const CENTRAL: u32 = 0x0201_4b50;
+const END: u32 = 0x0605_4b50;
+/// Made by Unix, of version 2.0: the mode stands in the upper half of the external attributes.
+const MADE_BY: u16 = (3 << 8) | NEEDED;
+const NEEDED: u16 = 20;
+/// The names are UTF-8.
+const FLAGS: u16 = 1 << 11;
+/// 1 January 1980: the same files are the same archive, whenever it is made.
+const DATE: u16 = (1 << 5) | 1;
+
+/// The archive's bytes; `None` where a file is too large for the format (4 GiB).
+pub fn archive(entries: &[Entry<'_>]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut directory = Vec::new();
+    for entry in entries {
+        let offset = u32::try_from(bytes.len()).ok()?;
+        let facts = facts(entry)?;
+        put(&mut bytes, &[Word::Four(LOCAL)]);
+        put(&mut bytes, &facts);
+        bytes.extend_from_slice(entry.path.as_bytes());
+        bytes.extend_from_slice(entry.bytes);
+
+        let mode: u32 = if entry.is_program { 0o100_755 } else { 0o100_644 };
+        put(&mut directory, &[Word::Four(CENTRAL), Word::Two(MADE_BY)]);
+        put(&mut directory, &facts);
+        put(&mut directory, &[Word::Two(0), Word::Two(0), Word::Two(0), Word::Four(mode << 16), Word::Four(offset)]);
+        directory.extend_from_slice(entry.path.as_bytes());
+    }
+    let (count, size, offset) =
+        (u16::try_from(entries.len()).ok()?, u32::try_from(directory.len()).ok()?, u32::try_from(bytes.len()).ok()?);
+    bytes.append(&mut directory);
+    let nothing = Word::Two(0);
+    put(
+        &mut bytes,
+        &[Word::Four(END), nothing, nothing, Word::Two(count), Word::Two(count), Word::Four(size), Word::Four(offset), nothing],
+    );
+    Some(bytes)
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Two(u16),
+    Four(u32),
+}
+
+/// What both headers of a file say of it.
+fn facts(entry: &Entry<'_>) -> Option<[Word; 10]> {
+    let size = u32::try_from(entry.bytes.len()).ok()?;
+    let stored = Word::Two(0);
+    Some([
+        Word::Two(NEEDED),
+        Word::Two(FLAGS),
+        stored,
+        Word::Two(0),
+        Word::Two(DATE),
+        Word::Four(crc32fast::hash(entry.bytes)),
+        Word::Four(size),
+        Word::Four(size),
+        Word::Two(u16::try_from(entry.path.len()).ok()?),
+        Word::Two(0),
+    ])
+}
+
+fn put(bytes: &mut Vec<u8>, words: &[Word]) {
+    for word in words {
+        match word {
+            Word::Two(number) => bytes.extend_from_slice(&number.to_le_bytes()),
+            Word::Four(number) => bytes.extend_from_slice(&number.to_le_bytes()),
+        }
+    }
+}
