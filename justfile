@@ -85,3 +85,8 @@ bench-peers *ARGS:
 bench-unchanged *ARGS:
     cargo build --release
     python3 tests/bench/unchanged.py {{ARGS}}
+
+# the official conformance suite of MCP over HTTP, both eras; with --peers the gateways people use today as well (installs them, once)
+conformance *ARGS:
+    cargo build --release
+    python3 tests/hosts/conformance.py {{ARGS}}

@@ -21,6 +21,11 @@ impl Door {
     pub fn access(&self) -> Access {
         Access::new(&self.hosts, self.token.clone().or_else(env::token).as_deref())
     }
+
+    /// Whether anything was said of it.
+    pub fn is_default(&self) -> bool {
+        self.token.is_none() && self.hosts.is_empty()
+    }
 }
 
 /// Listens at `HOST:PORT`, to the network only where a token is asked for; gives the address it has.

@@ -1,6 +1,6 @@
 //! The MCP shim: a host's door to the Runner and the Tuner.
 //!
-//! `stdio` carries frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on what they
+//! `stdio` and `http` carry frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on what they
 //! say unasked; `runner` and `tuner` say what a call is, `resources` shows conversations, `watching` sees what moves.
 
 pub(crate) mod access;
@@ -8,6 +8,7 @@ pub(crate) mod architect;
 pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod hearing;
+pub(crate) mod http;
 pub(crate) mod pool;
 pub(crate) mod resources;
 pub(crate) mod rest;

@@ -18,7 +18,6 @@ use tokio::task::AbortHandle;
 
 /// What a frame for the host is about.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "stdio has one stream for all; HTTP has one for each request")]
 pub(crate) enum About<'a> {
     /// It answers this request of the host's.
     Answer(&'a RawValue),

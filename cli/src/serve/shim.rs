@@ -101,7 +101,6 @@ impl<S: Server> Shim<S> {
     }
 
     /// Said before the first session by a door that more than one host may come through.
-    #[expect(dead_code, reason = "HTTP will say it")]
     pub fn expect_many_hosts(&self) {
         self.has_many_hosts.set(true);
     }

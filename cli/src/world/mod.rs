@@ -13,6 +13,7 @@ pub mod guard;
 pub mod layout;
 pub mod process;
 pub mod python;
+pub mod random;
 pub mod sandbox;
 pub mod store;
 pub mod watch;

@@ -2,9 +2,11 @@ mod bundle;
 mod install;
 
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::serve::architect;
+use crate::serve::door;
+use crate::serve::http::{self, address::Address};
 use crate::serve::runner::Runner;
 use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio;
@@ -12,8 +14,9 @@ use crate::tuning::Tuner;
 use crate::world::process;
 use agent_core::traffic::Traffic;
 use agent_core::what::What;
+use std::time::Duration;
 
-/// Serve the Runner, the Tuner or the Architect to an MCP host over stdio, and tell hosts of them
+/// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and tell hosts of them
 ///
 /// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
 /// by the next call, and a Runner that dies is started again.
@@ -28,7 +31,7 @@ enum Door {
     /// The tools that do the tasks
     Runner(Serve),
     /// The tools that turn feedback into new state, which goes to staging
-    Tuner,
+    Tuner(ServeTuner),
     /// Feedback in words, and the runs that change the code for it
     Architect,
     Install(install::Arguments),
@@ -44,20 +47,60 @@ struct Serve {
     /// What gets every call as well and answers nobody: what it does shows in `agent log`
     #[arg(long, value_name = "WHAT")]
     shadow: Option<What>,
+    #[command(flatten)]
+    over: Over,
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeTuner {
+    #[command(flatten)]
+    over: Over,
+}
+
+/// What carries the frames.
+#[derive(Debug, clap::Args)]
+struct Over {
+    /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp; a port alone is of this machine, port 0 is any that is free
+    #[arg(long, value_name = "ADDR")]
+    http: Option<Address>,
+    /// Close an HTTP session that nobody has used for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, requires = "http")]
+    session_idle: f64,
+    #[command(flatten)]
+    door: door::Door,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
-        Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), context),
-        Door::Tuner => serve_host::<Tuner>(&Traffic::all(What::Active), None, context),
+        Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), &serve.over, context),
+        Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(What::Active), None, &serve.over, context),
         Door::Architect => architect::mcp::serve(context),
         Door::Install(arguments) => install::run(arguments, context),
         Door::Bundle(arguments) => bundle::run(arguments, context),
     }
 }
 
-fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, context: &Context) -> CommandResult {
+fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, over: &Over, context: &Context) -> CommandResult {
+    let options = over.options()?;
     let repository = Repository::open(context)?;
-    let serve = async { stdio::serve(Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned())).await };
+    let serve = async {
+        let shim = Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned());
+        match options {
+            Some(options) => http::serve(shim, options).await,
+            None => stdio::serve(shim).await,
+        }
+    };
     process::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
+}
+
+impl Over {
+    fn options(&self) -> Result<Option<http::Options>, CommandError> {
+        let Some(address) = self.http.clone() else {
+            let wrong = CommandError::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");
+            return if self.door.is_default() { Ok(None) } else { Err(wrong) };
+        };
+        let idle_limit = Duration::try_from_secs_f64(self.session_idle);
+        let idle_limit = idle_limit.map_err(|_| CommandError::usage("`--session-idle` is no number of seconds"))?;
+        Ok(Some(http::Options { address, access: self.door.access(), idle_limit }))
+    }
 }

@@ -1,0 +1,151 @@
+//! A POST of the stateless era: a session that lasts as long as its answer.
+
+use crate::runner::child::{RpcError, client_info};
+use crate::serve::http::envelope;
+use crate::serve::http::message::{Message, Posted};
+use crate::serve::http::mirror::Mirror;
+use crate::serve::http::reply::{self, Refusal, Reply, Telling};
+use crate::serve::http::stream::Stream;
+use crate::serve::session::{About, Outlet, Session};
+use crate::serve::shim::{Server, Shim};
+use agent_core::mcp;
+use hyper::{HeaderMap, StatusCode};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::time::timeout;
+
+/// A request that is answered only when it ends.
+const LISTEN: &str = "subscriptions/listen";
+const LIST: &str = "tools/list";
+/// The most pages of tools that are looked at, and the time for it: a list without an end stops no call.
+const PAGES: u32 = 100;
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) struct Exchanges<S: Server> {
+    shim: Rc<Shim<S>>,
+    listening: RefCell<Vec<Weak<Exchange<S>>>>,
+    gone: mpsc::UnboundedSender<Rc<Session<S>>>,
+    mirror: Rc<Mirror>,
+    listed: OnceCell<()>,
+}
+
+/// Dropped before the answer, the request is cancelled: the client has closed its connection.
+struct Exchange<S: Server> {
+    session: Rc<Session<S>>,
+    id: Box<RawValue>,
+    stream: Rc<Stream>,
+    gone: mpsc::UnboundedSender<Rc<Session<S>>>,
+}
+
+impl<S: Server> Exchanges<S> {
+    pub fn new(shim: &Rc<Shim<S>>, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
+        Self { shim: Rc::clone(shim), listening: RefCell::default(), gone, mirror: Rc::default(), listed: OnceCell::new() }
+    }
+
+    pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
+        let Posted::One(message) = posted else {
+            return Refusal::bad_request("this revision has no batches").into();
+        };
+        if message.incoming.method.is_none() {
+            return Refusal::bad_request("in this revision clients send no answers").into();
+        }
+        let Some(id) = message.request() else {
+            let checked = envelope::check_notification(headers);
+            return checked.map_or_else(|error| reply::error(None, &error), |()| reply::empty(StatusCode::ACCEPTED));
+        };
+        match self.check(headers, &message).await {
+            Ok(()) => self.exchange(id.to_owned(), &message).await,
+            Err(error) => reply::error(Some(id), &error),
+        }
+    }
+
+    async fn check(&self, headers: &HeaderMap, message: &Message) -> Result<(), RpcError> {
+        envelope::check(headers, &message.incoming)?;
+        if !message.is("tools/call") {
+            return Ok(());
+        }
+        // a server that does not list its tools still has its calls
+        self.listed.get_or_init(async || drop(timeout(LISTED_WITHIN, self.list()).await)).await;
+        self.mirror.check(headers, &message.incoming.params())
+    }
+
+    /// Lists the tools, page by page, as a client would.
+    async fn list(&self) {
+        let mut cursor = None;
+        for page in 0..PAGES {
+            let mut params = json!({"_meta": mcp::stateless_meta(&client_info(), &json!({}))});
+            if let Some(cursor) = cursor {
+                params["cursor"] = json!(cursor);
+            }
+            let request = json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
+            let stream = Stream::until_answered(0, 1, false);
+            let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns: None }));
+            session.take(&request);
+            let answer = stream.read().next().await;
+            session.close().await;
+            cursor = answer.and_then(|(_, frame)| self.mirror.learn(&frame));
+            if cursor.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn exchange(&self, id: Box<RawValue>, message: &Message) -> Reply {
+        let stream = Stream::until_answered(0, 1, false);
+        let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
+        let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns }));
+        session.take(&message.text);
+        let reader = stream.read();
+        let exchange = Rc::new(Exchange { session, id, stream, gone: self.gone.clone() });
+        if message.is(LISTEN) {
+            let mut listening = self.listening.borrow_mut();
+            listening.retain(|listens| listens.strong_count() > 0);
+            listening.push(Rc::downgrade(&exchange));
+        }
+        reply::tell(reader, Telling::Alone, exchange).await
+    }
+
+    /// Ends what would go on for as long as its clients like.
+    pub async fn end(&self) {
+        let listening = self.listening.take();
+        for exchange in listening.iter().filter_map(Weak::upgrade) {
+            exchange.session.close().await;
+            exchange.stream.end();
+        }
+    }
+}
+
+impl<S: Server> Drop for Exchange<S> {
+    fn drop(&mut self) {
+        if !self.stream.is_ended() {
+            self.session.cancel(&self.id);
+        }
+        // at the very end nobody is left to close it, and the shim ends all
+        let _ = self.gone.send(Rc::clone(&self.session));
+    }
+}
+
+/// All that is said is about the one request.
+struct Said {
+    stream: Rc<Stream>,
+    /// Of a list of tools: who looks at it in passing.
+    learns: Option<Rc<Mirror>>,
+}
+
+impl Outlet for Said {
+    fn deliver(&self, frame: String, about: About<'_>) {
+        match about {
+            About::Answer(_) => {
+                if let Some(mirror) = &self.learns {
+                    mirror.learn(frame.as_bytes());
+                }
+                self.stream.answer(frame);
+            }
+            About::Request(_) | About::Nothing => self.stream.say(frame),
+        }
+    }
+}

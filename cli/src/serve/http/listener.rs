@@ -1,0 +1,156 @@
+//! Connections: taken in within bounds, each served by a task of its own, ended with a grace.
+
+use crate::error::{CommandError, CommandResult};
+use crate::serve::door;
+use crate::serve::http::Options;
+use crate::serve::http::exchange::Exchanges;
+use crate::serve::http::front::{Front, PATH};
+use crate::serve::http::visits::Visits;
+use crate::serve::session::Session;
+use crate::serve::shim::{Server, Shim};
+use crate::serve::stdio::Interrupt;
+use crate::world::process;
+use agent_core::diagnose::Exit;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Connections at once; more wait in the system's queue.
+const CONNECTIONS: usize = 4096;
+/// How long a connection may be without a whole head: for the first request, and between two.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+const HEAD_LIMIT: usize = 64 << 10;
+/// How long calls under way have when the server is told to end.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long it waits after the system had nothing left for another connection.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// Serves until it is interrupted.
+pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> CommandResult {
+    let mut interrupt = Interrupt::expected()?;
+    let listener = listen(&shim, &options)?;
+    shim.expect_many_hosts();
+    let (gone, to_close) = mpsc::unbounded_channel();
+    let closer = tokio::task::spawn_local(close_sessions(to_close));
+    let front = Rc::new(Front {
+        access: options.access,
+        visits: Visits::new(&shim, options.idle_limit, gone.clone()),
+        exchanges: Exchanges::new(&shim, gone),
+    });
+    let mut house = House { front, connections: JoinSet::new(), ending: watch::Sender::new(false) };
+    tokio::select! {
+        never = house.take_in(&listener) => match never {},
+        () = interrupt.received() => drop(listener),
+    }
+    tokio::select! {
+        () = house.end() => {}
+        () = interrupt.received() => {}
+    }
+    drop(house);
+    let _ = timeout(GRACE, closer).await;
+    shim.end().await;
+    Ok(Exit::Interrupted)
+}
+
+fn listen<S: Server>(shim: &Shim<S>, options: &Options) -> Result<TcpListener, CommandError> {
+    let (listener, at) = door::listen(&options.address.to_string(), &options.access)?;
+    let failed = |error| CommandError::new(Exit::Surroundings, format!("cannot listen on {at}: {error}"));
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
+    process::allow_open_files(CONNECTIONS as u64 + 256);
+    shim.context.printer.say(format!("serving MCP at http://{at}{PATH}"));
+    Ok(listener)
+}
+
+struct House<S: Server> {
+    front: Rc<Front<S>>,
+    connections: JoinSet<()>,
+    ending: watch::Sender<bool>,
+}
+
+impl<S: Server> House<S> {
+    async fn take_in(&mut self, listener: &TcpListener) -> Infallible {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut sweeping = tokio::time::interval(self.front.visits.sweep_interval());
+        loop {
+            tokio::select! {
+                (stream, place) = next_connection(listener, &places) => {
+                    self.connections.spawn_local(serve_connection(stream, place, Rc::clone(&self.front), self.ending.subscribe()));
+                }
+                Some(_) = self.connections.join_next(), if !self.connections.is_empty() => {}
+                _ = sweeping.tick() => self.front.visits.sweep(),
+            }
+        }
+    }
+
+    /// What is under way is answered, within the grace; streams that have no end get one.
+    async fn end(&mut self) {
+        let _ = self.ending.send(true);
+        self.front.exchanges.end().await;
+        let all = async {
+            self.front.visits.end_unasked();
+            while self.connections.join_next().await.is_some() {}
+        };
+        let _ = timeout(GRACE, all).await;
+        self.front.visits.end();
+    }
+}
+
+async fn next_connection(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            // the client is gone already, or there are no file descriptors: some are free again when others leave
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => sleep(OUT_OF_FILES).await,
+        }
+    }
+}
+
+async fn serve_connection<S: Server>(
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+    front: Rc<Front<S>>,
+    mut ending: watch::Receiver<bool>,
+) {
+    // an answer must not wait for the acknowledgement of the one before
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let front = Rc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // a connection that breaks ends, and that is all there is to say of it
+    tokio::select! {
+        _ = &mut connection => return,
+        _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// Ends what belonged to sessions that are over, all at once: a child may take its time.
+async fn close_sessions<S: Server>(mut gone: mpsc::UnboundedReceiver<Rc<Session<S>>>) {
+    let mut closing = JoinSet::new();
+    loop {
+        tokio::select! {
+            session = gone.recv() => match session {
+                Some(session) => { closing.spawn_local(async move { session.close().await }); }
+                None => break,
+            },
+            Some(_) = closing.join_next(), if !closing.is_empty() => {}
+        }
+    }
+    while closing.join_next().await.is_some() {}
+}

@@ -1,0 +1,209 @@
+//! What goes back over HTTP: a refusal, one JSON document, or events.
+
+use crate::runner::child::RpcError;
+use crate::serve::access::Denied;
+use crate::serve::frame;
+use crate::serve::http::event::{self, EventId};
+use crate::serve::http::stream::Reader;
+use agent_core::mcp;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// How long a client hears nothing: then the answer begins as a stream, and a stream says that it is alive.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Events made ahead of a connection that is slower; more wait in the stream, within its bounds.
+const EVENTS_AHEAD: usize = 16;
+
+pub(super) type Reply = Response<Content>;
+
+pub(super) enum Content {
+    Whole(Option<Bytes>),
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Events(events) => events.poll_recv(context),
+        };
+        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An answer that is no JSON-RPC message, and has nothing to say.
+pub(super) fn empty(status: StatusCode) -> Reply {
+    with_status(status, Content::Whole(None))
+}
+
+/// Why a request is not served, where HTTP has a status for it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+
+    pub fn bad_request(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why)
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        let mut reply = json(refusal.status, frame::refusal(None, &frame::error(mcp::INVALID_REQUEST, refusal.why)).into());
+        if refusal.status == StatusCode::UNAUTHORIZED {
+            reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        reply
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        let hint = denied.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        Self::new(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.why + &hint)
+    }
+}
+
+/// The rest of what the client is sending is not read.
+pub(super) fn closing(refusal: Refusal) -> Reply {
+    let mut reply: Reply = refusal.into();
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+pub(super) fn json(status: StatusCode, document: Bytes) -> Reply {
+    let mut reply = with_status(status, Content::Whole(Some(document)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+fn with_status(status: StatusCode, content: Content) -> Reply {
+    let mut reply = Response::new(content);
+    *reply.status_mut() = status;
+    reply
+}
+
+/// What surrounds a request, and so how its answer is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Telling {
+    /// It stands alone: an error that is all there is to say has a status of its own.
+    Alone,
+    /// It is of a session: events have names to come back with. The first has no data, for clients that know what that is for.
+    InSession { primed: bool },
+}
+
+/// Plain JSON when the answer comes first and soon, else events. What is held is dropped when all was said, or nobody listens any more.
+pub(super) async fn tell(mut reader: Reader, telling: Telling, held: impl Sized + 'static) -> Reply {
+    match timeout(SILENCE, reader.next()).await {
+        Ok(Some((_, frame))) if reader.is_done() => {
+            drop(held);
+            let status = if matches!(telling, Telling::Alone) { status_of(&frame) } else { StatusCode::OK };
+            json(status, frame)
+        }
+        // a request that was cancelled has no answer, and nothing to come back for
+        Ok(None) => events(reader, None, Telling::Alone, held),
+        Ok(first) => events(reader, first, telling, held),
+        Err(_) => events(reader, None, telling, held),
+    }
+}
+
+pub(super) fn events(reader: Reader, first: Option<(u64, Bytes)>, telling: Telling, held: impl Sized + 'static) -> Reply {
+    let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
+    if matches!(telling, Telling::InSession { .. }) {
+        reader.promise_resumption();
+    }
+    tokio::task::spawn_local(async move {
+        // whoever goes away closes the channel
+        let _ = pump(reader, first, telling, &sender).await;
+        drop(held);
+    });
+    let mut reply = with_status(StatusCode::OK, Content::Events(receiver));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    reply
+}
+
+async fn pump(
+    mut reader: Reader,
+    first: Option<(u64, Bytes)>,
+    telling: Telling,
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<(), mpsc::error::SendError<Bytes>> {
+    let stream = reader.stream.number;
+    let id = |frame| matches!(telling, Telling::InSession { .. }).then_some(EventId { stream, frame });
+    if matches!(telling, Telling::InSession { primed: true }) {
+        let before = first.as_ref().map_or(reader.heard(), |(number, _)| number - 1);
+        sender.send(event::priming(EventId { stream, frame: before })).await?;
+    }
+    if let Some((number, frame)) = first {
+        sender.send(event::message(id(number), &frame)).await?;
+    }
+    loop {
+        tokio::select! {
+            next = reader.next() => match next {
+                Some((number, frame)) => sender.send(event::message(id(number), &frame)).await?,
+                None => return Ok(()),
+            },
+            () = sender.closed() => return Ok(()),
+            () = sleep(SILENCE) => sender.send(Bytes::from_static(event::KEEP_ALIVE)).await?,
+        }
+    }
+}
+
+/// The status that the stateless revision gives to an answer.
+fn status_of(frame: &[u8]) -> StatusCode {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Option<Code>,
+    }
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    let error = serde_json::from_slice::<Answer>(frame).ok().and_then(|answer| answer.error);
+    error.map_or(StatusCode::OK, |error| status_of_code(error.code))
+}
+
+fn status_of_code(code: i64) -> StatusCode {
+    match code {
+        mcp::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        mcp::PARSE_ERROR | mcp::INVALID_REQUEST | mcp::INVALID_PARAMS | -32022..=-32020 => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// An error with the status it has.
+pub(super) fn error(id: Option<&RawValue>, error: &RpcError) -> Reply {
+    json(status_of_code(error.code), frame::refusal(id, error).into())
+}

@@ -1,0 +1,238 @@
+//! Sessions of the handshake era: opened by `initialize`, named by a header, closed by the client or for being idle.
+
+use crate::serve::http::envelope;
+use crate::serve::http::event::EventId;
+use crate::serve::http::message::{Message, Posted};
+use crate::serve::http::outbox::Outbox;
+use crate::serve::http::reply::{self, Refusal, Reply, Telling};
+use crate::serve::http::stream::Reader;
+use crate::serve::session::Session;
+use crate::serve::shim::{Server, Shim};
+use crate::world::random;
+use agent_core::mcp::{HANDSHAKE, HANDSHAKES, WITH_BATCHES};
+use agent_core::raw_object::RawObject;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Sessions at once; the one that was idle longest gives way.
+const SESSIONS: usize = 1024;
+
+struct Visit<S: Server> {
+    session: Rc<Session<S>>,
+    outbox: Rc<Outbox>,
+    revision: String,
+    used: Cell<Instant>,
+    /// Connections that wait for something.
+    open: Cell<usize>,
+}
+
+pub(super) struct Visits<S: Server> {
+    shim: Rc<Shim<S>>,
+    open: RefCell<HashMap<String, Rc<Visit<S>>>>,
+    idle_limit: Duration,
+    gone: mpsc::UnboundedSender<Rc<Session<S>>>,
+}
+
+impl<S: Server> Visits<S> {
+    pub fn new(shim: &Rc<Shim<S>>, idle_limit: Duration, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
+        Self { shim: Rc::clone(shim), open: RefCell::default(), idle_limit, gone }
+    }
+
+    pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
+        if !headers.contains_key(SESSION)
+            && let Some(message) = posted.one().filter(|message| message.is("initialize"))
+        {
+            return self.welcome(message).await;
+        }
+        match self.find(headers) {
+            Ok(visit) => visit.post(&posted).await,
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// A stream of what nobody asked for, or the rest of one that broke.
+    pub fn listen(&self, headers: &HeaderMap) -> Reply {
+        let visit = match self.find(headers) {
+            Ok(visit) => visit,
+            Err(refusal) => return refusal.into(),
+        };
+        let Some(last) = headers.get(LAST_EVENT) else {
+            let reader = visit.outbox.unasked().read();
+            return reply::events(reader, None, visit.telling(), visit.occupied());
+        };
+        match last.to_str().ok().and_then(|last| visit.resumed(EventId::parse(last)?)) {
+            Some(reader) => reply::events(reader, None, Telling::InSession { primed: false }, visit.occupied()),
+            None => Refusal::bad_request("`Last-Event-ID` names no event of this session, or one that is not kept any more").into(),
+        }
+    }
+
+    pub fn delete(&self, headers: &HeaderMap) -> Reply {
+        if let Err(refusal) = self.find(headers) {
+            return refusal.into();
+        }
+        self.close(|id, _| headers.get(SESSION).is_some_and(|named| named == id));
+        reply::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Closes the sessions that nobody has used for too long.
+    pub fn sweep(&self) {
+        self.close(|_, visit| visit.open.get() == 0 && visit.used.get().elapsed() >= self.idle_limit);
+    }
+
+    /// How often there may be something to sweep.
+    pub fn sweep_interval(&self) -> Duration {
+        (self.idle_limit / 4).clamp(Duration::from_millis(100), Duration::from_secs(60))
+    }
+
+    /// Ends the streams that have no end of their own.
+    pub fn end_unasked(&self) {
+        self.open.borrow().values().for_each(|visit| visit.outbox.unasked().end());
+    }
+
+    pub fn end(&self) {
+        self.close(|_, _| true);
+    }
+
+    fn close(&self, which: impl Fn(&str, &Visit<S>) -> bool) {
+        self.open.borrow_mut().retain(|id, visit| {
+            let stays = !which(id, visit);
+            if !stays {
+                visit.outbox.end();
+                // at the very end nobody is left to close it, and the shim ends all
+                let _ = self.gone.send(Rc::clone(&visit.session));
+            }
+            stays
+        });
+    }
+
+    fn find(&self, headers: &HeaderMap) -> Result<Rc<Visit<S>>, Refusal> {
+        let Some(id) = headers.get(SESSION) else {
+            return Err(Refusal::bad_request("the header `Mcp-Session-Id` is missing: open with `initialize`"));
+        };
+        if let Some(revision) = envelope::wrong_revision(headers) {
+            let why = format!("`MCP-Protocol-Version` is `{revision}`; a session speaks one of {}", HANDSHAKES.join(", "));
+            return Err(Refusal::bad_request(why));
+        }
+        let visits = self.open.borrow();
+        let Some(visit) = id.to_str().ok().and_then(|id| visits.get(id)) else {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session any more: open a new one with `initialize`"));
+        };
+        visit.used.set(Instant::now());
+        Ok(Rc::clone(visit))
+    }
+
+    async fn welcome(&self, message: &Message) -> Reply {
+        let (Some(id), Ok(name)) = (message.request(), random::secret()) else {
+            return Refusal::bad_request("`initialize` is a request: it has an `id`").into();
+        };
+        if !self.makes_room() {
+            return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("there are {SESSIONS} sessions, all in use")).into();
+        }
+        let outbox = Outbox::new();
+        let session = Session::open(&self.shim, outbox.clone());
+        let stream = outbox.ask(&[id]).expect("no id of a new session is in use");
+        session.take(&message.text);
+        let mut reader = stream.read();
+        let answer = reader.next().await.map(|(_, frame)| frame).unwrap_or_default();
+        let mut reply = reply::json(StatusCode::OK, answer.clone());
+        let Some(revision) = agreed(&answer) else {
+            let _ = self.gone.send(session);
+            return reply;
+        };
+        reply.headers_mut().insert(SESSION, HeaderValue::try_from(&name).expect("hexadecimal digits"));
+        let visit = Visit { session, outbox, revision, used: Cell::new(Instant::now()), open: Cell::new(0) };
+        self.open.borrow_mut().insert(name, Rc::new(visit));
+        reply
+    }
+
+    /// Whether one more session fits, now that the one that was idle longest is gone if it had to.
+    fn makes_room(&self) -> bool {
+        if self.open.borrow().len() < SESSIONS {
+            return true;
+        }
+        let idle = |visits: &HashMap<String, Rc<Visit<S>>>| {
+            let idle = visits.iter().filter(|(_, visit)| visit.open.get() == 0);
+            idle.min_by_key(|(_, visit)| visit.used.get()).map(|(id, _)| id.clone())
+        };
+        let longest = idle(&self.open.borrow());
+        self.close(|id, _| Some(id) == longest.as_deref());
+        longest.is_some()
+    }
+}
+
+/// The revision that an answer to `initialize` names.
+fn agreed(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: &'a RawValue,
+    }
+    let answer: Answer<'_> = serde_json::from_slice(answer).ok()?;
+    RawObject::parse(answer.result)?.text("protocolVersion")
+}
+
+impl<S: Server> Visit<S> {
+    async fn post(self: &Rc<Self>, posted: &Posted) -> Reply {
+        let is_batch = posted.one().is_none();
+        if is_batch && self.revision != WITH_BATCHES {
+            return Refusal::bad_request(format!("batches belong to revision {WITH_BATCHES}")).into();
+        }
+        let ids: Vec<_> = posted.all().iter().filter_map(Message::request).collect();
+        if ids.is_empty() {
+            posted.all().iter().for_each(|message| self.take(message));
+            return reply::empty(StatusCode::ACCEPTED);
+        }
+        let Some(stream) = self.outbox.ask(&ids) else {
+            return Refusal::bad_request("the `id` is in use by a request that has no answer yet").into();
+        };
+        posted.all().iter().for_each(|message| self.take(message));
+        if is_batch {
+            return reply::events(stream.read(), None, self.telling(), self.occupied());
+        }
+        reply::tell(stream.read(), self.telling(), self.occupied()).await
+    }
+
+    fn take(&self, message: &Message) {
+        self.session.take(&message.text);
+        if message.is("notifications/cancelled")
+            && let Some(id) = message.incoming.params().get("requestId")
+        {
+            self.outbox.give_up(id);
+        }
+    }
+
+    fn resumed(&self, last: EventId) -> Option<Reader> {
+        self.outbox.find(last.stream)?.read_after(last.frame)
+    }
+
+    fn telling(&self) -> Telling {
+        // clients of older revisions do not know what an event without data is for
+        Telling::InSession { primed: self.revision == HANDSHAKE }
+    }
+
+    /// As long as this is held the session is in use.
+    fn occupied(self: &Rc<Self>) -> Occupied<S> {
+        self.open.set(self.open.get() + 1);
+        Occupied(Rc::clone(self))
+    }
+}
+
+struct Occupied<S: Server>(Rc<Visit<S>>);
+
+impl<S: Server> Drop for Occupied<S> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.used.set(Instant::now());
+    }
+}
