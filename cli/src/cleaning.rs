@@ -23,6 +23,8 @@ pub enum Kind {
     Temporary,
     /// What cases gave: traces, tiers and parts in an object store of files.
     Result,
+    /// One that was silent for longer than its limit, which the next call would begin anew; or what was said of it.
+    Conversation,
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
             Self::State => "state",
             Self::Temporary => "temporary",
             Self::Result => "result",
+            Self::Conversation => "conversation",
         }
     }
 }
@@ -51,6 +54,8 @@ pub struct Snapshot {
     pub items: Vec<Item>,
     pub served: BTreeSet<PathBuf>,
     pub now: Timestamp,
+    /// After so long a silence a conversation is over.
+    pub silence: SignedDuration,
 }
 
 pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
@@ -64,7 +69,11 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
         items.extend(things_in(&folder, kind)?);
     }
     items.extend(results(repository)?);
-    Ok(Snapshot { items, served: served(repository, layout)?, now: clock::now() })
+    for folder in [layout.conversations(), layout.conversations().join("rewards")] {
+        let is_kept = |item: &Item| item.path.extension().is_some_and(|extension| extension == "jsonl");
+        items.extend(things_in(&folder, Kind::Conversation)?.into_iter().filter(is_kept));
+    }
+    Ok(Snapshot { items, served: served(repository, layout)?, now: clock::now(), silence: silence(repository) })
 }
 
 /// What is neither served nor was used lately.
@@ -74,10 +83,18 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
         match item.kind {
             Kind::Temporary => age > ABANDONED_AFTER,
             Kind::Result => age > unused_for,
+            Kind::Conversation => age > snapshot.silence,
             Kind::Checkout | Kind::State => age > unused_for && !snapshot.served.contains(&item.path),
         }
     };
     snapshot.items.iter().filter(is_expendable).cloned().collect()
+}
+
+/// By the manifest that is served; what no manifest limits stays.
+fn silence(repository: &Repository) -> SignedDuration {
+    let tip = repository.git.reference(crate::world::git::ACTIVE).ok().flatten();
+    let manifest = tip.and_then(|tip| repository.manifest(&tip).ok());
+    manifest.map_or(SignedDuration::MAX, |manifest| SignedDuration::try_from(manifest.limits.conversation()).unwrap_or(SignedDuration::MAX))
 }
 
 /// A checkout goes by a rename first, so that nobody ever finds half of one; half of a result is seen by its digest.
@@ -171,7 +188,8 @@ mod tests {
         let path = PathBuf::from("x");
         let item = Item { path: path.clone(), kind, bytes: 1, used: now - SignedDuration::from_hours(hours_unused) };
         let served = is_served.then_some(path).into_iter().collect();
-        let removed = plan(&Snapshot { items: vec![item], served, now }, SignedDuration::from_hours(24));
+        let silence = SignedDuration::from_hours(48);
+        let removed = plan(&Snapshot { items: vec![item], served, now, silence }, SignedDuration::from_hours(24));
         assert_eq!(!removed.is_empty(), goes, "{kind:?} unused for {hours_unused} h, served: {is_served}");
     }
 
@@ -184,6 +202,8 @@ mod tests {
         check(Kind::State, 25, true, false);
         check(Kind::Result, 25, false, true);
         check(Kind::Result, 23, false, false);
+        check(Kind::Conversation, 47, false, false);
+        check(Kind::Conversation, 49, false, true);
         check(Kind::Temporary, 2, false, true);
         check(Kind::Temporary, 0, false, false);
     }

@@ -3,7 +3,7 @@
 use crate::children;
 use crate::context::Context;
 use crate::contracts;
-use crate::conversations::{self, ConversationError};
+use crate::conversations::{self, ConversationError, Reward};
 use crate::error::CommandError;
 use crate::printer::Printer;
 use crate::repository::Repository;
@@ -361,6 +361,7 @@ impl Batch<'_> {
                     outcome.after = Some(canonical::revision(&attempt.state));
                     outcome.failure = attempt.failure;
                     attempt.judged.iter().for_each(Judged::record);
+                    self.note_rewards(&attempt.settled);
                     attempt.settled.into_iter().for_each(&mut *self.listener);
                     break;
                 }
@@ -372,6 +373,24 @@ impl Batch<'_> {
             }
         }
         self.staging.release();
+    }
+
+    /// Beside the conversation, for whoever looks at it; that staging has the signal is what counts.
+    fn note_rewards(&self, settled: &[Settled]) {
+        let applied = settled.iter().filter_map(|settled| match settled {
+            Settled::Applied(signal, _) if self.dry.is_none() => Some(signal),
+            _ => None,
+        });
+        for signal in applied {
+            let Some(conversation) = signal.conversation() else { continue };
+            let reward = Reward {
+                signal: signal.id.clone(),
+                tool: signal.tool.clone(),
+                arguments: Value::Object(signal.arguments.clone()),
+                at: clock::rfc3339(clock::now()),
+            };
+            let _ = conversations::note_reward(self.layout, conversation, &reward);
+        }
     }
 
     async fn attempt(&mut self, queue: &VecDeque<Incoming>, hold: bool) -> Result<Attempt, TuningError> {

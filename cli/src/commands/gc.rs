@@ -8,8 +8,9 @@ use serde_json::json;
 
 /// Remove checkouts, states, what cases gave and leftovers that nothing serves and nobody used lately
 ///
-/// All of it can be made again from git: a case whose result is gone is run again. Versions, the Journal, evaluations, conversations and Python
-/// environments are never touched, nor is anything in a bucket, which has lifecycle rules of its own.
+/// All of it can be made again from git: a case whose result is gone is run again. Conversations go that were silent for longer than
+/// `limits.conversation_days`. Versions, the Journal, evaluations, telemetry and Python environments are never touched, nor is anything in a bucket, which
+/// has lifecycle rules of its own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// How many days something must not have been used
@@ -33,7 +34,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let kept = snapshot.items.len() - removed.len();
     context.printer.json(&json!({"schema": "agent/gc@1", "done": !arguments.dry_run, "removed": removed, "bytes": bytes, "kept": kept}));
     for item in &removed {
-        context.printer.data(format!("{:<9}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display()));
+        context.printer.data(format!("{:<12}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display()));
     }
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };
     context.printer.say(format!("{} {verb} ({}), {kept} kept", removed.len(), shown(bytes)));

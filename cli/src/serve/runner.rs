@@ -10,6 +10,7 @@ use crate::serve::pool::{Line, Served, Tongue};
 use crate::serve::session::Caller;
 use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
+use crate::telemetry::{Span, conventions as names};
 use crate::tuning::fresh_id;
 use agent_core::discovery::{is_stateful, takes_conversation};
 use agent_core::mcp::{self, Era};
@@ -59,6 +60,7 @@ impl Server for Runner {
     async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
         let shim = caller.shim();
         let conversation = Named::of(caller, &mut params).await?;
+        Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
         // two calls at once in one conversation would each forget what the other remembered
         let _turn = match &conversation.id {
             Some(id) => Some(shim.turns.take(id).await),
@@ -67,6 +69,7 @@ impl Server for Runner {
         let served = serving(caller, conversation.id.as_deref()).await?;
         cast_shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
+        Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.surprises.borrow().get(&tool) {
             let message =
                 format!("the tool `{tool}` of {} {how} than the Contract recorded for it, and is not called", served.target.shown());
@@ -181,12 +184,13 @@ fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<R
         return;
     }
     let (session, params, id, era) = (Rc::clone(caller.session), params.clone(), caller.id.to_owned(), caller.era);
+    let span = Span::internal("shadow", "shadow");
     tokio::task::spawn_local(async move {
         let caller = Caller { session: &session, era, id: &id };
         let Ok(target) = session.shim.current(&Line::Shadow) else { return };
         let lane = crate::serve::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
         if let Ok(served) = session.shim.acquire(&(Line::Shadow, lane), &target).await {
-            let _ = make(caller, &served, params, None).await;
+            let _ = span.around(make(caller, &served, params, None)).await;
         }
     });
 }

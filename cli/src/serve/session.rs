@@ -1,12 +1,15 @@
 //! One host's session with the shim, whatever carries it: what was agreed, what is under way, and what it is asked.
 
+use crate::calling;
 use crate::runner::child::{Opening, RpcError, client_info};
 use crate::serve::frame::{self, Incoming, Wrong};
 use crate::serve::pool::{Lane, Running, Tongue};
 use crate::serve::resources::Interests;
 use crate::serve::shim::{Answer, Server, Shim};
+use crate::telemetry::{self, Operation, Transport};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
+use agent_core::wire;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -280,7 +283,32 @@ impl<S: Server> Session<S> {
         if method == "subscriptions/listen" && era == Era::Stateless {
             return self.interests.listen(caller, &params).await.map(|()| None);
         }
-        self.shim.answer(caller, method, params).await.map(Some)
+        let operation = self.operation(caller, method, &params);
+        let answer = operation.around(self.shim.answer(caller, method, params)).await;
+        note_outcome(&operation, method, &answer);
+        answer.map(Some)
+    }
+
+    /// What the trace knows of a request when it arrives.
+    fn operation(&self, caller: Caller<'_, S>, method: &str, params: &RawObject) -> Operation {
+        let meta = params.object("_meta").unwrap_or_default();
+        let named = |of: &str, key: &str| (method == of).then(|| params.text(key)).flatten();
+        let (tool, prompt) = (named("tools/call", "name"), named("prompts/get", "name"));
+        let resource = method.starts_with("resources/").then(|| params.text("uri")).flatten();
+        let (traceparent, conversation) = (meta.text(wire::TRACEPARENT), calling::conversation_of(params));
+        let number = self.number.to_string();
+        Operation::served(&telemetry::Request {
+            tool: tool.as_deref(),
+            prompt: prompt.as_deref(),
+            resource: resource.as_deref(),
+            id: Some(caller.id),
+            protocol: if caller.era == Era::Stateless { Some(mcp::STATELESS) } else { self.revision() },
+            session: self.shim.has_many_hosts().then_some(&number),
+            conversation: conversation.as_deref(),
+            transport: if self.shim.has_many_hosts() { Transport::Http } else { Transport::Stdio },
+            traceparent: traceparent.as_deref(),
+            ..telemetry::Request::new(method)
+        })
     }
 
     /// Each request chooses its era, but `initialize`, which is the handshake.
@@ -362,6 +390,20 @@ impl<S: Server> Session<S> {
 
     pub fn tongue(&self) -> Tongue {
         self.revision().map_or(Tongue::Stateless, Tongue::Handshake)
+    }
+}
+
+/// How a host's request ended, on its span.
+fn note_outcome(operation: &Operation, method: &str, answer: &Answer) {
+    match answer {
+        Err(error) => operation.refused(error.code, &error.message),
+        // looked for as text first: most results do not have it
+        Ok(result) if method == "tools/call" && result.get().contains("isError") => {
+            if RawObject::parse(result).is_some_and(|members| members.get("isError").is_some_and(|raw| raw.get() == "true")) {
+                operation.tool_failed("");
+            }
+        }
+        Ok(_) => {}
     }
 }
 

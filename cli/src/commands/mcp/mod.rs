@@ -14,6 +14,7 @@ use crate::tuning::Tuner;
 use crate::world::process;
 use agent_core::traffic::Traffic;
 use agent_core::what::What;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and tell hosts of them
@@ -85,9 +86,10 @@ fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, over: &Over, conte
     let repository = Repository::open(context)?;
     let serve = async {
         let shim = Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned());
+        let _telemetry = shim.repository.telemetry();
         match options {
-            Some(options) => http::serve(shim, options).await,
-            None => stdio::serve(shim).await,
+            Some(options) => http::serve(Rc::clone(&shim), options).await,
+            None => stdio::serve(Rc::clone(&shim)).await,
         }
     };
     process::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
