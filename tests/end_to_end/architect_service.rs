@@ -2,121 +2,51 @@
 
 use crate::architect::{is_alive, wait_until, world};
 use crate::clients::{call, with_client};
+use crate::rest::{Answered, Api, examined};
 use crate::world::{AGENT, World};
 use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-/// A server of the Architect's API, killed without mercy when it is dropped.
-struct Server {
-    process: Child,
-    address: String,
+fn api(world: &World) -> Api {
+    Api::start(world.command(AGENT, "a").args(["serve", "architect", "--json"]).stdout(Stdio::piped()))
 }
 
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+const JSON: &str = "Content-Type: application/json\r\n";
+
+fn post(api: &Api, path: &str, body: &Value) -> Answered {
+    api.send("POST", path, JSON, &body.to_string())
 }
 
-impl Answer {
-    #[track_caller]
-    fn json(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{self:?}");
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
+#[track_caller]
+fn posted(api: &Api, path: &str, body: &Value, status: u16) -> Value {
+    let answered = post(api, path, body);
+    assert_eq!(answered.status, status, "{path}: {}", answered.body);
+    answered.json()
 }
 
-impl Server {
-    fn start(world: &World) -> Self {
-        let mut command = world.command(AGENT, "a");
-        command.args(["serve", "architect", "--addr", "127.0.0.1:0", "--json"]).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("the server starts");
-        let mut told = String::new();
-        let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        while serde_json::from_str::<Value>(&told).is_err() {
-            assert!(stdout.read_line(&mut told).expect("a line") > 0, "{told}");
-        }
-        let told: Value = serde_json::from_str(&told).expect("a document");
-        let address = told["url"].as_str().expect("a URL").trim_start_matches("http://").to_owned();
-        Self { process, address }
-    }
-
-    fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        for (name, value) in headers {
-            head.extend([name, ": ", value, "\r\n"]);
-        }
-        if let Some(body) = body {
-            head.extend(["Content-Type: application/json\r\nContent-Length: ", &body.len().to_string(), "\r\n"]);
-        } else if method == "POST" {
-            head.push_str("Content-Length: 0\r\n");
-        }
-        stream.write_all(format!("{head}\r\n{}", body.unwrap_or_default()).as_bytes()).expect("it is sent");
-        stream
-    }
-
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
-        let mut whole = String::new();
-        self.open(method, path, headers, body).read_to_string(&mut whole).expect("an answer");
-        let (head, body) = whole.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{whole}"));
-        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{head}"));
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, &[], None)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Answer {
-        self.ask("POST", path, &[], Some(&body.to_string()))
-    }
-
-    /// The events of a run until the stream ends or one is of that kind.
-    fn events(&self, run: &str, after: Option<u64>, until: &str) -> Vec<Value> {
-        let after = after.map(|after| after.to_string());
-        let headers: Vec<_> = after.iter().map(|after| ("Last-Event-ID", after.as_str())).collect();
-        let reader = BufReader::new(self.open("GET", &format!("/v1/runs/{run}/events"), &headers, None));
-        let mut events = Vec::new();
-        for line in reader.lines() {
-            let line = line.expect("a line");
-            assert!(!line.starts_with("HTTP/1.1") || line.contains(" 200 "), "{line}");
-            if let Some(data) = line.strip_prefix("data: ") {
-                let event: Value = serde_json::from_str(data).expect("an event");
-                events.push(event);
-                if events.last().is_some_and(|event| event["kind"] == until) {
-                    break;
-                }
-            }
-        }
-        events
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("it can be killed");
-        self.process.wait().expect("it can be waited for");
-    }
+#[track_caller]
+fn cancelled(api: &Api, run: &str, status: u16) {
+    let answered = api.send("POST", &format!("/v1/runs/{run}/cancel"), "", "");
+    assert_eq!(answered.status, status, "{}", answered.body);
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// The events of a run until the stream ends or one is of that kind.
+fn events(api: &Api, run: &str, after: Option<u64>, until: &str) -> Vec<Value> {
+    let after = after.map(|after| format!("Last-Event-ID: {after}\r\n")).unwrap_or_default();
+    let reader = BufReader::new(api.open("GET", &format!("/v1/runs/{run}/events"), &after, ""));
+    let mut events: Vec<Value> = Vec::new();
+    for line in reader.lines() {
+        let line = line.expect("a line");
+        assert!(!line.starts_with("HTTP/1.1") || line.contains(" 200 "), "{line}");
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        events.push(serde_json::from_str(data).expect("an event"));
+        if events.last().is_some_and(|event| event["kind"] == until) {
+            break;
+        }
     }
+    events
 }
 
 /// A repository with an inbox; none of its feedback is run.
@@ -129,69 +59,73 @@ fn quiet() -> World {
 #[test]
 fn feedback_is_on_disk_before_it_is_answered_and_counts_once() {
     let world = quiet();
-    let mut server = Server::start(&world);
+    let mut server = api(&world);
     let body = json!({"text": "plurals, please"});
-    let key = [("Idempotency-Key", "k-1")];
-    let give = |server: &Server, body: &Value| server.ask("POST", "/v1/feedback", &key, Some(&body.to_string()));
-    let first = give(&server, &body).json(202);
+    let give = |server: &Api, body: &Value, status: u16| {
+        let answered = server.send("POST", "/v1/feedback", &format!("{JSON}Idempotency-Key: k-1\r\n"), &body.to_string());
+        assert_eq!(answered.status, status, "{}", answered.body);
+        answered.json()
+    };
+    let first = give(&server, &body, 202);
     assert_eq!((&first["schema"], &first["source"], &first["status"]["is"]), (&json!("agent/feedback@1"), &json!("api"), &json!("open")));
-    assert_eq!(give(&server, &body).json(202), first);
-    assert!(give(&server, &json!({"text": "other"})).json(422)["detail"].as_str().unwrap().contains("Idempotency-Key"));
+    assert_eq!(give(&server, &body, 202), first);
+    assert!(give(&server, &json!({"text": "other"}), 422)["detail"].as_str().unwrap().contains("Idempotency-Key"));
     // nothing that was acknowledged is lost with the server
     server.kill();
-    let server = Server::start(&world);
-    assert_eq!(give(&server, &body).json(202), first);
-    let listed = server.get("/v1/feedback").json(200);
+    let server = api(&world);
+    assert_eq!(give(&server, &body, 202), first);
+    let listed = server.get("/v1/feedback");
     assert_eq!(listed["feedback"], json!([first]));
     let path = format!("/v1/feedback/{}", first["id"].as_str().unwrap());
-    assert_eq!(server.get(&path).json(200), first);
+    assert_eq!(server.get(&path), first);
     assert_eq!(world.agent("a", ["architect", "list", "--json"]).ok().json()["feedback"], json!([first]));
 }
 
 #[test]
 fn a_key_sent_many_times_at_once_is_one_item() {
     let world = quiet();
-    let server = Server::start(&world);
-    let send = || server.ask("POST", "/v1/feedback", &[("Idempotency-Key", "k")], Some(r#"{"text": "same"}"#)).json(202)["id"].clone();
+    let server = api(&world);
+    let headers = format!("{JSON}Idempotency-Key: k\r\n");
+    let send = || server.send("POST", "/v1/feedback", &headers, r#"{"text": "same"}"#).json()["id"].clone();
     let ids: Vec<_> = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
         senders.into_iter().map(|sender| sender.join().unwrap()).collect()
     });
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    assert_eq!(server.get("/v1/feedback").json(200)["feedback"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/v1/feedback")["feedback"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn feedback_is_paged_and_what_is_wrong_is_a_problem() {
     let world = quiet();
-    let server = Server::start(&world);
+    let server = api(&world);
     for number in 0..5 {
-        server.post("/v1/feedback", &json!({"text": format!("item {number}")})).json(202);
+        posted(&server, "/v1/feedback", &json!({"text": format!("item {number}")}), 202);
     }
     let mut path = "/v1/feedback?limit=2".to_owned();
     let mut texts = Vec::new();
     loop {
-        let page = server.get(&path);
-        let document = page.json(200);
+        let page = server.ask("GET", &path, "");
+        let document = page.json();
         texts.extend(document["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()));
-        let Some(link) = page.header("Link") else { break };
+        let Some(link) = page.header("link") else { break };
         path = link.trim_start_matches('<').split_once('>').unwrap().0.to_owned();
     }
     assert_eq!(texts, ["item 4", "item 3", "item 2", "item 1", "item 0"]);
-    assert_eq!(server.get("/v1/feedback?status=answered").json(200)["feedback"], json!([]));
+    assert_eq!(server.get("/v1/feedback?status=answered")["feedback"], json!([]));
     for (body, status) in
         [(r#"{"text": " "}"#, 422), (r#"{"words": "x"}"#, 422), ("{", 400), (r#"{"text": "x", "conversation": "none"}"#, 404)]
     {
-        let problem = server.ask("POST", "/v1/feedback", &[], Some(body));
-        assert_eq!(problem.header("Content-Type"), Some("application/problem+json"), "{problem:?}");
-        assert_eq!(problem.json(status)["status"], status, "{body}");
+        let problem = server.send("POST", "/v1/feedback", JSON, body);
+        assert_eq!((problem.status, problem.header("content-type")), (status, Some("application/problem+json")), "{}", problem.body);
+        assert_eq!(problem.json()["status"], status, "{body}");
     }
     for path in ["/v1/feedback/f-0123456789", "/v1/feedback?after=f-0123456789", "/v1/runs/r-0123456789", "/v1/runs/r-0123456789/diff"] {
-        server.get(path).json(404);
+        assert_eq!(server.ask("GET", path, "").status, 404, "{path}");
     }
-    server.post("/v1/runs", &json!({"feedback": ["f-0123456789"]})).json(404);
-    server.ask("POST", "/v1/runs/r-0123456789/cancel", &[], None).json(404);
-    let text = server.get("/metrics").body;
+    posted(&server, "/v1/runs", &json!({"feedback": ["f-0123456789"]}), 404);
+    cancelled(&server, "r-0123456789", 404);
+    let text = server.ask("GET", "/metrics", "").body;
     assert!(text.contains("agent_feedback_items{status=\"open\"} 5"), "{text}");
 }
 
@@ -205,37 +139,38 @@ fn sleeper(world: &World, run: &str) -> String {
 #[test]
 fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     let world = world(1);
-    let mut server = Server::start(&world);
-    let item = server.post("/v1/feedback", &json!({"text": "hang: please"})).json(202);
-    let started = server.post("/v1/runs", &json!({}));
-    let run = started.json(202)["run"].as_str().unwrap().to_owned();
-    assert_eq!(started.header("Location"), Some(format!("/v1/runs/{run}").as_str()));
-    assert_eq!(server.post("/v1/runs", &json!({"feedback": [item["id"]]})).json(409)["title"], "Somebody else was first");
-    let began = server.events(&run, None, "began");
+    let mut server = api(&world);
+    let item = posted(&server, "/v1/feedback", &json!({"text": "hang: please"}), 202);
+    let started = post(&server, "/v1/runs", &json!({}));
+    let run = started.json()["run"].as_str().unwrap().to_owned();
+    assert_eq!(started.header("location"), Some(format!("/v1/runs/{run}").as_str()));
+    assert_eq!(posted(&server, "/v1/runs", &json!({"feedback": [item["id"]]}), 409)["title"], "Somebody else was first");
+    let began = events(&server, &run, None, "began");
     assert_eq!((began.len(), &began[0]["number"]), (1, &json!(1)));
     let sleeper = sleeper(&world, &run);
 
     server.kill();
-    let server = Server::start(&world);
+    let server = api(&world);
     assert!(is_alive(&sleeper), "the run goes on");
-    assert_eq!(server.get("/v1/runs").json(200)["runs"][0]["status"], "working");
+    assert_eq!(server.get("/v1/runs")["runs"][0]["status"], "working");
     let ended = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| server.events(&run, Some(1), "never"));
-        server.ask("POST", &format!("/v1/runs/{run}/cancel"), &[], None).json(202);
+        let watching = scope.spawn(|| events(&server, &run, Some(1), "never"));
+        cancelled(&server, &run, 202);
         watching.join().unwrap()
     });
     let numbers: Vec<_> = ended.iter().map(|event| event["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (2..=numbers.len() as u64 + 1).collect::<Vec<_>>());
     let last = ended.last().unwrap();
     assert_eq!((&last["kind"], &last["status"]), (&json!("ended"), &json!("cancelled")));
-    assert_eq!(server.get(&format!("/v1/runs/{run}")).json(200)["status"], "cancelled");
-    assert_eq!(server.get(&format!("/v1/feedback/{}", item["id"].as_str().unwrap())).json(200)["status"]["is"], "open");
+    assert_eq!(server.get(&format!("/v1/runs/{run}"))["status"], "cancelled");
+    assert_eq!(server.get(&format!("/v1/feedback/{}", item["id"].as_str().unwrap()))["status"]["is"], "open");
     wait_until("the coder's child ends", || !is_alive(&sleeper));
-    server.ask("POST", &format!("/v1/runs/{run}/cancel"), &[], None).json(409);
-    server.get(&format!("/v1/runs/{run}/diff")).json(404);
+    cancelled(&server, &run, 409);
+    let diff = server.ask("GET", &format!("/v1/runs/{run}/diff"), "");
+    assert_eq!((diff.status, diff.body.as_str()), (200, ""));
     // what is over is told again from any point on
-    assert_eq!(server.events(&run, Some(1), "never"), ended);
-    assert_eq!(server.events(&run, Some(numbers.len() as u64 + 1), "never"), Vec::<Value>::new());
+    assert_eq!(events(&server, &run, Some(1), "never"), ended);
+    assert_eq!(events(&server, &run, Some(numbers.len() as u64 + 1), "never"), Vec::<Value>::new());
 }
 
 /// The process that carries a run of this world.
@@ -254,18 +189,18 @@ fn carrier(world: &World) -> rustix::process::Pid {
 #[cfg(target_os = "linux")]
 fn a_run_whose_process_is_killed_has_ended_for_whoever_asks() {
     let world = world(1);
-    let server = Server::start(&world);
-    server.post("/v1/feedback", &json!({"text": "hang: please"})).json(202);
-    let run = server.post("/v1/runs", &json!({})).json(202)["run"].as_str().unwrap().to_owned();
+    let server = api(&world);
+    posted(&server, "/v1/feedback", &json!({"text": "hang: please"}), 202);
+    let run = posted(&server, "/v1/runs", &json!({}), 202)["run"].as_str().unwrap().to_owned();
     let sleeper = sleeper(&world, &run);
-    let events = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| server.events(&run, None, "never"));
+    let seen = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| events(&server, &run, None, "never"));
         rustix::process::kill_process(carrier(&world), rustix::process::Signal::KILL).unwrap();
         watching.join().unwrap()
     });
-    assert_eq!(events.last().unwrap()["text"], "the process that carried the run is gone");
-    assert_eq!(server.get(&format!("/v1/runs/{run}")).json(200)["status"], "cancelled");
-    assert_eq!(server.get("/v1/feedback").json(200)["feedback"][0]["status"]["is"], "open");
+    assert_eq!(seen.last().unwrap()["text"], "the process that carried the run is gone");
+    assert_eq!(server.get(&format!("/v1/runs/{run}"))["status"], "cancelled");
+    assert_eq!(server.get("/v1/feedback")["feedback"][0]["status"]["is"], "open");
     wait_until("the coder and its child end", || !is_alive(&sleeper));
 }
 
@@ -296,7 +231,7 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             let ended = structured("run_status", json!({"run": run, "wait": true})).await;
             assert_eq!((&ended["status"], &ended["feedback"]), (&json!("refused"), &json!([item["id"]])));
             let diff = structured("run_diff", json!({"run": run})).await["diff"].clone();
-            assert_eq!(diff.as_str().is_some_and(|diff| diff.contains("+++ b/runner/__main__.py")), text.starts_with("fix"), "{diff}");
+            assert_eq!(diff.as_str().unwrap().contains("+++ b/runner/__main__.py"), text.starts_with("fix"), "{diff}");
             assert_eq!(structured("list_runs", json!({"limit": 1})).await["runs"][0]["run"], run);
             assert_eq!(structured("list_feedback", json!({})).await["feedback"][0]["status"]["is"], "refused");
             let wrong = call(client, "cancel_run", json!({"run": run})).await.unwrap();
@@ -305,4 +240,13 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             assert!(call(client, "no_such_tool", json!({})).await.is_err());
         });
     }
+}
+
+#[test]
+fn schemathesis_finds_nothing() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let mut command = world.command(AGENT, "a");
+    let server = Api::start(command.args(["serve", "architect", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
+    examined(&server, &world, 5);
 }

@@ -51,12 +51,30 @@ impl Api {
     }
 
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Answered {
-        let mut socket = TcpStream::connect(&self.address).expect("it listens");
-        write!(socket, "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.address).unwrap();
+        self.send(method, path, headers, "")
+    }
+
+    /// The same with a body; `Content-Length` comes along.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {
+        let length = if method == "POST" { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
         let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer");
+        self.open(method, path, &format!("{headers}{length}"), body).read_to_string(&mut text).expect("an answer");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {text}"));
         Answered { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// A request that was sent and is not answered yet.
+    pub fn open(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+        let mut socket = TcpStream::connect(&self.address).expect("it listens");
+        let host = &self.address;
+        write!(socket, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}").unwrap();
+        socket
+    }
+
+    /// As when the machine runs out of memory.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it can be waited for");
     }
 
     /// A document that has to be there.
@@ -279,18 +297,23 @@ fn python_with_schemathesis() -> PathBuf {
     python::interpreter(&layout, &source_root().join("tests/rest"), &locked, &|_| {}).expect("schemathesis from a package index")
 }
 
+/// Has schemathesis look at every operation of an API whose token is `s3cret`; it must find nothing.
+pub fn examined(api: &Api, world: &World, examples: usize) {
+    let mut command = world.command(python_with_schemathesis(), "home");
+    command.args(["-m", "schemathesis.cli", "run", &format!("http://{}/openapi.json", api.address)]);
+    command.args(["--phases", "coverage,fuzzing,stateful", "--checks", "all", "--max-examples", &examples.to_string(), "--seed", "1"]);
+    command.args(["--generation-database", "none", "--no-color", "--header", "Authorization: Bearer s3cret"]);
+    let ended = World::finish(&mut command).ok();
+    assert!(ended.stdout.contains("No issues found") || ended.stdout.contains("passed"), "{}", ended.stdout);
+}
+
 #[test]
 fn schemathesis_finds_nothing() {
     let registry = registry();
     let api = Api::start(
         registry.world.command(AGENT, FOLDER).args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()),
     );
-    let mut command = registry.world.command(python_with_schemathesis(), "home");
-    command.args(["-m", "schemathesis.cli", "run", &format!("http://{}/openapi.json", api.address)]);
-    command.args(["--phases", "coverage,fuzzing,stateful", "--checks", "all", "--max-examples", "12", "--seed", "1"]);
-    command.args(["--generation-database", "none", "--no-color", "--header", "Authorization: Bearer s3cret"]);
-    let ended = World::finish(&mut command).ok();
-    assert!(ended.stdout.contains("No issues found") || ended.stdout.contains("passed"), "{}", ended.stdout);
+    examined(&api, &registry.world, 12);
     let metrics = api.ask("GET", "/metrics", "Authorization: Bearer s3cret\r\n").body;
     assert!(metrics.contains("http_route=\"/v1/diff/{from}...{to}\"") && !metrics.contains("status_code=\"5"), "{metrics}");
 }

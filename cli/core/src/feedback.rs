@@ -124,11 +124,11 @@ impl Feedback {
         canonical::to_bytes(&serde_json::to_value(self).expect("an item is JSON"))
     }
 
-    /// The first line, cut to fit where one line is shown.
+    /// The first line, cut to fit where one line is shown, without what is no character to be shown.
     pub fn headline(&self, most: usize) -> String {
-        let line = self.text.lines().next().unwrap_or_default();
+        let line = self.text.lines().next().unwrap_or_default().replace(char::is_control, " ");
         if line.chars().count() <= most {
-            return line.to_owned();
+            return line;
         }
         let kept: String = line.chars().take(most.saturating_sub(1)).collect();
         format!("{}…", kept.trim_end())
@@ -161,5 +161,6 @@ mod tests {
         let item = Feedback::new("für alle Fälle\nmehr", None, "person", AT).unwrap();
         assert_eq!(item.headline(40), "für alle Fälle");
         assert_eq!(item.headline(5), "für…");
+        assert_eq!(Feedback::new("a\0b\tc", None, "person", AT).unwrap().headline(9), "a b c");
     }
 }

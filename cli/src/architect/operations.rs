@@ -202,7 +202,7 @@ fn not_started(code: Option<i32>, said: &str) -> CommandError {
 pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<Vec<RunEvent>, CommandError> {
     let folder = repository.layout.architect(&report.run);
     let found = events::read(&folder, after)?;
-    if !found.is_empty() || !report.progress.phase.is_final() || !events::read(&folder, 0)?.is_empty() {
+    if !found.is_empty() || report.finished.is_none() || !events::read(&folder, 0)?.is_empty() {
         return Ok(found);
     }
     let end = RunEvent {
@@ -218,11 +218,11 @@ pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<
     Ok(if after == 0 { vec![end] } else { Vec::new() })
 }
 
-/// What a run changed, as `git diff` shows it: its last attempt that changed anything.
-pub fn diff(repository: &Repository, report: &Report) -> Result<Option<String>, CommandError> {
+/// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where none did.
+pub fn diff(repository: &Repository, report: &Report) -> Result<String, CommandError> {
     let branch = || repository.git.reference(&format!("refs/heads/{}", report.branch.as_deref()?)).ok().flatten();
     let attempt = report.attempts.iter().rev().find_map(|attempt| attempt.commit.clone());
     let there = attempt.filter(|commit| repository.git.exists(commit));
-    let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else { return Ok(None) };
-    Ok(Some(GitCommand::isolated(repository.git.root()).diff(&report.base, &commit)?))
+    let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else { return Ok(String::new()) };
+    Ok(GitCommand::isolated(repository.git.root()).diff(&report.base, &commit)?)
 }

@@ -167,16 +167,19 @@ pub fn sweep_if_free(repository: &Repository) -> Result<(), CommandError> {
 }
 
 fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), CommandError> {
-    let (progress, _) = machine::step(report.progress.clone(), Event::Interrupted);
-    report.follow(&progress);
-    report.why = Some(why.to_owned());
+    if !report.progress.phase.is_final() {
+        let (progress, _) = machine::step(report.progress.clone(), Event::Interrupted);
+        report.follow(&progress);
+        report.why = Some(why.to_owned());
+    }
     report.finished = Some(clock::rfc3339(clock::now()));
-    report.save(&repository.layout.architect(&report.run))?;
     let inbox = Inbox::new(&repository.git);
     let taken = Status::Taken { run: report.run.clone() };
     let items: Vec<_> = inbox.items()?.into_iter().filter(|item| item.status == taken).collect();
-    inbox.conclude(&items, &Status::Open, report)?;
-    Log::open(&repository.layout.architect(&report.run), &report.run)?.tell(Kind::Ended, &report.progress, why)
+    inbox.conclude(&items, &report.outcome(), report)?;
+    let folder = repository.layout.architect(&report.run);
+    report.save(&folder)?;
+    Log::open(&folder, &report.run)?.tell(Kind::Ended, &report.progress, report.why.as_deref().unwrap_or_default())
 }
 
 /// The runs of this clone that have not ended.
@@ -187,7 +190,8 @@ pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, CommandError> 
         let path = folder.join(run).join("report.json");
         let Some(bytes) = fs::read_if_there(&path)? else { continue };
         let report = Report::parse(&bytes, &path.display().to_string())?;
-        if !report.progress.phase.is_final() {
+        // one that knows its end has not told the inbox before it says when that was
+        if report.finished.is_none() {
             unfinished.push(report);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::schemas::resolved;
 use crate::architect;
-use crate::architect::events::{Kind, RunEvent};
+use crate::architect::events::RunEvent;
 use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
 use crate::architect::report::Report;
 use crate::context::Context;
@@ -118,7 +118,7 @@ impl Desk {
                     Ok((run, events))
                 })
                 .await?;
-            let is_over = run.progress.phase.is_final() && events.last().is_none_or(|event| event.kind == Kind::Ended);
+            let is_over = run.finished.is_some();
             if !wish.wait || is_over || context.ct.is_cancelled() {
                 return Ok(document(&run));
             }

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::serve::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
+use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, TEXT_LIMIT};
 use agent_core::manifest::CoderKind;
 use serde::{Deserialize, Serialize};
@@ -83,12 +84,17 @@ fn run_routes() -> [Route<Desk>; 6] {
         Route::get("/v1/runs/{run}/events", "runEvents", "What happens in a run, from its beginning to its end.", stream)
             .part("run", ID_OF_RUN, id)
             .header("Last-Event-ID", Kind::Text { pattern: "^[0-9]{1,9}$", longest: 9 }, "The event to go on after.")
-            .answers_as(200, "text/event-stream", "The events, each a `RunEvent`; the last one's name is `ended`.")
+            .streams("RunStreamEvent", "The events; the last one's name is `ended`.")
             .problems(&[404]),
-        Route::get("/v1/runs/{run}/diff", "runDiff", "What the run's last attempt changed, as git shows it.", diff)
-            .part("run", ID_OF_RUN, id)
-            .answers_as(200, "text/x-diff; charset=utf-8", "The difference from the version it started from.")
-            .problems(&[404]),
+        Route::get(
+            "/v1/runs/{run}/diff",
+            "runDiff",
+            "What the run's last attempt changed, as git shows it; nothing where it changed nothing.",
+            diff,
+        )
+        .part("run", ID_OF_RUN, id)
+        .answers_as(200, "text/x-diff; charset=utf-8", "The difference from the version it started from.")
+        .problems(&[404]),
         Route::post("/v1/runs/{run}/cancel", "cancelRun", "Asks a run to stop; its feedback is open again then.", cancel)
             .part("run", ID_OF_RUN, id)
             .answers(202, "Cancellation", "It was asked.")
@@ -191,6 +197,8 @@ fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         NotStarted::NoFeedback(id) => Problem::not_found(format!("there is no feedback item `{id}`")),
         NotStarted::NotRunnable { id, status } => Problem::new(409, format!("`{id}` is {}", status.as_str())),
         NotStarted::NothingOpen => Problem::new(409, "there is no open feedback"),
+        // the repository is not such that a run could begin
+        NotStarted::Failed(error) if error.exit == Exit::Input => CommandError { exit: Exit::Conflict, ..error }.into(),
         NotStarted::Failed(error) => error.into(),
     })?;
     Ok(Reply::json(&run).status(202).header("Location", format!("/v1/runs/{}", run.run)).once())
@@ -211,15 +219,12 @@ fn show_run(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn diff(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
-    match operations::diff(&desk.repository, &run)? {
-        Some(diff) => Ok(Reply::of("text/x-diff; charset=utf-8", diff)),
-        None => Err(Problem::not_found(format!("run `{}` has changed nothing", run.run))),
-    }
+    Ok(Reply::of("text/x-diff; charset=utf-8", operations::diff(&desk.repository, &run)?))
 }
 
 fn cancel(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
-    if run.progress.phase.is_final() {
+    if run.finished.is_some() {
         return Err(Problem::new(409, format!("run `{}` has ended: it is {}", run.run, run.status)));
     }
     let told = architect::cancel(&desk.repository, &run.run)?;
@@ -257,7 +262,7 @@ fn follow(mut run: Report, mut after: u64, events: &Events, context: &Context) -
                 return Ok(());
             }
         }
-        if events.is_closed() || run.progress.phase.is_final() {
+        if events.is_closed() || run.finished.is_some() {
             return Ok(());
         }
         if look % LOOKS == 0

@@ -200,6 +200,13 @@ impl<W> Route<W> {
         self
     }
 
+    /// A stream of server-sent events in place of an answer; `schema` is of one of them.
+    #[must_use]
+    pub(crate) fn streams(mut self, schema: &'static str, about: &'static str) -> Self {
+        self.answers.push(Answer { status: 200, media: "text/event-stream", schema: Some(schema), about });
+        self
+    }
+
     /// What else can come of it, besides what can come of any request.
     #[must_use]
     pub(crate) fn problems(mut self, statuses: &[u16]) -> Self {
