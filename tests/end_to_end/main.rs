@@ -21,6 +21,7 @@ mod known;
 mod mcp;
 mod misbehaving;
 mod orphans;
+mod page;
 mod parts;
 mod pipes;
 mod protocol;

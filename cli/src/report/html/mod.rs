@@ -9,7 +9,10 @@ use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("style.css");
+/// The look of our pages.
+pub const STYLE: &str = include_str!("style.css");
+/// How their scripts make elements.
+pub const ELEMENT: &str = include_str!("element.js");
 const SCRIPT: &str = include_str!("page.js");
 /// Failures in the page itself; with JavaScript all cases are there.
 const STATIC_FAILURES: usize = 500;
@@ -27,7 +30,7 @@ pub fn render(report: &TestReport) -> String {
         ("against", report.tiers.iter().map(tiers::against).collect()),
         ("failures", failures(&report.tiers)),
         ("data", data::embedded(report)),
-        ("script", SCRIPT.to_owned()),
+        ("script", [ELEMENT, SCRIPT].concat()),
     ];
     filled(&parts)
 }

@@ -1,19 +1,7 @@
-"use strict";
-// Everything is put in as text, never as markup: cases are written by anybody.
 const data = JSON.parse(document.getElementById("data").textContent);
 const CHUNK = 200;
 const ORDER = { errored: 0, failed: 1, passed: 2 };
 const view = { text: "", show: "all", tag: "", tier: "", by: "outcome", down: false, shown: 0, rows: [] };
-
-function element(name, attributes, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes || {})) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false));
-  return made;
-}
 
 const tone = (result) => (result.quarantined ? "plain" : result.outcome === "passed" ? "good" : "bad");
 const label = (result) => (result.quarantined ? `${result.outcome}, quarantined` : result.outcome);

@@ -3,7 +3,6 @@
 //!
 //! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that and the [`Call`], and gives a [`Reply`] or a
 //! [`Problem`].
-#![allow(dead_code, unused_imports, reason = "the Architect's API takes bodies and streams; it comes next")]
 
 mod call;
 mod events;

@@ -2,6 +2,7 @@
 
 mod conversations;
 mod evaluations;
+mod page;
 mod registry;
 mod version;
 
@@ -67,7 +68,7 @@ pub(crate) fn service(context: &Context) -> Service<Reader> {
         title: "Versions",
         description: "The versions of an agent, what made them, how they were judged, and what differs between them. Read-only.",
         schemas: include_str!("schemas.json"),
-        routes: routes.collect(),
+        routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
             Ok(Reader { repository: Repository::look(&context)?, known: Arc::clone(&known), cases: Arc::clone(&cases) })
         }),
