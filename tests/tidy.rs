@@ -57,6 +57,7 @@ fn each_effect_has_one_door() {
         ("getrandom::", "cli/src/world/random.rs"),
         ("httparse::", "cli/src/serve/rest/"),
         ("hyper::", "cli/src/serve/http/"),
+        ("rmcp::", "cli/src/serve/"),
         ("hyper_util::", "cli/src/serve/http/"),
         ("tiny_http::", "cli/src/serve/rest/"),
         ("include_dir::", "cli/src/templates.rs"),

@@ -2,11 +2,14 @@
 
 use crate::architect::{is_alive, wait_until, world};
 use crate::clients::{call, with_client};
+use crate::http::listening;
 use crate::rest::{Answered, Api, examined};
+use crate::web::{Connection, Head};
 use crate::world::{AGENT, World};
 use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 fn api(world: &World) -> Api {
@@ -249,4 +252,60 @@ fn schemathesis_finds_nothing() {
     let mut command = world.command(AGENT, "a");
     let server = Api::start(command.args(["serve", "architect", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
     examined(&server, &world, 5);
+}
+
+/// What a host's connection is answered: its head, and the message.
+fn told(server: SocketAddr, headers: &[(&str, &str)], body: &Value) -> (Head, Value) {
+    let mut connection = Connection::open(server);
+    let usual = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
+    connection.ask("POST", &[&usual[..], headers].concat(), &body.to_string());
+    let head = connection.head();
+    let message = if head.header("content-type").is_some_and(|media| media.starts_with("text/event-stream")) {
+        let events = std::iter::from_fn(|| connection.event());
+        events
+            .filter(|event| !event.data.is_empty())
+            .map(|event| event.value())
+            .find(|message| message["id"].is_number())
+            .unwrap_or_default()
+    } else {
+        serde_json::from_str(&connection.body(&head)).unwrap_or_default()
+    };
+    (head, message)
+}
+
+#[test]
+fn hosts_of_both_eras_come_over_http_with_the_token() {
+    let world = quiet();
+    let mut command = world.command(AGENT, "a");
+    command.args(["mcp", "architect", "--http", "0"]).env("AGENT_TOKEN", "s3cret").stderr(Stdio::piped());
+    let mut process = command.spawn().expect("the server starts");
+    let server = listening(&mut process);
+    let token = ("authorization", "Bearer s3cret");
+
+    let client = json!({"name": "test", "version": "1"});
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+    assert_eq!(told(server, &[], &initialize).0.status, 401);
+    assert_eq!(told(server, &[token, ("host", "evil.example")], &initialize).0.status, 403);
+    let (head, greeting) = told(server, &[token], &initialize);
+    assert_eq!(greeting["result"]["serverInfo"]["name"], "agent-architect", "{greeting}");
+    let session = [token, ("mcp-session-id", head.header("mcp-session-id").unwrap()), ("mcp-protocol-version", "2025-11-25")];
+    assert_eq!(told(server, &session, &json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).0.status, 202);
+    let call = |name: &str, arguments: Value, meta: Value| json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name, "arguments": arguments, "_meta": meta}});
+    let (_, given) = told(server, &session, &call("give_feedback", json!({"text": "plurals"}), json!({})));
+    let item = &given["result"]["structuredContent"];
+    assert_eq!((&item["source"], &item["text"]), (&json!("mcp"), &json!("plurals")), "{given}");
+
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": client,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let stateless = [token, ("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "list_feedback")];
+    let (_, listed) = told(server, &stateless, &call("list_feedback", json!({}), meta));
+    assert_eq!(listed["result"]["structuredContent"]["feedback"], json!([item]), "{listed}");
+    assert_eq!(listed["result"]["resultType"], "complete");
+
+    let id = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(130));
 }

@@ -23,6 +23,19 @@ const BOTH: (&str, &str) = ("accept", "application/json, text/event-stream");
 const EVENTS: (&str, &str) = ("accept", "text/event-stream");
 const STATELESS: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 
+/// Where a server says that it listens.
+pub fn listening(process: &mut Child) -> SocketAddr {
+    let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let address = lines.find_map(|line| {
+        let found = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/mcp")?.parse().ok());
+        said.push(line);
+        found
+    });
+    std::thread::spawn(move || lines.for_each(drop));
+    address.unwrap_or_else(|| panic!("the server said\n{}", said.join("\n")))
+}
+
 struct Server {
     bench: Bench,
     process: Child,
@@ -34,15 +47,7 @@ impl Server {
         let bench = Bench::new(runner);
         let mut command = bench.agent(&["mcp", "runner", "--at", "worktree", "--http", "0"]);
         let mut process = command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
-        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-        let mut said = Vec::new();
-        let address = lines.find_map(|line| {
-            let found = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/mcp")?.parse().ok());
-            said.push(line);
-            found
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = address.unwrap_or_else(|| panic!("the server said\n{}", said.join("\n")));
+        let address = listening(&mut process);
         Self { bench, process, address }
     }
 

@@ -34,7 +34,7 @@ enum Door {
     /// The tools that turn feedback into new state, which goes to staging
     Tuner(ServeTuner),
     /// Feedback in words, and the runs that change the code for it
-    Architect,
+    Architect(ServeArchitect),
     Install(install::Arguments),
     Bundle(bundle::Arguments),
 }
@@ -58,6 +58,12 @@ struct ServeTuner {
     over: Over,
 }
 
+#[derive(Debug, clap::Args)]
+struct ServeArchitect {
+    #[command(flatten)]
+    over: Over,
+}
+
 /// What carries the frames.
 #[derive(Debug, clap::Args)]
 struct Over {
@@ -75,7 +81,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
         Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), &serve.over, context),
         Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(What::Active), None, &serve.over, context),
-        Door::Architect => architect::mcp::serve(context),
+        Door::Architect(serve) => architect::mcp::serve(context, serve.over.options()?),
         Door::Install(arguments) => install::run(arguments, context),
         Door::Bundle(arguments) => bundle::run(arguments, context),
     }

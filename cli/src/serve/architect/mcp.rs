@@ -8,6 +8,8 @@ use crate::architect::report::Report;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
+use crate::serve::http;
+use crate::serve::stdio::Interrupt;
 use crate::world::process;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::CoderKind;
@@ -22,32 +24,36 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback in words. Give feedback with `give_feedback`, start a run with `start_run`, and \
     wait for its end with `run_status` and `wait`. A run tests its change and ends in a new version, or in a report of why not.";
 
-/// Serves one host over stdin and stdout until it closes its end.
-pub(crate) fn serve(context: &Context) -> CommandResult {
+/// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
+pub(crate) fn serve(context: &Context, over_http: Option<http::Options>) -> CommandResult {
     // what is wrong with the repository is said now, not to the first call
     Repository::open(context)?;
     let desk = Desk { context: context.clone() };
     process::block_on_and_leave(async {
-        let failed = |error: &dyn std::fmt::Display| CommandError::new(Exit::Surroundings, format!("cannot serve: {error}"));
-        let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
-        let serving = async {
-            match desk.serve(rmcp::transport::stdio()).await {
-                Ok(serving) => drop(serving.waiting().await),
-                // a host that goes before it has said hello is no error of ours
-                Err(error) => context.printer.detail(error.to_string()),
-            }
-        };
-        tokio::select! {
-            () = serving => Ok(Exit::Done),
-            _ = terminated.recv() => Ok(Exit::Done),
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        match over_http {
+            Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, context, options)).await,
+            None => serve_host(desk, context).await,
         }
     })?
+}
+
+async fn serve_host(desk: Desk, context: &Context) -> CommandResult {
+    let mut interrupt = Interrupt::expected()?;
+    let serving = async {
+        match desk.serve(rmcp::transport::stdio()).await {
+            Ok(serving) => drop(serving.waiting().await),
+            // a host that goes before it has said hello is no error of ours
+            Err(error) => context.printer.detail(error.to_string()),
+        }
+    };
+    tokio::select! {
+        () = serving => Ok(Exit::Done),
+        () = interrupt.received() => Ok(Exit::Interrupted),
+    }
 }
 
 /// One host's way to the Architect.

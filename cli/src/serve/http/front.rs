@@ -29,7 +29,7 @@ pub(super) struct Front<S: Server> {
 
 impl<S: Server> Front<S> {
     pub async fn answer(&self, request: Request<Incoming>) -> Reply {
-        if let Err(refusal) = self.check(&request) {
+        if let Err(refusal) = check(&self.access, &request) {
             return reply::closing(refusal);
         }
         let (head, body) = request.into_parts();
@@ -47,26 +47,6 @@ impl<S: Server> Front<S> {
         }
     }
 
-    /// Whether a request may go on, as far as its head tells.
-    fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
-        let headers = request.headers();
-        let sender = Sender { host: text(headers, &HOST), origin: text(headers, &ORIGIN), authorization: text(headers, &AUTHORIZATION) };
-        self.access.check(sender, false)?;
-        if request.uri().path() != PATH {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing here; the server is at {PATH}")));
-        }
-        let is_post = request.method() == Method::POST;
-        if is_post && !text(headers, &CONTENT_TYPE).is_some_and(is_json) {
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
-        }
-        let events = accepts(headers, "text", "event-stream");
-        if (is_post && !(events && accepts(headers, "application", "json"))) || (request.method() == Method::GET && !events) {
-            let both = if is_post { "application/json and text/event-stream" } else { "text/event-stream" };
-            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, format!("`Accept` must list {both}")));
-        }
-        Ok(())
-    }
-
     async fn post(&self, headers: &HeaderMap, body: Vec<u8>) -> Reply {
         let posted = match Posted::read(body) {
             Ok(posted) => posted,
@@ -81,7 +61,27 @@ impl<S: Server> Front<S> {
     }
 }
 
-async fn read(body: Incoming) -> Result<Vec<u8>, Refusal> {
+/// Whether a request may go on, as far as its head tells.
+pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let sender = Sender { host: text(headers, &HOST), origin: text(headers, &ORIGIN), authorization: text(headers, &AUTHORIZATION) };
+    access.check(sender, false)?;
+    if request.uri().path() != PATH {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing here; the server is at {PATH}")));
+    }
+    let is_post = request.method() == Method::POST;
+    if is_post && !text(headers, &CONTENT_TYPE).is_some_and(is_json) {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
+    }
+    let events = accepts(headers, "text", "event-stream");
+    if (is_post && !(events && accepts(headers, "application", "json"))) || (request.method() == Method::GET && !events) {
+        let both = if is_post { "application/json and text/event-stream" } else { "text/event-stream" };
+        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, format!("`Accept` must list {both}")));
+    }
+    Ok(())
+}
+
+pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, Refusal> {
     let whole = timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect()).await;
     let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", BODY_TIME.as_secs()));
     match whole.map_err(late)? {

@@ -1,6 +1,7 @@
 //! Connections: taken in within bounds, each served by a task of its own, ended with a grace.
 
 use crate::error::{CommandError, CommandResult};
+use crate::printer::Printer;
 use crate::serve::door;
 use crate::serve::http::Options;
 use crate::serve::http::exchange::Exchanges;
@@ -11,8 +12,10 @@ use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio::Interrupt;
 use crate::world::process;
 use agent_core::diagnose::Exit;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -25,19 +28,19 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// Connections at once; more wait in the system's queue.
-const CONNECTIONS: usize = 4096;
+pub(super) const CONNECTIONS: usize = 4096;
 /// How long a connection may be without a whole head: for the first request, and between two.
 const HEAD_TIME: Duration = Duration::from_secs(60);
 const HEAD_LIMIT: usize = 64 << 10;
 /// How long calls under way have when the server is told to end.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long it waits after the system had nothing left for another connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// Serves until it is interrupted.
 pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> CommandResult {
     let mut interrupt = Interrupt::expected()?;
-    let listener = listen(&shim, &options)?;
+    let listener = listen(&shim.context.printer, &options)?;
     shim.expect_many_hosts();
     let (gone, to_close) = mpsc::unbounded_channel();
     let closer = tokio::task::spawn_local(close_sessions(to_close));
@@ -61,12 +64,12 @@ pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Com
     Ok(Exit::Interrupted)
 }
 
-fn listen<S: Server>(shim: &Shim<S>, options: &Options) -> Result<TcpListener, CommandError> {
+pub(super) fn listen(printer: &Printer, options: &Options) -> Result<TcpListener, CommandError> {
     let (listener, at) = door::listen(&options.address.to_string(), &options.access)?;
     let failed = |error| CommandError::new(Exit::Surroundings, format!("cannot listen on {at}: {error}"));
     let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
     process::allow_open_files(CONNECTIONS as u64 + 256);
-    shim.context.printer.say(format!("serving MCP at http://{at}{PATH}"));
+    printer.say(format!("serving MCP at http://{at}{PATH}"));
     Ok(listener)
 }
 
@@ -83,7 +86,12 @@ impl<S: Server> House<S> {
         loop {
             tokio::select! {
                 (stream, place) = next_connection(listener, &places) => {
-                    self.connections.spawn_local(serve_connection(stream, place, Rc::clone(&self.front), self.ending.subscribe()));
+                    let front = Rc::clone(&self.front);
+                    let answer = move |request| {
+                        let front = Rc::clone(&front);
+                        async move { front.answer(request).await }
+                    };
+                    self.connections.spawn_local(serve_connection(stream, place, answer, self.ending.subscribe()));
                 }
                 Some(_) = self.connections.join_next(), if !self.connections.is_empty() => {}
                 _ = sweeping.tick() => self.front.visits.sweep(),
@@ -104,7 +112,7 @@ impl<S: Server> House<S> {
     }
 }
 
-async fn next_connection(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+pub(super) async fn next_connection(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
@@ -116,17 +124,20 @@ async fn next_connection(listener: &TcpListener, places: &Arc<Semaphore>) -> (Tc
     }
 }
 
-async fn serve_connection<S: Server>(
+pub(super) async fn serve_connection<B, A>(
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
-    front: Rc<Front<S>>,
+    answer: impl Fn(Request<Incoming>) -> A,
     mut ending: watch::Receiver<bool>,
-) {
+) where
+    B: Body<Data: 'static, Error = Infallible> + 'static,
+    A: Future<Output = Response<B>>,
+{
     // an answer must not wait for the acknowledgement of the one before
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let front = Rc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT);

@@ -1,7 +1,7 @@
 //! The shim over Streamable HTTP, in both eras of MCP: frames pass as the bytes they are.
 //!
 //! `listener` has the connections, `front` one request, `visits` the sessions of the handshake era, `exchange` the requests of the stateless
-//! one. `stream` keeps what is said until it was heard, `reply` tells it as JSON or as events.
+//! one. `stream` keeps what is said until it was heard, `reply` tells it as JSON or as events. `typed` is for a server by rmcp, behind the same door.
 
 pub(crate) mod address;
 mod envelope;
@@ -14,9 +14,11 @@ mod mirror;
 mod outbox;
 mod reply;
 mod stream;
+mod typed;
 mod visits;
 
 pub(crate) use listener::serve;
+pub(crate) use typed::serve_typed;
 
 use crate::serve::access::Access;
 use address::Address;
