@@ -1,13 +1,21 @@
 //! What is on record, and that it joins up: calls, rewards, tiers, versions, as lines of OTLP/JSON in the object store.
 
 use crate::served::Served;
+use crate::world::{World, source_root};
 use agent::context::Context;
 use agent::kpi;
 use agent::printer::{Color, Printer, Volume};
 use agent::repository::Repository;
+use agent::world::layout::Layout;
+use agent::world::python;
 use agent_core::kpi::Rewards;
+use agent_core::manifest::Python;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 
 /// A Runner that can fail, and a Tuner that is told how good a turn was.
 const RUNNER: &str = r#"
@@ -209,6 +217,194 @@ fn a_version_is_told_by_its_calls_and_rewards() {
     assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
     std::fs::write(served.path(".agent/tally.json"), "{\"torn").unwrap();
     assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
+}
+
+/// Python with what reads the files, in an environment that `agent` itself makes from the lock, once.
+fn reader() -> PathBuf {
+    let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("telemetry"));
+    std::fs::create_dir_all(layout.root()).expect("a folder under target/");
+    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    python::interpreter(&layout, &source_root().join("tests/telemetry"), &locked, &|_| {}).unwrap_or_else(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        panic!(
+            "DuckDB could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}"
+        )
+    })
+}
+
+#[test]
+fn duckdb_joins_calls_with_rewards_and_protobuf_reads_every_line() {
+    let served = served();
+    for (conversation, value) in [("c1", "value=0.5"), ("c2", "value=-1")] {
+        served.agent(["run", "ask", "question=why", "--conversation", conversation]).ok();
+        served.agent(["tune", "reward", value, "--conversation", conversation]).ok();
+    }
+    served.agent(["test", "--tier", "micro"]);
+    let read = |program: &str| {
+        let mut command = served.world.command(reader(), "");
+        let ended =
+            World::finish(command.arg(source_root().join("tests/telemetry").join(program)).arg(served.path(".agent/store/telemetry")));
+        ended.ok().json()
+    };
+    assert_eq!(read("joined.py"), json!([["tools/call ask", -1.0], ["tools/call ask", 0.5]]));
+    let counts = read("messages.py");
+    assert!(["traces", "metrics", "logs"].iter().all(|kind| counts[kind].as_u64().unwrap() >= 2), "{counts}");
+}
+
+/// Takes what is sent to a collector: the path and the body of each request.
+fn collector(listener: TcpListener) -> Receiver<(String, Value)> {
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, sender) = (stream.unwrap(), sender.clone());
+            // a connection is kept for the next request, and each signal has its own
+            std::thread::spawn(move || while request(&mut stream).is_some_and(|request| sender.send(request).is_ok()) {});
+        }
+    });
+    received
+}
+
+/// Reads one request and answers it; `None` at the end.
+fn request(stream: &mut TcpStream) -> Option<(String, Value)> {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push(line.trim().to_ascii_lowercase());
+    }
+    let said = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    assert_eq!(said("content-type:"), Some("application/json"));
+    assert_eq!(said("x-key:"), Some("secret"));
+    let mut body = vec![0; said("content-length:")?.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").ok()?;
+    Some((head[0].split(' ').nth(1)?.to_owned(), serde_json::from_slice(&body).unwrap()))
+}
+
+fn run_with_collector(served: &Served, at: SocketAddr) {
+    let mut command = served.command();
+    command.args(["run", "ask", "question=why"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{at}"));
+    World::finish(command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret").env("OTEL_SERVICE_NAME", "shop")).ok().stdout_has("yhw");
+}
+
+#[test]
+fn a_collector_gets_what_the_store_gets() {
+    let served = served();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let received = collector(listener);
+    run_with_collector(&served, at);
+    let received: Vec<_> = received.try_iter().collect();
+    let ids =
+        |spans: Vec<Value>| spans.iter().map(|span| span["spanId"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>();
+    let sent = received.iter().filter(|(path, _)| path == "/v1/traces").map(|(_, body)| body);
+    let sent: Vec<_> = sent.flat_map(|body| body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone()).collect();
+    assert_eq!(ids(sent), ids(spans(&served)));
+    assert!(received.iter().any(|(path, _)| path == "/v1/metrics"), "{received:?}");
+    let resource = &shipped(&served, "traces")[0]["resourceSpans"][0]["resource"];
+    assert_eq!(attribute(resource, "service.name"), "shop");
+}
+
+/// One that is gone, and one that takes the request and says nothing.
+#[test]
+fn a_dead_collector_harms_nothing() {
+    let served = served();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    run_with_collector(&served, at);
+    drop(listener);
+    run_with_collector(&served, at);
+    assert_eq!(spans(&served).len(), 4);
+}
+
+/// Two traces: a conversation that a host began, with a reward an hour later, and a promotion that was refused.
+fn recorded() -> Served {
+    let served = served();
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let span = |trace: &str, id: &str, parent: &str, name: &str, kind: u8, began: u64, ms: u64, attributes: Vec<Value>| {
+        let (began, ended) = (began * 1_000_000, (began + ms) * 1_000_000);
+        json!({"traceId": trace, "spanId": id, "parentSpanId": parent, "name": name, "kind": kind, "startTimeUnixNano": began.to_string(),
+            "endTimeUnixNano": ended.to_string(), "attributes": attributes, "status": {"code": 0}})
+    };
+    let (call, promotion, noon) = ("4bf92f3577b34da6a3ce929d0e0e4736", "11111111111111111111111111111111", 1_795_348_800_000);
+    let talk = || vec![attribute("gen_ai.conversation.id", "c1"), attribute("agent.version", "0.1.0")];
+    let of = |role: &str| [talk(), vec![attribute("agent.role", role)]].concat();
+    let mut refused = span(promotion, "0000000000000009", "", "promotion", 1, noon + 60_000, 1500, vec![attribute("error.type", "no")]);
+    refused["status"] = json!({"code": 2, "message": "worse: score 0.5 against 0.6"});
+    let spans = [
+        span(call, "0000000000000001", "00000000000000ff", "tools/call ask", 2, noon, 15, talk()),
+        span(call, "0000000000000002", "0000000000000001", "tools/call ask", 3, noon + 2, 12, of("runner")),
+        refused,
+    ];
+    let later = span(call, "0000000000000003", "0000000000000002", "tools/call reward", 3, noon + 3_660_000, 4, of("tuner"));
+    let reward = json!({"timeUnixNano": ((noon + 3_660_005) * 1_000_000).to_string(), "eventName": "gen_ai.evaluation.result", "traceId": call,
+        "spanId": "0000000000000002", "attributes": [attribute("gen_ai.evaluation.name", "reward"), attribute("gen_ai.conversation.id", "c1"),
+            json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}})]});
+    let write = |path: &str, line: Value| served.world.write(served.path(path), format!("{line}\n"));
+    let traces = |spans: &[Value]| json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    write(".agent/store/telemetry/traces/2026/11/22/120000000-p-1-0.jsonl", traces(&spans));
+    // the later part is still on its way
+    write(".agent/telemetry/p-2/traces-20261122T130100000-0.jsonl", traces(&[later]));
+    write(".agent/telemetry/p-2/logs-20261122T130100005-1.jsonl", json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [reward]}]}]}));
+    served
+}
+
+const TREE: &str = "\
+trace 4bf92f3577b34da6a3ce929d0e0e4736  2026-11-22 12:00:00.000
+tools/call ask              +0.0 ms  15.0 ms  v0.1.0  [c1]
+└─ tools/call ask           +2.0 ms  12.0 ms  the runner  v0.1.0  [c1]
+   ├─ tools/call reward  +1 h 1 min   4.0 ms  the tuner  v0.1.0  [c1]
+   └─ * reward 0.5       +1 h 1 min
+";
+
+const NEWEST: &str = "\
+2026-11-22 12:00:00.000     15.0 ms  tools/call ask  tools/call ask, tools/call reward  v0.1.0  [c1]  4bf92f3577b34da6a3ce929d0e0e4736
+2026-11-22 12:01:00.000       1.5 s  promotion  no: worse: score 0.5 against 0.6  11111111111111111111111111111111
+";
+
+#[test]
+fn the_log_shows_a_conversation_as_a_tree_from_the_call_to_the_reward() {
+    let served = recorded();
+    let tree = served.agent(["log", "--conversation", "c1"]).ok().stdout;
+    assert_eq!(tree, TREE);
+    assert_eq!(served.agent(["log", "--trace", "4BF92F35"]).ok().stdout, tree);
+    let newest = served.agent(["log"]).ok().stdout;
+    assert_eq!(newest, NEWEST);
+    assert_eq!(served.agent(["log", "-n", "1"]).ok().stdout, newest.lines().last().map(|line| format!("{line}\n")).unwrap());
+    let log = served.agent(["log", "--conversation", "c1", "--json"]).ok().json();
+    assert_eq!(log["schema"], "agent/log@1");
+    let [trace] = log["traces"].as_array().unwrap().as_slice() else { panic!("one trace: {log}") };
+    let names: Vec<_> = trace["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tools/call ask", "tools/call ask", "tools/call reward"]);
+    assert_eq!(trace["events"][0]["attributes"]["gen_ai.evaluation.score.value"], 0.5);
+    served.agent(["log", "--conversation", "c9"]).ok().stderr_has("nothing of that is on record here");
+    served.agent(["log", "--since", "2026-11-22T13:30:00Z"]).ok().stderr_has("nothing of that is on record here");
+    served.agent(["log", "--since", "soon"]).code(2).stderr_has("how long ago");
+    served.agent(["log", "--trace", "xyz"]).code(2).stderr_has("in hex");
+}
+
+#[test]
+fn the_log_can_be_followed() {
+    let served = served();
+    let mut command = served.command();
+    let mut log = command.args(["log", "--follow", "--conversation", "c7"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(log.stdout.take().unwrap()).lines().map_while(Result::ok);
+    // it may not watch yet when the first calls are made
+    let heard = std::thread::spawn(move || lines.next());
+    while !heard.is_finished() {
+        served.agent(["run", "ask", "question=other", "--conversation", "c8"]).ok();
+        served.agent(["run", "ask", "question=why", "--conversation", "c7"]).ok();
+    }
+    let line = heard.join().unwrap().unwrap();
+    assert!(line.contains("  tools/call ask  the runner  v0.1.0  [c7]  "), "{line}");
+    log.kill().unwrap();
+    log.wait().unwrap();
 }
 
 fn context(served: &Served) -> Context {

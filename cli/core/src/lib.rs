@@ -49,6 +49,7 @@ pub mod scratch;
 pub mod semantic;
 pub mod signal;
 pub mod similarity;
+pub mod span_tree;
 pub mod state;
 pub mod statistics;
 pub mod suggestion;

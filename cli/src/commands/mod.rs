@@ -12,6 +12,7 @@ mod hooks;
 mod init;
 #[cfg(target_os = "linux")]
 pub(crate) mod launch;
+mod log;
 mod man;
 mod mcp;
 mod outcome;
@@ -54,6 +55,7 @@ pub enum Command {
     Architect(architect::Arguments),
     Mcp(mcp::Arguments),
     Serve(serve::Arguments),
+    Log(log::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
     Hook(hook::Arguments),
@@ -85,6 +87,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Architect(arguments) => architect::run(arguments, context),
         Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Serve(arguments) => serve::run(arguments, context),
+        Command::Log(arguments) => log::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

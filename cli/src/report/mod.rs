@@ -11,6 +11,7 @@ mod markup;
 pub mod progress;
 pub mod svg;
 pub mod table;
+pub mod traces;
 pub mod value;
 pub mod why;
 
