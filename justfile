@@ -90,3 +90,18 @@ bench-unchanged *ARGS:
 conformance *ARGS:
     cargo build --release
     python3 tests/hosts/conformance.py {{ARGS}}
+
+# MCP Inspector's command line in the eras legacy, auto and modern: the same through `agent mcp runner` as directly
+inspector *ARGS:
+    cargo build --release
+    python3 tests/hosts/inspector.py {{ARGS}}
+
+# servers of PyPI and npm as the Runner, unchanged; each answer compared with the server's own
+servers *ARGS:
+    cargo build --release
+    python3 tests/hosts/servers.py {{ARGS}}
+
+# a call over HTTP through agent, supergateway, FastMCP's proxy and mcp-proxy, in one run
+bench-http *ARGS:
+    cargo build --release
+    python3 tests/bench/http_gateways.py {{ARGS}}

@@ -60,15 +60,19 @@ def main():
     for name in gateways.NAMES if arguments.peers else gateways.NAMES[:1]:
         line, failed, beyond = f"{name:14}", [], []
         for revision in revisions:
-            with gateways.served(name, agent, server) as (url, _):
-                required, more = scenarios(url, revision, programs, arguments.verbose)
+            try:
+                # each gateway is started in the way that does better
+                with gateways.served(name, agent, server, "everything", stateful=revision < "2026") as (url, _):
+                    required, more = scenarios(url, revision, programs, arguments.verbose)
+            except environment.NotServed as problem:
+                required, more = {f"all: {problem}": False}, {}
             passed = sum(required.values())
-            line += f"{passed:>13}/{len(required)}"
+            line += f"{passed:>13}/{REVISIONS[revision]}"
             failed += [f"{revision}:{scenario}" for scenario, passed in required.items() if not passed]
             beyond += [f"{scenario} {'passed' if passed else 'failed'}" for scenario, passed in more.items()]
-        print(line + "   " + (", ".join(failed) or "-"))
+        print(line + "   " + (", ".join(failed) or "-"), flush=True)
         if name == "agent":
-            print(f"{'':14}not scored: {', '.join(beyond)}")
+            print(f"{'':14}not scored: {', '.join(beyond)}", flush=True)
             good = not failed
     sys.exit(0 if good else 1)
 

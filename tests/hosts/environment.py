@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import shlex
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,10 @@ FOLDER = ROOT / "target" / "hosts"
 MCP = "mcp==2.3.0"
 # the suite needs a newer Node than many systems have
 NODE = "node@22"
+
+
+class NotServed(Exception):
+    """A server did not come up."""
 
 
 def run(command, folder=None, **environment):
@@ -79,21 +84,22 @@ def everything_server():
     return [str(interpreter), str(folder / "stdio.py")]
 
 
-def repository(agent, name, command):
-    """An agent repository around a stdio server as it is, with a version."""
+def repository(agent, name, command, *packages):
+    """The arguments of `agent` that serve a stdio server, adopted as it is: its first version, or the commit where its cases do not make it one."""
     folder = FOLDER / "repositories" / name
-    if not (folder / ".git" / "refs" / "tags" / "v0.1.0").exists():
+    if not (folder / ".git" / "refs" / "heads" / "main").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        git = ["git", "-c", "user.name=recipe", "-c", "user.email=recipe@example.org"]
-        run([*git, "init", "--quiet", "--initial-branch=main"], folder)
-        run([agent, "adopt", "--command", " ".join(command)], folder)
-        run([*git, "add", "--all"], folder)
-        run([*git, "commit", "--quiet", "-m", "a server, adopted"], folder, AGENT_SKIP_HOOKS="1")
-        run([*git, "config", "user.name", "recipe"], folder)
-        run([*git, "config", "user.email", "recipe@example.org"], folder)
-        run([agent, "release"], folder)
-    return folder
+        run(["git", "init", "--quiet", "--initial-branch=main"], folder)
+        run(["git", "config", "user.name", "recipe"], folder)
+        run(["git", "config", "user.email", "recipe@example.org"], folder)
+        run([agent, "adopt", "--command", shlex.join(command), *(f"--package={package}" for package in packages)], folder)
+        run(["git", "add", "--all"], folder)
+        run(["git", "commit", "--quiet", "-m", "a server, adopted"], folder, AGENT_SKIP_HOOKS="1")
+        # some have no tool that can be called without knowing more, or one that takes too long
+        subprocess.run([agent, "release"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    released = (folder / ".git" / "refs" / "tags" / "v0.1.0").exists()
+    return ["-C", folder, "mcp", "runner", "--at", "active" if released else "main"]
 
 
 def free_port():
@@ -125,11 +131,11 @@ def started(command, folder=None, log=None, **environment):
 def served(command, port, folder=None, log=None, **environment):
     """A server that takes connections at a port; its process."""
     with started(command, folder, log, **environment) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             if process.poll() is not None or time.monotonic() > until:
-                sys.exit(f"{' '.join(map(str, command))}: no server at port {port}" + (f"; see {log}" if log else ""))
+                raise NotServed(f"{' '.join(map(str, command))}: no server at port {port}" + (f"; see {log}" if log else ""))
             time.sleep(0.05)
         yield process

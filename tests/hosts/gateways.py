@@ -5,9 +5,10 @@ import shlex
 
 import environment
 
-SUPERGATEWAY = "supergateway@3.4.3"
-FASTMCP = "fastmcp==3.*"
-MCP_PROXY = "mcp-proxy==0.12.*"
+SUPERGATEWAY = "supergateway@4.0.0"
+FASTMCP = "fastmcp>=4,<5"
+# it needs an SDK of the handshake era
+MCP_PROXY = ("mcp-proxy==0.13.0", "mcp<2")
 
 FASTMCP_PROGRAM = """
 import sys
@@ -20,14 +21,13 @@ NAMES = ["agent", "supergateway", "fastmcp", "mcp-proxy"]
 
 
 @contextlib.contextmanager
-def served(name, agent, server, stateful=True):
-    """The URL of a gateway in front of the server with that command, and the gateway's process."""
+def served(name, agent, server, label, stateful=True):
+    """The URL of a gateway in front of the server with that command, and the gateway's process. The label names the server."""
     port = environment.free_port()
     log = environment.FOLDER / f"{name}.log"
-    folder, more = None, {}
+    more = {}
     if name == "agent":
-        folder = environment.repository(agent, "everything", server)
-        command = [agent, "mcp", "runner", "--http", port]
+        command = [agent, *environment.repository(agent, label, server), "--http", port]
     elif name == "supergateway":
         programs = environment.node(SUPERGATEWAY)
         more = environment.node_environment(programs)
@@ -36,6 +36,6 @@ def served(name, agent, server, stateful=True):
     elif name == "fastmcp":
         command = [environment.python("fastmcp", FASTMCP), "-c", FASTMCP_PROGRAM, port, *server]
     else:
-        command = [environment.python("mcp-proxy", MCP_PROXY).parent / "mcp-proxy", "--port", port, *([] if stateful else ["--stateless"]), "--", *server]
-    with environment.served(command, port, folder, log, **more) as process:
+        command = [environment.python("mcp-proxy", *MCP_PROXY).parent / "mcp-proxy", "--port", port, *([] if stateful else ["--stateless"]), "--", *server]
+    with environment.served(command, port, log=log, **more) as process:
         yield f"http://localhost:{port}/mcp", process

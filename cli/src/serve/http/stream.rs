@@ -175,3 +175,73 @@ impl Reader {
         self.heard
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::process;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// What a reader hears until it would have to wait.
+    fn heard(reader: &mut Reader) -> Vec<String> {
+        let mut frames = Vec::new();
+        while let Poll::Ready(Some((number, frame))) = reader.look() {
+            frames.push(format!("{number}:{}", String::from_utf8_lossy(&frame)));
+        }
+        frames
+    }
+
+    #[test]
+    fn the_latest_reader_has_the_stream_and_hears_what_nobody_did() {
+        process::block_on(async {
+            let stream = Stream::until_answered(1, 1, true);
+            let mut first = stream.read();
+            stream.say("a".to_owned());
+            assert_eq!(heard(&mut first), ["1:a"]);
+            stream.say("b".to_owned());
+            let mut second = stream.read();
+            assert!(first.next().await.is_none(), "it was taken over");
+            assert_eq!(heard(&mut second), ["2:b"]);
+            assert!(timeout(Duration::from_millis(1), second.next()).await.is_err(), "more will come");
+            assert!(stream.answer("c".to_owned()));
+            assert_eq!((second.next().await.unwrap().0, second.is_done()), (3, true));
+            assert!(second.next().await.is_none());
+            assert_eq!(heard(&mut stream.read_after(1).unwrap()), ["2:b", "3:c"]);
+            assert!(stream.read_after(4).is_none(), "there never was a fourth");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_answer_is_kept() {
+        process::block_on(async {
+            let stream = Stream::until_answered(1, 1, true);
+            let mut slow = stream.read();
+            let big = "x".repeat(BYTES_KEPT / 2);
+            for _ in 0..5 {
+                stream.say(big.clone());
+            }
+            stream.answer("y".repeat(BYTES_KEPT + 1));
+            assert_eq!(stream.bytes(), BYTES_KEPT + 1);
+            assert!(stream.read_after(1).is_none(), "that is gone");
+            let mut slow_again = stream.read();
+            assert!(slow.next().await.is_none());
+            let (number, answer) = slow_again.next().await.unwrap();
+            assert_eq!((number, answer.len(), slow_again.is_done()), (6, BYTES_KEPT + 1, true));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn without_replay_nothing_is_kept_that_was_heard() {
+        process::block_on(async {
+            let stream = Stream::until_answered(0, 1, false);
+            let mut reader = stream.read();
+            stream.say("a".to_owned());
+            stream.say("b".to_owned());
+            assert_eq!((heard(&mut reader), stream.bytes()), (vec!["1:a".to_owned(), "2:b".to_owned()], 0));
+        })
+        .unwrap();
+    }
+}
