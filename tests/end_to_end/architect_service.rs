@@ -243,6 +243,9 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             assert!(call(client, "no_such_tool", json!({})).await.is_err());
         });
     }
+    let traces = traces(&world);
+    assert_eq!(traces.matches("\"tools/call give_feedback\"").count(), 4, "{traces}");
+    assert_eq!(traces.matches("\"name\":\"architect run\"").count(), 2, "{traces}");
 }
 
 #[test]
@@ -252,6 +255,22 @@ fn schemathesis_finds_nothing() {
     let mut command = world.command(AGENT, "a");
     let server = Api::start(command.args(["serve", "architect", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
     examined(&server, &world, 5);
+}
+
+/// The traces on record, as they lie in the store.
+fn traces(world: &World) -> String {
+    let mut text = String::new();
+    let mut folders = vec![world.path("a/.agent/store/telemetry/traces")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                text += &std::fs::read_to_string(entry.path()).expect("lines of JSON");
+            }
+        }
+    }
+    text
 }
 
 /// What a host's connection is answered: its head, and the message.

@@ -10,12 +10,13 @@ use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::serve::http;
 use crate::serve::stdio::Interrupt;
+use crate::telemetry::{self, Operation, Transport};
 use crate::world::process;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::CoderKind;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler, ServiceExt as _};
@@ -31,8 +32,10 @@ const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback i
 /// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
 pub(crate) fn serve(context: &Context, over_http: Option<http::Options>) -> CommandResult {
     // what is wrong with the repository is said now, not to the first call
-    Repository::open(context)?;
-    let desk = Desk { context: context.clone() };
+    let repository = Repository::open(context)?;
+    let _telemetry = repository.telemetry();
+    let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
+    let desk = Desk { context: context.clone(), transport };
     process::block_on_and_leave(async {
         match over_http {
             Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, context, options)).await,
@@ -60,6 +63,7 @@ async fn serve_host(desk: Desk, context: &Context) -> CommandResult {
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
     context: Context,
+    transport: Transport,
 }
 
 impl ServerHandler for Desk {
@@ -81,12 +85,8 @@ impl ServerHandler for Desk {
             return Err(ErrorData::invalid_params(format!("there is no tool `{}`", call.name), None));
         };
         let arguments = Value::Object(call.arguments.unwrap_or_default());
-        let outcome = if tool.name == "run_status" {
-            self.status(arguments, &context).await
-        } else {
-            let answer = tool.answer;
-            self.at_desk(move |repository, context| answer(repository, context, arguments)).await
-        };
+        let outcome =
+            if tool.name == "run_status" { self.status(arguments, &context).await } else { self.answer(tool, arguments, &context).await };
         Ok(match outcome {
             Ok(document) => CallToolResult::structured(document).into(),
             Err(error) => CallToolResult::error(vec![ContentBlock::text(told(&error))]).into(),
@@ -108,6 +108,32 @@ impl Desk {
         let context = self.context.clone();
         let done = tokio::task::spawn_blocking(move || work(&Repository::open(&context)?, &context)).await;
         done.unwrap_or_else(|error| Err(CommandError::new(Exit::Surroundings, format!("it was given up: {error}"))))
+    }
+
+    /// What a tool gives, on record as one operation.
+    async fn answer(
+        &self,
+        tool: &'static Described,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, CommandError> {
+        let (protocol, traceparent) = (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
+        let transport = self.transport;
+        self.at_desk(move |repository, context| {
+            let request = telemetry::Request {
+                protocol: protocol.as_ref().map(ProtocolVersion::as_str),
+                transport,
+                traceparent: traceparent.as_deref(),
+                ..telemetry::Request::call(tool.name)
+            };
+            let operation = Operation::served(&request);
+            let outcome = operation.span().within(|| (tool.answer)(repository, context, arguments));
+            if let Err(error) = &outcome {
+                operation.tool_failed(&error.messages.join(": "));
+            }
+            outcome
+        })
+        .await
     }
 
     /// A run as it is, or as it ended; what happens meanwhile is told as progress.
@@ -200,7 +226,7 @@ impl Described {
     }
 }
 
-const TOOLS: [Described; 7] = [
+static TOOLS: [Described; 7] = [
     Described {
         name: "give_feedback",
         title: "Give feedback",
