@@ -3,14 +3,17 @@
 use crate::architect::{is_alive, wait_until, world};
 use crate::clients::{call, with_client};
 use crate::http::listening;
+use crate::kill::Moments;
 use crate::rest::{Answered, Api, examined};
 use crate::web::{Connection, Head};
 use crate::world::{AGENT, World};
 use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
+use std::time::Duration;
 
 fn api(world: &World) -> Api {
     Api::start(world.command(AGENT, "a").args(["serve", "architect", "--json"]).stdout(Stdio::piped()))
@@ -82,6 +85,47 @@ fn feedback_is_on_disk_before_it_is_answered_and_counts_once() {
     let path = format!("/v1/feedback/{}", first["id"].as_str().unwrap());
     assert_eq!(server.get(&path), first);
     assert_eq!(world.agent("a", ["architect", "list", "--json"]).ok().json()["feedback"], json!([first]));
+}
+
+#[test]
+fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
+    const ROUNDS: usize = 6;
+    let world = quiet();
+    let mut moments = Moments::new();
+    let seed = moments.seed();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let mut server = api(&world);
+        let address = server.address.clone();
+        let giving = std::thread::spawn(move || {
+            let mut given = Vec::new();
+            for number in 0.. {
+                let body = json!({"text": format!("{round}-{number}")}).to_string();
+                let Ok(mut socket) = TcpStream::connect(&address) else { break };
+                let head = format!(
+                    "POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{JSON}Idempotency-Key: {round}-{number}\r\n"
+                );
+                let mut answer = String::new();
+                let sent =
+                    write!(socket, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).and_then(|()| socket.read_to_string(&mut answer));
+                match sent {
+                    Ok(_) if answer.starts_with("HTTP/1.1 202") => given.push(format!("{round}-{number}")),
+                    _ => break,
+                }
+            }
+            given
+        });
+        std::thread::sleep(Duration::from_millis(20 + moments.below(300)));
+        server.kill();
+        acknowledged.extend(giving.join().unwrap());
+    }
+    assert!(acknowledged.len() > ROUNDS, "the kills came too early: {acknowledged:?}");
+    let kept = world.agent("a", ["architect", "list", "--json"]).ok().json();
+    let texts: Vec<_> = kept["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect();
+    let unique: BTreeSet<_> = texts.iter().cloned().collect();
+    assert_eq!(unique.len(), texts.len(), "an item is there twice, with AGENT_TEST_SEED={seed}");
+    assert!(acknowledged.is_subset(&unique), "acknowledged and lost, with AGENT_TEST_SEED={seed}");
+    world.git("a", ["fsck", "--strict"]);
 }
 
 #[test]
@@ -243,9 +287,16 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             assert!(call(client, "no_such_tool", json!({})).await.is_err());
         });
     }
-    let traces = traces(&world);
-    assert_eq!(traces.matches("\"tools/call give_feedback\"").count(), 4, "{traces}");
-    assert_eq!(traces.matches("\"name\":\"architect run\"").count(), 2, "{traces}");
+    let spans = spans(&world);
+    let named = |name: &str| spans.iter().filter(|span| span["name"] == name).collect::<Vec<_>>();
+    assert_eq!(named("tools/call give_feedback").len(), 4);
+    // one trace from the host's call to what came of it in another process
+    let (calls, runs) = (named("tools/call start_run"), named("architect run"));
+    assert_eq!((calls.len(), runs.len()), (2, 2));
+    for run in runs {
+        let call = calls.iter().find(|call| call["spanId"] == run["parentSpanId"]).expect("who asked for it");
+        assert_eq!(call["traceId"], run["traceId"]);
+    }
 }
 
 #[test]
@@ -257,20 +308,25 @@ fn schemathesis_finds_nothing() {
     examined(&server, &world, 5);
 }
 
-/// The traces on record, as they lie in the store.
-fn traces(world: &World) -> String {
-    let mut text = String::new();
+/// The spans on record.
+fn spans(world: &World) -> Vec<Value> {
+    let mut spans = Vec::new();
     let mut folders = vec![world.path("a/.agent/store/telemetry/traces")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.path().is_dir() {
                 folders.push(entry.path());
-            } else {
-                text += &std::fs::read_to_string(entry.path()).expect("lines of JSON");
+                continue;
+            }
+            for line in std::fs::read_to_string(entry.path()).expect("lines of JSON").lines() {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                let resources = line["resourceSpans"].as_array().into_iter().flatten();
+                let scopes = resources.flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten());
+                spans.extend(scopes.flat_map(|scope| scope["spans"].as_array().into_iter().flatten()).cloned());
             }
         }
     }
-    text
+    spans
 }
 
 /// What a host's connection is answered: its head, and the message.

@@ -10,7 +10,9 @@ use crate::context::Context;
 use crate::conversations;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::telemetry::Span;
 use crate::world::clock;
+use crate::world::env;
 use crate::world::fs;
 use crate::world::git::TreeEdit;
 use crate::world::git_command::GitCommand;
@@ -154,6 +156,9 @@ pub fn start(repository: &Repository, context: &Context, start: &Start) -> Resul
     command = command.args(["architect", "run", "--announce", "--no-wait"]);
     if let Some(coder) = start.coder {
         command = command.args(["--coder", run::coder_name(coder)]);
+    }
+    if let Some(asked) = Span::current().traceparent() {
+        command = command.env(env::TRACEPARENT, asked);
     }
     let mut process = command.args(&items).start_apart(stderr).map_err(CommandError::from)?;
     let announced = process.first_line();

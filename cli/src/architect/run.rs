@@ -21,7 +21,7 @@ use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
 use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
-use crate::world::{clock, python};
+use crate::world::{clock, env, python};
 use agent_core::architect::brief::{Brief, Rejected};
 use agent_core::architect::run::{self as machine, Evaluators, Event, Limits, Run, SCHEMA, Step, Trial};
 use agent_core::assessment::Assessment;
@@ -64,7 +64,10 @@ pub fn conduct(
     begun(&report);
     let carried_out = || {
         let mut conductor = Conductor::prepare(repository, context, &active, &report)?;
-        let span = Span::internal("architect run", "architect");
+        let span = match env::traceparent() {
+            Some(asked) => Span::continuing("architect run", "architect", Some(&asked)),
+            None => Span::internal("architect run", "architect"),
+        };
         span.set_some(names::RUN, Some(&conductor.report.run));
         let outcome = span.within(|| conductor.carry_out());
         if let Err(error) = &outcome {

@@ -142,6 +142,13 @@ pub fn token() -> Option<String> {
     std::env::var(TOKEN).ok().filter(|token| !token.is_empty())
 }
 
+/// The trace that this process is part of, by whoever started it.
+pub const TRACEPARENT: &str = "TRACEPARENT";
+
+pub fn traceparent() -> Option<String> {
+    std::env::var(TRACEPARENT).ok()
+}
+
 /// The process that started this one, when that was `agent`.
 pub fn parent_pid() -> Option<u32> {
     std::env::var(agent_core::wire::ENV_PARENT_PID).ok()?.parse().ok()

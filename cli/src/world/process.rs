@@ -186,6 +186,12 @@ impl Run {
         use std::os::unix::process::CommandExt as _;
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).process_group(0);
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let mut child = command.spawn().map_err(|source| self.not_started(source))?;
         let stdout = std::io::BufReader::new(child.stdout.take().expect("stdout is piped"));
         Ok(Apart { child, stdout })
