@@ -1,5 +1,6 @@
 //! What is on record, and that it joins up: calls, rewards, tiers, versions, as lines of OTLP/JSON in the object store.
 
+use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::Served;
 use crate::world::{World, source_root};
 use agent::context::Context;
@@ -309,6 +310,51 @@ fn a_collector_gets_what_the_store_gets() {
     assert!(received.iter().any(|(path, _)| path == "/v1/metrics"), "{received:?}");
     let resource = &shipped(&served, "traces")[0]["resourceSpans"][0]["resource"];
     assert_eq!(attribute(resource, "service.name"), "shop");
+}
+
+#[test]
+fn the_debug_switch_prints_on_stderr_and_leaves_stdout_as_it_is() {
+    let served = served();
+    let mut command = served.command();
+    let ended = World::finish(command.args(["run", "ask", "question=why", "--json"]).env("AGENT_SHOW_TELEMETRY", "1")).ok();
+    assert_eq!(ended.json()["schema"], "agent/call@1");
+    assert!(!ended.stdout.contains("Span #0"));
+    ended.stderr_has("Name         : agent run").stderr_has("Name         : tools/call ask");
+}
+
+/// The whole way: a host's call through the shim, the shim killed, and the reward that came later.
+#[test]
+fn a_hosts_trace_goes_on_to_the_reward_whatever_happens_to_the_shim() {
+    const HOST: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let served = served();
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    let call = json!({"name": "ask", "arguments": {"question": "why", "conversation_id": "c1"}, "_meta": {"traceparent": HOST}});
+    assert_eq!(shim.request("tools/call", &call)["result"]["content"][0]["text"], "yhw");
+    // within a second it is written, and then a kill takes nothing of it
+    let spool = served.path(".agent/telemetry");
+    let is_written = || walk(&spool).iter().any(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("tools/call ask")));
+    eventually(DEADLINE, "the call is on record", is_written);
+    shim.kill();
+    served.agent(["tune", "reward", "value=1", "--conversation", "c1"]).ok();
+    let spans = spans(&served);
+    let of = |name: &str, kind: u8| {
+        spans.iter().find(|span| span["name"] == name && span["kind"] == kind).unwrap_or_else(|| panic!("{name} {kind}: {spans:?}"))
+    };
+    let (door, child, reward) = (of("tools/call ask", 2), of("tools/call ask", 3), of("tools/call reward", 3));
+    for span in [door, child, reward] {
+        assert_eq!(span["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736", "the host's");
+    }
+    assert_eq!(door["parentSpanId"], "00f067aa0ba902b7");
+    assert_eq!(reward["parentSpanId"], child["spanId"]);
+    assert_eq!(attribute(door, "mcp.protocol.version"), "2025-11-25");
+    assert_eq!(events(&served)[0]["spanId"], child["spanId"]);
+    served.agent(["log", "--trace", "4bf92f35"]).ok().stdout_has("* reward 1");
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 /// One that is gone, and one that takes the request and says nothing.

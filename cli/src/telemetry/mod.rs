@@ -4,6 +4,7 @@
 //! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::conventions`.
 
 mod collector;
+mod debug;
 mod evaluation;
 mod lines;
 mod metrics;
@@ -99,6 +100,10 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a) -> Guard<'a> 
     let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
     tracers = tracers.with_span_processor(buffer.clone());
     loggers = loggers.with_log_processor(buffer.clone());
+    if env::shows_telemetry() {
+        tracers = tracers.with_simple_exporter(debug::spans());
+        loggers = loggers.with_simple_exporter(debug::logs());
+    }
     let mut collected = None;
     match env::names_collector().then(|| Exporters::new(resource.clone())) {
         None => {}

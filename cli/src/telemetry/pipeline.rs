@@ -261,3 +261,34 @@ impl LogProcessor for Buffer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::otlp;
+    use opentelemetry::logs::{Logger as _, LoggerProvider as _};
+    use opentelemetry_sdk::logs::SdkLoggerProvider;
+
+    #[test]
+    fn beyond_the_bound_things_are_dropped_and_their_count_is_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = crate::world::layout::Layout::new(folder.path());
+        let settings = Settings { layout: layout.clone(), store_url: "file:.agent/store".to_owned(), agent: None };
+        let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
+        // a disk that does not take anything for a while: the thread does not come to it
+        let mut writer = buffer.lock().unstarted.take().unwrap();
+        let logger = SdkLoggerProvider::builder().with_log_processor(buffer.clone()).build().logger("test");
+        for _ in 0..MOST + 5 {
+            let mut record = logger.create_log_record();
+            record.set_event_name("event");
+            logger.emit(record);
+        }
+        assert_eq!(buffer.lock().len(), MOST);
+        writer.write(buffer.take(None)).unwrap();
+        let files = spool::files(&spool::folders(&layout.telemetry()).unwrap()[0]).unwrap();
+        let text = std::fs::read_to_string(&files[0]).unwrap();
+        let events: Vec<_> = text.lines().flat_map(|line| otlp::events(line).unwrap()).collect();
+        assert_eq!(events.len(), MOST + 1);
+        assert_eq!(events.iter().find(|event| event.name == names::DROPPED).unwrap().number(names::DROPPED), Some(5.0));
+    }
+}

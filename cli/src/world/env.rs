@@ -26,6 +26,8 @@ pub const TOKEN: &str = "AGENT_TOKEN";
 
 /// `true` switches telemetry off: nothing is recorded, and nothing written.
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+/// `1` prints every span and event on stderr as well, as text, when it ends.
+pub const SHOW_TELEMETRY: &str = "AGENT_SHOW_TELEMETRY";
 /// Where telemetry goes besides the object store: a collector that speaks OTLP over HTTP with JSON. `OTEL_EXPORTER_OTLP_HEADERS`,
 /// `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
 /// `OTEL_METRIC_EXPORT_*` of the batches are read by OpenTelemetry's SDK itself.
@@ -49,6 +51,10 @@ pub fn github_summary() -> Option<std::path::PathBuf> {
 
 pub fn telemetry_is_disabled() -> bool {
     std::env::var(OTEL_SDK_DISABLED).is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
+pub fn shows_telemetry() -> bool {
+    std::env::var_os(SHOW_TELEMETRY).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 pub fn names_collector() -> bool {
