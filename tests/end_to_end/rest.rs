@@ -258,6 +258,10 @@ fn a_conversation_is_shown_with_its_rewards_and_a_promotion_with_its_signals() {
     // the one with the newest turn first
     assert_eq!((&listed["conversations"][0]["id"], &listed["next"]), (&json!("talk-2"), &json!("talk-2")));
     assert_eq!(api.get("/v1/conversations?after=talk-2")["conversations"][0]["turns"], 1);
+    let kpis = api.get("/v1/kpi?version=0.1.0");
+    assert_eq!((&kpis["versions"][0]["calls"], &kpis["versions"][0]["conversations"]), (&json!(2), &json!(2)), "{kpis}");
+    let metrics = api.ask("GET", "/metrics", "").body;
+    assert!(metrics.contains("agent_version_calls_total{version=\"0.1.0\"} 2\n"), "{metrics}");
     let talk = api.get("/v1/conversations/talk-1");
     assert_eq!((&talk["turns"][0]["tool"], &talk["turns"][0]["data"]), (&json!("estimate"), &Value::Null), "{talk}");
     served.agent(["promote"]).ok();

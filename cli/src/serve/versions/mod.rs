@@ -2,6 +2,7 @@
 
 mod conversations;
 mod evaluations;
+mod kpi;
 mod page;
 mod registry;
 mod version;
@@ -63,7 +64,12 @@ fn no_version(version: &Version) -> Problem {
 
 pub(crate) fn service(context: &Context) -> Service<Reader> {
     let (context, known, cases) = (context.clone(), Arc::new(Known::default()), Arc::new(Cases::default()));
-    let routes = registry::routes().into_iter().chain(version::routes()).chain(evaluations::routes()).chain(conversations::routes());
+    let routes = registry::routes()
+        .into_iter()
+        .chain(version::routes())
+        .chain(evaluations::routes())
+        .chain(conversations::routes())
+        .chain(kpi::routes());
     Service {
         title: "Versions",
         description: "The versions of an agent, what made them, how they were judged, and what differs between them. Read-only.",
@@ -72,7 +78,7 @@ pub(crate) fn service(context: &Context) -> Service<Reader> {
         open: Box::new(move || {
             Ok(Reader { repository: Repository::look(&context)?, known: Arc::clone(&known), cases: Arc::clone(&cases) })
         }),
-        metrics: |_| Ok(String::new()),
+        metrics: kpi::metrics,
     }
 }
 

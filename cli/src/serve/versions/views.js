@@ -87,11 +87,13 @@ function known(chosen) {
 }
 
 async function versionView(version) {
-  const [entry, provenance, evaluations] = await Promise.all(["", "/provenance", "/evaluations"].map((part) => ask(`v1/versions/${version}${part}`)));
+  const parts = ["", "/provenance", "/evaluations"].map((part) => ask(`v1/versions/${version}${part}`));
+  const [entry, provenance, evaluations, kpis] = await Promise.all([...parts, ask(`v1/kpi?version=${version}`)]);
   const change = entry.base && await askIfThere(`v1/diff/${entry.base}...${version}?limit=500`);
   return [
     element("div", { class: "title large" }, element("h2", {}, entry.tag, chip(entry.kind || "plain", entry.kind || "tag"), entry.yanked && chip("warn", `undone by v${entry.evidence.undone_by}`)), picker(entry.base, version)),
     element("div", { class: "two" }, madeCard(entry, provenance), learnedCard(provenance)),
+    kpis.versions.map(servedCard),
     element("section", { class: "cards", "aria-label": "Tiers" }, Object.entries(evaluations.tiers).map(([tier, summary]) => tierCard(version, tier, summary))),
     change && element("section", { "aria-label": `What changed since v${entry.base}` }, changeCards(change, `since v${entry.base}`)),
   ];
@@ -128,6 +130,15 @@ function signalList(version) {
     if (page.next !== null) rows.append(element("li", { class: "faint" }, `and ${(page.count - page.signals.length).toLocaleString("en")} more`));
   };
   return element("details", { ontoggle: open }, element("summary", {}, "The first of them"), rows);
+}
+
+/** What it did for its users. */
+function servedCard(kpi) {
+  const figure = (name, shown) => element("div", { class: "figure" }, element("b", {}, shown), element("span", {}, name));
+  const rate = kpi.calls ? `${((100 * kpi.errors) / kpi.calls).toFixed(1)} %` : "–";
+  return element("section", { class: "card" }, element("div", { class: "title" }, element("h2", {}, "In service"), element("span", { class: "faint" }, `${moment(kpi.since)} to ${moment(kpi.until)} UTC`)),
+    element("div", { class: "figures served-figures" }, figure("calls", kpi.calls.toLocaleString("en")), figure("errors", rate), figure("p95", kpi.p95_ms === null ? "–" : `${kpi.p95_ms.toFixed(1)} ms`),
+      figure("conversations", kpi.conversations.toLocaleString("en")), figure(`mean of ${count(kpi.rewards.count, "reward")}`, kpi.rewards.mean === null ? "–" : number(kpi.rewards.mean)), figure("feedback items", kpi.feedback.toLocaleString("en"))));
 }
 
 function tierCard(version, tier, summary) {

@@ -1,0 +1,67 @@
+//! What each version did while it served: as a document, and as metrics.
+
+use super::{Named, Reader, VERSION};
+use crate::error::CommandError;
+use crate::kpi;
+use crate::serve::rest::{Call, Problem, Reply, Route};
+use crate::world::clock::rfc3339;
+use agent_core::kpi::Kpi;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// A name, what it is, and the value of a version.
+type Measure = (&'static str, &'static str, &'static str, fn(&Kpi) -> Option<f64>);
+
+const MEASURES: [Measure; 7] = [
+    ("agent_version_calls_total", "counter", "Calls of the Runner's tools.", |kpi| Some(kpi.calls as f64)),
+    ("agent_version_errors_total", "counter", "Calls that ended in an error.", |kpi| Some(kpi.errors as f64)),
+    ("agent_version_call_p95_milliseconds", "gauge", "The time that 95 of 100 calls keep within.", |kpi| kpi.p95_ms),
+    ("agent_version_conversations", "gauge", "Conversations with a call.", |kpi| Some(kpi.conversations as f64)),
+    ("agent_version_rewards_total", "counter", "Signals that said how good something was.", |kpi| Some(kpi.rewards.count as f64)),
+    ("agent_version_reward_mean", "gauge", "What they said, on the mean.", |kpi| kpi.rewards.mean),
+    ("agent_version_feedback_total", "counter", "Items of feedback in words.", |kpi| Some(kpi.feedback as f64)),
+];
+/// The newest versions alone are series: each one that ever was would be one too many.
+const SERIES: usize = 20;
+
+pub(super) fn routes() -> [Route<Reader>; 1] {
+    [Route::get("/v1/kpi", "listKpi", "What each version did while it served, the newest first.", list)
+        .query("version", VERSION, "Only this version.")
+        .answers(200, "Kpis", "Calls, errors, times, rewards, by version.")]
+}
+
+fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let wanted = call.query::<Named>("version")?.map(|Named(version)| version.to_string());
+    let kpis = kpi::by_version(&reader.repository)?;
+    let kpis = kpis.iter().filter(|kpi| wanted.as_ref().is_none_or(|wanted| kpi.version == *wanted));
+    Ok(Reply::json(&json!({"schema": "agent/kpi@1", "versions": kpis.map(document).collect::<Vec<_>>()})))
+}
+
+fn document(kpi: &Kpi) -> Value {
+    let mut document = json!(kpi);
+    document["since"] = json!(moment(kpi.since));
+    document["until"] = json!(moment(kpi.until));
+    document
+}
+
+fn moment(nanoseconds: u64) -> String {
+    rfc3339(Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default())
+}
+
+/// In the text format of Prometheus.
+pub(super) fn metrics(reader: &mut Reader) -> Result<String, CommandError> {
+    let kpis = kpi::by_version(&reader.repository)?;
+    let mut text = String::new();
+    for (name, kind, help, value) in MEASURES {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for kpi in kpis.iter().take(SERIES) {
+            if let Some(value) = value(kpi) {
+                // whatever is on record as a version stays within its label
+                let version = kpi.version.replace(['\\', '"', '\n'], "_");
+                let _ = writeln!(text, "{name}{{version=\"{version}\"}} {value}");
+            }
+        }
+    }
+    Ok(text)
+}
