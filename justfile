@@ -105,3 +105,7 @@ servers *ARGS:
 bench-http *ARGS:
     cargo build --release
     python3 tests/bench/http_gateways.py {{ARGS}}
+# a page of the Versions API among 10,000 versions, and healthy requests beside idle, slow and odd ones
+bench-rest *ARGS:
+    cargo build --release
+    python3 tests/bench/rest.py {{ARGS}}

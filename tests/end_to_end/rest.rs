@@ -264,6 +264,7 @@ fn a_conversation_is_shown_with_its_rewards_and_a_promotion_with_its_signals() {
     assert!(metrics.contains("agent_version_calls_total{version=\"0.1.0\"} 2\n"), "{metrics}");
     let talk = api.get("/v1/conversations/talk-1");
     assert_eq!((&talk["turns"][0]["tool"], &talk["turns"][0]["data"]), (&json!("estimate"), &Value::Null), "{talk}");
+    assert_eq!((talk["rewards"].as_array().unwrap().len(), &talk["rewards"][0]["signal"]), (1, &json!("s-1")), "{talk}");
     served.agent(["promote"]).ok();
     let version = api.get("/v1/resolve?range=active")["version"].as_str().unwrap().to_owned();
     let provenance = api.get(&format!("/v1/versions/{version}/provenance"));

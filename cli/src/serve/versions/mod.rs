@@ -76,7 +76,10 @@ pub(crate) fn service(context: &Context) -> Service<Reader> {
         schemas: include_str!("schemas.json"),
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
-            Ok(Reader { repository: Repository::look(&context)?, known: Arc::clone(&known), cases: Arc::clone(&cases) })
+            let reader = Reader { repository: Repository::look(&context)?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
+            // a long history is walked now, once, and not while the first client waits
+            reader.repository.known_newest(&reader.known, None)?;
+            Ok(reader)
         }),
         metrics: kpi::metrics,
     }
