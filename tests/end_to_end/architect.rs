@@ -184,6 +184,25 @@ fn a_run_can_be_cancelled_and_its_feedback_stays_open() {
     architect(&world, &["cancel", &run]).code(3).stderr_has("has ended: it is cancelled");
 }
 
+/// A kill between what a run decided and what the inbox was told of it.
+#[test]
+fn a_run_killed_at_its_very_end_is_concluded_by_the_next_command() {
+    let world = world(1);
+    let ended = report(&world, "nothing: please", 1);
+    let run = ended["run"].as_str().unwrap();
+    world.git("a", ["update-ref", "refs/agent/inbox", "refs/agent/inbox~1"]);
+    let file = format!("a/.agent/architect/{run}/report.json");
+    let mut kept: Value = serde_json::from_str(&world.read(&file)).unwrap();
+    kept["finished"] = Value::Null;
+    world.write(&file, kept.to_string());
+    let status = |world: &World| architect(world, &["list"]).ok().json()["feedback"][0]["status"].clone();
+    assert_eq!(status(&world), serde_json::json!({"is": "taken", "run": run}));
+    architect(&world, &["cancel", run]).ok();
+    assert_eq!(status(&world), serde_json::json!({"is": "refused", "run": run}));
+    let shown = architect(&world, &["show", run]).ok().json();
+    assert_eq!((&shown["status"], &shown["why"]), (&"refused".into(), &ended["why"]));
+}
+
 #[test]
 fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
     let world = world(1);

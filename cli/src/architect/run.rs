@@ -215,7 +215,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError>
     }
     if FileLock::try_acquire(&repository.layout.architect_runs().join("lock"))?.is_some() {
         sweep(repository)?;
-        return Ok(format!("run {id} was dead already; its feedback is open again"));
+        return Ok(format!("run {id} was dead already; what it left is in order again"));
     }
     fs::write(&repository.layout.architect(id).join(CANCEL_FILE), b"")?;
     Ok(format!("run {id} was asked to stop"))
