@@ -55,7 +55,7 @@ function draw(plot, entries, tier) {
     const hide = () => { card.hidden = true; };
     for (const [name, heard] of [["mouseenter", show], ["focus", show], ["mouseleave", hide], ["blur", hide]]) stop.addEventListener(name, heard);
     svg.append(stop);
-    if (at[0] - labelled > 64 && (at[0] < width - 90 || index === entries.length - 1)) {
+    if (at[0] - labelled > 64 && (at[0] < width - 120 || index === entries.length - 1)) {
       labelled = at[0];
       svg.append(drawn("text", { class: "axis", x: at[0], y: HEIGHT - 8, "text-anchor": index === entries.length - 1 && entries.length > 1 ? "end" : "middle" }, entry.tag));
     }
