@@ -86,6 +86,11 @@ bench-unchanged *ARGS:
     cargo build --release
     python3 tests/bench/unchanged.py {{ARGS}}
 
+# `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
+bench-shim *ARGS:
+    cargo build --release
+    python3 tests/bench/shim.py {{ARGS}}
+
 # the official conformance suite of MCP over HTTP, both eras; with --peers the gateways people use today as well (installs them, once)
 conformance *ARGS:
     cargo build --release

@@ -23,12 +23,20 @@ impl Traffic {
         (0..self.0.len()).rev().max_by_key(|place| self.0[*place].1).unwrap_or(0)
     }
 
+    /// Whether there is a choice.
+    pub fn is_split(&self) -> bool {
+        self.0.len() > 1
+    }
+
     pub fn what(&self, place: usize) -> &What {
         &self.0[place].0
     }
 
     /// The place of what a conversation is served: a function of its id alone, so that it holds in every process.
     pub fn pick(&self, conversation: &str) -> usize {
+        if self.0.len() == 1 {
+            return 0;
+        }
         let hash = ObjectId::of_blob(conversation.as_bytes());
         let number = u64::from_str_radix(&hash.as_str()[..15], 16).expect("a hash is hexadecimal");
         let total: u64 = self.0.iter().map(|(_, share)| u64::from(*share)).sum();

@@ -147,7 +147,11 @@ impl Named {
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
 async fn serving(caller: Caller<'_, Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
     let shim = caller.shim();
-    let place = conversation.map_or_else(|| shim.traffic.pick(&fresh_id("call")), |id| shim.traffic.pick(id));
+    let place = match conversation {
+        Some(id) => shim.traffic.pick(id),
+        None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
+        None => shim.traffic.main(),
+    };
     let line = Line::Plan(place);
     let now = shim.current(&line)?;
     let limit = now.manifest.limits.conversation();

@@ -24,10 +24,12 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long a child that let a call run out may take to give a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// Nobody could tell a promotion that is served so much later from one that came so much later.
+const GLANCE: Duration = Duration::from_millis(1);
 /// For how long a host may rely on a list: of a version, which never changes; of what moves on; of what changes under its author's hands.
 const OF_A_VERSION: Lifetime = Lifetime(24 * 3_600_000);
 const OF_WHAT_MOVES: Lifetime = Lifetime(60_000);
@@ -75,6 +77,8 @@ pub(crate) struct Shim<S: Server> {
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
     targets: RefCell<HashMap<Line, Rc<Target>>>,
+    /// When the tip of `active` was last looked at.
+    looked: Cell<Option<Instant>>,
     sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
@@ -91,6 +95,7 @@ impl<S: Server> Shim<S> {
             traffic,
             shadow,
             targets: RefCell::default(),
+            looked: Cell::new(None),
             sessions: RefCell::default(),
             numbers: Numbers::default(),
             has_many_hosts: Cell::new(false),
@@ -257,7 +262,7 @@ impl<S: Server> Shim<S> {
         let known = self.targets.borrow().get(line).cloned();
         let unchanged = match (what, &known) {
             (_, None) | (What::Staging | What::Worktree, _) => false,
-            (What::Active, Some(known)) => self.tip()? == known.commit,
+            (What::Active, Some(known)) => self.has_just_looked() || self.tip()? == known.commit,
             _ => true,
         };
         if let Some(known) = known.filter(|_| unchanged) {
@@ -268,7 +273,12 @@ impl<S: Server> Shim<S> {
         Ok(target)
     }
 
+    fn has_just_looked(&self) -> bool {
+        self.looked.get().is_some_and(|at| at.elapsed() < GLANCE)
+    }
+
     fn tip(&self) -> Result<Option<ObjectId>, CommandError> {
+        self.looked.set(Some(Instant::now()));
         Ok(self.repository.git.reference(crate::world::git::ACTIVE)?)
     }
 
