@@ -160,7 +160,7 @@ impl<S: Server> Running<S> {
                 return Ok(self.suited(caller.era, method, result));
             }
             let refused = |error| ChildError::Refused { role: S::ROLE, what: method.to_owned(), error: Box::new(error) };
-            caller.fulfil(&result, &mut params).await.map_err(refused)?;
+            Box::pin(caller.fulfil(&result, &mut params)).await.map_err(refused)?;
         }
     }
 
@@ -290,9 +290,14 @@ impl<S: Server> Pool<S> {
 impl<S: Server> Shim<S> {
     /// The child for a target: the running one, under a newer state too; an older one while the new one starts; else a new one.
     pub async fn acquire(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, CommandError> {
-        if let Some(served) = self.running(key, target) {
-            return Ok(served);
+        match self.running(key, target) {
+            Some(served) => Ok(served),
+            // seldom, and large: it would make every call's future as large
+            None => Box::pin(self.start_in_turn(key, target)).await,
         }
+    }
+
+    async fn start_in_turn(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, CommandError> {
         let (gate, failed_before) = self.pool.with(key, |slot| (Rc::clone(&slot.gate), slot.failures.count));
         let _turn = gate.lock().await;
         if let Some(served) = self.running(key, target) {

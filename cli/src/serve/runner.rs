@@ -101,7 +101,7 @@ async fn make(
             return Ok(result);
         }
         let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
-        caller.fulfil(&result, &mut params).await.map_err(|error| child_failed(refused(error)))?;
+        Box::pin(caller.fulfil(&result, &mut params)).await.map_err(|error| child_failed(refused(error)))?;
     }
 }
 
@@ -157,7 +157,9 @@ async fn serving(caller: Caller<'_, Runner>, conversation: Option<&str>) -> Resu
     let limit = now.manifest.limits.conversation();
     let kept = conversation.map(|id| conversations::latest(&shim.repository.layout, id, limit)).transpose()?.flatten();
     match kept.map(|kept| kept.header) {
-        Some(header) if header.commit != now.commit || header.revision != now.state.revision => pinned(caller, &line, &now, &header).await,
+        Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
+            Box::pin(pinned(caller, &line, &now, &header)).await
+        }
         _ => shim.serving_line(caller, &line).await,
     }
 }

@@ -10,6 +10,7 @@ use crate::serve::resources;
 use crate::serve::session::{About, Caller, Session};
 use crate::serve::watching;
 use crate::target::Target;
+use crate::world::git::{ACTIVE, RefStamp};
 use agent_core::discovery::{Discovery, Lifetime};
 use agent_core::mcp::{self, Era};
 use agent_core::object_id::ObjectId;
@@ -24,12 +25,10 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// How long a child that let a call run out may take to give a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// Nobody could tell a promotion that is served so much later from one that came so much later.
-const GLANCE: Duration = Duration::from_millis(1);
 /// For how long a host may rely on a list: of a version, which never changes; of what moves on; of what changes under its author's hands.
 const OF_A_VERSION: Lifetime = Lifetime(24 * 3_600_000);
 const OF_WHAT_MOVES: Lifetime = Lifetime(60_000);
@@ -77,8 +76,8 @@ pub(crate) struct Shim<S: Server> {
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
     targets: RefCell<HashMap<Line, Rc<Target>>>,
-    /// When the tip of `active` was last looked at.
-    looked: Cell<Option<Instant>>,
+    /// What the files of `active` looked like when it was last read.
+    seen: Cell<Option<RefStamp>>,
     sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
@@ -95,7 +94,7 @@ impl<S: Server> Shim<S> {
             traffic,
             shadow,
             targets: RefCell::default(),
-            looked: Cell::new(None),
+            seen: Cell::new(None),
             sessions: RefCell::default(),
             numbers: Numbers::default(),
             has_many_hosts: Cell::new(false),
@@ -152,13 +151,13 @@ impl<S: Server> Shim<S> {
     pub async fn answer(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
         match method {
             "ping" => Ok(frame::raw(&json!({}))),
-            "initialize" => Ok(self.initialize(caller).await),
+            "initialize" => Ok(Box::pin(self.initialize(caller)).await),
             "server/discover" => Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.discover(self.lifetime()))),
             "tools/list" => {
                 Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.list(caller.era, self.lifetime())))
             }
             "tools/call" => self.call(caller, params).await,
-            _ if method.starts_with("resources/") => resources::answer(caller, method, params).await,
+            _ if method.starts_with("resources/") => Box::pin(resources::answer(caller, method, params)).await,
             _ => self.pass(caller, method, params).await,
         }
     }
@@ -180,7 +179,7 @@ impl<S: Server> Shim<S> {
             Ok(result) => Ok(result),
             Err(CallFailure::Child(ChildError::Refused { error, .. }, _)) => Err(*error),
             Err(CallFailure::Child(error, server)) => {
-                self.replace_if_deaf(&server, &error).await;
+                Box::pin(self.replace_if_deaf(&server, &error)).await;
                 Ok(tool_error(caller.era, &told(&error.into())))
             }
             Err(CallFailure::Ours(error)) => Ok(tool_error(caller.era, &told(&error))),
@@ -262,7 +261,7 @@ impl<S: Server> Shim<S> {
         let known = self.targets.borrow().get(line).cloned();
         let unchanged = match (what, &known) {
             (_, None) | (What::Staging | What::Worktree, _) => false,
-            (What::Active, Some(known)) => self.has_just_looked() || self.tip()? == known.commit,
+            (What::Active, Some(known)) => self.is_unmoved() || self.tip()? == known.commit,
             _ => true,
         };
         if let Some(known) = known.filter(|_| unchanged) {
@@ -273,13 +272,14 @@ impl<S: Server> Shim<S> {
         Ok(target)
     }
 
-    fn has_just_looked(&self) -> bool {
-        self.looked.get().is_some_and(|at| at.elapsed() < GLANCE)
+    /// Whether nobody has touched `active` since it was last looked at: two calls of the system, where reading it takes a dozen and wakes who watches.
+    fn is_unmoved(&self) -> bool {
+        let now = self.repository.git.ref_stamp(ACTIVE);
+        self.seen.replace(Some(now)) == Some(now)
     }
 
     fn tip(&self) -> Result<Option<ObjectId>, CommandError> {
-        self.looked.set(Some(Instant::now()));
-        Ok(self.repository.git.reference(crate::world::git::ACTIVE)?)
+        Ok(self.repository.git.reference(ACTIVE)?)
     }
 
     /// Something in the repository has moved: what is to be served is looked up, and children for it are started ahead.

@@ -4,21 +4,28 @@ use crate::error::{CommandError, CommandResult};
 use crate::serve::session::{About, Outlet, Session};
 use crate::serve::shim::{Server, Shim};
 use agent_core::diagnose::Exit;
+use rustix::fs::FileType;
 use std::io::{BufRead, Write};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 /// Requests read ahead of being handled; a host that floods waits.
 const LINES_AHEAD: usize = 256;
+/// What is read of the host's words at once, at most.
+const READ_CHUNK: usize = 64 << 10;
 
 /// Serves one host until it closes its end.
 pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
-    let mut lines = read_lines();
+    let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
     let session = Session::open(&shim, Rc::new(Stdout));
     loop {
         tokio::select! {
-            line = lines.recv() => match line {
+            line = lines.next() => match line {
                 Some(line) => session.take(&line),
                 None => break,
             },
@@ -45,21 +52,68 @@ impl Outlet for Stdout {
     }
 }
 
-/// A thread of its own: a blocking read cannot be taken back, and must not hold up the end.
-fn read_lines() -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut bytes = Vec::new();
-        while matches!(stdin.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
-            let line = String::from_utf8_lossy(&bytes).into_owned();
-            bytes.clear();
-            if sender.blocking_send(line).is_err() {
-                break;
-            }
+/// The host's lines, as they come.
+enum Lines {
+    /// From a pipe or a socket: this thread is woken itself, which is the quickest there is.
+    /// `start` is where the next line begins, `scanned` how far its end was looked for.
+    Woken { stdin: Box<dyn AsyncRead + Unpin>, buffer: Vec<u8>, start: usize, scanned: usize },
+    /// From anything else, such as a file or a terminal, by a thread: a blocking read cannot be taken back, and must not hold up the end.
+    Threaded(mpsc::Receiver<Vec<u8>>),
+}
+
+impl Lines {
+    fn open() -> Self {
+        match Self::wakeable() {
+            Ok(stdin) => Self::Woken { stdin, buffer: Vec::new(), start: 0, scanned: 0 },
+            Err(_) => Self::threaded(),
         }
-    });
-    receiver
+    }
+
+    fn wakeable() -> std::io::Result<Box<dyn AsyncRead + Unpin>> {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&stdin)?.st_mode) == FileType::Socket {
+            let socket = std::os::unix::net::UnixStream::from(stdin);
+            socket.set_nonblocking(true)?;
+            return Ok(Box::new(UnixStream::from_std(socket)?));
+        }
+        Ok(Box::new(pipe::Receiver::from_owned_fd(stdin)?))
+    }
+
+    fn threaded() -> Self {
+        let (sender, receiver) = mpsc::channel(LINES_AHEAD);
+        std::thread::spawn(move || {
+            let mut stdin = std::io::stdin().lock();
+            let mut line = Vec::new();
+            while matches!(stdin.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+                if sender.blocking_send(std::mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self::Threaded(receiver)
+    }
+
+    /// The next line; `None` when the host has said all it will. Nothing is lost when the future is dropped.
+    async fn next(&mut self) -> Option<String> {
+        let line = match self {
+            Self::Threaded(lines) => lines.recv().await?,
+            Self::Woken { stdin, buffer, start, scanned } => loop {
+                if let Some(end) = buffer[*scanned..].iter().position(|byte| *byte == b'\n').map(|at| *scanned + at + 1) {
+                    let line = buffer[*start..end].to_vec();
+                    (*start, *scanned) = (end, end);
+                    break line;
+                }
+                buffer.drain(..*start);
+                (*start, *scanned) = (0, buffer.len());
+                buffer.reserve(READ_CHUNK);
+                if stdin.read_buf(buffer).await.unwrap_or(0) == 0 {
+                    *scanned = 0;
+                    break Some(std::mem::take(buffer)).filter(|last| !last.is_empty())?;
+                }
+            },
+        };
+        Some(String::from_utf8(line).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+    }
 }
 
 /// One frame, whole; a host that has gone away is noticed at the end of its stdin.

@@ -18,7 +18,7 @@ pub use checkout::materialise_state;
 pub use error::GitError;
 pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
 pub use publish::{Healed, Publication, Published};
-pub use refs::{Move, Moved};
+pub use refs::{Move, Moved, RefStamp};
 pub use registry::Catalog;
 pub use remote::Pushed;
 

@@ -54,7 +54,21 @@ pub(super) struct RefLock<'git> {
     lock: FileLock,
 }
 
+/// What the files that hold a ref look like: the ref has not moved while this is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefStamp([Option<(u64, i64, i64)>; 2]);
+
 impl Git {
+    /// Every move of a ref puts another file in the place of its own, or of the packed ones.
+    pub fn ref_stamp(&self, name: &str) -> RefStamp {
+        use std::os::unix::fs::MetadataExt as _;
+        let look = |file: &str| {
+            let seen = self.common_dir.join(file).metadata().ok()?;
+            Some((seen.ino(), seen.mtime(), seen.mtime_nsec()))
+        };
+        RefStamp([look(name), look("packed-refs")])
+    }
+
     /// Where a ref points, without following an annotated tag.
     pub fn target(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
         let found = self.repository.try_find_reference(name).map_err(GitError::reading(name))?;
