@@ -72,7 +72,7 @@ impl Server for Runner {
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.surprises.borrow().get(&tool) {
             let message =
-                format!("the tool `{tool}` of {} {how} than the Contract recorded for it, and is not called", served.target.shown());
+                format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
             return Ok(shim::tool_error(caller.era, &message));
         }
         let result = make(caller, &served, params, conversation.id.clone()).await?;

@@ -54,6 +54,9 @@ struct Serve {
 
 #[derive(Debug, clap::Args)]
 struct ServeTuner {
+    /// Whose Tuner: active, worktree, a version, a range, a pin, or any commit; its signals go to staging in any case
+    #[arg(long, value_name = "WHAT", default_value = "active")]
+    at: What,
     #[command(flatten)]
     over: Over,
 }
@@ -80,7 +83,7 @@ struct Over {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
         Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), &serve.over, context),
-        Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(What::Active), None, &serve.over, context),
+        Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(serve.at.clone()), None, &serve.over, context),
         Door::Architect(serve) => architect::mcp::serve(context, serve.over.options()?),
         Door::Install(arguments) => install::run(arguments, context),
         Door::Bundle(arguments) => bundle::run(arguments, context),
