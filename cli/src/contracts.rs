@@ -136,7 +136,10 @@ fn listed(target: &Target, repository: &Repository, context: &Context) -> Result
     let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let (runner, stateless, tuner) = process::block_on(async { tokio::try_join!(described(&runner), stateless(&runner), tuners(tuner)) })??;
-    let runner = Discovery { stateless, ..runner };
+    let runner = match stateless {
+        Some((discovered, tools)) => runner.with_stateless(discovered, tools),
+        None => runner,
+    };
     let contract = Contract::new(runner.tools.clone(), tuner.as_ref().map(|tuner| tuner.tools.clone()), None)?;
     Ok((contract, std::iter::once((Role::Runner, runner)).chain(tuner.map(|tuner| (Role::Tuner, tuner))).collect()))
 }
@@ -157,12 +160,15 @@ async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
 }
 
 /// What the server says in the stateless era, which needs a process of its own; `None` when it does not know it.
-async fn stateless(spec: &ChildSpec) -> Result<Option<Value>, ChildError> {
+async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, ChildError> {
     // a server that falls over what it does not know is no news here: the other one tells
     let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
-    let discovered = (child.era() == Era::Stateless).then(|| child.greeting().clone());
+    let said = match child.era() {
+        Era::Stateless => child.tools().await.ok().map(|tools| (child.greeting().clone(), tools)),
+        Era::Handshake => None,
+    };
     child.end().await;
-    Ok(discovered)
+    Ok(said)
 }
 
 /// What a server of this target said of itself when its Contract was recorded: from here, else from the store.

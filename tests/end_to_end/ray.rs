@@ -32,7 +32,8 @@ def lose(marker: str) -> bool:
     """Kills the worker, the first time."""
     if not pathlib.Path(marker).exists():
         pathlib.Path(marker).touch()
-        os.kill(parent(os.getppid()), signal.SIGKILL)
+        # ours is a guard, its parent `agent test`, that one's a guard again, and then comes the worker
+        os.kill(parent(parent(parent(os.getppid()))), signal.SIGKILL)
         time.sleep(1000)
     return True
 

@@ -18,6 +18,9 @@ pub struct Discovery {
     pub stateless: Option<Value>,
     /// As listed, in that order.
     pub tools: Vec<Value>,
+    /// The same in the stateless era, where the server was asked in both: some write a tool's members in another order there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stateless_tools: Option<Vec<Value>>,
 }
 
 /// For how long a host may rely on what it was told, in milliseconds.
@@ -26,7 +29,13 @@ pub struct Lifetime(pub u64);
 
 impl Discovery {
     pub fn new(handshake: Option<Value>, stateless: Option<Value>, tools: Vec<Value>) -> Self {
-        Self { schema: SCHEMA.to_owned(), handshake, stateless, tools }
+        Self { schema: SCHEMA.to_owned(), handshake, stateless, tools, stateless_tools: None }
+    }
+
+    /// With what the server says in the stateless era as well.
+    #[must_use]
+    pub fn with_stateless(self, discovered: Value, tools: Vec<Value>) -> Self {
+        Self { stateless: Some(discovered), stateless_tools: Some(tools), ..self }
     }
 
     /// Reads a record; one of another form is as none.
@@ -100,7 +109,8 @@ impl Discovery {
 
     /// The result of `tools/list`: everything is on one page.
     pub fn list(&self, era: Era, lifetime: Lifetime) -> Value {
-        let tools: Vec<Value> = self.tools.iter().map(with_conversation).collect();
+        let listed = self.stateless_tools.as_ref().filter(|_| era == Era::Stateless).unwrap_or(&self.tools);
+        let tools: Vec<Value> = listed.iter().map(with_conversation).collect();
         let mut result = json!({ "tools": tools });
         if era == Era::Stateless {
             result["resultType"] = json!("complete");

@@ -368,6 +368,8 @@ impl<S: Server> Shim<S> {
                 }
                 Err(error) => {
                     slot.failures.add(Some(&error));
+                    // the next call tries again, when it may
+                    slot.is_stale = true;
                     self.context.printer.error(&error);
                     false
                 }
@@ -388,6 +390,11 @@ impl<S: Server> Shim<S> {
         self.report(target, &surprises);
         let is_recorded = recorded.is_some();
         let discovery = match recorded {
+            // what was recorded in one era is filled up in the other
+            Some(record) if server.child().era() == Era::Stateless && !record.knows(Era::Stateless) && surprises.is_empty() => {
+                let fuller = (*record).clone().with_stateless(server.child().greeting().clone(), tools);
+                self.keep(target, Rc::new(fuller))
+            }
             Some(record) => record,
             None => self.record(target, server.child(), tools),
         };
@@ -435,7 +442,14 @@ impl<S: Server> Shim<S> {
             Era::Handshake => Discovery::new(greeting, None, tools),
             Era::Stateless => Discovery::new(None, greeting, tools),
         });
-        if let (Some(code), Era::Handshake) = (&target.code, child.era()) {
+        match child.era() {
+            Era::Handshake => self.keep(target, discovery),
+            Era::Stateless => discovery,
+        }
+    }
+
+    fn keep(&self, target: &Target, discovery: Rc<Discovery>) -> Rc<Discovery> {
+        if let Some(code) = &target.code {
             // that it cannot be kept costs the next start a few milliseconds
             let _ = contracts::keep_discovery(&self.repository, target, S::ROLE, &discovery);
             self.pool.records.borrow_mut().insert(code.clone(), Rc::clone(&discovery));

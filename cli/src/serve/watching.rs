@@ -6,7 +6,12 @@ use agent_core::object_id::ObjectId;
 use agent_core::what::What;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// git cannot read a file while it is being written: it is asked again after so long, so many times.
+const SETTLING: Duration = Duration::from_millis(200);
+const LOOKS: usize = 25;
 
 /// Ends the watching of refs when it is dropped.
 pub(crate) struct Watching {
@@ -63,7 +68,14 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
         let mut known = shim.upgrade().and_then(|shim| code_in(&shim, &root));
         while edits.recv().await.is_some() {
             let Some(shim) = shim.upgrade() else { return };
-            let now = code_in(&shim, &root);
+            let mut now = code_in(&shim, &root);
+            for _ in 0..LOOKS {
+                if now.is_some() {
+                    break;
+                }
+                tokio::time::sleep(SETTLING).await;
+                now = code_in(&shim, &root);
+            }
             if now.is_some() && now != known {
                 known = now;
                 shim.worktree_changed();

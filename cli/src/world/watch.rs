@@ -5,7 +5,7 @@ use crate::world::layout;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An editor saves in several steps: so long nothing has to happen for them to be over.
 const QUIET: Duration = Duration::from_millis(20);
@@ -59,9 +59,12 @@ impl Watch {
                 break;
             }
         }
+        let mut quiet_at = Instant::now() + QUIET;
         loop {
-            match self.events.recv_timeout(QUIET) {
-                Ok(_) => {}
+            match self.events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
+                // a file that is only read, again and again, is at rest
+                Ok(event) if !self.matters(&event) => {}
+                Ok(_) => quiet_at = Instant::now() + QUIET,
                 Err(RecvTimeoutError::Timeout) => return self.add_folders(),
                 Err(RecvTimeoutError::Disconnected) => return Err(gone()),
             }
