@@ -6,6 +6,7 @@ use crate::target::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
 use crate::world::layout::Layout;
+use agent_core::discovery::takes_conversation;
 use agent_core::mcp;
 use agent_core::raw_object::RawObject;
 use agent_core::signal::CONVERSATION_ARGUMENT;
@@ -152,7 +153,7 @@ pub async fn typed_params(
 ) -> Result<RawObject, ChildError> {
     let mut arguments = arguments.clone();
     if let Some(id) = conversation.filter(|_| !arguments.contains_key(CONVERSATION_ARGUMENT)) {
-        let takes_it = |known: &Value| known["name"] == tool && known["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some();
+        let takes_it = |known: &Value| known["name"] == tool && takes_conversation(known);
         if child.tools().await?.iter().any(takes_it) {
             arguments.insert(CONVERSATION_ARGUMENT.to_owned(), json!(id));
         }

@@ -12,11 +12,11 @@ use crate::staging::{Active, Append, Replayed, Staging, StagingError};
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
-pub use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::canonical;
+use agent_core::discovery::takes_conversation;
 use agent_core::journal::{Conversation, Draft, Record};
 use agent_core::object_id::ObjectId;
 use agent_core::signal::{CONVERSATION_ARGUMENT, Signal};
@@ -129,11 +129,11 @@ impl Tuner {
         arguments: &Value,
         talk: Option<&Conversation>,
     ) -> Result<Tuned, ChildError> {
-        let Some(takes_conversation) = self.tools.get(tool) else {
+        let Some(takes_id) = self.tools.get(tool) else {
             return Ok(Tuned::Rejected(format!("the Tuner has no tool `{tool}`; its tools are: {}", self.tools().join(", "))));
         };
         let mut arguments = arguments.clone();
-        if let (true, Some(talk), Value::Object(map)) = (takes_conversation, talk, &mut arguments) {
+        if let (true, Some(talk), Value::Object(map)) = (takes_id, talk, &mut arguments) {
             map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
         }
         let result = match self.child.call(tool, &arguments, meta(state, id, talk)).await {
@@ -208,8 +208,7 @@ fn compile(spec: &ChildSpec, layout: &Layout) {
 }
 
 fn tool_entry(tool: &Value) -> Option<(String, bool)> {
-    let takes_conversation = tool["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some();
-    Some((tool["name"].as_str()?.to_owned(), takes_conversation))
+    Some((tool["name"].as_str()?.to_owned(), takes_conversation(tool)))
 }
 
 fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Value> {

@@ -14,9 +14,10 @@ import pathlib
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+
+from tier_throughput import OFFICIAL, official_python
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUNTIME = """
@@ -33,18 +34,6 @@ def same(number: int) -> int:
 def turn() -> int:
     \"\"\"The number of this turn.\"\"\"
     return conversation().turn
-
-server.run()
-"""
-OFFICIAL = """
-from mcp.server.mcpserver import MCPServer
-
-server = MCPServer("bench", log_level="ERROR")
-
-@server.tool()
-def same(number: int) -> int:
-    \"\"\"The number itself.\"\"\"
-    return number
 
 server.run()
 """
@@ -126,15 +115,6 @@ def repository(folder, command, program):
     git("commit", "--quiet", "--message", "a version", "--message", trailers)
     git("branch", "active")
     git("tag", "v0.1.0")
-
-
-def official_python(folder, package):
-    """An interpreter with a package."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True)
-    return str(python)
 
 
 def first_list(start):
@@ -230,7 +210,7 @@ def main():
     parser.add_argument("--peer", action="store_true")
     given = parser.parse_args()
     agent = given.agent.resolve()
-    official = official_python(given.official.resolve(), "mcp")
+    official = official_python(given.official.resolve())
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -62,12 +62,12 @@ def make_repository(folder, cases, runner=RUNNER):
     subprocess.run(["git", "init", "-q", folder], check=True)
 
 
-def official_python(folder):
-    """An interpreter with the official SDK."""
+def official_python(folder, package="mcp"):
+    """An interpreter with a package: the official SDK, as a rule."""
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "mcp"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True)
     return str(python)
 
 

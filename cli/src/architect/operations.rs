@@ -120,8 +120,9 @@ pub fn run(repository: &Repository, id: &str) -> Result<Option<Report>, CommandE
     Ok(runs(repository)?.into_iter().find(|run| run.run == id))
 }
 
-/// What a run is to be.
-#[derive(Debug, Clone, Default)]
+/// What a run is to be, also as programs write it: `NewRun` in both of their documents.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "NewRun", deny_unknown_fields, default)]
 pub struct Start {
     /// Ids; the oldest open item where there are none.
     pub feedback: Vec<String>,

@@ -11,7 +11,7 @@ use crate::serve::session::Caller;
 use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::telemetry::{Span, conventions as names};
-use crate::tuning::fresh_id;
+use crate::world::clock::fresh_id;
 use agent_core::discovery::{is_stateful, takes_conversation};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;

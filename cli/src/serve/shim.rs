@@ -67,6 +67,9 @@ impl<S: Server, E: Into<CommandError>> From<E> for CallFailure<S> {
     }
 }
 
+/// A target, with what the files of `active` looked like before it was resolved, where that is what it follows.
+type Resolved = (Option<RefStamp>, Rc<Target>);
+
 pub(crate) struct Shim<S: Server> {
     pub repository: Repository,
     pub context: Context,
@@ -75,9 +78,7 @@ pub(crate) struct Shim<S: Server> {
     pub traffic: Traffic,
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
-    targets: RefCell<HashMap<Line, Rc<Target>>>,
-    /// What the files of `active` looked like when it was last read.
-    seen: Cell<Option<RefStamp>>,
+    targets: RefCell<HashMap<Line, Resolved>>,
     sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
@@ -94,7 +95,6 @@ impl<S: Server> Shim<S> {
             traffic,
             shadow,
             targets: RefCell::default(),
-            seen: Cell::new(None),
             sessions: RefCell::default(),
             numbers: Numbers::default(),
             has_many_hosts: Cell::new(false),
@@ -258,24 +258,16 @@ impl<S: Server> Shim<S> {
             Line::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
             Line::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
         };
-        let known = self.targets.borrow().get(line).cloned();
-        let unchanged = match (what, &known) {
-            (_, None) | (What::Staging | What::Worktree, _) => false,
-            (What::Active, Some(known)) => self.is_unmoved() || self.tip()? == known.commit,
-            _ => true,
+        let known = self.targets.borrow().get(line).cloned().filter(|_| !matches!(what, What::Staging | What::Worktree));
+        // two calls of the system, where reading the ref takes a dozen and wakes who watches
+        let stamp = (*what == What::Active).then(|| self.repository.git.ref_stamp(ACTIVE));
+        let target = match known {
+            Some((seen, target)) if seen == stamp => return Ok(target),
+            Some((_, target)) if self.tip()? == target.commit => target,
+            _ => Rc::new(self.repository.target(what)?),
         };
-        if let Some(known) = known.filter(|_| unchanged) {
-            return Ok(known);
-        }
-        let target = Rc::new(self.repository.target(what)?);
-        self.targets.borrow_mut().insert(line.clone(), Rc::clone(&target));
+        self.targets.borrow_mut().insert(line.clone(), (stamp, Rc::clone(&target)));
         Ok(target)
-    }
-
-    /// Whether nobody has touched `active` since it was last looked at: two calls of the system, where reading it takes a dozen and wakes who watches.
-    fn is_unmoved(&self) -> bool {
-        let now = self.repository.git.ref_stamp(ACTIVE);
-        self.seen.replace(Some(now)) == Some(now)
     }
 
     fn tip(&self) -> Result<Option<ObjectId>, CommandError> {

@@ -9,6 +9,7 @@ use crate::serve::session::Caller;
 use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
+use crate::world::clock::fresh_id;
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::{self, Signal};
@@ -77,7 +78,7 @@ fn signal_of(params: &RawObject) -> Result<Signal, String> {
     };
     state::check_numbers(&json!(arguments))?;
     let named = params.object("_meta").and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
-    let id = named.unwrap_or_else(|| tuning::fresh_id("mcp"));
+    let id = named.unwrap_or_else(|| fresh_id("mcp"));
     signal::check_id(&id)?;
     let tool = params.text("name").unwrap_or_default();
     Ok(Signal { line: None, id, tool, arguments, conversation: calling::conversation_of(params) })

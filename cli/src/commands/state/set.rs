@@ -3,7 +3,7 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::staging::{Append, Snapshot, Staging};
-use crate::tuning::fresh_id;
+use crate::world::clock::fresh_id;
 use agent_core::diagnose::Exit;
 use agent_core::journal::SET;
 use agent_core::state::{Path, Rules};

@@ -13,7 +13,6 @@ use crate::serve::stdio::Interrupt;
 use crate::telemetry::{self, Operation, Transport};
 use crate::world::process;
 use agent_core::diagnose::Exit;
-use agent_core::manifest::CoderKind;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
     PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
@@ -335,15 +334,6 @@ struct Listed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewRun {
-    #[serde(default)]
-    feedback: Vec<String>,
-    #[serde(default)]
-    coder: Option<CoderKind>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Named {
     run: String,
 }
@@ -377,8 +367,7 @@ fn list_feedback(repository: &Repository, _: &Context, arguments: Value) -> Resu
 }
 
 fn start(repository: &Repository, context: &Context, arguments: Value) -> Result<Value, CommandError> {
-    let new: NewRun = parsed(arguments)?;
-    let wish = Start { feedback: new.feedback, coder: new.coder };
+    let wish: Start = parsed(arguments)?;
     let run = operations::start(repository, context, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => architect::inbox::unknown("feedback item", &id),
         NotStarted::NotRunnable { id, status } => CommandError::input(format!("`{id}` is {}", status.as_str())),

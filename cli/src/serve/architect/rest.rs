@@ -11,7 +11,6 @@ use crate::repository::Repository;
 use crate::serve::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, TEXT_LIMIT};
-use agent_core::manifest::CoderKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -181,18 +180,8 @@ fn page<T: Serialize>(
 
 // ---- runs
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewRun {
-    #[serde(default)]
-    feedback: Vec<String>,
-    #[serde(default)]
-    coder: Option<CoderKind>,
-}
-
 fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let new: NewRun = call.json()?;
-    let wish = Start { feedback: new.feedback, coder: new.coder };
+    let wish: Start = call.json()?;
     let run = operations::start(&desk.repository, &desk.context, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => Problem::not_found(format!("there is no feedback item `{id}`")),
         NotStarted::NotRunnable { id, status } => Problem::new(409, format!("`{id}` is {}", status.as_str())),
