@@ -8,16 +8,23 @@ use agent_core::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 
 impl Git {
-    /// The folder with the code of a tree (without `state/`); made when it is not there yet.
-    ///
-    /// It is written beside its place and renamed into it, so a reader sees all of it or nothing, and of two makers one wins.
+    /// The folder with the code of a tree (see [`Git::code_tree`]); made when it is not there yet.
     pub fn checkout(&self, layout: &Layout, tree_or_commit: &ObjectId) -> Result<PathBuf, GitError> {
-        let place = layout.checkout(&self.code_tree(tree_or_commit)?);
-        if place.is_dir() {
-            mark_used(&place);
+        let code = self.code_tree(tree_or_commit)?;
+        if let Some(place) = standing(layout, &code) {
             return Ok(place);
         }
-        let code = self.write_code_tree(tree_or_commit)?;
+        self.check_out(layout, &self.write_code_tree(tree_or_commit)?)
+    }
+
+    /// The folder with all files of a tree, which is in the repository; made when it is not there yet.
+    ///
+    /// It is written beside its place and renamed into it, so a reader sees all of it or nothing, and of two makers one wins.
+    pub fn check_out(&self, layout: &Layout, tree: &ObjectId) -> Result<PathBuf, GitError> {
+        if let Some(place) = standing(layout, tree) {
+            return Ok(place);
+        }
+        let place = layout.checkout(tree);
         let temporary = layout.temporary();
         fs::create_dir(&temporary)?;
         let work = tempfile::Builder::new()
@@ -26,7 +33,7 @@ impl Git {
             .map_err(FsError::while_doing("create a folder in", &temporary))?;
         let files = work.path().join("files");
         fs::create_dir(&files)?;
-        self.fill(&code, &files, &work.path().join("index"))?;
+        self.fill(tree, &files, &work.path().join("index"))?;
         put_in_place(&files, &place)?;
         Ok(place)
     }
@@ -43,6 +50,15 @@ impl Git {
             .succeed()?;
         Ok(())
     }
+}
+
+/// The checkout of a tree that was made before; this is a use of it.
+fn standing(layout: &Layout, tree: &ObjectId) -> Option<PathBuf> {
+    let place = layout.checkout(tree);
+    place.is_dir().then(|| {
+        mark_used(&place);
+        place
+    })
 }
 
 fn put_in_place(files: &Path, place: &Path) -> Result<(), GitError> {
