@@ -1,6 +1,7 @@
 //! The gate of a promotion: noise does not pass it, evidence does, and its ledger remembers every try.
 
 use crate::served::{FOLDER, Served, json_lines};
+use agent_core::object_id::digest;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -121,6 +122,15 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     assert_eq!(ledger(&served).len(), 2);
 }
 
+/// What the gate was asked and answered, as the commit of a version names it, and how many pairs stand below it.
+fn record(served: &Served, commit: &Value) -> (Value, usize) {
+    let commit = commit.as_str().unwrap();
+    let text = served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/gate.jsonl")));
+    let named = served.git(["log", "-1", "--format=%(trailers:key=Agent-Gate,valueonly)", commit]);
+    assert_eq!(named.trim(), digest(text.as_bytes()));
+    (serde_json::from_str(text.lines().next().unwrap()).unwrap(), text.lines().count() - 1)
+}
+
 #[test]
 fn a_gain_with_evidence_passes_and_the_version_says_so() {
     let served = served(NOISY, "gate = \"better\"\nmargin = 0.05");
@@ -133,6 +143,9 @@ fn a_gain_with_evidence_passes_and_the_version_says_so() {
     let message = served.git(["log", "-1", "--format=%b", "active"]);
     assert!(message.contains("; better by more than 0.05: ") && message.contains("(e-process, test 1 of the ledger)"), "{message}");
     assert_eq!(ledger(&served)[0]["accepted"], true);
+    let (record, pairs) = record(&served, &outcome["commit"]);
+    assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@1"), gate));
+    assert_eq!(pairs, gate["pairs"].as_u64().unwrap() as usize);
     served.agent(["verify", "v0.1.1"]).ok();
     served.agent(["versions", "show", "v0.1.1"]).ok();
     // what is lost again is refused, and had an attempt's level twice as high after the success
@@ -190,6 +203,11 @@ fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() 
     let stored: Value =
         serde_json::from_str(&served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/summary.json")))).unwrap();
     assert_eq!(stored["comparable_with"], json!([]));
+    let (record, pairs) = record(&served, &outcome["commit"]);
+    assert_eq!((&record["compared"]["before"]["cases"], pairs), (&json!(5), 2), "the old evaluators' results are kept as well");
+    assert_ne!(record["compared"]["definitions"], stored["definitions"]);
+    let before = served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/before.jsonl")));
+    assert_eq!(record["compared"]["before"]["results"], digest(before.as_bytes()));
     served
         .agent(["test", "--tier", "full", "--at", "active", "--against", "v0.1.0"])
         .code(7)

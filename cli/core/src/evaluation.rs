@@ -401,6 +401,21 @@ pub fn mean_score<'a>(results: impl Iterator<Item = &'a CaseResult>) -> f64 {
     if weight > 0.0 { sum / weight } else { 0.0 }
 }
 
+/// The cases of `judged` that a baseline has no result for, or another one than was recorded of it; by id.
+///
+/// Nothing but chance, time or a lost record explains a difference: the code, the state and the evaluators are the same.
+pub fn varying(recorded: Option<&[CaseResult]>, now: &[CaseResult], judged: &[CaseResult]) -> Vec<String> {
+    let by_id = |results: &[CaseResult]| -> BTreeMap<String, (Outcome, f64)> {
+        results.iter().map(|result| (result.id.clone(), (result.outcome, result.score))).collect()
+    };
+    let (recorded, now) = (recorded.map(by_id), by_id(now));
+    let varies = |id: &str| {
+        let differs = recorded.as_ref().is_some_and(|recorded| recorded.get(id).is_some_and(|recorded| now.get(id) != Some(recorded)));
+        differs || !now.contains_key(id)
+    };
+    judged.iter().map(|result| &result.id).filter(|id| varies(id)).cloned().collect()
+}
+
 /// Nearest rank on sorted values; 0 of nothing.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);

@@ -6,8 +6,9 @@
 //! too. (With p-values the share is bounded for attempts that are independent or depend positively: Javanmard and Montanari, 2018.)
 
 use crate::diagnose::{Diagnose, Exit};
+use crate::evaluation::Definitions;
 use crate::gate::Level;
-use crate::manifest::{GateMode, GateTest, Tier};
+use crate::manifest::{GateMode, GateTest, Gated, Tier};
 use crate::object_id::ObjectId;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,22 @@ pub struct Asked {
     pub definitions: String,
     /// Digest of the paired results.
     pub results: String,
+}
+
+impl Asked {
+    /// `definitions` are those that scored both sides, `results` is the digest of the pairs.
+    pub fn new(baseline: &ObjectId, candidate: &ObjectId, gated: &Gated, definitions: &Definitions, results: String) -> Self {
+        Self {
+            baseline: baseline.clone(),
+            candidate: candidate.clone(),
+            tier: gated.tier,
+            mode: gated.gate,
+            test: gated.test,
+            margin: gated.margin,
+            definitions: definitions.digest(gated.tier),
+            results,
+        }
+    }
 }
 
 /// A line of the ledger.

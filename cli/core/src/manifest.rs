@@ -52,7 +52,7 @@ impl Default for Python {
 }
 
 /// The tier that judges, and the gate it must pass.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gated {
     pub tier: Tier,

@@ -12,6 +12,7 @@ pub const STATE: &str = "Agent-State";
 pub const BASE: &str = "Agent-Base";
 pub const JOURNAL: &str = "Agent-Journal";
 pub const EVAL: &str = "Agent-Eval";
+pub const GATE: &str = "Agent-Gate";
 pub const CONTRACT: &str = "Agent-Contract";
 pub const FEEDBACK: &str = "Agent-Feedback";
 pub const CODER: &str = "Agent-Coder";
@@ -30,6 +31,8 @@ pub struct Trailers {
     pub journal: Option<String>,
     /// Digest of the evaluation that let the version pass.
     pub eval: Option<String>,
+    /// Digest of the gate's record; absent in versions of an `agent` that kept none.
+    pub gate: Option<String>,
     /// Digest of the Contract.
     pub contract: Option<String>,
     /// Feedback items this version answers.
@@ -85,6 +88,7 @@ impl Trailers {
         line(BASE, self.base.as_ref().map(ObjectId::to_string));
         line(JOURNAL, self.journal.clone());
         line(EVAL, self.eval.clone());
+        line(GATE, self.gate.clone());
         line(CONTRACT, self.contract.clone());
         self.feedback.iter().for_each(|item| line(FEEDBACK, Some(item.clone())));
         line(CODER, self.coder.clone());
@@ -94,7 +98,7 @@ impl Trailers {
     }
 
     fn take(&mut self, key: &str, value: String) {
-        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, CONTRACT, FEEDBACK, CODER, UNDOES];
+        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, GATE, CONTRACT, FEEDBACK, CODER, UNDOES];
         let Some(known) = known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) else {
             self.other.push((key.to_owned(), value));
             return;
@@ -106,6 +110,7 @@ impl Trailers {
             BASE => fill(&mut self.base, ObjectId::parse(&value)),
             JOURNAL => fill(&mut self.journal, Some(value.clone())),
             EVAL => fill(&mut self.eval, Some(value.clone())),
+            GATE => fill(&mut self.gate, Some(value.clone())),
             CONTRACT => fill(&mut self.contract, Some(value.clone())),
             CODER => fill(&mut self.coder, Some(value.clone())),
             UNDOES => parse_version(&value).map(|version| self.undoes.push(version)).is_some(),
@@ -182,6 +187,7 @@ mod tests {
             base: ObjectId::parse(ID),
             journal: Some("sha256:aa".to_owned()),
             eval: Some("sha256:bb".to_owned()),
+            gate: Some("sha256:dd".to_owned()),
             contract: Some("sha256:cc".to_owned()),
             feedback: vec!["f-1".to_owned(), "f-2".to_owned()],
             coder: Some("builtin".to_owned()),

@@ -8,14 +8,16 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::publish::Outcome;
+use crate::versions::stored::Kept;
 use crate::world::git::{Entry, Mode, TreeEdit};
-use crate::world::store::{evaluation_key, results_key};
+use crate::world::store::{Store, evaluation_key, results_key};
 use agent_core::diagnose::Exit;
-use agent_core::evaluation::{Evaluation, Verdict};
+use agent_core::evaluation::{self, Evaluation, Verdict};
+use agent_core::gate::record::{self, Compared, Record};
 use agent_core::gate::{Comparison, GateVerdict};
 use agent_core::ledger::Asked;
 use agent_core::manifest::{Gated, Tier};
-use agent_core::object_id::ObjectId;
+use agent_core::object_id::{ObjectId, digest};
 use agent_core::what::What;
 use serde_json::{Value, json};
 
@@ -32,21 +34,59 @@ pub struct Evidence {
     gate: Option<GateVerdict>,
     /// The evaluators were changed with it: it was judged by the old ones, and is not comparable with what was before.
     evaluators_changed: Vec<&'static str>,
+    record: Option<StoredRecord>,
+}
+
+/// The gate's record as it is kept. Versions made by an `agent` that kept none have none, and a rollback to one of them neither.
+#[derive(Debug)]
+struct StoredRecord {
+    bytes: Vec<u8>,
+    /// The candidate's results by the evaluators before, where it has others.
+    before: Option<Vec<u8>>,
+}
+
+impl StoredRecord {
+    /// The record that a commit names, from the store.
+    fn of(store: &Store, commit: &ObjectId, named: Option<&String>) -> Result<Option<Self>, CommandError> {
+        let Some(named) = named else { return Ok(None) };
+        let bytes = store.get(&record::key(commit.as_str()))?.filter(|bytes| digest(bytes) == *named);
+        let bytes = bytes.ok_or_else(|| not_in_store("record of the gate", commit))?;
+        Ok(Some(Self { bytes, before: store.get(&record::before_key(commit.as_str()))? }))
+    }
+
+    fn store(&self, store: &Store, commit: &ObjectId) -> Result<(), CommandError> {
+        if let Some(before) = &self.before {
+            store.put(&record::before_key(commit.as_str()), before.clone())?;
+        }
+        Ok(store.put(&record::key(commit.as_str()), self.bytes.clone())?)
+    }
+}
+
+fn not_in_store(what: &str, commit: &ObjectId) -> CommandError {
+    CommandError::new(Exit::NotEnoughEvidence, format!("the {what} of {} is not in the object store", commit.short()))
+        .with_hint("fetch the store of whoever made it, or release the commit it came from again")
 }
 
 impl Evidence {
     /// Runs the tier on a candidate, and on the baseline where that is not in the cache, and lets the gate compare them.
+    ///
+    /// `given` names what of `gated` the command line gave in place of the manifest.
     pub fn gather(
         repository: &Repository,
         context: &Context,
         candidate: &Target,
         baseline: Option<&Target>,
         gated: &Gated,
+        given: &[&str],
     ) -> Result<Self, CommandError> {
         let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, gated.tier)?);
         evidence.contract = Some(contract(repository, context, candidate, baseline)?);
+        let given = given.iter().map(ToString::to_string).collect();
         if let Some(baseline) = baseline {
-            evidence.compare(repository, context, candidate, baseline, gated)?;
+            evidence.compare(repository, context, candidate, baseline, (gated, given))?;
+        } else {
+            let record = Record::new(evidence.evaluation.digest(), gated.clone(), given);
+            evidence.record = Some(StoredRecord { bytes: record.to_bytes(None), before: None });
         }
         Ok(evidence)
     }
@@ -60,6 +100,7 @@ impl Evidence {
             contract: None,
             gate: None,
             evaluators_changed: Vec::new(),
+            record: None,
         }
     }
 
@@ -70,23 +111,36 @@ impl Evidence {
         context: &Context,
         candidate: &Target,
         baseline: &Target,
-        gated: &Gated,
+        (gated, given): (&Gated, Vec<String>),
     ) -> Result<(), CommandError> {
         let old = evaluate(repository, context, baseline, gated.tier)?;
-        let new = &self.outcomes[0];
-        self.evaluators_changed = new.definitions.differences(&old.definitions, gated.tier);
-        let by_the_old_ones;
-        let judged = if self.evaluators_changed.is_empty() {
-            self.evaluation.comparable_with = baseline.commit.iter().map(ToString::to_string).collect();
-            new.results()
+        let commit = baseline.commit.clone().expect("a version is a commit");
+        self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
+        let before = if self.evaluators_changed.is_empty() {
+            self.evaluation.comparable_with = vec![commit.to_string()];
+            None
         } else {
-            let under_old = under_old_evaluators(repository, candidate, baseline)?;
-            by_the_old_ones = evaluate(repository, context, &under_old, gated.tier)?;
-            by_the_old_ones.results()
+            Some(evaluate(repository, context, &under_old_evaluators(repository, candidate, baseline)?, gated.tier)?)
         };
-        let comparison = Comparison::of(gated.into(), old.results(), judged);
-        let asked = asked(candidate, baseline, gated, &old, &comparison);
-        self.gate = Some(LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?);
+        let judged = before.as_ref().unwrap_or(&self.outcomes[0]);
+        let comparison = Comparison::of(gated.into(), old.results(), judged.results());
+        let tree = candidate.tree.clone().expect("a candidate has a tree");
+        let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
+        let verdict = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
+        let compared = Compared {
+            varying: varying(repository, &commit, &old, judged)?,
+            baseline: commit,
+            candidate: tree,
+            definitions: old.definitions.clone(),
+            verdict: verdict.clone(),
+            before: before.as_ref().map(|before| before.summary.clone()),
+        };
+        self.gate = Some(verdict);
+        let record = Record { compared: Some(compared), ..Record::new(self.evaluation.digest(), gated.clone(), given) };
+        self.record = Some(StoredRecord {
+            bytes: record.to_bytes(Some(&comparison)),
+            before: before.map(|before| before.lines().as_bytes().to_vec()),
+        });
         Ok(())
     }
 
@@ -95,24 +149,29 @@ impl Evidence {
         let info = repository.git.commit(commit)?;
         let store = repository.store(&repository.manifest(commit)?)?;
         let stored = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
-        let evaluation = stored.filter(|evaluation| Some(evaluation.digest()) == info.trailers.eval).ok_or_else(|| {
-            CommandError::new(Exit::NotEnoughEvidence, format!("the evaluation of {} is not in the object store", commit.short()))
-                .with_hint("fetch the store of whoever made it, or release the commit it came from again")
-        })?;
+        let evaluation = stored.filter(|evaluation| Some(evaluation.digest()) == info.trailers.eval);
+        let evaluation = evaluation.ok_or_else(|| not_in_store("evaluation", commit))?;
+        let record = StoredRecord::of(&store, commit, info.trailers.gate.as_ref())?;
         let mut outcomes = Vec::new();
         for (tier, summary) in &evaluation.tiers {
             let lines = store.get(&results_key(commit.as_str(), *tier))?.unwrap_or_default();
             let lines = String::from_utf8_lossy(&lines).into_owned();
             outcomes.push(TierOutcome::stored(*tier, summary.clone(), evaluation.definitions.clone(), lines));
         }
-        Ok(Self { evaluation, outcomes, contract: info.trailers.contract, tier: None, gate: None, evaluators_changed: Vec::new() })
+        let contract = info.trailers.contract;
+        Ok(Self { evaluation, outcomes, contract, tier: None, gate: None, evaluators_changed: Vec::new(), record })
     }
 
     /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.
     pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), CommandError> {
         let store = repository.store(&repository.manifest(commit)?)?;
         testing::store_evaluation(&store, commit, &self.evaluation, &self.outcomes)?;
-        Ok(())
+        self.record.as_ref().map_or(Ok(()), |record| record.store(&store, commit))
+    }
+
+    /// Digest of the gate's record, for the commit's trailer.
+    pub fn record_digest(&self) -> Option<String> {
+        self.record.as_ref().map(|record| digest(&record.bytes))
     }
 
     /// The verdict over the candidate's own tier and the gate.
@@ -181,18 +240,12 @@ fn gate_shown(gate: &GateVerdict) -> Value {
     shown
 }
 
-/// What the ledger knows this comparison by.
-fn asked(candidate: &Target, baseline: &Target, gated: &Gated, old: &TierOutcome, comparison: &Comparison) -> Asked {
-    Asked {
-        baseline: baseline.commit.clone().expect("a version is a commit"),
-        candidate: candidate.tree.clone().expect("a candidate has a tree"),
-        tier: gated.tier,
-        mode: gated.gate,
-        test: gated.test,
-        margin: gated.margin,
-        definitions: old.definitions.digest(gated.tier),
-        results: comparison.digest(),
-    }
+/// The cases whose result of the baseline is absent now, or another one than the baseline's own evaluation has on record.
+fn varying(repository: &Repository, baseline: &ObjectId, now: &TierOutcome, judged: &TierOutcome) -> Result<Vec<String>, CommandError> {
+    let recorded = Kept::own(repository, &repository.git.commit(baseline)?)?;
+    let named = recorded.tier(now.tier).and_then(|(summary, _)| summary.results.as_ref());
+    let recorded = if named == now.summary.results.as_ref() { None } else { recorded.results(now.tier)? };
+    Ok(evaluation::varying(recorded.as_deref(), now.results(), judged.results()))
 }
 
 /// The Contract's digest; code that is served already promises what its version says.

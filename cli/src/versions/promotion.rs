@@ -22,6 +22,15 @@ pub struct Options {
     pub dry_run: bool,
 }
 
+impl Options {
+    /// The keys of the manifest's gate that the command line gives another value.
+    fn given(&self, manifest: &Gated) -> Vec<&'static str> {
+        let gate = self.gate.filter(|gate| *gate != manifest.gate).map(|_| "gate");
+        let test = self.test.filter(|test| *test != manifest.test).map(|_| "test");
+        gate.into_iter().chain(test).collect()
+    }
+}
+
 pub fn promote(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
     publish::on_record("promotion", || make(repository, context, options))
 }
@@ -57,7 +66,10 @@ fn attempt(repository: &Repository, context: &Context, options: &Options) -> Res
             replay(repository, context, &mut staging, &active)?;
             Ok(None)
         }
-        Plan::Judge { candidate, .. } => judge(repository, context, &snapshot, &candidate, &staged, &mut staging),
+        Plan::Judge { candidate, .. } => {
+            let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote);
+            judge(repository, context, (&snapshot, &given), &candidate, &staged, &mut staging)
+        }
     }
 }
 
@@ -88,14 +100,14 @@ fn replay(repository: &Repository, context: &Context, staging: &mut Staging, act
 fn judge(
     repository: &Repository,
     context: &Context,
-    snapshot: &Snapshot,
+    (snapshot, given): (&Snapshot, &[&str]),
     candidate: &Candidate,
     staged: &crate::staging::Snapshot,
     staging: &mut Staging,
 ) -> Result<Option<Outcome>, CommandError> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
-    let evidence = Evidence::gather(repository, context, &target, Some(&baseline), &snapshot.gated)?;
+    let evidence = Evidence::gather(repository, context, &target, Some(&baseline), &snapshot.gated, given)?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }

@@ -115,6 +115,7 @@ pub fn publish(
         base: candidate.expect.clone(),
         journal: words.journal,
         eval: Some(evidence.evaluation.digest()),
+        gate: evidence.record_digest(),
         contract: evidence.contract.clone(),
         feedback: words.feedback,
         coder: words.coder,

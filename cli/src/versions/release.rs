@@ -147,7 +147,7 @@ fn judge(
     bump: Option<Bump>,
     options: &Options,
 ) -> Result<Option<Outcome>, CommandError> {
-    let evidence = Evidence::gather(repository, context, &seen.candidate, seen.baseline.as_ref(), &seen.snapshot.gated)?;
+    let evidence = Evidence::gather(repository, context, &seen.candidate, seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }

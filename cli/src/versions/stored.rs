@@ -47,18 +47,24 @@ pub struct Kept {
 
 impl Kept {
     pub fn of(repository: &Repository, commit: &CommitInfo) -> Result<Self, CommandError> {
-        let store = repository.store(&repository.manifest(&commit.id)?)?;
-        let mut kept = Self { store, commit: commit.id.clone(), tiers: BTreeMap::new() };
-        let own = kept.evaluation(&evaluation_key(commit.id.as_str()))?;
-        // an evaluation that is not the one the commit names is no evidence
-        let own = own.filter(|own| commit.trailers.eval.as_ref().is_none_or(|named| own.digest() == *named));
-        kept.tiers.extend(own.into_iter().flat_map(by_tier));
+        let mut kept = Self::own(repository, commit)?;
         for tier in Tier::ALL {
             if !kept.tiers.contains_key(&tier) {
                 let late = kept.evaluation(&late_key(&commit.id, tier))?;
                 kept.tiers.extend(late.into_iter().flat_map(by_tier));
             }
         }
+        Ok(kept)
+    }
+
+    /// The tiers of the evaluation that the commit names alone.
+    pub fn own(repository: &Repository, commit: &CommitInfo) -> Result<Self, CommandError> {
+        let store = repository.store(&repository.manifest(&commit.id)?)?;
+        let mut kept = Self { store, commit: commit.id.clone(), tiers: BTreeMap::new() };
+        let own = kept.evaluation(&evaluation_key(commit.id.as_str()))?;
+        // an evaluation that is not the one the commit names is no evidence
+        let own = own.filter(|own| commit.trailers.eval.as_ref().is_none_or(|named| own.digest() == *named));
+        kept.tiers.extend(own.into_iter().flat_map(by_tier));
         Ok(kept)
     }
 

@@ -6,6 +6,7 @@
 
 mod pairs;
 mod proof;
+pub mod record;
 
 use crate::evaluation::{CaseResult, Outcome, Verdict};
 use crate::manifest::{GateMode, GateTest, Gated};

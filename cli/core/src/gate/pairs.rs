@@ -103,8 +103,45 @@ impl Pairs {
 
     /// Of all that a test looks at: equal results have equal digests, whenever and however fast they were made.
     pub fn digest(&self) -> String {
+        let lines: Vec<_> = self.lines().collect();
+        digest(format!("[{}]", lines.join(",")).as_bytes())
+    }
+
+    /// Each pair as canonical JSON.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
         let side = |side: Side| json!([side.score, side.passed]);
-        let lines: Vec<_> = self.list.iter().map(|pair| json!([pair.id, pair.weight, side(pair.old), side(pair.new)])).collect();
-        digest(canonical::to_compact(&json!(lines)).as_bytes())
+        self.list.iter().map(move |pair| canonical::to_compact(&json!([pair.id, pair.weight, side(pair.old), side(pair.new)])))
+    }
+
+    /// Reads the lines back; the error names the line, from 1.
+    pub fn parse(lines: &str) -> Result<Self, (usize, String)> {
+        type Line = (String, f64, (f64, bool), (f64, bool));
+        let mut list: Vec<Pair> = Vec::new();
+        for (number, line) in lines.lines().enumerate() {
+            let wrong = |problem| (number + 1, problem);
+            let (id, weight, old, new): Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            if let Some(last) = list.last().filter(|last| last.id >= id) {
+                return Err(wrong(format!("`{id}` does not come after `{}`", last.id)));
+            }
+            let side = |(score, passed)| Side { score, passed };
+            list.push(Pair { id, weight, old: side(old), new: side(new) });
+        }
+        Ok(Self { list, held_out: false })
+    }
+
+    /// The baseline's side as results.
+    pub fn baseline(&self) -> Vec<CaseResult> {
+        let result = |pair: &Pair| CaseResult {
+            outcome: if pair.old.passed { Outcome::Passed } else { Outcome::Failed },
+            score: pair.old.score,
+            weight: pair.weight,
+            ..CaseResult::passed(pair.id.clone())
+        };
+        self.list.iter().map(result).collect()
+    }
+
+    /// Whether both are the same pairs.
+    pub fn are(&self, other: &Self) -> bool {
+        self.list == other.list
     }
 }

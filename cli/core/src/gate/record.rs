@@ -1,0 +1,184 @@
+//! What a version was let pass on, as it is kept: the question, the level and the answer, and the pairs that the answer is a function of.
+//!
+//! `evals/{commit}/gate.jsonl`: the first line is the record, each line after it a pair, `[id, weight, [score, passed], [score, passed]]`, the baseline's side first. The
+//! commit's trailer `Agent-Gate` is the digest of the whole file.
+
+use super::pairs::Pairs;
+use super::{Comparison, GateVerdict, Level, Question};
+use crate::evaluation::{CaseResult, Definitions, TierSummary};
+use crate::ledger::Asked;
+use crate::manifest::Gated;
+use crate::object_id::ObjectId;
+use serde::{Deserialize, Serialize};
+
+pub const SCHEMA: &str = "agent/gate@1";
+
+/// Where the record of a commit lies in the object store.
+pub fn key(commit: &str) -> String {
+    format!("evals/{commit}/gate.jsonl")
+}
+
+/// Where the candidate's results by the evaluators before it lie, case by case; there only if the candidate has others.
+pub fn before_key(commit: &str) -> String {
+    format!("evals/{commit}/before.jsonl")
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub schema: String,
+    /// Digest of the evaluation of the candidate's own tier.
+    pub evaluation: String,
+    /// The tier and the gate that were asked for.
+    pub gated: Gated,
+    /// Keys of `gated` that the command line gave in place of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
+    /// Absent for a first version: there was nothing to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// The comparison with the version that was served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    pub baseline: ObjectId,
+    /// The tree that was tested.
+    pub candidate: ObjectId,
+    /// What scored both sides: the baseline's evaluators.
+    pub definitions: Definitions,
+    pub verdict: GateVerdict,
+    /// Cases of the baseline that have no result, or another one than its own evaluation has on record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub varying: Vec<String>,
+    /// The candidate's tier by the baseline's evaluators; there only if the candidate has others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<TierSummary>,
+}
+
+impl Compared {
+    /// What the ledger knows the comparison by; `results` is the digest of the pairs.
+    pub fn asked(&self, gated: &Gated, results: String) -> Asked {
+        Asked::new(&self.baseline, &self.candidate, gated, &self.definitions, results)
+    }
+
+    pub const fn level(&self) -> Level {
+        Level { value: self.verdict.level, index: self.verdict.ledger }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("line {line}: {problem}")]
+    Line { line: usize, problem: String },
+    #[error("its schema is `{0}`; this `agent` reads `{SCHEMA}`")]
+    Unknown(String),
+}
+
+/// The pairs of a stored record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPairs(Pairs);
+
+impl Record {
+    pub fn new(evaluation: String, gated: Gated, given: Vec<String>) -> Self {
+        Self { schema: SCHEMA.to_owned(), evaluation, gated, given, compared: None }
+    }
+
+    /// The stored bytes: the record, then the pairs it was judged on.
+    pub fn to_bytes(&self, comparison: Option<&Comparison>) -> Vec<u8> {
+        let mut text = serde_json::to_string(self).expect("a record serialises") + "\n";
+        for line in comparison.iter().flat_map(|comparison| comparison.pairs.lines()) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text.into_bytes()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, StoredPairs), RecordError> {
+        let wrong = |line: usize, problem: String| RecordError::Line { line, problem };
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong(1, error.to_string()))?;
+        let (first, pairs) = text.split_once('\n').ok_or_else(|| wrong(1, "it does not end".to_owned()))?;
+        let record: Self = serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
+        if record.schema != SCHEMA {
+            return Err(RecordError::Unknown(record.schema));
+        }
+        let pairs = Pairs::parse(pairs).map_err(|(line, problem)| wrong(line + 1, problem))?;
+        Ok((record, StoredPairs(pairs)))
+    }
+}
+
+impl StoredPairs {
+    /// Compares once more: the baseline's side of the pairs with the candidate's results. `None` where that gives other pairs than these.
+    pub fn again(&self, question: Question, candidate: &[CaseResult]) -> Option<Comparison> {
+        let comparison = Comparison::of(question, &self.0.baseline(), candidate);
+        comparison.pairs.are(&self.0).then_some(comparison)
+    }
+
+    /// The baseline's side: id, score, and whether it passed.
+    pub fn baseline(&self) -> Vec<CaseResult> {
+        self.0.baseline()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::Outcome;
+    use crate::manifest::{GateMode, GateTest};
+
+    fn result(id: &str, score: f64) -> CaseResult {
+        let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };
+        CaseResult { outcome, score, place: Some(format!("tests/full/heldout/a.jsonl:{id}")), ..CaseResult::passed(id) }
+    }
+
+    const QUESTION: Question = Question { mode: GateMode::Better, margin: 0.0, test: GateTest::EProcess, alpha: 0.05 };
+
+    fn written(old: &[CaseResult], new: &[CaseResult]) -> (Record, Vec<u8>) {
+        let comparison = Comparison::of(QUESTION, old, new);
+        let compared = Compared {
+            baseline: ObjectId::of_blob(b"baseline"),
+            candidate: ObjectId::of_blob(b"candidate"),
+            definitions: Definitions::default(),
+            verdict: comparison.judged(Level { value: 0.025, index: Some(1) }),
+            varying: Vec::new(),
+            before: None,
+        };
+        let record = Record { compared: Some(compared), ..Record::new("sha256:e".to_owned(), Gated::release(), Vec::new()) };
+        let bytes = record.to_bytes(Some(&comparison));
+        (record, bytes)
+    }
+
+    #[test]
+    fn what_is_kept_gives_the_same_answer_again() {
+        let old: Vec<_> = (0..40).map(|n| result(&format!("c{n:02}"), 0.25)).collect();
+        let new: Vec<_> = old.iter().map(|old| result(&old.id, 1.0 / 3.0)).collect();
+        let (record, bytes) = written(&old, &new);
+        let (read, pairs) = Record::from_bytes(&bytes).unwrap();
+        assert_eq!(read, record);
+        let again = pairs.again(QUESTION, &new).unwrap();
+        let compared = read.compared.unwrap();
+        assert_eq!(again.judged(compared.level()), compared.verdict);
+        assert_eq!(again.digest(), Comparison::of(QUESTION, &old, &new).digest());
+        assert!(compared.verdict.held_out);
+        // another answer of the candidate makes other pairs
+        let mut other = new;
+        other[3].score = 0.3;
+        assert!(pairs.again(QUESTION, &other).is_none());
+    }
+
+    #[test]
+    fn a_first_version_has_no_pairs() {
+        let record = Record::new("sha256:e".to_owned(), Gated::promote(), vec!["gate".to_owned()]);
+        let (read, pairs) = Record::from_bytes(&record.to_bytes(None)).unwrap();
+        assert_eq!((read, pairs.baseline()), (record, Vec::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_line() {
+        let (_, bytes) = written(&[result("a", 0.0), result("b", 0.0)], &[result("a", 1.0), result("b", 1.0)]);
+        let text = String::from_utf8(bytes).unwrap();
+        let error = |text: String| Record::from_bytes(text.as_bytes()).unwrap_err().to_string();
+        assert!(error(text.replace("[\"b\"", "[3")).starts_with("line 3: "));
+        assert!(error(text.replace("[\"b\"", "[\"a\"")).starts_with("line 3: `a` does not come after `a`"));
+        assert_eq!(error(text.replace("gate@1", "gate@9")), "its schema is `agent/gate@9`; this `agent` reads `agent/gate@1`");
+    }
+}
