@@ -145,7 +145,7 @@ fn a_gain_with_evidence_passes_and_the_version_says_so() {
     assert_eq!(ledger(&served)[0]["accepted"], true);
     let (record, pairs) = record(&served, &outcome["commit"]);
     assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@1"), gate));
-    assert_eq!(pairs, gate["pairs"].as_u64().unwrap() as usize);
+    assert_eq!(json!(pairs), gate["pairs"]);
     served.agent(["verify", "v0.1.1"]).ok();
     served.agent(["versions", "show", "v0.1.1"]).ok();
     // what is lost again is refused, and had an attempt's level twice as high after the success
