@@ -8,11 +8,11 @@ use crate::runner::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::target::Target;
 use crate::tuning;
 use crate::world::fs;
-use crate::world::git::{Change, CommitInfo, STATE_FILE, TreeEdit};
+use crate::world::git::{CommitInfo, STATE_FILE, TreeEdit};
 use crate::world::process;
 use agent_core::assessment::{Assessment, End, assess};
 use agent_core::contract::Contract;
-use agent_core::difference::side_name;
+use agent_core::difference::{PathChange, side_name};
 use agent_core::discovery::Discovery;
 use agent_core::object_id::ObjectId;
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub fn assessed(from: &Target, to: &Target, repository: &Repository, context: &C
 
 /// The same between two commits from what is kept of their Contracts; `None` where it does not do. Starts nothing.
 pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &CommitInfo) -> Result<Option<Assessment>, CommandError> {
-    let is_code = |change: &Change| change.path != STATE_FILE;
+    let is_code = |change: &PathChange| change.path != STATE_FILE;
     let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
     let unchanged = from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
     let contracts = if unchanged {

@@ -218,28 +218,52 @@ fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
     assert_eq!(world.git("a", ["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
 }
 
+/// Which evaluators judged, tier by tier, in the first attempt.
+fn judged(report: &Value) -> Vec<(&str, &str)> {
+    let trials = report["attempts"][0]["trials"].as_array().unwrap();
+    trials.iter().map(|trial| (trial["evaluators"].as_str().unwrap(), trial["tier"].as_str().unwrap())).collect()
+}
+
+const BY_THE_OLD: [(&str, &str); 3] = [("old", "micro"), ("old", "fast"), ("old", "full")];
+
 #[test]
-fn evaluators_state_and_gates_are_out_of_a_coders_reach() {
+fn a_change_of_evaluators_fails_by_the_old_ones_or_waits_for_a_person() {
     let world = world(1);
     let cheated = report(&world, "cheat: please", 1);
-    let trials = cheated["attempts"][0]["trials"].as_array().unwrap();
-    assert!(cheated["attempts"][0]["protected"] == true && trials.iter().all(|trial| trial["evaluators"] == "old"), "{cheated:#}");
+    assert!(cheated["attempts"][0]["protected"] == true && judged(&cheated) == BY_THE_OLD[..2], "{cheated:#}");
     says(&cheated, 0, "never-seen");
     let branch = cheated["branch"].as_str().unwrap();
     assert!(world.git("a", ["diff", "--name-only", "active", branch]).contains("tests/fast/estimates.jsonl"));
-
     says(&report(&world, "state: please", 1), 0, "the state is the Tuner's");
-    says(&report(&world, "gate: please", 1), 0, "a change does not choose its judges");
-    assert_eq!(world.git("a", ["tag", "--list", "v*"]), "v0.1.0\nv0.2.0");
 
-    let sharpened = report(&world, "sharpen: please", 0);
-    let judged: Vec<_> =
-        sharpened["attempts"][0]["trials"].as_array().unwrap().iter().map(|trial| (&trial["evaluators"], &trial["tier"])).collect();
-    let expected = [("old", "micro"), ("old", "fast"), ("old", "full"), ("new", "micro"), ("new", "fast")];
-    assert_eq!(
-        judged,
-        expected.map(|(evaluators, tier)| (Value::from(evaluators), Value::from(tier))).iter().map(|(a, b)| (a, b)).collect::<Vec<_>>()
-    );
+    for (feedback, path) in [
+        ("gate: please", "agent.toml (`[release]`"),
+        ("scorer: please", "tests/scorers.py"),
+        ("empty: a tier", "tests/full/estimates.jsonl"),
+        ("hide: a tier", "tests/fast/heldout/estimates.jsonl"),
+        ("budgets: please", "ci/budgets.json"),
+        ("workflow: please", ".github/workflows/agent.yml"),
+        ("sharpen: please", "tests/fast/estimates.jsonl"),
+    ] {
+        let proposed = report(&world, feedback, 1);
+        assert_eq!((&proposed["status"], judged(&proposed)), (&"needs-person".into(), BY_THE_OLD.to_vec()), "{feedback}: {proposed:#}");
+        let why = proposed["why"].as_str().unwrap();
+        assert!(why.starts_with("it touches evaluators, which only a person decides: ") && why.contains(path), "{feedback}: {why}");
+        // what the branch holds is what the coder left, so that a second run finds nothing that a first one laid ready
+        let branch = proposed["branch"].as_str().unwrap();
+        assert!(world.git("a", ["diff", "--name-only", "active", branch]).lines().any(|changed| path.starts_with(changed)), "{feedback}");
+    }
+    assert_eq!(world.git("a", ["tag", "--list", "v*"]), "v0.1.0\nv0.2.0");
+}
+
+#[test]
+fn a_person_accepts_a_change_of_evaluators() {
+    let world = world(1);
+    let proposed = report(&world, "sharpen: please", 1);
+    let run = proposed["run"].as_str().unwrap();
+    architect(&world, &["accept", run]).ok();
+    assert!(world.git("a", ["show", "active:tests/fast/estimates.jsonl"]).contains("\"another\""));
+    world.agent("a", ["verify", "--all"]).ok();
 }
 
 #[test]

@@ -158,6 +158,12 @@ impl Case {
         shown
     }
 
+    /// The keys of its line.
+    pub fn keys(&self) -> Vec<String> {
+        let whole: Map<String, Value> = serde_json::from_str(&self.line).expect("it was read before");
+        whole.into_iter().map(|(key, _)| key).collect()
+    }
+
     /// A step as it was written: few ask for it, so it is not kept in another form.
     pub fn written(&self, step: usize) -> Value {
         let mut whole: Value = serde_json::from_str(&self.line).expect("it was read before");

@@ -211,8 +211,23 @@ pub struct Architect {
     pub command: Vec<String>,
     pub attempts: u32,
     pub time_limit_s: u64,
-    /// Path prefixes a change is judged for by the old evaluators first (law 5).
+    /// Path prefixes that count as evaluators, besides those that always do (law 5).
     pub protect: Vec<String>,
+    /// What becomes of a coder's change that touches evaluators.
+    pub evaluators: EvaluatorChanges,
+    /// Whether a coder is held to its workplace, where the kernel can do that.
+    pub confine: bool,
+}
+
+/// What a run may do with a change that touches evaluators. The evaluators of the version that is served judge it either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvaluatorChanges {
+    /// It ends in a branch for a person.
+    #[default]
+    Propose,
+    /// The same, unless it only adds cases: then it may be released.
+    AllowAdditions,
 }
 
 impl Default for Architect {
@@ -223,6 +238,8 @@ impl Default for Architect {
             attempts: 3,
             time_limit_s: 600,
             protect: vec!["tests/".to_owned(), "ci/".to_owned()],
+            evaluators: EvaluatorChanges::Propose,
+            confine: true,
         }
     }
 }
@@ -333,6 +350,25 @@ impl Diagnose for ManifestError {
 }
 
 impl Manifest {
+    /// The keys and sections that say something else in another manifest.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        // whole, so that a section that comes later is compared as well
+        let Self { schema, name, runner, tuner, python, promote, release, architect, limits, store } = self;
+        let same = [
+            ("`schema`", *schema == other.schema),
+            ("`name`", *name == other.name),
+            ("`[runner]`", *runner == other.runner),
+            ("`[tuner]`", *tuner == other.tuner),
+            ("`[python]`", *python == other.python),
+            ("`[promote]`", *promote == other.promote),
+            ("`[release]`", *release == other.release),
+            ("`[architect]`", *architect == other.architect),
+            ("`[limits]`", *limits == other.limits),
+            ("`[store]`", *store == other.store),
+        ];
+        same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
+    }
+
     /// Reads a manifest; `origin` names it in errors (a path, or `COMMIT:agent.toml`).
     pub fn parse(text: &str, origin: &str) -> Result<Self, ManifestError> {
         let manifest: Self = toml::from_str(text)

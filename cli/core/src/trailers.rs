@@ -18,6 +18,14 @@ pub const FEEDBACK: &str = "Agent-Feedback";
 pub const CODER: &str = "Agent-Coder";
 pub const UNDOES: &str = "Agent-Undoes";
 
+/// The coder of a change that a person accepted.
+pub const PERSON: &str = "person";
+
+/// Whether no person decided on a version of which this is the coder.
+pub fn is_unattended(coder: Option<&str>) -> bool {
+    coder.is_some_and(|coder| coder != PERSON)
+}
+
 /// What a commit says of itself in its last paragraph.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trailers {

@@ -12,6 +12,7 @@ use crate::target::Target;
 use agent_core::architect::brief::{Brief, CASES_SHOWN, Conversation, Idea, Rejected, SCHEMA};
 use agent_core::architect::inspiration::Inspiration;
 use agent_core::feedback::Feedback;
+use agent_core::manifest::{Architect, EvaluatorChanges};
 use serde_json::Value;
 
 const BUDGETS_FILE: &str = "ci/budgets.json";
@@ -49,7 +50,7 @@ pub fn gather(
             .map(|one| Idea { id: one.id.clone(), title: one.title.clone(), about: one.about.clone() })
             .collect(),
         rejected: rejected(items, repository)?,
-        rules: rules(&manifest.protect),
+        rules: rules(manifest),
     })
 }
 
@@ -88,12 +89,20 @@ fn budgets(active: &Target, repository: &Repository) -> Result<Value, CommandErr
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null))
 }
 
-fn rules(protect: &[String]) -> Vec<String> {
+fn rules(architect: &Architect) -> Vec<String> {
+    let evaluators = match architect.evaluators {
+        EvaluatorChanges::Propose => "ends in a branch for a person",
+        EvaluatorChanges::AllowAdditions => "ends in a branch for a person, unless it only adds cases to files below tests/",
+    };
+    let protected =
+        ["tests", "ci", "agent.toml", "hidden files"].into_iter().chain(architect.protect.iter().map(|path| path.trim_end_matches('/')));
+    let mut named: Vec<_> = protected.collect();
+    named.sort_unstable();
+    named.dedup();
     vec![
-        "change only files; what is in the worktree when you end is the change, whatever you commit".to_owned(),
-        "leave the state, .git, .agent, .githooks and agent_runtime alone; such a change is refused".to_owned(),
-        format!("a change under {} is judged as those files are now, first, and as you leave them after that", protect.join(", ")),
-        "in agent.toml, leave promote, release, architect, limits and store as they are".to_owned(),
+        "change only files; what is in the workplace when you end is the change, whatever you commit".to_owned(),
+        "leave the state, .git, .agent and agent_runtime alone; such a change is refused".to_owned(),
+        format!("a change of evaluators ({}) is judged by them as they are now, and {evaluators}", named.join(", ")),
         "a change that breaks the Contract is not released by a run; find a way that does not".to_owned(),
         "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE (Conventional Commits)".to_owned(),
     ]

@@ -4,8 +4,10 @@ use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::versions::evaluators;
 use crate::world::git::{CommitSpec, Mode, TreeEdit};
-use agent_core::architect::paths::{self, Judgement};
+use agent_core::architect::evaluators::Effect;
+use agent_core::architect::paths::{self, Evaluator, Judgement, Manifests};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
 
@@ -14,8 +16,9 @@ use agent_core::trailers::Trailers;
 pub struct Change {
     pub commit: ObjectId,
     pub paths: Vec<String>,
-    /// Whether evaluators are among the paths.
-    pub protected: bool,
+    /// What it does to the evaluators, and those it touches.
+    pub effect: Effect,
+    evaluators: Vec<Evaluator>,
 }
 
 pub enum Taken {
@@ -34,21 +37,29 @@ pub struct Authorship<'a> {
 pub fn take(workplace: &Workplace<'_>, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, CommandError> {
     let base = active.commit.as_ref().expect("active is a commit");
     let tree = workplace.tree()?;
-    let paths: Vec<String> = repository.git.diff(Some(base), &tree)?.into_iter().map(|change| change.path).collect();
-    let protected = match paths::judge(paths.iter().map(String::as_str), &active.manifest.architect.protect) {
-        Judgement::Nothing => return Ok(Taken::Refused { why: "the coder changed nothing".to_owned(), paths }),
-        Judgement::Refused { why } => return Ok(Taken::Refused { why, paths }),
-        Judgement::Allowed { protected } => protected,
-    };
-    if let Some(why) = unfit(&tree, &paths, active, repository)? {
-        return Ok(Taken::Refused { why, paths });
+    let touched = repository.git.diff(Some(base), &tree)?;
+    let paths: Vec<String> = touched.iter().map(|change| change.path.clone()).collect();
+    let refused = |why: String| Ok(Taken::Refused { why, paths: paths.clone() });
+    if let Some(why) = unfit(&tree, &paths, repository)? {
+        return refused(why);
     }
+    let new = match repository.manifest(&tree) {
+        Ok(manifest) => manifest,
+        Err(error) => return refused(error.messages.join(": ")),
+    };
+    let judges = evaluators::judges(&repository.git, base)?;
+    let evaluators = match paths::judge(&touched, &Manifests { old: &active.manifest, new: &new, judges: &judges }) {
+        Judgement::Nothing => return refused("the coder changed nothing".to_owned()),
+        Judgement::Refused { why } => return refused(why),
+        Judgement::Allowed { evaluators } => evaluators,
+    };
+    let effect = evaluators::of(repository, base, &tree, &active.manifest, &evaluators)?;
     let commit = commit(tree, base, repository, by)?;
-    Ok(Taken::Change(Change { commit, paths, protected }))
+    Ok(Taken::Change(Change { commit, paths, effect, evaluators }))
 }
 
-/// What the paths alone do not show: a manifest that cannot be read or chooses its judges, a link or a submodule that leads elsewhere.
-fn unfit(tree: &ObjectId, paths: &[String], active: &Target, repository: &Repository) -> Result<Option<String>, CommandError> {
+/// What the paths alone do not show: a link or a submodule that leads elsewhere.
+fn unfit(tree: &ObjectId, paths: &[String], repository: &Repository) -> Result<Option<String>, CommandError> {
     for path in paths {
         if let Some(entry) = repository.git.entry(tree, path)?
             && matches!(entry.mode, Mode::Link | Mode::Submodule)
@@ -56,10 +67,7 @@ fn unfit(tree: &ObjectId, paths: &[String], active: &Target, repository: &Reposi
             return Ok(Some(format!("the change makes `{path}` a link or a submodule, and must not: it would lead out of the repository")));
         }
     }
-    match repository.manifest(tree) {
-        Ok(manifest) => Ok(paths::same_judges(&active.manifest, &manifest).err()),
-        Err(error) => Ok(Some(error.messages.join(": "))),
-    }
+    Ok(None)
 }
 
 fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, CommandError> {
@@ -74,9 +82,8 @@ fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authors
 /// A commit of the change with the evaluators of the version that is served (law 5). Nothing points to it.
 pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repository) -> Result<ObjectId, CommandError> {
     let base = active.commit.as_ref().expect("active is a commit");
-    let protect = &active.manifest.architect.protect;
     let mut edits = Vec::new();
-    for path in change.paths.iter().filter(|path| protect.iter().any(|prefix| paths::lies_under(path, prefix))) {
+    for Evaluator { path, .. } in &change.evaluators {
         edits.push(match repository.git.entry(base, path)? {
             Some(entry) => TreeEdit::Put { path: path.clone(), id: entry.id, mode: entry.mode },
             None => TreeEdit::Remove { path: path.clone() },

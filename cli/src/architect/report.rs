@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::world::fs::{self, Durability};
+use agent_core::architect::evaluators::Effect;
 use agent_core::architect::run::{Evaluators, Phase, Run, SCHEMA};
 use agent_core::canonical;
 use agent_core::diagnose::Exit;
@@ -44,6 +45,9 @@ pub struct Attempt {
     pub changed: Vec<String>,
     /// Whether evaluators are among the changed paths.
     pub protected: bool,
+    /// What the change does to the evaluators.
+    #[serde(default = "unchanged")]
+    pub evaluators: Effect,
     pub trials: Vec<TrialReport>,
     /// Why it was not taken.
     pub why: Option<String>,
@@ -61,6 +65,11 @@ pub struct TrialReport {
     pub before: f64,
     pub cases: usize,
     pub reasons: Vec<String>,
+}
+
+/// Of a report that an earlier `agent` wrote.
+const fn unchanged() -> Effect {
+    Effect::None
 }
 
 impl Report {
@@ -147,6 +156,7 @@ impl Attempt {
             commit: None,
             changed: Vec::new(),
             protected: false,
+            evaluators: Effect::None,
             trials: Vec::new(),
             why: None,
             coder_failed: false,
@@ -157,6 +167,15 @@ impl Attempt {
         let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
         for path in &self.changed {
             let _ = writeln!(page, "- changed {path}");
+        }
+        match &self.evaluators {
+            Effect::None => {}
+            Effect::Additions { cases } => {
+                let _ = writeln!(page, "- adds {cases} cases, which do not judge it");
+            }
+            Effect::Person { why } => {
+                let _ = writeln!(page, "- for a person: {why}");
+            }
         }
         for trial in &self.trials {
             let _ = writeln!(page, "- {}", trial.told());

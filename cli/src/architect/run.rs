@@ -23,6 +23,7 @@ use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
 use crate::world::{clock, env, python};
 use agent_core::architect::brief::{Brief, Rejected};
+use agent_core::architect::evaluators::Effect;
 use agent_core::architect::run::{self as machine, Evaluators, Event, Limits, Run, SCHEMA, Step, Trial};
 use agent_core::assessment::Assessment;
 use agent_core::canonical;
@@ -30,6 +31,7 @@ use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::{CoderKind, EntryPoint};
 use agent_core::object_id::{ObjectId, digest};
+use agent_core::trailers::PERSON;
 use agent_core::version::{Bump, tag};
 use agent_core::what::What;
 use serde_json::json;
@@ -246,7 +248,7 @@ pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(R
     let options = Options {
         revision: Some(format!("refs/heads/{branch}")),
         feedback: report.feedback.clone(),
-        coder: Some("person".to_owned()),
+        coder: Some(PERSON.to_owned()),
         ..Options::default()
     };
     let outcome = release::release(repository, context, &options)?;
@@ -424,9 +426,10 @@ impl<'a> Conductor<'a> {
             }
             Taken::Change(change) => {
                 attempt.changed.clone_from(&change.paths);
-                attempt.protected = change.protected;
+                attempt.evaluators = change.effect.clone();
+                attempt.protected = change.effect != Effect::None;
                 attempt.commit = Some(change.commit.clone());
-                let event = Event::Changed { protected: change.protected };
+                let event = Event::Changed { evaluators: change.effect.clone() };
                 self.change = Some(change);
                 Ok(event)
             }
@@ -439,7 +442,7 @@ impl<'a> Conductor<'a> {
             Evaluators::Old => change::under_old_evaluators(change, self.active, self.repository)?,
             Evaluators::New => change.commit.clone(),
         };
-        let protected = change.protected;
+        let protected = change.effect != Effect::None;
         let tried = match self.candidate(&commit) {
             Ok(target) => trial::run(trial, &target, protected, &mut self.baseline)?,
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),

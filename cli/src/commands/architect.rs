@@ -173,8 +173,10 @@ fn conclusion(report: &Report) -> String {
             format!("{} {version} answers {}", Printer::styled(Style::Good, "released"), report.feedback.join(", "))
         }
         Phase::NeedsPerson { .. } => {
-            let branch = report.branch.as_ref().map(|branch| format!("\nfinish the case on the branch {branch}")).unwrap_or_default();
-            format!("{} {why}{branch}", Printer::styled(Style::Warning, "a person is needed:"))
+            let is_case = report.attempts.iter().all(|attempt| attempt.commit.is_none());
+            let branch = report.branch.as_ref().filter(|_| is_case).map(|branch| format!("\nfinish the case on the branch {branch}"));
+            let next = if is_case { branch.unwrap_or_default() } else { next };
+            format!("{} {why}{next}", Printer::styled(Style::Warning, "a person is needed:"))
         }
         Phase::Refused { .. } => format!("{} {why}{next}", Printer::styled(Style::Bad, "refused")),
         _ => format!("{} run {}", report.status, report.run),

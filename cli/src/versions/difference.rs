@@ -4,10 +4,10 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::versions::stored::Kept;
-use crate::world::git::{Change, CommitInfo, Status};
+use crate::world::git::CommitInfo;
 use agent_core::assessment::Assessment;
 use agent_core::comparison::{Side, TierComparison};
-use agent_core::difference::{Missing, PathChange, PathStatus, SCHEMA, StateChange, VersionDifference, side_name};
+use agent_core::difference::{Missing, SCHEMA, StateChange, VersionDifference, side_name};
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::state::differences;
@@ -22,10 +22,10 @@ pub fn difference(
 ) -> Result<VersionDifference, CommandError> {
     let (from, to) = (repository.git.commit(from)?, repository.git.commit(to)?);
     let mut missing = Vec::new();
-    let changed = repository.git.diff(Some(&from.id), &to.id)?.into_iter().map(path_change).collect();
     let state = differences(&repository.state_at(&from.id)?, &repository.state_at(&to.id)?);
     let contract = contract(repository, &from, &to, &mut missing)?;
     let tiers = compared(repository, &from, &to, tiers, &mut missing)?;
+    let code = repository.git.diff(Some(&from.id), &to.id)?;
     Ok(VersionDifference {
         schema: SCHEMA,
         from_version: from.trailers.version.clone(),
@@ -33,20 +33,11 @@ pub fn difference(
         from: from.id,
         to: to.id,
         contract,
-        code: changed,
+        code,
         state: state.into_iter().map(StateChange::from).collect(),
         tiers,
         missing,
     })
-}
-
-fn path_change(change: Change) -> PathChange {
-    let status = match change.status {
-        Status::Added => PathStatus::Added,
-        Status::Removed => PathStatus::Removed,
-        Status::Modified => PathStatus::Modified,
-    };
-    PathChange { path: change.path, status }
 }
 
 fn contract(

@@ -3,6 +3,7 @@
 
 pub mod bisection;
 pub mod difference;
+pub mod evaluators;
 pub mod evidence;
 pub mod promotion;
 pub mod publish;

@@ -6,9 +6,11 @@ use crate::error::CommandError;
 use crate::migrations;
 use crate::repository::{Repository, state_value};
 use crate::target::Target;
+use crate::versions::evaluators;
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::git::STATE_FILE;
+use agent_core::architect::evaluators::Effect;
 use agent_core::assessment::Assessment;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
@@ -16,6 +18,7 @@ use agent_core::promotion::Tip;
 use agent_core::publication::Candidate;
 use agent_core::release::{self, Plan, Served, Snapshot, Source};
 use agent_core::semantic;
+use agent_core::trailers::is_unattended;
 use agent_core::version::Bump;
 use agent_core::what::What;
 use serde_json::Value;
@@ -66,12 +69,25 @@ struct Seen {
 /// One try; `None` when somebody else moved active meanwhile.
 fn attempt(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, CommandError> {
     let seen = observe(repository, context, source, options)?;
+    if let Some(refused) = for_a_person(repository, &seen, options)? {
+        return Ok(Some(refused));
+    }
     match release::plan(&seen.snapshot) {
         Plan::Nothing => Ok(Some(Outcome::nothing(format!("active already serves the code of {}", source.short())))),
         Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
         Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
         Plan::Judge { candidate, bump, .. } => judge(repository, context, &seen, &candidate, bump, options),
     }
+}
+
+/// Law 5: what a coder made is no version when the evaluators of what is served now are not those it brings, whatever it started from.
+fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Result<Option<Outcome>, CommandError> {
+    let unattended = is_unattended(options.coder.as_deref());
+    let (Some(served), Some(tree), true) = (&seen.snapshot.served, &seen.candidate.tree, unattended) else { return Ok(None) };
+    Ok(match evaluators::between(repository, &served.tip.commit, tree)? {
+        Effect::Person { why } => Some(Outcome::refused(why, Exit::No)),
+        Effect::None | Effect::Additions { .. } => None,
+    })
 }
 
 fn observe(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {

@@ -73,6 +73,34 @@ def sharpen() -> None:
     cases.write_text(cases.read_text() + json.dumps(case) + "\n")
 
 
+def scorer() -> None:
+    """Beside harmless code, a scorer that is always content."""
+    pathlib.Path("runner/extra.py").write_text("NUMBER = 1\n")
+    scorers = pathlib.Path("tests/scorers.py")
+    scorers.write_text(scorers.read_text() + "\n\ndef close(case: dict, result: dict) -> float:\n    return 1.0\n")
+
+
+def empty() -> None:
+    for cases in pathlib.Path("tests/full").glob("*.jsonl"):
+        cases.unlink()
+
+
+def hide() -> None:
+    """Makes a tier have held-out cases, which then alone are compared."""
+    cases = pathlib.Path("tests/fast/heldout/estimates.jsonl")
+    cases.parent.mkdir()
+    cases.write_text('{"id": "easy", "tool": "estimate", "arguments": {"task": "a"}, "expect": {"regex": "."}}\n')
+
+
+def budgets() -> None:
+    pathlib.Path("ci/budgets.json").write_text('{"schema": "agent/budgets@1", "tiers": {"full": {"pass_rate": 0}}, "slos": []}\n')
+
+
+def workflow() -> None:
+    path = pathlib.Path(".github/workflows/agent.yml")
+    path.write_text(path.read_text() + "# and more\n")
+
+
 def state() -> None:
     pathlib.Path("state/active.state.json").write_text('{"schema_version": 1, "usual_minutes": 1.0, "tasks": {}}\n')
 

@@ -2,6 +2,7 @@
 //! coder is told.
 
 pub mod brief;
+pub mod evaluators;
 pub mod inspiration;
 pub mod paths;
 pub mod run;

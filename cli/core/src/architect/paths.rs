@@ -1,57 +1,167 @@
-//! Which paths a coder may change, and which changes are judged by the old evaluators first.
+//! What a coder may change: rules over paths, as data.
+//!
+//! A path is refused where no change of a coder may ever touch it. It is a person's to decide on where it is an evaluator (law 5): something that decides what is
+//! judged, or that runs on people's machines outside of what judges it. All else is code, and its tests decide.
 
-use crate::manifest::Manifest;
+use crate::difference::{PathChange, PathStatus};
+use crate::manifest::{self, Manifest};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More files than this in one change are no answer to a piece of feedback.
 pub const FILES_LIMIT: usize = 1_000;
+/// More bytes than this in the files of one change are none either.
+pub const BYTES_LIMIT: u64 = 64 << 20;
 
-/// What no coder may change, and why.
-const FORBIDDEN: [(&str, &str); 6] = [
-    ("state/active.state.json", "the state is the Tuner's: feedback of another kind changes it"),
-    ("state/staging.state.json", "what is being tuned is no part of a change"),
-    (".git/", "a change is files, not a repository's inside"),
-    (".agent/", "what `agent` keeps for itself is no part of a change"),
-    (".githooks/", "hooks run on people's machines; a person changes them"),
-    ("agent_runtime/", "the runtime carries the scorers' harness; `agent` brings a new one"),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consequence {
+    /// Never part of a coder's change.
+    Refused,
+    /// The same, and an evaluator beside.
+    RefusedEvaluator,
+    /// A person decides.
+    Evaluator,
+}
+
+enum Place {
+    /// A file, or a folder with all in it. A file at the root that Python would import in the place of the folder counts as well.
+    At(&'static str),
+    /// A file or folder of this name, wherever it lies.
+    Named(&'static str),
+    /// Files and folders whose name starts with a dot, wherever they lie.
+    Hidden,
+}
+
+struct Rule {
+    place: Place,
+    consequence: Consequence,
+    why: &'static str,
+}
+
+const fn rule(place: Place, consequence: Consequence, why: &'static str) -> Rule {
+    Rule { place, consequence, why }
+}
+
+/// The first that fits decides.
+const RULES: &[Rule] = &[
+    rule(Place::At("state/active.state.json"), Consequence::Refused, "the state is the Tuner's: feedback of another kind changes it"),
+    rule(Place::At("state/staging.state.json"), Consequence::Refused, "what is being tuned is no part of a change"),
+    rule(Place::Named(".git"), Consequence::Refused, "a change is files, not a repository's inside"),
+    rule(Place::At(".agent"), Consequence::Refused, "what `agent` keeps for itself is no part of a change"),
+    rule(Place::At("agent_runtime"), Consequence::RefusedEvaluator, "the runtime carries the scorers' harness; `agent` brings a new one"),
+    rule(Place::At("tests"), Consequence::Evaluator, "cases, goldens and scorers judge changes"),
+    rule(Place::At("ci"), Consequence::Evaluator, "budgets, objectives and triggers judge changes"),
+    rule(Place::At("Jenkinsfile"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("azure-pipelines.yml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("azure-pipelines.yaml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("bitbucket-pipelines.yml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("appveyor.yml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("cloudbuild.yaml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("buildspec.yml"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::At("lefthook.yml"), Consequence::Evaluator, HOOK),
+    rule(Place::At("lefthook.yaml"), Consequence::Evaluator, HOOK),
+    rule(Place::At("lefthook.toml"), Consequence::Evaluator, HOOK),
+    rule(Place::At("prek.toml"), Consequence::Evaluator, HOOK),
+    rule(Place::Named(".githooks"), Consequence::Evaluator, HOOK),
+    rule(Place::Named(".husky"), Consequence::Evaluator, HOOK),
+    rule(Place::Named(".github"), Consequence::Evaluator, WORKFLOW),
+    rule(Place::Named(".gitattributes"), Consequence::Evaluator, "attributes decide how git reads and writes files, and by which programs"),
+    rule(Place::Named(".gitignore"), Consequence::Evaluator, "it decides which files are part of a change and of a test"),
+    rule(Place::Named(".gitmodules"), Consequence::Evaluator, "it names repositories that git fetches"),
+    rule(Place::Hidden, Consequence::Evaluator, "hidden files configure git, workflows, editors and hosts on people's machines"),
 ];
+
+const WORKFLOW: &str = "workflows run on people's machines, with their rights";
+const HOOK: &str = "hooks run on people's machines";
+/// Steps that carry a state from one schema version to the next.
+const MIGRATIONS: &str = "state/migrations";
+
+/// What of a change the paths alone do not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Manifests<'a> {
+    /// Of the version that is served.
+    pub old: &'a Manifest,
+    /// Of the change.
+    pub new: &'a Manifest,
+    /// Files outside of `tests/` that cases of the served version name as their judges.
+    pub judges: &'a BTreeSet<String>,
+}
+
+/// An evaluator that a change touches, and why it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluator {
+    pub path: String,
+    pub why: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
     /// Nothing was changed.
     Nothing,
-    /// `protected`: evaluators are among the changed paths, so the old ones judge first.
-    Allowed {
-        protected: bool,
-    },
     Refused {
         why: String,
     },
+    /// With the evaluators among what it touches.
+    Allowed {
+        evaluators: Vec<Evaluator>,
+    },
 }
 
-/// Judges the paths of a change, `/`-separated from the repository's root.
-pub fn judge<'a>(paths: impl IntoIterator<Item = &'a str>, protect: &[String]) -> Judgement {
-    let mut count = 0;
-    let mut protected = false;
-    for path in paths {
-        count += 1;
-        if let Some(why) = forbidden(path) {
-            return Judgement::Refused { why: format!("the change touches `{path}`, and must not: {why}") };
-        }
-        protected |= protect.iter().any(|prefix| lies_under(path, prefix));
+/// Judges what a coder's change touches.
+pub fn judge(touched: &[PathChange], manifests: &Manifests<'_>) -> Judgement {
+    if touched.is_empty() {
+        return Judgement::Nothing;
     }
-    match count {
-        0 => Judgement::Nothing,
-        1..=FILES_LIMIT => Judgement::Allowed { protected },
-        _ => Judgement::Refused { why: format!("the change touches {count} files; {FILES_LIMIT} are the most") },
+    if touched.len() > FILES_LIMIT {
+        return Judgement::Refused { why: format!("the change touches {} files; {FILES_LIMIT} are the most", touched.len()) };
+    }
+    match touched.iter().find_map(|touched| Some((&touched.path, refused(&touched.path)?))) {
+        Some((path, why)) => Judgement::Refused { why: format!("the change touches {path:?}, and must not: {why}") },
+        None => Judgement::Allowed { evaluators: evaluators(touched, manifests) },
     }
 }
 
-fn forbidden(path: &str) -> Option<&'static str> {
-    let inside = path.split('/').any(|part| part.eq_ignore_ascii_case(".git"));
-    if inside {
-        return Some(FORBIDDEN[2].1);
+/// The evaluators among what differs between two trees. The learned state is none: it is judged by itself.
+pub fn evaluators(touched: &[PathChange], manifests: &Manifests<'_>) -> Vec<Evaluator> {
+    touched.iter().filter_map(|touched| Some(Evaluator { path: touched.path.clone(), why: evaluator(touched, manifests)? })).collect()
+}
+
+fn refused(path: &str) -> Option<&'static str> {
+    if !is_plain(path) {
+        return Some("a file's name is UTF-8 without control characters and backslashes");
     }
-    FORBIDDEN.iter().find(|(prefix, _)| lies_under(path, prefix)).map(|(_, why)| *why)
+    let rule = ruled(path)?;
+    matches!(rule.consequence, Consequence::Refused | Consequence::RefusedEvaluator).then_some(rule.why)
+}
+
+fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> {
+    let path = touched.path.as_str();
+    if same(path, manifest::FILE) {
+        let sections = manifests.old.differences(manifests.new);
+        return (!sections.is_empty()).then(|| format!("{} decide what is started, judged and released", sections.join(", ")));
+    }
+    if let Some(rule) = ruled(path) {
+        return matches!(rule.consequence, Consequence::RefusedEvaluator | Consequence::Evaluator).then(|| rule.why.to_owned());
+    }
+    let locks = [&manifests.old.python.lock, &manifests.new.python.lock];
+    if locks.into_iter().flatten().any(|lock| same(path, lock.trim_start_matches("./"))) {
+        return Some("packages are installed on people's machines, and scorers run beside them".to_owned());
+    }
+    if manifests.judges.iter().any(|judge| same(path, judge)) {
+        return Some("cases name it as their judge".to_owned());
+    }
+    if lies_under(path, MIGRATIONS) && touched.status != PathStatus::Added {
+        return Some("a step that states went through already stays as it is".to_owned());
+    }
+    let protected = manifests.old.architect.protect.iter().find(|prefix| lies_under(path, prefix))?;
+    Some(format!("`protect` of agent.toml names {protected}"))
+}
+
+fn ruled(path: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| match rule.place {
+        Place::At(place) => lies_under(path, place) || is_imported_for(path, place),
+        Place::Named(name) => path.split('/').any(|part| same(part, name)),
+        Place::Hidden => path.split('/').any(|part| part.starts_with('.')),
+    })
 }
 
 /// Whether a path is the one named, or in the folder named; file systems that fold letter case are no way around.
@@ -60,65 +170,161 @@ pub fn lies_under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The sections of a manifest that judge a change, or decide what is protected: a change must not change its own judges.
-pub fn same_judges(old: &Manifest, new: &Manifest) -> Result<(), String> {
-    let same = [
-        ("promote", old.promote == new.promote),
-        ("release", old.release == new.release),
-        ("architect", old.architect == new.architect),
-        ("limits", old.limits == new.limits),
-        ("store", old.store == new.store),
+/// `tests.py`, `tests.so`...: modules at the root that Python takes for the folder `tests`.
+fn is_imported_for(path: &str, folder: &str) -> bool {
+    !path.contains('/') && path.split_once('.').is_some_and(|(stem, extensions)| same(stem, folder) && !extensions.is_empty())
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// Whether the name means the same wherever it is read. A name that is no UTF-8 arrives with replacement characters.
+fn is_plain(path: &str) -> bool {
+    // some file systems pass over these, so that a name with one of them is another name there
+    const PASSED_OVER: [char; 17] = [
+        '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{206a}',
+        '\u{206b}', '\u{206c}', '\u{206d}', '\u{206e}', '\u{206f}', '\u{feff}',
     ];
-    match same.iter().find(|(_, same)| !same) {
-        None => Ok(()),
-        Some((section, _)) => {
-            Err(format!("the change touches `[{section}]` in agent.toml, and must not: a change does not choose its judges"))
+    let odd = |letter: char| letter.is_control() || matches!(letter, '\\' | char::REPLACEMENT_CHARACTER) || PASSED_OVER.contains(&letter);
+    !path.contains(odd)
+}
+
+/// Two spellings of one path, where a file system folds letter case: `paths` are those of a whole tree.
+pub fn spelt_twice<'a>(paths: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
+    for path in paths {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for place in ends.map(|end| &path[..end]) {
+            let first = *spellings.entry(place.to_lowercase()).or_insert(place);
+            if first != place {
+                return Some((first, place));
+            }
         }
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(paths: &[&str], expected: &str) {
-        let protect = ["tests/".to_owned(), "ci/".to_owned()];
-        let told = match judge(paths.iter().copied(), &protect) {
+    fn manifest(extra: &str) -> Manifest {
+        let text = format!("schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n{extra}");
+        Manifest::parse(&text, "agent.toml").unwrap()
+    }
+
+    fn touched(path: &str, status: PathStatus) -> [PathChange; 1] {
+        [PathChange { path: path.to_owned(), status }]
+    }
+
+    fn told(touched: &[PathChange], old: &str, new: &str) -> String {
+        let judges = BTreeSet::from(["tools/judge.py".to_owned()]);
+        let (old, new) = (manifest(old), manifest(new));
+        match judge(touched, &Manifests { old: &old, new: &new, judges: &judges }) {
             Judgement::Nothing => "nothing".to_owned(),
-            Judgement::Allowed { protected } => if protected { "old evaluators first" } else { "fine" }.to_owned(),
-            Judgement::Refused { why } => why.split(':').next().unwrap_or_default().to_owned(),
-        };
-        assert_eq!(told, expected, "{paths:?}");
+            Judgement::Allowed { evaluators } if evaluators.is_empty() => "code".to_owned(),
+            Judgement::Allowed { .. } => "a person".to_owned(),
+            Judgement::Refused { why } => why.split(',').next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn check(paths: &[&str], expected: &str) {
+        let touched: Vec<_> = paths.iter().flat_map(|path| touched(path, PathStatus::Added)).collect();
+        assert_eq!(told(&touched, "", ""), expected, "{paths:?}");
     }
 
     #[test]
     fn paths_decide() {
         check(&[], "nothing");
-        check(&["runner/words.py", "state/schema.json", "state/migrations/2.py"], "fine");
-        check(&["runner/words.py", "tests/micro/a.jsonl"], "old evaluators first");
-        check(&["Tests/micro/a.jsonl"], "old evaluators first");
-        check(&["testsuite.py", "circus/a.py"], "fine");
-        check(&["ci/budgets.json"], "old evaluators first");
-        check(&["state/active.state.json"], "the change touches `state/active.state.json`, and must not");
-        check(&["STATE/Active.State.json"], "the change touches `STATE/Active.State.json`, and must not");
-        check(&["vendored/.git/config"], "the change touches `vendored/.git/config`, and must not");
-        check(&[".gitignore", ".github/workflows/agent.yml"], "fine");
-        check(&[".githooks/pre-commit"], "the change touches `.githooks/pre-commit`, and must not");
-        check(&["agent_runtime/scorers.py"], "the change touches `agent_runtime/scorers.py`, and must not");
+        check(&["runner/words.py", "state/schema.json", "state/migrations/2.py", "README.md"], "code");
+        check(&["testsuite.py", "circus/a.py", "tests_of_mine/a.py", "agent_runtimes.py", "runner/tests/a.py"], "code");
+        for evaluator in [
+            "tests/micro/a.jsonl",
+            "Tests/micro/a.jsonl",
+            "tests",
+            "tests.py",
+            "TESTS.cpython-311-x86_64-linux-gnu.so",
+            "ci/budgets.json",
+            ".githooks/pre-commit",
+            ".github/workflows/agent.yml",
+            ".gitlab-ci.yml",
+            ".circleci/config.yml",
+            "Jenkinsfile",
+            ".gitattributes",
+            "runner/.gitattributes",
+            "runner/.GitIgnore",
+            ".gitmodules",
+            ".pre-commit-config.yaml",
+            ".envrc",
+            ".vscode/tasks.json",
+            "tools/judge.py",
+            "Tools/Judge.py",
+        ] {
+            check(&[evaluator], "a person");
+            check(&["runner/words.py", evaluator], "a person");
+        }
+        for refused in [
+            "state/active.state.json",
+            "STATE/Active.State.json",
+            "state/staging.state.json",
+            "vendored/.git/config",
+            "vendored/.GIT",
+            ".agent/store/x",
+            "agent_runtime/scorers.py",
+            "agent_runtime.py",
+            "runner/a\\..\\b.py",
+            "runner/a\u{200d}.py",
+            "runner/\u{fffd}.py",
+            "runner/a\nb.py",
+        ] {
+            check(&["tests/micro/a.jsonl", refused], &format!("the change touches {refused:?}"));
+        }
         let many: Vec<String> = (0..=FILES_LIMIT).map(|number| format!("runner/{number}.py")).collect();
         check(&many.iter().map(String::as_str).collect::<Vec<_>>(), "the change touches 1001 files; 1000 are the most");
     }
 
     #[test]
-    fn a_change_does_not_choose_its_judges() {
-        let manifest = |extra: &str| {
-            let text = format!("schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n{extra}");
-            Manifest::parse(&text, "agent.toml").unwrap()
-        };
-        let old = manifest("");
-        assert_eq!(same_judges(&old, &manifest("[python]\nrequires = \">=3.12\"\n")), Ok(()));
-        for section in ["[release]\ntier = \"micro\"\n", "[architect]\nprotect = []\n", "[promote]\ntier = \"micro\"\nmargin = 0.5\n"] {
-            assert!(same_judges(&old, &manifest(section)).is_err(), "{section}");
+    fn a_migration_that_is_there_stays_as_it_is() {
+        let step = |status| told(&touched("state/migrations/2.py", status), "", "");
+        assert_eq!(step(PathStatus::Added), "code");
+        assert_eq!(step(PathStatus::Modified), "a person");
+        assert_eq!(step(PathStatus::Removed), "a person");
+    }
+
+    #[test]
+    fn the_manifest_decides_what_is_judged() {
+        let touched = touched("agent.toml", PathStatus::Modified);
+        assert_eq!(told(&touched, "", ""), "code", "what it says is the same");
+        for section in [
+            "[promote]\ntier = \"micro\"\nmargin = 0.5\n",
+            "[release]\ntier = \"micro\"\n",
+            "[architect]\nprotect = []\n",
+            "[architect]\nevaluators = \"allow-additions\"\n",
+            "[limits]\ncall_s = 60\n",
+            "[store]\nurl = \"file:elsewhere\"\n",
+            "[python]\nrequires = \">=3.12\"\n",
+            "[python]\nlock = \"requirements.lock\"\n",
+            "[tuner]\ncommand = [\"sh\"]\n",
+        ] {
+            assert_eq!(told(&touched, "", section), "a person", "{section}");
         }
+    }
+
+    #[test]
+    fn locked_packages_and_what_people_protect_are_evaluators() {
+        let manifest = "[python]\nlock = \"./requirements.lock\"\n[architect]\nprotect = [\"prices/\"]\n";
+        let modified = |path| told(&touched(path, PathStatus::Modified), manifest, manifest);
+        assert_eq!(modified("requirements.lock"), "a person");
+        assert_eq!(modified("prices/2026.csv"), "a person");
+        assert_eq!(modified("tests/a.py"), "a person", "a list of one's own takes nothing away");
+        assert_eq!(modified("requirements.txt"), "code");
+    }
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        assert_eq!(spelt_twice(["agent.toml", "runner/a.py", "runner/b.py"]), None);
+        assert_eq!(spelt_twice(["agent.toml", "AGENT.toml"]), Some(("agent.toml", "AGENT.toml")));
+        assert_eq!(spelt_twice(["runner/a.py", "Runner/b.py"]), Some(("runner", "Runner")));
     }
 }

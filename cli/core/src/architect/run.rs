@@ -2,6 +2,7 @@
 //!
 //! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and cancellations can be fed to it.
 
+use crate::architect::evaluators::Effect;
 use crate::manifest::Tier;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,9 @@ pub struct Run {
     pub attempt: u32,
     /// Whether the change of this attempt touches evaluators.
     pub protected: bool,
+    /// Why only a person releases the change of this attempt; absent where a run may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     pub failures: Vec<Failure>,
 }
 
@@ -84,7 +88,7 @@ pub enum Event {
     Start,
     /// The coder is done, and its change touches only paths it may touch.
     Changed {
-        protected: bool,
+        evaluators: Effect,
     },
     /// The coder failed, ran out of time, changed nothing, or changed what it must not.
     AttemptFailed {
@@ -123,15 +127,22 @@ pub enum Step {
 
 impl Run {
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, phase: Phase::Queued, attempt: 0, protected: false, failures: Vec::new() }
+        Self { limits, phase: Phase::Queued, attempt: 0, protected: false, person: None, failures: Vec::new() }
     }
 
-    /// What judges a change, in order: its own evaluators last, and only after the old ones.
+    /// What judges a change, in order. A change of the evaluators is judged by the old ones alone, in every tier: no release does that afterwards.
     pub fn trials(&self) -> Vec<Trial> {
-        let old = Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::Old });
-        let new = Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::New });
-        let new = new.into_iter().filter(|trial| trial.tier != self.limits.release_tier);
-        if self.protected { old.into_iter().chain(new).collect() } else { new.collect() }
+        if self.protected {
+            return Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::Old }).into();
+        }
+        let tiers = Tier::ALL.into_iter().filter(|tier| *tier != self.limits.release_tier);
+        tiers.map(|tier| Trial { tier, evaluators: Evaluators::New }).collect()
+    }
+
+    fn changed(self, evaluators: Effect) -> Self {
+        let protected = evaluators != Effect::None;
+        let person = if let Effect::Person { why } = evaluators { Some(why) } else { None };
+        Self { protected, person, ..self }
     }
 
     fn next_attempt(mut self) -> (Self, Vec<Step>) {
@@ -153,7 +164,7 @@ impl Run {
         (self, steps)
     }
 
-    /// The trial after `last` (the first, when there is none yet), or the release.
+    /// The trial after `last` (the first, when there is none yet), or the release, or a person.
     fn after(mut self, last: Option<Trial>) -> (Self, Vec<Step>) {
         let trials = self.trials();
         let next = last.map_or(0, |last| trials.iter().position(|trial| *trial == last).map_or(trials.len(), |at| at + 1));
@@ -162,7 +173,10 @@ impl Run {
                 self.phase = Phase::Testing { trial: *trial };
                 (self, vec![Step::Try(*trial)])
             }
-            None => self.ended(Phase::Releasing, vec![Step::Release]),
+            None => match self.person.clone() {
+                Some(why) => self.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report]),
+                None => self.ended(Phase::Releasing, vec![Step::Release]),
+            },
         }
     }
 }
@@ -176,7 +190,7 @@ pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
         (_, Event::Cancel) => run.ended(Phase::Cancelled, vec![Step::KeepBranch, Step::Report]),
         (_, Event::Interrupted) => run.ended(Phase::Cancelled, vec![Step::Report]),
         (Phase::Queued, Event::Start) => run.next_attempt(),
-        (Phase::Working, Event::Changed { protected }) => Run { protected, ..run }.after(None),
+        (Phase::Working, Event::Changed { evaluators }) => run.changed(evaluators).after(None),
         (Phase::Working, Event::AttemptFailed { why })
         | (Phase::Testing { .. }, Event::TrialFailed { why })
         | (Phase::Releasing, Event::ReleaseRefused { why }) => run.failed(why),
@@ -216,8 +230,12 @@ mod tests {
         run
     }
 
-    fn changed(protected: bool) -> Event {
-        Event::Changed { protected }
+    fn changed(evaluators: Effect) -> Event {
+        Event::Changed { evaluators }
+    }
+
+    fn for_a_person() -> Effect {
+        Effect::Person { why: "it touches tests/scorers.py".to_owned() }
     }
 
     #[test]
@@ -225,30 +243,45 @@ mod tests {
         use Evaluators::New;
         check(
             new(3),
-            &[Event::Start, changed(false), Event::TrialPassed, Event::TrialPassed, Event::Released { version: "v0.2.0".to_owned() }],
+            &[
+                Event::Start,
+                changed(Effect::None),
+                Event::TrialPassed,
+                Event::TrialPassed,
+                Event::Released { version: "v0.2.0".to_owned() },
+            ],
             &[&[Step::Code], &[trial(Tier::Micro, New)], &[trial(Tier::Fast, New)], &[Step::Release], &[Step::Report]],
             "released",
         );
     }
 
     #[test]
-    fn a_change_of_evaluators_is_judged_by_the_old_ones_first() {
-        use Evaluators::{New, Old};
+    fn a_change_of_evaluators_is_judged_by_the_old_ones_and_a_person_decides() {
+        use Evaluators::Old;
         let passed = || Event::TrialPassed;
-        check(
-            new(1),
-            &[Event::Start, changed(true), passed(), passed(), passed(), passed(), passed()],
-            &[
-                &[Step::Code],
-                &[trial(Tier::Micro, Old)],
-                &[trial(Tier::Fast, Old)],
-                &[trial(Tier::Full, Old)],
-                &[trial(Tier::Micro, New)],
-                &[trial(Tier::Fast, New)],
-                &[Step::Release],
-            ],
+        let judged = |end: &'static [Step], phase, effect| {
+            check(
+                new(1),
+                &[Event::Start, changed(effect), passed(), passed(), passed()],
+                &[&[Step::Code], &[trial(Tier::Micro, Old)], &[trial(Tier::Fast, Old)], &[trial(Tier::Full, Old)], end],
+                phase,
+            )
+        };
+        let run = judged(&[Step::KeepBranch, Step::Report], "needs-person", for_a_person());
+        assert_eq!(run.phase, Phase::NeedsPerson { why: "it touches tests/scorers.py".to_owned() });
+        judged(&[Step::Release], "testing", Effect::Additions { cases: 1 });
+    }
+
+    #[test]
+    fn what_one_attempt_touched_says_nothing_of_the_next() {
+        let failed = Event::TrialFailed { why: "micro".to_owned() };
+        let run = check(
+            new(2),
+            &[Event::Start, changed(for_a_person()), failed, changed(Effect::None)],
+            &[&[Step::Code], &[trial(Tier::Micro, Evaluators::Old)], &[Step::Code], &[trial(Tier::Micro, Evaluators::New)]],
             "testing",
         );
+        assert_eq!((run.protected, run.person), (false, None));
     }
 
     #[test]
@@ -257,7 +290,7 @@ mod tests {
         let refused = Event::ReleaseRefused { why: "gate".to_owned() };
         let run = check(
             new(2),
-            &[Event::Start, changed(false), failed("micro"), changed(false), Event::TrialPassed, Event::TrialPassed, refused],
+            &[Event::Start, changed(Effect::None), failed("micro"), changed(Effect::None), Event::TrialPassed, Event::TrialPassed, refused],
             &[
                 &[Step::Code],
                 &[trial(Tier::Micro, Evaluators::New)],
@@ -283,11 +316,15 @@ mod tests {
         check(new(3), &[Event::Start, failed, nothing()], steps, "needs-person");
     }
 
+    fn effects() -> impl Strategy<Value = Effect> {
+        prop_oneof![Just(Effect::None), Just(Effect::Additions { cases: 1 }), Just(for_a_person())]
+    }
+
     fn events() -> impl Strategy<Value = Event> {
         let why = || "why".to_owned();
         prop_oneof![
             Just(Event::Start),
-            any::<bool>().prop_map(changed),
+            effects().prop_map(changed),
             Just(Event::AttemptFailed { why: why() }),
             Just(Event::NothingFits { why: why() }),
             Just(Event::TrialPassed),
@@ -321,10 +358,10 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_released_before_every_trial_passed(protected in any::<bool>(), fails_at in 0_usize..6) {
+        fn nothing_is_released_before_every_trial_passed(effect in effects(), fails_at in 0_usize..6) {
             let (mut run, _) = step(new(1), Event::Start);
             let mut steps;
-            (run, steps) = step(run, changed(protected));
+            (run, steps) = step(run, changed(effect.clone()));
             let trials = run.trials().len();
             for _ in 0..trials.min(fails_at) {
                 prop_assert!(matches!(steps[..], [Step::Try(_)]));
@@ -333,7 +370,7 @@ mod tests {
             if fails_at < trials {
                 (_, steps) = step(run, Event::TrialFailed { why: String::new() });
             }
-            prop_assert_eq!(steps.contains(&Step::Release), fails_at >= trials);
+            prop_assert_eq!(steps.contains(&Step::Release), fails_at >= trials && !matches!(effect, Effect::Person { .. }));
         }
     }
 }

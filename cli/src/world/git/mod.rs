@@ -16,7 +16,7 @@ mod worktree;
 
 pub use checkout::materialise_state;
 pub use error::GitError;
-pub use objects::{Change, CommitInfo, CommitSpec, Entry, Mode, Status, TreeEdit};
+pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
 pub use publish::{Healed, Publication, Published};
 pub use refs::{Move, Moved, RefStamp};
 pub use registry::Catalog;

@@ -3,6 +3,7 @@
 use super::{Git, GitError};
 use crate::world::clock;
 use crate::world::fs::FsError;
+use agent_core::difference::{PathChange, PathStatus};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
 use gix::bstr::{BStr, ByteSlice};
@@ -103,20 +104,6 @@ impl TreeEdit {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    Added,
-    Removed,
-    Modified,
-}
-
-/// A path whose file differs between two trees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    pub path: String,
-    pub status: Status,
-}
-
 impl Git {
     pub fn commit(&self, id: &ObjectId) -> Result<CommitInfo, GitError> {
         let commit = self.find(id)?.try_into_commit().map_err(GitError::reading(format!("commit {id}")))?;
@@ -191,7 +178,7 @@ impl Git {
     }
 
     /// What differs from `old` (the empty tree, when `None`) to `new`, sorted by path; renames are a removal and an addition.
-    pub fn diff(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<Vec<Change>, GitError> {
+    pub fn diff(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<Vec<PathChange>, GitError> {
         let old_tree = match old {
             Some(id) => self.peeled_tree(id)?,
             None => self.repository.empty_tree(),
@@ -206,7 +193,7 @@ impl Git {
             &mut recorder,
         )
         .map_err(|source| GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(source)))?;
-        let mut changes: Vec<Change> = recorder.records.into_iter().filter_map(file_change).collect();
+        let mut changes: Vec<PathChange> = recorder.records.into_iter().filter_map(file_change).collect();
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
     }
@@ -419,12 +406,12 @@ fn joined(prefix: &str, path: &BStr) -> String {
     if prefix.is_empty() { path.into_owned() } else { format!("{prefix}/{path}") }
 }
 
-fn file_change(change: gix::diff::tree::recorder::Change) -> Option<Change> {
+fn file_change(change: gix::diff::tree::recorder::Change) -> Option<PathChange> {
     use gix::diff::tree::recorder::Change as Recorded;
     let (mode, path, status) = match change {
-        Recorded::Addition { entry_mode, path, .. } => (entry_mode, path, Status::Added),
-        Recorded::Deletion { entry_mode, path, .. } => (entry_mode, path, Status::Removed),
-        Recorded::Modification { entry_mode, path, .. } => (entry_mode, path, Status::Modified),
+        Recorded::Addition { entry_mode, path, .. } => (entry_mode, path, PathStatus::Added),
+        Recorded::Deletion { entry_mode, path, .. } => (entry_mode, path, PathStatus::Removed),
+        Recorded::Modification { entry_mode, path, .. } => (entry_mode, path, PathStatus::Modified),
     };
-    (!mode.is_tree()).then(|| Change { path: path.to_str_lossy().into_owned(), status })
+    (!mode.is_tree()).then(|| PathChange { path: path.to_str_lossy().into_owned(), status })
 }

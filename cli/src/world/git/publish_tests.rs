@@ -3,6 +3,7 @@
 use super::tests::Repository;
 use super::*;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::difference::PathStatus;
 use agent_core::trailers::Trailers;
 use agent_core::version::{self, Kind};
 use semver::Version;
@@ -312,7 +313,7 @@ fn a_worktree_is_edited_and_seen_as_a_tree() {
     committed.unwrap();
     let tree = git.snapshot_folder(&place, &base).unwrap();
     let changed: Vec<_> = git.diff(Some(&base), &tree).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
-    assert_eq!(changed, [("agent.toml".to_owned(), Status::Removed), ("runner/new.py".to_owned(), Status::Added)]);
+    assert_eq!(changed, [("agent.toml".to_owned(), PathStatus::Removed), ("runner/new.py".to_owned(), PathStatus::Added)]);
     git.remove_worktree(&place).unwrap();
     assert!(!place.exists());
     assert_eq!(repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);

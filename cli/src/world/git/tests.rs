@@ -3,6 +3,7 @@
 use super::*;
 use crate::world::process::Finished;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::difference::PathStatus;
 use std::os::unix::fs::PermissionsExt;
 
 /// A repository in a temporary folder, free of the user's git configuration.
@@ -102,7 +103,7 @@ fn reads_what_git_wrote() {
     assert_eq!(paths(&git.files(&second, "tests").unwrap()), ["tests/naïve case.jsonl"]);
     assert_eq!(git.files(&second, "nowhere").unwrap(), []);
     let changed: Vec<_> = git.diff(Some(&first), &second).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
-    assert_eq!(changed, [("agent.toml".to_owned(), Status::Removed), ("runner/tools.py".to_owned(), Status::Added)]);
+    assert_eq!(changed, [("agent.toml".to_owned(), PathStatus::Removed), ("runner/tools.py".to_owned(), PathStatus::Added)]);
     assert_eq!(git.resolve("no-such-branch").unwrap(), None);
     assert_eq!(git.expect("no-such-branch").unwrap_err().exit(), Exit::Input);
     assert!(git.is_ancestor(&first, &second).unwrap() && !git.is_ancestor(&second, &first).unwrap());

@@ -1,0 +1,66 @@
+//! What a change does to the evaluators: gathered from git objects, judged in core.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::git::{Entry, Git, Mode};
+use agent_core::architect::evaluators::{CaseFile, Effect, effect, files_to_read, judging_words};
+use agent_core::architect::paths::{Evaluator, Manifests, evaluators};
+use agent_core::case::Cases;
+use agent_core::manifest::{Manifest, Tier};
+use agent_core::object_id::ObjectId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a version that a coder made did to the evaluators of the one it replaced. Both are commits or trees.
+pub fn between(repository: &Repository, served: &ObjectId, new: &ObjectId) -> Result<Effect, CommandError> {
+    let changed = repository.git.diff(Some(served), new)?;
+    let (old, new_manifest) = (repository.manifest(served)?, repository.manifest(new)?);
+    let judges = judges(&repository.git, served)?;
+    let touched = evaluators(&changed, &Manifests { old: &old, new: &new_manifest, judges: &judges });
+    of(repository, served, new, &old, &touched)
+}
+
+/// The same, where the evaluators that are touched are known.
+pub fn of(
+    repository: &Repository,
+    served: &ObjectId,
+    new: &ObjectId,
+    manifest: &Manifest,
+    touched: &[Evaluator],
+) -> Result<Effect, CommandError> {
+    let mode = manifest.architect.evaluators;
+    let Some(paths) = files_to_read(touched, mode) else { return Ok(effect(touched, mode, None)) };
+    let files = paths.into_iter().map(|path| case_file(&repository.git, served, new, path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(effect(touched, mode, Some((&files, &served_cases(&repository.git, served)?))))
+}
+
+/// The files that cases of a tree name as their judges.
+pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, CommandError> {
+    let texts = case_files(git, tree)?.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>();
+    let mut judges = judging_words(texts.iter().map(String::as_str));
+    // the others are options, and programs of the machine
+    judges.retain(|word| matches!(git.entry(tree, word), Ok(Some(Entry { mode: Mode::File | Mode::Executable, .. }))));
+    Ok(judges)
+}
+
+fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, CommandError> {
+    let mut served: BTreeMap<Tier, Cases> = BTreeMap::new();
+    for (tier, path, text) in case_files(git, tree)? {
+        served.entry(tier).or_default().read(&text, &path)?;
+    }
+    Ok(served)
+}
+
+/// Tier, path and text of every file of cases.
+fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, CommandError> {
+    let mut files = Vec::new();
+    for tier in Tier::ALL {
+        for file in git.files(tree, &format!("tests/{tier}"))?.into_iter().filter(|file| file.path.strip_suffix(".jsonl").is_some()) {
+            files.push((tier, file.path, String::from_utf8_lossy(&git.blob(&file.id)?).into_owned()));
+        }
+    }
+    Ok(files)
+}
+
+fn case_file(git: &Git, served: &ObjectId, new: &ObjectId, path: &str) -> Result<CaseFile, CommandError> {
+    Ok(CaseFile { path: path.to_owned(), before: git.read(served, path)?, after: git.read(new, path)? })
+}
