@@ -122,11 +122,10 @@ fn uv() -> Finding {
 
 fn confinement() -> Finding {
     const MEND: &str = "that a promotion touches only state/ is still checked, before it is made and on the way in";
-    match sandbox::status() {
-        sandbox::Status::Full => Finding::ok("sandbox", "the Tuner can write nowhere but its scratch folder (Landlock)"),
-        sandbox::Status::Partial => Finding::warn("sandbox", "an older Landlock: the Tuner's rarer kinds of write are not held", MEND),
-        sandbox::Status::None => Finding::warn("sandbox", "this platform has no Landlock: nothing holds the Tuner's own writes", MEND),
+    if sandbox::has_landlock() {
+        return Finding::ok("sandbox", "the Tuner can write nowhere but its scratch folder (Landlock)");
     }
+    Finding::warn("sandbox", "this platform has no Landlock: nothing holds the Tuner's own writes", MEND)
 }
 
 /// What becomes of the processes that children start, when `agent` is killed.

@@ -9,6 +9,7 @@ pub mod calling;
 pub mod children;
 pub mod cleaning;
 pub mod commands;
+pub mod confinement;
 pub mod context;
 pub mod contracts;
 pub mod conversations;

@@ -1,6 +1,7 @@
 //! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap, many to a sync.
 
 use crate::children;
+use crate::confinement;
 use crate::context::Context;
 use crate::contracts;
 use crate::conversations::{self, ConversationError, Reward};
@@ -78,6 +79,7 @@ pub fn confined(repository: &Repository, target: &Target, context: &Context) -> 
     let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
     compile(&spec, &repository.layout);
     spec.scratch = Some(scratch.folder.clone());
+    spec.confinement = Some(confinement::tuner(&scratch.folder));
     Ok((spec, scratch))
 }
 

@@ -13,6 +13,7 @@ pub mod call_result;
 pub mod canonical;
 pub mod case;
 pub mod comparison;
+pub mod confinement;
 pub mod contract;
 pub mod conventional;
 pub mod conventions;

@@ -62,7 +62,8 @@ impl CommandCoder<'_> {
             command: self.command.clone(),
             directory: self.worktree.to_owned(),
             environment: self.environment(),
-            scratch: None,
+            confinement: None,
+            memory: None,
             listener: Some(self.heard.clone()),
         };
         let (mut coder, stdin, stdout) = pipe.start()?;

@@ -1,18 +1,19 @@
-//! `agent launch [--scratch DIR] -- PROGRAM ARGUMENTS`: what `agent` starts its children through. It stays as their guard.
+//! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: what `agent` starts its children through. It stays as their guard.
 //!
 //! It is nobody's verb: no help tells of it, and it is read without the reader of the others, which costs more than all the rest of a start.
 
 use crate::error::{CommandError, CommandResult};
-use crate::world::process::LAUNCH;
-use crate::world::{env, guard, process, sandbox};
+use crate::world::process::{LAUNCH, MEMORY};
+use crate::world::{env, guard, process};
+use agent_core::confinement::Confinement;
 use agent_core::diagnose::Exit;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The one folder the program may write, where the kernel can hold it to that.
-    scratch: Option<PathBuf>,
+    confinement: Option<Confinement>,
+    /// What the program may allocate, in bytes.
+    memory: Option<u64>,
     command: Vec<OsString>,
 }
 
@@ -20,33 +21,38 @@ pub struct Launch {
 pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == LAUNCH)?;
-    let mut word = words.next()?;
-    let mut scratch = None;
-    if word == "--scratch" {
-        scratch = Some(words.next()?.into());
-        word = words.next()?;
+    let (mut confinement, mut memory) = (None, None);
+    loop {
+        let word = words.next()?;
+        if word == "--" {
+            let command: Vec<_> = words.collect();
+            return (!command.is_empty()).then_some(Launch { confinement, memory, command });
+        }
+        if word == MEMORY {
+            memory = Some(words.next()?.to_str()?.parse().ok()?);
+        } else if !Confinement::take_word(&mut confinement, &word, &mut words) {
+            return None;
+        }
     }
-    let command: Vec<_> = words.collect();
-    (word == "--" && !command.is_empty()).then_some(Launch { scratch, command })
 }
 
 pub fn run(launch: &Launch) -> CommandResult {
     let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
     process::hear_of_the_end_of(env::parent_pid(), guard::END).map_err(gone)?;
-    if let Some(scratch) = &launch.scratch {
-        sandbox::confine(scratch)?;
-    }
-    guard::end_as(guard::guard(&launch.command)?)
+    process::limit_memory(launch.memory).map_err(gone)?;
+    guard::end_as(guard::guard(&launch.command, launch.confinement.as_ref())?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_core::confinement::Kind;
 
-    fn check(line: &str, expected: Option<(Option<&str>, &[&str])>) {
+    fn check(line: &str, expected: Option<(Option<Confinement>, Option<u64>, &[&str])>) {
         let found = asked(line.split(' ').map(OsString::from));
-        let expected = expected.map(|(scratch, command)| Launch {
-            scratch: scratch.map(PathBuf::from),
+        let expected = expected.map(|(confinement, memory, command)| Launch {
+            confinement,
+            memory,
             command: command.iter().map(OsString::from).collect(),
         });
         assert_eq!(found, expected, "{line}");
@@ -54,9 +60,19 @@ mod tests {
 
     #[test]
     fn only_what_agent_itself_says_is_a_launch() {
-        check("agent launch -- a --scratch b", Some((None, &["a", "--scratch", "b"])));
-        check("agent launch --scratch /s -- a", Some((Some("/s"), &["a"])));
-        for line in ["agent", "agent launch", "agent launch --", "agent launch a", "agent launch --scratch -- a", "agent run launch -- a"] {
+        let confined = Confinement { read: vec!["/r".into()], write: vec!["/w".into()], ..Confinement::new(Kind::Tested) };
+        check("agent launch -- a --memory b", Some((None, None, &["a", "--memory", "b"])));
+        check("agent launch --memory 7 --confine tested --read /r --write /w -- a", Some((Some(confined), Some(7), &["a"])));
+        for line in [
+            "agent",
+            "agent launch",
+            "agent launch --",
+            "agent launch a",
+            "agent launch --memory -- a",
+            "agent launch --read /r -- a",
+            "agent launch --confine other -- a",
+            "agent run launch -- a",
+        ] {
             check(line, None);
         }
     }

@@ -1,6 +1,7 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
 
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
+use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::Limits;
 use agent_core::mcp::{self, Era, METHOD_NOT_FOUND};
@@ -80,6 +81,10 @@ pub struct ChildSpec {
     pub tool_limits: BTreeMap<String, Duration>,
     /// The one folder a Tuner may write.
     pub scratch: Option<PathBuf>,
+    /// What the child may reach; without it, all that this process may.
+    pub confinement: Option<Confinement>,
+    /// What each of its processes may allocate, in bytes.
+    pub memory: Option<u64>,
     /// Hears the child's stderr, line by line.
     pub listener: Option<Listener>,
 }
@@ -95,6 +100,8 @@ impl ChildSpec {
             call_limit: limits.call(),
             tool_limits: limits.tools(),
             scratch: None,
+            confinement: None,
+            memory: None,
             listener: None,
         }
     }
@@ -115,7 +122,8 @@ impl ChildSpec {
             command: self.command.clone(),
             directory: self.directory.clone(),
             environment,
-            scratch: self.scratch.clone(),
+            confinement: self.confinement.clone(),
+            memory: self.memory,
             listener: self.listener.clone(),
         }
     }

@@ -2,10 +2,14 @@
 //!
 //! A death signal reaches a child and no further; a process group loses whoever leaves it. Who is told that `agent` is gone, and is an ancestor of all that was
 //! started, can end all of it. So a guard starts the child with its own streams, waits, and ends as the child did, when nothing of it is left. Linux only.
+//!
+//! The child is confined and the guard is not: it has to signal the child, and the child must reach neither its memory nor its open files.
 
 use crate::world::process::{ProcessError, block_on};
+use crate::world::sandbox;
+use agent_core::confinement::Confinement;
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
@@ -22,16 +26,16 @@ pub enum End {
 }
 
 /// Starts the program and comes back when nothing of it is left.
-pub fn guard(command: &[OsString]) -> Result<End, ProcessError> {
+pub fn guard(command: &[OsString], confinement: Option<&Confinement>) -> Result<End, ProcessError> {
     let failed = |source: std::io::Error| ProcessError::NotStarted { program: command[0].to_string_lossy().into_owned(), source };
-    block_on(async { watch(command).await })?.map_err(failed)
+    block_on(async { watch(command, confinement).await })?.map_err(failed)
 }
 
-async fn watch(command: &[OsString]) -> std::io::Result<End> {
+async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<End> {
     // before the child is there, so that nothing it does is missed
     let mut signals = Signals::listen()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let child = start(command)?;
+    let child = start(command, confinement)?;
     let end = loop {
         match signals.next().await {
             Told::Child => {
@@ -51,10 +55,17 @@ async fn watch(command: &[OsString]) -> std::io::Result<End> {
 /// The child has this process's streams, a group of its own, and this process for its parent. Here the streams are let go: who waits for their end waits for
 /// the child's.
 #[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
-fn start(command: &[OsString]) -> std::io::Result<Pid> {
+fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
     program.args(&command[1..]).env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string()).process_group(0);
-    let child = program.spawn()?;
+    let child = match confinement {
+        None => program.spawn(),
+        Some(confinement) => {
+            // the confined thread that starts the child is part of this process for a moment
+            rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+            sandbox::within(confinement, || program.spawn()).map_err(std::io::Error::other)?
+        }
+    }?;
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     rustix::stdio::dup2_stdout(&nothing)?;

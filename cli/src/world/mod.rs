@@ -14,6 +14,13 @@ pub mod layout;
 pub mod process;
 pub mod python;
 pub mod random;
+#[cfg(target_os = "linux")]
 pub mod sandbox;
+#[cfg(not(target_os = "linux"))]
+pub mod sandbox {
+    pub fn has_landlock() -> bool {
+        false
+    }
+}
 pub mod store;
 pub mod watch;

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use crate::world::guard::END;
+use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
 use rustix::process::{Pid, Signal};
 use std::collections::VecDeque;
@@ -264,8 +265,18 @@ pub fn hear_of_the_end_of(parent: Option<u32>, signal: Signal) -> std::io::Resul
     Ok(())
 }
 
-/// The word for `agent` as a guard.
+/// The word for `agent` as a guard, and its option for a limit of memory.
 pub const LAUNCH: &str = "launch";
+pub const MEMORY: &str = "--memory";
+
+/// Limits what this process, and each that it starts, may allocate: private memory that is written to. Address space that is only reserved does not
+/// count, since runtimes with a compiler of their own reserve more of it than there is memory.
+pub fn limit_memory(bytes: Option<u64>) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(bytes) = bytes else { return Ok(()) };
+    let least = getrlimit(Resource::Data).maximum.map_or(bytes, |maximum| maximum.min(bytes));
+    Ok(setrlimit(Resource::Data, Rlimit { current: Some(least), maximum: Some(least) })?)
+}
 
 /// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
 static GUARDS: AtomicBool = AtomicBool::new(false);
@@ -344,8 +355,10 @@ pub struct Pipe {
     pub command: Vec<OsString>,
     pub directory: PathBuf,
     pub environment: Vec<(OsString, OsString)>,
-    /// The one folder the child may write, where the kernel can hold it to that.
-    pub scratch: Option<PathBuf>,
+    /// What the child may reach; without it, all that this process may.
+    pub confinement: Option<Confinement>,
+    /// What each of its processes may allocate, in bytes.
+    pub memory: Option<u64>,
     pub listener: Option<Listener>,
 }
 
@@ -416,9 +429,10 @@ impl Pipe {
             return self.command.clone();
         }
         let mut words: Vec<OsString> = vec![own_program(), LAUNCH.into()];
-        if let Some(scratch) = &self.scratch {
-            words.extend(["--scratch".into(), scratch.clone().into_os_string()]);
+        if let Some(bytes) = self.memory {
+            words.extend([MEMORY.into(), bytes.to_string().into()]);
         }
+        words.extend(self.confinement.iter().flat_map(Confinement::to_words));
         words.push("--".into());
         words.extend(self.command.iter().cloned());
         words

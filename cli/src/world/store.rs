@@ -12,7 +12,7 @@ use s3::S3;
 pub(crate) use s3::provide_tls;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -59,6 +59,12 @@ pub fn results_key(commit: &str, tier: Tier) -> String {
 
 const S3_SCHEME: &str = "s3://";
 
+/// The folder of a `file:` store.
+pub fn folder(url: &str, root: &Path) -> Option<PathBuf> {
+    let path = url.strip_prefix("file:")?;
+    Some(root.join(path.strip_prefix("//").unwrap_or(path)))
+}
+
 #[derive(Debug, Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
@@ -84,8 +90,7 @@ impl Store {
             let S3 { quick, patient } = S3::open(place).map_err(failed("open", "", url))?;
             return Ok(Self { objects: Arc::new(quick), other: Arc::new(patient), shown: url.to_owned(), is_remote: true });
         }
-        let path = url.strip_prefix("file:").ok_or_else(|| StoreError::Url { url: url.to_owned() })?;
-        let folder = root.join(path.strip_prefix("//").unwrap_or(path));
+        let folder = folder(url, root).ok_or_else(|| StoreError::Url { url: url.to_owned() })?;
         let shown = folder.display().to_string();
         std::fs::create_dir_all(&folder).map_err(failed("open", "", &shown))?;
         let unsynced = LocalFileSystem::new_with_prefix(&folder).map_err(failed("open", "", &shown))?;

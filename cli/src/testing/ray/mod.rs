@@ -109,7 +109,8 @@ async fn drive(
         command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
         directory: folder.to_owned(),
         environment: Vec::new(),
-        scratch: None,
+        confinement: None,
+        memory: None,
         listener: Some(Arc::new(move |line| printer.detail(line))),
     };
     let (mut child, mut stdin, stdout) = pipe.start()?;

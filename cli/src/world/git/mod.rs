@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod history;
 mod objects;
+mod places;
 mod publish;
 mod refs;
 mod registry;
