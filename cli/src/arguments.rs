@@ -2,6 +2,7 @@
 
 use crate::commands::Command;
 use crate::printer::{Color, Volume};
+use agent_core::diagnose::Exit;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,8 +64,9 @@ Exit codes:
 /// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
     Arguments::try_parse_from(argv).map_err(|error| {
-        // a closed pipe while printing help is no error
-        let _ = error.print();
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        let failed = error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
+        // help and version are data, a wrong command line is not
+        let code = if failed && !error.use_stderr() { Exit::Surroundings as i32 } else { error.exit_code() };
+        ExitCode::from(u8::try_from(code).unwrap_or(2))
     })
 }

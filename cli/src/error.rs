@@ -1,6 +1,6 @@
 //! The edge where typed errors become a message, a hint and an exit code.
 
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::diagnose::{Diagnose, Exit, Messages};
 
 pub type CommandResult = Result<Exit, CommandError>;
 
@@ -37,16 +37,12 @@ impl CommandError {
 
 impl<E: Diagnose> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let mut messages = vec![error.to_string()];
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            let text = inner.to_string();
-            // many errors repeat their cause in their own text
-            if !messages.iter().any(|message| message.contains(&text)) {
-                messages.push(text);
-            }
-            cause = inner.source();
-        }
-        Self { exit: error.exit(), hint: error.hint(), messages }
+        Self { exit: error.exit(), hint: error.hint(), messages: error.messages() }
+    }
+}
+
+impl Messages for CommandError {
+    fn messages(&self) -> Vec<String> {
+        self.messages.clone()
     }
 }

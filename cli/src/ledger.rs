@@ -5,6 +5,7 @@
 use crate::error::CommandError;
 use crate::world::clock;
 use crate::world::git::{Git, TreeEdit};
+use agent_core::committed::Committed;
 use agent_core::evaluation::Verdict;
 use agent_core::gate::{Comparison, GateVerdict, Level};
 use agent_core::ledger::{Asked, Entry, Ledger, SCHEMA};
@@ -23,12 +24,18 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer costs nothing.
-    pub fn judge(&self, comparison: &Comparison, asked: &Asked, state: &ObjectId, alpha: f64) -> Result<GateVerdict, CommandError> {
+    pub fn judge(
+        &self,
+        comparison: &Comparison,
+        asked: &Asked,
+        state: &ObjectId,
+        alpha: f64,
+    ) -> Result<Committed<GateVerdict>, CommandError> {
         if !comparison.is_tested() {
-            return Ok(comparison.judged(Level { value: alpha, index: None }));
+            return Ok(Committed::whole(comparison.judged(Level { value: alpha, index: None })));
         }
         let mut entry = None;
-        self.git.edit_ref_by(REF, |tip| {
+        let recorded = self.git.edit_ref_by(REF, |tip| {
             let text = self.text(tip)?;
             let ledger = Ledger::parse(&text, &format!("{REF}:{FILE}"))?;
             if let Some(there) = ledger.of(asked) {
@@ -41,7 +48,7 @@ impl<'a> LedgerRef<'a> {
             entry = Some(new);
             Ok::<_, CommandError>(Some((subject, vec![TreeEdit::file(FILE, blob)])))
         })?;
-        Ok(comparison.judged(entry.expect("it was found or added").level()))
+        Ok(recorded.map(|_| comparison.judged(entry.expect("it was found or added").level())))
     }
 
     fn text(&self, tip: Option<&ObjectId>) -> Result<String, CommandError> {

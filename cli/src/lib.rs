@@ -57,5 +57,5 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) => context.printer.error(&error),
     };
-    ExitCode::from(exit as u8)
+    ExitCode::from(context.printer.end(exit) as u8)
 }

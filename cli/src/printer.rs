@@ -1,9 +1,12 @@
 //! The one place that writes to stdout and stderr and decides about colour and volume.
 
 use crate::error::CommandError;
+use crate::world::stdout;
+use agent_core::committed::Warnings;
 use agent_core::diagnose::Exit;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
@@ -28,6 +31,25 @@ pub struct Printer {
     json: bool,
     volume: Volume,
     color: Color,
+    shared: Arc<Mutex<Said>>,
+}
+
+/// What is known of all that was printed, by every copy of the printer.
+#[derive(Debug, Default)]
+struct Said {
+    /// Not in a JSON document yet.
+    warnings: Warnings,
+    /// Why stdout did not take what was written to it.
+    not_written: Option<std::io::Error>,
+}
+
+/// A document, and beside it what failed after what it tells of was done.
+#[derive(Debug, Serialize)]
+pub struct WithWarnings<'a, T> {
+    #[serde(flatten)]
+    pub document: &'a T,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub warnings: &'a [String],
 }
 
 /// The few styles there are, by meaning.
@@ -41,8 +63,8 @@ pub enum Style {
 }
 
 impl Printer {
-    pub const fn new(json: bool, volume: Volume, color: Color) -> Self {
-        Self { json, volume, color }
+    pub fn new(json: bool, volume: Volume, color: Color) -> Self {
+        Self { json, volume, color, shared: Arc::default() }
     }
 
     pub const fn is_json(&self) -> bool {
@@ -56,11 +78,20 @@ impl Printer {
         }
     }
 
-    /// The one JSON document of `--json`.
+    /// The one JSON document of `--json`, with the warnings there were as its `warnings`.
     pub fn json(&self, document: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string_pretty(document).expect("our documents serialise");
+            let warnings = std::mem::take(&mut self.shared().warnings);
+            let document = WithWarnings { document, warnings: warnings.as_slice() };
+            let text = serde_json::to_string_pretty(&document).expect("our documents are objects, and serialise");
             self.write_stdout(&text);
+        }
+    }
+
+    /// Data as it is, whatever was asked for.
+    pub fn verbatim(&self, bytes: &[u8]) {
+        if let Err(error) = stdout::write_all(bytes) {
+            self.shared().not_written.get_or_insert(error);
         }
     }
 
@@ -74,9 +105,29 @@ impl Printer {
         self.write_stderr(Volume::Verbose, text.as_ref());
     }
 
+    /// For people on stderr, and for programs in the JSON document that follows.
     pub fn warn(&self, text: impl AsRef<str>) {
         let line = format!("{} {}", Self::styled(Style::Warning, "warning:"), text.as_ref());
         self.write_stderr(Volume::Quiet, &line);
+        if self.json {
+            self.shared().warnings.push(text.as_ref());
+        }
+    }
+
+    /// The exit code, once all was printed: data that stdout did not take was not delivered. A reader that has gone away (`| head`) is no error.
+    pub fn end(&self, exit: Exit) -> Exit {
+        let not_written = self.shared().not_written.take();
+        match not_written.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+            Some(error) if exit == Exit::Done => {
+                let failed = CommandError::new(Exit::Surroundings, format!("cannot write to stdout: {error}"));
+                self.error(&failed.with_hint("the command itself is done: look before it is run again"))
+            }
+            _ => exit,
+        }
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Prints an error with its causes and its hint; gives back the exit code it asks for.
@@ -125,9 +176,13 @@ impl Printer {
     }
 
     fn write_stdout(&self, text: &str) {
-        let mut stdout = anstream::AutoStream::new(std::io::stdout(), self.choice()).lock();
-        // a reader that has gone away (`| head`) is no error
-        let _ = writeln!(stdout, "{text}");
+        let choice = match self.choice() {
+            anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stdout()),
+            chosen => chosen,
+        };
+        let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
+        writeln!(coloured, "{text}").expect("memory takes it");
+        self.verbatim(&coloured.into_inner());
     }
 
     fn write_stderr(&self, at_least: Volume, text: &str) {

@@ -9,6 +9,7 @@ use crate::telemetry::conventions::EXIT;
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::Store;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Exit;
 use agent_core::journal::Base;
 use agent_core::manifest::{self, Manifest, ManifestError};
@@ -158,6 +159,19 @@ impl Repository {
 
     pub fn warn(&self, text: &str) {
         self.printer.warn(text);
+    }
+
+    /// What was committed; what failed afterwards is said.
+    pub fn settle<T>(&self, committed: Committed<T>) -> T {
+        let mut warnings = Warnings::none();
+        let value = committed.unpack(&mut warnings);
+        self.say(warnings);
+        value
+    }
+
+    /// Says what failed after a commit point.
+    pub fn say(&self, warnings: Warnings) {
+        warnings.into_iter().for_each(|warning| self.warn(&warning));
     }
 
     /// The working tree the user stands in; a bare repository has none.

@@ -17,6 +17,7 @@ use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::canonical;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::discovery::takes_conversation;
 use agent_core::journal::{Conversation, Draft, Record};
 use agent_core::object_id::ObjectId;
@@ -176,16 +177,16 @@ impl Tuner {
 pub async fn staging_for(tuner: &Tuner, repository: &Repository, printer: &Printer) -> Result<Staging, CommandError> {
     let active = repository.active()?;
     let mut staging = repository.staging()?;
-    for (record, why) in rebase(&mut staging, &active, tuner).await? {
+    for (record, why) in repository.settle(rebase(&mut staging, &active, tuner).await?) {
         printer.warn(format!("signal `{}` has no effect on v{}, which is served now: {why}", record.id, active.base.version));
     }
     Ok(staging)
 }
 
 /// Brings staging forward to what is served now, by replaying its signals; says which of them have no effect any more.
-pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Vec<(Record, String)>, TuningError> {
+pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Committed<Vec<(Record, String)>>, TuningError> {
     if !staging.is_behind(active) {
-        return Ok(Vec::new());
+        return Ok(Committed::whole(Vec::new()));
     }
     staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
 }
@@ -278,6 +279,8 @@ pub struct Outcome {
     pub retries: u64,
     /// Why it ended early; what was said to be applied stays.
     pub failure: Option<TuningError>,
+    /// What failed after signals were durable.
+    pub warnings: Warnings,
 }
 
 /// What a dry run has come to so far.
@@ -348,6 +351,7 @@ impl Batch<'_> {
         while outcome.failure.is_none() && fill(&mut queue, &mut source).await {
             self.group(&mut queue, &mut outcome).await;
         }
+        outcome.warnings.extend(self.staging.flush_view());
         outcome
     }
 
@@ -355,14 +359,14 @@ impl Batch<'_> {
     async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
         for lost in 0.. {
             let attempt = self.attempt(queue, lost >= PATIENCE).await;
-            match attempt.and_then(|mut attempt| Ok((self.commit(&mut attempt)?, attempt))) {
+            match attempt.and_then(|mut attempt| Ok((self.commit(&mut attempt)?.unpack(&mut outcome.warnings), attempt))) {
                 Ok((true, attempt)) => {
                     queue.drain(..attempt.taken);
                     outcome.before.get_or_insert(attempt.expected);
                     outcome.after = Some(canonical::revision(&attempt.state));
                     outcome.failure = attempt.failure;
                     attempt.judged.iter().for_each(Judged::record);
-                    self.note_rewards(&attempt.settled);
+                    self.note_rewards(&attempt.settled, &mut outcome.warnings);
                     attempt.settled.into_iter().for_each(&mut *self.listener);
                     break;
                 }
@@ -377,7 +381,7 @@ impl Batch<'_> {
     }
 
     /// Beside the conversation, for whoever looks at it; that staging has the signal is what counts.
-    fn note_rewards(&self, settled: &[Settled]) {
+    fn note_rewards(&self, settled: &[Settled], warnings: &mut Warnings) {
         let applied = settled.iter().filter_map(|settled| match settled {
             Settled::Applied(signal, _) if self.dry.is_none() => Some(signal),
             _ => None,
@@ -390,7 +394,8 @@ impl Batch<'_> {
                 arguments: Value::Object(signal.arguments.clone()),
                 at: clock::rfc3339(clock::now()),
             };
-            let _ = conversations::note_reward(self.layout, conversation, &reward);
+            let noted = conversations::note_reward(self.layout, conversation, &reward);
+            warnings.note(noted, &format!("a signal counts, but is not noted beside conversation `{conversation}`"));
         }
     }
 
@@ -500,17 +505,17 @@ impl Batch<'_> {
     }
 
     /// Appends what the attempt made; false when the race was lost.
-    fn commit(&mut self, attempt: &mut Attempt) -> Result<bool, StagingError> {
+    fn commit(&mut self, attempt: &mut Attempt) -> Result<Committed<bool>, StagingError> {
         if let Some(dry) = &mut self.dry {
             dry.state.clone_from(&attempt.state);
             dry.ids.extend(attempt.drafts.drain(..).map(|draft| draft.id));
-            return Ok(true);
+            return Ok(Committed::whole(true));
         }
         if attempt.drafts.is_empty() {
-            return Ok(true);
+            return Ok(Committed::whole(true));
         }
         let drafts = std::mem::take(&mut attempt.drafts);
-        Ok(self.staging.append(drafts, &attempt.expected)? != Append::Lost)
+        Ok(self.staging.append(drafts, &attempt.expected)?.map(|append| append != Append::Lost))
     }
 }
 

@@ -138,7 +138,7 @@ fn update(staging: &mut Staging, writer: &str, number: usize) {
         }
         let before = staging.snapshot().expect("a snapshot");
         let group = vec![draft(format!("{writer}-{number}"), &before.state, number)];
-        if staging.append(group, &before.revision).expect("an append") != Append::Lost {
+        if staging.append(group, &before.revision).expect("an append").value != Append::Lost {
             staging.release();
             return;
         }
@@ -250,7 +250,7 @@ fn appended(options: &Options, signals: usize, group: usize) -> f64 {
             state = draft.state.clone().expect("it has one");
             drafts.push(draft);
         }
-        assert_ne!(staging.append(drafts, &before.revision).expect("an append"), Append::Lost);
+        assert_ne!(staging.append(drafts, &before.revision).expect("an append").value, Append::Lost);
     }
     signals as f64 / began.elapsed().as_secs_f64()
 }

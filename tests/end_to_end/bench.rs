@@ -63,7 +63,7 @@ impl Bench {
         let tree = git.tree_of(&main).unwrap();
         let commit = git.write_commit(&CommitSpec { tree, parents: vec![main], message: trailers.message("v0.1.0", "") }).unwrap();
         let publication = Publication { branch: "active".to_owned(), expect: None, commit, version };
-        assert_eq!(git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
+        assert_eq!(git.publish(&publication).unwrap().value, Published::Done);
     }
 
     /// `agent ARGUMENTS`, with the runtime importable.

@@ -25,7 +25,7 @@ fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) 
     };
     let commit = git.write_commit(&CommitSpec { tree, parents: vec![tip.clone()], message: trailers.message("a version", "") }).unwrap();
     let publication = Publication { branch: "active".to_owned(), expect: Some(tip), commit, version };
-    assert_eq!(git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
+    assert_eq!(git.publish(&publication).unwrap().value, Published::Done);
 }
 
 fn released(runner: &str) -> Bench {

@@ -74,7 +74,7 @@ impl Registry {
         self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), evaluation.to_bytes());
         self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/micro.jsonl"), lines);
         let publication = Publication { branch: "active".to_owned(), expect: tip, commit, version: Version::new(0, 1, patch) };
-        assert_eq!(self.git.publish(&publication).unwrap(), Published::Done { tag_missing: None });
+        assert_eq!(self.git.publish(&publication).unwrap().value, Published::Done);
     }
 
     /// v0.1.0, v0.1.1, v0.1.2 and a rollback of the last as v0.1.3.

@@ -48,3 +48,24 @@ pub trait Diagnose: std::error::Error + Send + Sync + 'static {
         None
     }
 }
+
+/// An error in words: what happened, to what; the causes follow, outermost first.
+pub trait Messages {
+    fn messages(&self) -> Vec<String>;
+}
+
+impl<E: std::error::Error> Messages for E {
+    fn messages(&self) -> Vec<String> {
+        let mut messages = vec![self.to_string()];
+        let mut cause = self.source();
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            // many errors repeat their cause in their own text
+            if !messages.iter().any(|message| message.contains(&text)) {
+                messages.push(text);
+            }
+            cause = inner.source();
+        }
+        messages
+    }
+}

@@ -12,6 +12,7 @@ pub mod call_arguments;
 pub mod call_result;
 pub mod canonical;
 pub mod case;
+pub mod committed;
 pub mod comparison;
 pub mod confinement;
 pub mod contract;

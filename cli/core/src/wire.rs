@@ -12,6 +12,8 @@ pub const READS: &str = "dev.agentvc/reads";
 pub const SCRATCH: &str = "dev.agentvc/scratch";
 /// `{"usd"}` back from a Runner: what the call cost.
 pub const COST: &str = "dev.agentvc/cost";
+/// To a host, in the result of a Tuner's tool: what failed once the signal was durable.
+pub const WARNINGS: &str = "dev.agentvc/warnings";
 /// W3C trace context, bare as OpenTelemetry says.
 pub const TRACEPARENT: &str = "traceparent";
 

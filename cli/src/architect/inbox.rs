@@ -5,6 +5,7 @@
 use crate::architect::report::Report;
 use crate::error::CommandError;
 use crate::world::git::Git;
+use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
 
@@ -19,10 +20,9 @@ impl<'a> Inbox<'a> {
         Self { git }
     }
 
-    /// Once this returns, the item is on disk.
-    pub fn add(&self, item: &Feedback) -> Result<(), CommandError> {
-        self.git.append_to_ref(REF, &format!("feedback: {}", item.headline(60)), &[entry(item)])?;
-        Ok(())
+    /// Once this returns without a warning, the item is on disk.
+    pub fn add(&self, item: &Feedback) -> Result<Committed<()>, CommandError> {
+        Ok(self.git.append_to_ref(REF, &format!("feedback: {}", item.headline(60)), &[entry(item)])?.map(drop))
     }
 
     /// All items, oldest first.
@@ -52,22 +52,21 @@ impl<'a> Inbox<'a> {
     }
 
     /// What became of items.
-    pub fn settle(&self, items: &[Feedback], status: &Status) -> Result<Vec<Feedback>, CommandError> {
+    pub fn settle(&self, items: &[Feedback], status: &Status) -> Result<Committed<Vec<Feedback>>, CommandError> {
         self.record(items, status, None)
     }
 
     /// What became of items and of the run that worked on them, in one commit.
-    pub fn conclude(&self, items: &[Feedback], status: &Status, report: &Report) -> Result<Vec<Feedback>, CommandError> {
+    pub fn conclude(&self, items: &[Feedback], status: &Status, report: &Report) -> Result<Committed<Vec<Feedback>>, CommandError> {
         self.record(items, status, Some(report))
     }
 
-    fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Vec<Feedback>, CommandError> {
+    fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Committed<Vec<Feedback>>, CommandError> {
         let items: Vec<_> = items.iter().map(|item| Feedback { status: status.clone(), ..item.clone() }).collect();
         let run = report.map(|report| (format!("runs/{}.json", report.run), report.to_bytes()));
         let files: Vec<_> = items.iter().map(entry).chain(run).collect();
         let ids: Vec<_> = items.iter().map(|item| item.id.as_str()).collect();
-        self.git.append_to_ref(REF, &format!("{}: {}", status.as_str(), ids.join(", ")), &files)?;
-        Ok(items)
+        Ok(self.git.append_to_ref(REF, &format!("{}: {}", status.as_str(), ids.join(", ")), &files)?.map(|_| items))
     }
 
     fn documents(&self, folder: &str) -> Result<Vec<(String, Vec<u8>)>, CommandError> {

@@ -18,6 +18,7 @@ use crate::world::git::TreeEdit;
 use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Run};
 use agent_core::canonical;
+use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::CoderKind;
@@ -57,23 +58,22 @@ struct Used {
 
 const USED: &str = "agent/idempotency-key@1";
 
-/// Once this returns, the item is on disk.
-pub fn submit(repository: &Repository, submission: &Submission) -> Result<Submitted, CommandError> {
+/// Once this returns without a warning, the item is on disk.
+pub fn submit(repository: &Repository, submission: &Submission) -> Result<Committed<Submitted>, CommandError> {
     let conversation = submission.conversation.as_deref();
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
     {
-        return Ok(Submitted::NoConversation);
+        return Ok(Committed::whole(Submitted::NoConversation));
     }
     let item = Feedback::new(&submission.text, conversation, submission.source, &clock::rfc3339(clock::now()))?;
     let Some(key) = &submission.key else {
-        Inbox::new(&repository.git).add(&item)?;
-        return Ok(Submitted::New(item));
+        return Ok(Inbox::new(&repository.git).add(&item)?.map(|()| Submitted::New(item)));
     };
     submit_once(repository, item, key)
 }
 
-fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Submitted, CommandError> {
+fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Committed<Submitted>, CommandError> {
     let content = digest(canonical::to_compact(&json!([item.text, item.conversation])).as_bytes());
     let path = format!("keys/{}.json", digest(key.as_bytes()).trim_start_matches("sha256:"));
     let used = Used { schema: USED.to_owned(), item: item.id.clone(), content: content.clone() };
@@ -82,17 +82,17 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Sub
     let edits = files.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, repository.git.write_blob(&bytes)?)));
     let edits = edits.collect::<Result<Vec<_>, CommandError>>()?;
     let mut before = None;
-    repository.git.edit_ref_by::<CommandError>(REF, |tip| {
+    let added = repository.git.edit_ref_by::<CommandError>(REF, |tip| {
         before = tip.map(|tip| repository.git.read(tip, &path)).transpose()?.flatten();
         Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), edits.clone())))
     })?;
-    let Some(before) = before else { return Ok(Submitted::New(item)) };
+    let Some(before) = before else { return Ok(added.map(|_| Submitted::New(item))) };
     let before: Used =
         serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("{REF}:{path} is no record of a key: {error}")))?;
     if before.content != content {
-        return Ok(Submitted::OtherContent);
+        return Ok(Committed::whole(Submitted::OtherContent));
     }
-    Ok(Submitted::Again(Inbox::new(&repository.git).item(&before.item)?))
+    Ok(Committed::whole(Submitted::Again(Inbox::new(&repository.git).item(&before.item)?)))
 }
 
 /// All feedback, newest first.

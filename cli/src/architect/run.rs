@@ -27,6 +27,7 @@ use agent_core::architect::evaluators::Effect;
 use agent_core::architect::run::{self as machine, Evaluators, Event, Limits, Run, SCHEMA, Step, Trial};
 use agent_core::assessment::Assessment;
 use agent_core::canonical;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::{CoderKind, EntryPoint};
@@ -34,6 +35,7 @@ use agent_core::object_id::{ObjectId, digest};
 use agent_core::trailers::PERSON;
 use agent_core::version::{Bump, tag};
 use agent_core::what::What;
+use semver::Version;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -85,9 +87,23 @@ pub fn conduct(
         }
         Err(error) => error,
     };
-    // whoever called is told the error; the feedback is free for another run
-    conclude_interrupted(repository, &mut report, &error.messages.join(": "))?;
-    Err(error)
+    // the feedback is free for another run, unless the version was out by then
+    let concluded = conclude_interrupted(repository, &mut report, &error.messages.join(": "));
+    let Some(version) = released(&report) else {
+        concluded?;
+        return Err(error);
+    };
+    let mut warnings = Warnings::none();
+    warnings.note(Err::<(), _>(error), &format!("{version} is released, and what the run did afterwards failed"));
+    warnings.note(concluded, &format!("the inbox does not say yet that {version} answers the feedback; the next run notes it"));
+    Ok(repository.settle(Committed { value: report, warnings }))
+}
+
+fn released(report: &Report) -> Option<&str> {
+    match &report.progress.phase {
+        machine::Phase::Released { version } => Some(version),
+        _ => None,
+    }
 }
 
 /// Puts the run on record and takes its feedback.
@@ -105,7 +121,7 @@ fn begin(repository: &Repository, context: &Context, active: &Target, assignment
     let report = new_report(&run, &items, coder, active, progress);
     let folder = repository.layout.architect(&run);
     report.save(&folder)?;
-    inbox.settle(&items, &Status::Taken { run: run.clone() })?;
+    repository.settle(inbox.settle(&items, &Status::Taken { run: run.clone() })?);
     let told = format!("run {run} on {}, coder {}", active.shown(), coder_name(coder));
     context.printer.say(&told);
     Log::open(&folder, &run)?.tell(Kind::Began, &report.progress, &told)?;
@@ -173,18 +189,39 @@ pub fn sweep_if_free(repository: &Repository) -> Result<(), CommandError> {
 
 fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), CommandError> {
     if !report.progress.phase.is_final() {
-        let (progress, _) = machine::step(report.progress.clone(), Event::Interrupted);
+        let out = version_of(repository, report)?;
+        let event = out.as_ref().map_or(Event::Interrupted, |(version, _)| Event::Released { version: tag(version) });
+        let (progress, _) = machine::step(report.progress.clone(), event);
         report.follow(&progress);
-        report.why = Some(why.to_owned());
+        match out {
+            Some((_, commit)) => report.commit = Some(commit),
+            None => report.why = Some(why.to_owned()),
+        }
     }
     report.finished = Some(clock::rfc3339(clock::now()));
     let inbox = Inbox::new(&repository.git);
     let taken = Status::Taken { run: report.run.clone() };
     let items: Vec<_> = inbox.items()?.into_iter().filter(|item| item.status == taken).collect();
-    inbox.conclude(&items, &report.outcome(), report)?;
+    repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
     let folder = repository.layout.architect(&report.run);
     report.save(&folder)?;
     Log::open(&folder, &report.run)?.tell(Kind::Ended, &report.progress, report.why.as_deref().unwrap_or_default())
+}
+
+/// The version that came of a run which could not say so any more: `active` moved, and then its process failed or was killed.
+fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Version, ObjectId)>, CommandError> {
+    let Some(tip) = repository.tip()? else { return Ok(None) };
+    for commit in repository.git.first_parents(&tip.commit) {
+        let commit = commit?;
+        if commit.id == report.base {
+            break;
+        }
+        let trailers = commit.trailers;
+        if trailers.feedback == report.feedback && trailers.coder.as_deref() == Some(coder_name(report.coder)) {
+            return Ok(trailers.version.map(|version| (version, commit.id)));
+        }
+    }
+    Ok(None)
 }
 
 /// The runs of this clone that have not ended.
@@ -207,7 +244,7 @@ pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, CommandError> 
 pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError> {
     let inbox = Inbox::new(&repository.git);
     if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
-        return withdraw(&inbox, &item);
+        return withdraw(repository, &item);
     }
     if !local_runs(repository)?.iter().any(|run| run.run == id) {
         return match inbox.runs()?.iter().find(|run| run.run == id) {
@@ -223,7 +260,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError>
     Ok(format!("run {id} was asked to stop"))
 }
 
-fn withdraw(inbox: &Inbox<'_>, item: &Feedback) -> Result<String, CommandError> {
+fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandError> {
     match &item.status {
         Status::Taken { run } => {
             Err(CommandError::input(format!("run `{run}` works on `{}`", item.id)).with_hint(format!("agent architect cancel {run}")))
@@ -232,7 +269,7 @@ fn withdraw(inbox: &Inbox<'_>, item: &Feedback) -> Result<String, CommandError> 
             Err(CommandError::input(format!("`{}` is answered by {version}", item.id)).with_hint("`agent rollback` takes a version back"))
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
-            inbox.settle(std::slice::from_ref(item), &Status::Withdrawn)?;
+            repository.settle(Inbox::new(&repository.git).settle(std::slice::from_ref(item), &Status::Withdrawn)?);
             Ok(format!("{} is taken back", item.id))
         }
     }
@@ -252,15 +289,36 @@ pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(R
         ..Options::default()
     };
     let outcome = release::release(repository, context, &options)?;
-    if let (true, Some(version)) = (outcome.done, &outcome.version) {
-        let progress = Run { phase: machine::Phase::Released { version: tag(version) }, ..report.progress.clone() };
+    let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
+    // accepted before, when the inbox could not be told
+    let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.exit == Exit::Done));
+    if let Some((version, commit)) = made {
+        let version = tag(&version);
+        let progress = Run { phase: machine::Phase::Released { version: version.clone() }, ..report.progress.clone() };
         report.follow(&progress);
         report.why = Some("a person accepted it".to_owned());
-        report.commit.clone_from(&outcome.commit);
-        let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
-        inbox.conclude(&items, &report.outcome(), &report)?;
+        report.commit = Some(commit);
+        let mut warnings = Warnings::none();
+        let meaning = format!("{version} is released, but the inbox does not say so yet; `agent architect accept {id}` notes it");
+        warnings.note(conclude_accepted(repository, &inbox, &report), &meaning);
+        repository.settle(Committed { value: (), warnings });
     }
     Ok((report, outcome))
+}
+
+fn conclude_accepted(repository: &Repository, inbox: &Inbox<'_>, report: &Report) -> Result<(), CommandError> {
+    let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
+    repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
+    Ok(())
+}
+
+/// The version that answers a run's feedback, where a person released its branch.
+fn released_before(repository: &Repository, report: &Report, branch: &str) -> Option<(Version, ObjectId)> {
+    let source = repository.git.reference(&format!("refs/heads/{branch}")).ok().flatten()?;
+    let tip = repository.tip().ok().flatten()?;
+    let made = repository.git.first_parents(&tip.commit).map_while(Result::ok).take_while(|commit| commit.id != report.base);
+    let mut made = made.filter(|commit| commit.id == source || commit.parents.contains(&source));
+    made.find_map(|commit| commit.trailers.version.map(|version| (version, commit.id)))
 }
 
 struct Conductor<'a> {
@@ -513,7 +571,8 @@ impl<'a> Conductor<'a> {
 
     fn make_branch(&mut self, commit: ObjectId) -> Result<(), CommandError> {
         let branch = format!("architect/{}", self.report.run);
-        self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
+        let moved = self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
+        self.repository.settle(moved);
         let told = format!("  kept on the branch {branch}");
         self.report.branch = Some(branch);
         self.tell(&told)
@@ -528,7 +587,8 @@ impl<'a> Conductor<'a> {
 
     fn conclude(&mut self) -> Result<(), CommandError> {
         self.report.finished = Some(clock::rfc3339(clock::now()));
-        self.items = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
+        let concluded = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
+        self.items = self.repository.settle(concluded);
         self.report.save(&self.folder)?;
         self.log.tell(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
     }

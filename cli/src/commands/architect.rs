@@ -104,7 +104,7 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
             .with_hint("leave `--conversation` out to give the feedback without one"));
     }
     let item = Feedback::new(text, conversation, "person", &clock::rfc3339(clock::now()))?;
-    Inbox::new(&repository.git).add(&item)?;
+    repository.settle(Inbox::new(&repository.git).add(&item)?);
     if arguments.queue_only {
         context.printer.json(&item);
         context.printer.data(format!("{} is in the inbox", item.id));

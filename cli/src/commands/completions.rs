@@ -1,4 +1,5 @@
 use crate::arguments;
+use crate::context::Context;
 use agent_core::diagnose::Exit;
 use clap::CommandFactory;
 
@@ -9,8 +10,10 @@ pub struct Arguments {
     shell: clap_complete::Shell,
 }
 
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments, context: &Context) -> Exit {
     let mut command = arguments::Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "agent", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "agent", &mut script);
+    context.printer.verbatim(&script);
     Exit::Done
 }

@@ -1,4 +1,5 @@
 use crate::arguments;
+use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use agent_core::diagnose::Exit;
 use clap::CommandFactory;
@@ -10,7 +11,7 @@ pub struct Arguments {
     verb: Option<String>,
 }
 
-pub fn run(arguments: &Arguments) -> CommandResult {
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut command = arguments::Arguments::command();
     command.build();
     let page = match &arguments.verb {
@@ -19,7 +20,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             command.find_subcommand(verb).cloned().ok_or_else(|| CommandError::usage(format!("`{verb}` is no verb of `agent`")))?
         }
     };
-    // a reader that has gone away (`| head`) is no error
-    let _ = clap_mangen::Man::new(page).render(&mut std::io::stdout());
+    let mut roff = Vec::new();
+    clap_mangen::Man::new(page).render(&mut roff).expect("memory takes it");
+    context.printer.verbatim(&roff);
     Ok(Exit::Done)
 }

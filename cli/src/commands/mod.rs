@@ -93,7 +93,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Doctor(arguments) => Ok(doctor::run(arguments, context)),
         Command::Gc(arguments) => gc::run(arguments, context),
-        Command::Completions(arguments) => Ok(completions::run(arguments)),
-        Command::Man(arguments) => man::run(arguments),
+        Command::Completions(arguments) => Ok(completions::run(arguments, context)),
+        Command::Man(arguments) => man::run(arguments, context),
     }
 }

@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };
     agent_core::registry::check_pin_name(name)?;
-    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.git.set_pin(name, &pinned)? };
+    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.settle(repository.git.set_pin(name, &pinned)?) };
     let before = before.map(|before| before.to_string());
     let done = !arguments.dry_run;
     context.printer.json(

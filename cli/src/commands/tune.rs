@@ -4,13 +4,13 @@ use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
 use crate::repository::Repository;
 use crate::staging::Staging;
-use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner, TuningError};
+use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
 use crate::versions::{self, promotion};
 use crate::world::clock::fresh_id;
 use crate::world::fs::FsError;
 use crate::world::process;
 use agent_core::call_arguments;
-use agent_core::diagnose::{Diagnose as _, Exit};
+use agent_core::diagnose::Exit;
 use agent_core::signal::{self, Defaults, Signal};
 use agent_core::what::What;
 use serde_json::{Value, json};
@@ -71,11 +71,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let _telemetry = repository.telemetry();
     let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
-    report.close(source)?;
-    let promotion = if arguments.promote && report.is_clean() { Some(promote(&repository, context)?) } else { None };
-    report.print(arguments, promotion.as_ref(), context);
+    report.close(source);
+    let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository, context)).transpose();
+    // what staging has is said whole, whatever came of the promotion
+    report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
-    Ok(promotion.map_or(ended, |outcome| outcome::told("promoted", &outcome, &context.printer)))
+    Ok(promotion?.map_or(ended, |outcome| outcome::told("promoted", &outcome, &context.printer)))
 }
 
 fn promote(repository: &Repository, context: &Context) -> Result<versions::Outcome, CommandError> {
@@ -87,7 +88,8 @@ struct Source {
     signals: Option<mpsc::Receiver<Incoming>>,
     total: Option<u64>,
     reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
-    single: bool,
+    /// The id of the one signal that was typed.
+    single: Option<String>,
 }
 
 impl Source {
@@ -95,9 +97,10 @@ impl Source {
         let defaults = Defaults { tool: arguments.tool.clone(), conversation: arguments.conversation.clone() };
         let Some(path) = &arguments.signals else {
             let (sender, receiver) = mpsc::channel(1);
-            let sent = sender.try_send(Ok(typed_signal(arguments, defaults)?));
-            sent.expect("the channel has room for one");
-            return Ok(Self { signals: Some(receiver), total: None, reader: None, single: true });
+            let signal = typed_signal(arguments, defaults)?;
+            let single = Some(signal.id.clone());
+            sender.try_send(Ok(signal)).expect("the channel has room for one");
+            return Ok(Self { signals: Some(receiver), total: None, reader: None, single });
         };
         if path == Path::new("-") {
             return Ok(Self::reading(Box::new(BufReader::new(std::io::stdin())), path.clone(), None, defaults));
@@ -116,7 +119,7 @@ impl Source {
     fn reading(input: Box<dyn BufRead + Send>, path: PathBuf, total: Option<u64>, defaults: Defaults) -> Self {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let reader = std::thread::spawn(move || read_lines(input, &defaults, &sender).map_err(FsError::while_doing("read", &path)));
-        Self { signals: Some(receiver), total, reader: Some(reader), single: false }
+        Self { signals: Some(receiver), total, reader: Some(reader), single: None }
     }
 }
 
@@ -152,7 +155,7 @@ fn read_lines(mut input: Box<dyn BufRead + Send>, defaults: &Defaults, sender: &
 async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, CommandError> {
     let target = repository.target(&What::Active)?;
     let tuner = Tuner::start(repository, &target, context).await?;
-    if source.single {
+    if source.single.is_some() {
         expect_tool(&tuner, arguments)?;
     }
     let mut staging = tuning::staging_for(&tuner, repository, &context.printer).await?;
@@ -178,8 +181,8 @@ async fn batch(
     context: &Context,
 ) -> Result<Report, CommandError> {
     let start = staging.snapshot()?;
-    let mut report = Report::new(source.single);
-    let progress = (!source.single).then(|| Progress::start(&context.printer, "tuning", source.total));
+    let mut report = Report::new(source.single.clone());
+    let progress = source.single.is_none().then(|| Progress::start(&context.printer, "tuning", source.total));
     let mut listener = |settled: Settled| {
         if let Some(progress) = &progress {
             progress.advance(1);
@@ -192,8 +195,9 @@ async fn batch(
     };
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashSet::new() });
     let batch = Batch { staging, tuner, layout: &repository.layout, dry, listener: &mut listener };
-    let outcome = batch.run(source.signals.take().expect("it is taken once")).await;
+    let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;
     drop(progress);
+    repository.say(std::mem::take(&mut outcome.warnings));
     report.before = start.revision.to_string();
     report.after = outcome.after.as_ref().unwrap_or(&start.revision).to_string();
     report.finish(outcome);
@@ -202,7 +206,7 @@ async fn batch(
 
 /// What is said at the end.
 struct Report {
-    single: bool,
+    single: Option<String>,
     applied: u64,
     duplicates: u64,
     refused: u64,
@@ -212,11 +216,11 @@ struct Report {
     before: String,
     after: String,
     retries: u64,
-    failure: Option<TuningError>,
+    failure: Option<CommandError>,
 }
 
 impl Report {
-    fn new(single: bool) -> Self {
+    fn new(single: Option<String>) -> Self {
         Self {
             single,
             applied: 0,
@@ -236,7 +240,7 @@ impl Report {
         let rejected = match settled {
             Settled::Applied(_, result) => {
                 self.applied += 1;
-                self.answer = self.single.then(|| result.structured().map_or_else(|| result.text(), shown));
+                self.answer = self.single.is_some().then(|| result.structured().map_or_else(|| result.text(), shown));
                 return;
             }
             Settled::Duplicate(_) => {
@@ -270,14 +274,13 @@ impl Report {
 
     fn finish(&mut self, outcome: Outcome) {
         self.retries = outcome.retries;
-        self.failure = outcome.failure;
+        self.failure = outcome.failure.map(CommandError::from);
     }
 
     /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
-    fn close(&self, source: Source) -> Result<(), CommandError> {
-        match source.reader {
-            Some(reader) if self.failure.is_none() => Ok(reader.join().expect("the reader does not panic")?),
-            _ => Ok(()),
+    fn close(&mut self, source: Source) {
+        if let (Some(reader), None) = (source.reader, &self.failure) {
+            self.failure = reader.join().expect("the reader does not panic").err().map(CommandError::from);
         }
     }
 
@@ -314,12 +317,17 @@ impl Report {
 
     fn end(&mut self) -> CommandResult {
         if let Some(failure) = self.failure.take() {
-            let stays = format!("{} applied before that stay; send the rest again", counted(self.applied, "signal"));
-            let hint = failure.hint().map_or_else(|| stays.clone(), |hint| format!("{hint}. {stays}"));
-            return Err(CommandError::from(failure).with_hint(hint));
+            let next = match &self.single {
+                Some(id) => format!("sent again with `--id {id}`, the signal counts once"),
+                None => format!("{} applied before that stay; send the rest again", counted(self.applied, "signal")),
+            };
+            let hint = failure.hint.as_ref().map_or_else(|| next.clone(), |hint| format!("{hint}. {next}"));
+            return Err(failure.with_hint(hint));
         }
         match self.rejected.first() {
-            Some(rejected) if self.single => Err(CommandError::new(Exit::No, format!("the Tuner refused the signal: {}", rejected.error))),
+            Some(rejected) if self.single.is_some() => {
+                Err(CommandError::new(Exit::No, format!("the Tuner refused the signal: {}", rejected.error)))
+            }
             _ if self.malformed > 0 => Ok(Exit::Input),
             _ if self.refused > 0 => Ok(Exit::No),
             _ => Ok(Exit::Done),

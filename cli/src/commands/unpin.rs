@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let suggestion = did_you_mean(name, names.iter().map(String::as_str));
         return Err(CommandError::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
     }
-    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.git.remove_pin(name)? };
+    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.settle(repository.git.remove_pin(name)?) };
     let before = before.map(|before| before.to_string());
     context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null, "before": before, "done": !arguments.dry_run}));
     context.printer.data(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")));

@@ -3,9 +3,10 @@
 use crate::error::{CommandError, CommandResult};
 use crate::serve::session::{About, Outlet, Session};
 use crate::serve::shim::{Server, Shim};
+use crate::world::stdout;
 use agent_core::diagnose::Exit;
 use rustix::fs::FileType;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -119,8 +120,7 @@ impl Lines {
 /// One frame, whole; a host that has gone away is noticed at the end of its stdin.
 fn write_line(mut frame: String) {
     frame.push('\n');
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(frame.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout::write_all(frame.as_bytes());
 }
 
 /// Resolves when the reader of our stdout is gone; never when stdout is a file.

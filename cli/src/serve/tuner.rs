@@ -10,6 +10,7 @@ use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
 use crate::world::clock::fresh_id;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::{self, Signal};
@@ -62,8 +63,9 @@ impl Server for Tuner {
         };
         let _turn = shim.turns.take(STAGING).await;
         let served = shim.serving(caller).await?;
-        let result = match settle(shim, &served.server, signal).await? {
-            Settled::Applied(_, result) => calling::for_host(result.raw()),
+        let Committed { value, warnings } = settle(shim, &served.server, signal).await?;
+        let result = match value {
+            Settled::Applied(_, result) => with_warnings(calling::for_host(result.raw()), &warnings),
             Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was counted before", signal.id)),
             Settled::Rejected(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
         };
@@ -84,7 +86,19 @@ fn signal_of(params: &RawObject) -> Result<Signal, String> {
     Ok(Signal { line: None, id, tool, arguments, conversation: calling::conversation_of(params) })
 }
 
-async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Settled, CallFailure<Tuner>> {
+/// The signal counts: what failed afterwards stands beside the result, and is no error of the call.
+fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
+    if warnings.is_empty() {
+        return result;
+    }
+    let Some(mut members) = RawObject::parse(&result) else { return result };
+    let mut meta = members.object("_meta").unwrap_or_default();
+    meta.set(wire::WARNINGS, &warnings.as_slice());
+    members.set("_meta", &meta);
+    members.to_raw()
+}
+
+async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Committed<Settled>, CallFailure<Tuner>> {
     let tuner = &running.server;
     let mut staging = tuning::staging_for(tuner, &shim.repository, &shim.context.printer).await?;
     let (sender, source) = mpsc::channel(1);
@@ -93,9 +107,26 @@ async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal
     let mut settled = None;
     let mut listener = |one| settled = Some(one);
     let batch = Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, listener: &mut listener };
-    match batch.run(source).await.failure {
-        None => Ok(settled.expect("a signal without a failure is settled")),
+    let outcome = batch.run(source).await;
+    outcome.warnings.as_slice().iter().for_each(|warning| shim.repository.warn(warning));
+    match outcome.failure {
+        None => Ok(Committed { value: settled.expect("a signal without a failure is settled"), warnings: outcome.warnings }),
         Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
         Some(failure) => Err(failure.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_after_a_signal_was_durable_stands_beside_its_result() {
+        let result = || RawValue::from_string(r#"{"content":[],"_meta":{"vendor/x":1.10}}"#.to_owned()).unwrap();
+        assert_eq!(with_warnings(result(), &Warnings::none()).get(), result().get());
+        let mut warnings = Warnings::none();
+        warnings.push("the view is behind");
+        let shown = with_warnings(result(), &warnings);
+        assert_eq!(shown.get(), r#"{"content":[],"_meta":{"vendor/x":1.10,"dev.agentvc/warnings":["the view is behind"]}}"#);
     }
 }

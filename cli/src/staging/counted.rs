@@ -59,7 +59,8 @@ impl Counted {
             let all: Vec<Digest> = known.into_iter().chain(added).collect();
             let kept = &all[all.len().saturating_sub(MAX_REMEMBERED * 3 / 4)..];
             let bytes = [&MAGIC[..], &kept.concat()].concat();
-            return places.replace(&self.path, &bytes, fs::Durability::Durable);
+            // the folder is synced again when the Journal is put in place
+            return places.replace(&self.path, &bytes).map(drop);
         }
         // a write cut short leaves part of a digest at the end, which is no digest
         let whole = (MAGIC.len() + known.len() * DIGEST) as u64;

@@ -23,11 +23,12 @@ pub use view::Notice;
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
 use agent_core::object_id::ObjectId;
 use counted::Counted;
-use file::JournalFile;
+use file::{End, JournalFile};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use view::View;
@@ -41,6 +42,8 @@ const MAX_GROUP_BYTES: usize = 32 << 20;
 pub enum StagingError {
     #[error(transparent)]
     Fs(#[from] FsError),
+    #[error("the update could not be written to the Journal whole, nor taken off it again: it may count, and it may not")]
+    InDoubt(#[source] FsError),
     #[error("{} cannot be used", path.display())]
     Journal {
         path: PathBuf,
@@ -58,7 +61,7 @@ pub enum StagingError {
 impl Diagnose for StagingError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Fs(error) => error.exit(),
+            Self::Fs(error) | Self::InDoubt(error) => error.exit(),
             Self::Journal { source, .. } => source.exit(),
             Self::Full | Self::TooLarge(_) => Exit::Input,
             Self::Gone(_) => Exit::Conflict,
@@ -68,6 +71,7 @@ impl Diagnose for StagingError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Fs(error) => error.hint(),
+            Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
             Self::Journal { source, .. } => source.hint(),
             Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
             Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
@@ -99,6 +103,9 @@ pub struct Snapshot {
     pub dirty: bool,
 }
 
+/// What the view is when it could not be written.
+const VIEW_BEHIND: &str = "state/staging.state.json is behind the Journal, until the next command rebuilds it";
+
 /// How a compare-and-swap went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Append {
@@ -114,6 +121,8 @@ pub struct Staging {
     places: Places,
     file: JournalFile,
     fold: Fold,
+    /// Of what the fold is made.
+    end: End,
     counted: Counted,
     view: View,
     notices: Vec<Notice>,
@@ -151,8 +160,9 @@ impl Places {
         self.folder.join("open")
     }
 
-    fn replace(&self, path: &Path, bytes: &[u8], durability: fs::Durability) -> Result<(), FsError> {
-        fs::replace_through(&self.under_way(), path, bytes, durability)
+    /// Puts a whole file in place; once it is there, only warnings come of it.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
+        fs::replace_through(&self.under_way(), path, bytes)
     }
 
     fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
@@ -169,18 +179,19 @@ impl Staging {
         let alone = FileLock::try_acquire(&places.presence())?.is_some();
         let presence = FileLock::share(&places.presence())?;
         let is_new = !places.current().exists();
+        let mut notices = Vec::new();
         if is_new {
             let first = journal::header(&active.base, 1, &active.state);
-            places.replace(&places.current(), &first, fs::Durability::Durable)?;
+            notices.extend(places.replace(&places.current(), &first)?.into_iter().map(Notice::Afterwards));
             fs::sync_dir(&layout.home())?;
             fs::sync_dir(layout.root())?;
         }
-        let mut notices = Vec::new();
         let (file, bytes) = JournalFile::open(&places.current())?;
         let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
         let mut staging = Self {
             view: View::new(),
             counted: Counted::new(&places, folded.iter().map(|record| record.id.as_str())),
+            end: End::of(&bytes[..whole(&fold)], fold.end),
             places,
             file,
             fold,
@@ -190,8 +201,10 @@ impl Staging {
         };
         staging.settle(active)?;
         let known = folded.into_iter().map(|record| record.after).collect();
-        let notice = staging.view.mend(&staging.places, &staging.fold, known, is_new)?;
+        let mut warnings = Warnings::none();
+        let notice = warnings.note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND).flatten();
         staging.notices.extend(notice.filter(|notice| alone || !notice.is_a_delay()));
+        staging.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         staging.release();
         Ok(staging)
     }
@@ -241,16 +254,17 @@ impl Staging {
         self.held = None;
     }
 
-    /// Appends updates as one group if staging still has the Revision they were made from. When this returns, they are durable.
-    pub fn append(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Append, StagingError> {
+    /// Appends updates as one group if staging still has the Revision they were made from. When this returns, they are durable: the sync is the
+    /// commit point, and an error says that nothing was appended, but for `StagingError::InDoubt`.
+    pub fn append(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
         self.locked(|staging| staging.append_locked(drafts, expected))
     }
 
-    fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Append, StagingError> {
+    fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
         self.catch_up()?;
         self.drop_torn_tail()?;
         if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()))? {
-            return Ok(Append::Lost);
+            return Ok(Committed::whole(Append::Lost));
         }
         let group = self.fold.compose(drafts);
         if group.bytes.len() > MAX_GROUP_BYTES {
@@ -261,17 +275,19 @@ impl Staging {
         }
         self.file.commit(self.fold.end, &group.bytes)?;
         let records = group.records.clone();
+        self.end = End::of(&group.bytes, self.fold.end + group.bytes.len() as u64);
         self.fold.accept(group);
         self.counted.add(records.iter().map(|record| record.id.as_str()));
-        self.view.refresh(&self.places, &self.fold)?;
-        Ok(Append::Appended(records))
+        let mut warnings = Warnings::none();
+        warnings.note(self.view.refresh(&self.places, &self.fold), VIEW_BEHIND);
+        Ok(Committed { value: Append::Appended(records), warnings })
     }
 
     /// The Journal's bytes, whole groups only.
     pub fn journal(&mut self) -> Result<Vec<u8>, StagingError> {
         self.catch_up()?;
         let mut bytes = self.file.read_from(0)?;
-        bytes.truncate(usize::try_from(self.fold.end).unwrap_or(usize::MAX));
+        bytes.truncate(whole(&self.fold));
         Ok(bytes)
     }
 
@@ -281,14 +297,16 @@ impl Staging {
     }
 
     /// Puts the view in place if it is not the Journal's end.
-    pub fn flush_view(&mut self) -> Result<(), StagingError> {
+    pub fn flush_view(&mut self) -> Warnings {
+        let mut warnings = Warnings::none();
         if self.view.is_due(&self.fold) {
-            self.locked(|staging| {
+            let put = self.locked(|staging| {
                 staging.catch_up()?;
                 Ok(staging.view.put(&staging.places, &staging.fold)?)
-            })?;
+            });
+            warnings.note(put, VIEW_BEHIND);
         }
-        Ok(())
+        warnings
     }
 
     /// Does something under the lock, taking it unless it is held already.
@@ -304,12 +322,17 @@ impl Staging {
 
     /// Folds what others appended since; starts over when the Journal was sealed or rebased.
     fn catch_up(&mut self) -> Result<(), StagingError> {
-        if self.file.was_replaced()? {
+        if self.file.was_replaced()? || !self.file.still_ends(&self.end)? {
             return self.reload();
         }
         let bytes = self.file.read_news(self.fold.end)?;
         if !bytes.is_empty() {
+            let begun = self.fold.end;
             let (folded, _) = self.fold.extend(&bytes).map_err(self.places.damaged())?;
+            let read = usize::try_from(self.fold.end - begun).unwrap_or(usize::MAX);
+            if read > 0 {
+                self.end = End::of(&bytes[..read], self.fold.end);
+            }
             self.counted.add(folded.iter().map(|record| record.id.as_str()));
         }
         Ok(())
@@ -320,6 +343,7 @@ impl Staging {
         let (file, bytes) = JournalFile::open(&self.places.current())?;
         let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
         self.counted = Counted::new(&self.places, folded.iter().map(|record| record.id.as_str()));
+        self.end = End::of(&bytes[..whole(&fold)], fold.end);
         (self.file, self.fold) = (file, fold);
         Ok(())
     }
@@ -339,14 +363,19 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // the view is rebuilt by the next reader if this fails
+        // who wants to hear of it has asked before; the next to open staging rebuilds it
         let _ = self.flush_view();
     }
 }
 
+/// The length of the header and the whole groups that a fold went over.
+fn whole(fold: &Fold) -> usize {
+    usize::try_from(fold.end).unwrap_or(usize::MAX)
+}
+
 fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
     let mut fold = Fold::begin(bytes).map_err(places.damaged())?;
-    let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    let header = whole(&fold);
     let (folded, tail) = fold.extend(&bytes[header..]).map_err(places.damaged())?;
     Ok((fold, folded, tail))
 }
@@ -354,7 +383,7 @@ fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail)
 /// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut left at its end.
 fn recover(places: &Places, file: &JournalFile, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<(Fold, Vec<Folded>), StagingError> {
     let (fold, folded, _) = fold_whole(places, bytes)?;
-    let rest = &bytes[usize::try_from(fold.end).unwrap_or(usize::MAX)..];
+    let rest = &bytes[whole(&fold)..];
     // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of the reserve is looked at
     if !journal::is_reserved(rest) {
         if journal::holds_a_group(rest) {

@@ -4,10 +4,11 @@
 //! commit point. Before it, at most ids have been added to `counted` that the old Journal holds as well, which changes nothing.
 
 use super::view::{Notice, View};
-use super::{Active, Places, Staging, StagingError};
-use crate::world::fs::{self, Durability, FsError};
+use super::{Active, Places, Staging, StagingError, VIEW_BEHIND};
+use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::canonical;
+use agent_core::committed::{Committed, Warnings};
 use agent_core::journal::{self, Draft, Fold, JournalError, Record};
 use agent_core::object_id;
 use json_patch::Patch;
@@ -48,7 +49,7 @@ impl Staging {
     }
 
     /// After a promotion was published: its updates leave staging, later ones stay, based on the new active.
-    pub fn seal(&mut self, seq: u64, active: &Active) -> Result<(), StagingError> {
+    pub fn seal(&mut self, seq: u64, active: &Active) -> Result<Warnings, StagingError> {
         self.locked(|staging| staging.seal_locked(seq, active))
     }
 
@@ -56,11 +57,11 @@ impl Staging {
         seq < self.fold.first
     }
 
-    fn seal_locked(&mut self, seq: u64, active: &Active) -> Result<(), StagingError> {
+    fn seal_locked(&mut self, seq: u64, active: &Active) -> Result<Warnings, StagingError> {
         let journal = self.journal()?;
         // whoever opened staging since the promotion was published has done it already
         if self.has_sealed(seq) {
-            return Ok(());
+            return Ok(Warnings::none());
         }
         let sealed = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
         let mut ids = Vec::new();
@@ -72,10 +73,13 @@ impl Staging {
     }
 
     /// Puts the next Journal in place and goes on with it.
-    fn succeed(&mut self, next: &[u8]) -> Result<(), StagingError> {
-        self.places.replace(&self.places.current(), next, Durability::Durable)?;
-        self.reload()?;
-        Ok(self.view.put(&self.places, &self.fold)?)
+    fn succeed(&mut self, next: &[u8]) -> Result<Warnings, StagingError> {
+        let mut warnings = self.places.replace(&self.places.current(), next)?;
+        // one that cannot be read now is read by the next look, which finds another file in its place
+        if warnings.note(self.reload(), "the Journal is in place, but could not be read back").is_some() {
+            warnings.note(self.view.put(&self.places, &self.fold), VIEW_BEHIND);
+        }
+        Ok(warnings)
     }
 
     /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it was sealed, or it is empty.
@@ -85,13 +89,15 @@ impl Staging {
         }
         if let Some(seq) = self.sealed_by(active)? {
             let updates = seq + 1 - self.fold.first;
-            self.seal_locked(seq, active)?;
+            let warnings = self.seal_locked(seq, active)?;
             self.notices.push(Notice::Resealed { updates });
+            self.notices.extend(warnings.into_iter().map(Notice::Afterwards));
             return Ok(());
         }
         if self.fold.next == self.fold.first {
             let next = journal::header(&active.base, self.fold.next, &active.state);
-            return self.succeed(&next);
+            let warnings = self.succeed(&next)?;
+            self.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         }
         Ok(())
     }
@@ -110,7 +116,7 @@ impl Staging {
         &mut self,
         active: &Active,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
-    ) -> Result<Vec<(Record, String)>, E> {
+    ) -> Result<Committed<Vec<(Record, String)>>, E> {
         self.hold()?;
         let outcome = self.rebase_locked(active, replay).await;
         self.release();
@@ -121,7 +127,7 @@ impl Staging {
         &mut self,
         active: &Active,
         mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
-    ) -> Result<Vec<(Record, String)>, E> {
+    ) -> Result<Committed<Vec<(Record, String)>>, E> {
         self.drop_torn_tail()?;
         let old = self.journal()?;
         let records = with_own_changes(&old).map_err(self.places.damaged())?;
@@ -146,22 +152,22 @@ impl Staging {
             fold.accept(group);
         }
         set_aside(&self.places, "rebased", "jsonl", &old).map_err(StagingError::from)?;
-        self.succeed(&next)?;
-        Ok(dropped)
+        Ok(Committed { value: dropped, warnings: self.succeed(&next)? })
     }
 
     /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read. Says how many updates went.
-    pub fn reset(layout: &Layout, active: &Active) -> Result<(Option<u64>, Option<PathBuf>), StagingError> {
+    pub fn reset(layout: &Layout, active: &Active) -> Result<Committed<(Option<u64>, Option<PathBuf>)>, StagingError> {
         let places = Places::new(layout);
         let _lock = places.lock()?;
         let old = fs::read_if_there(&places.current())?;
         let fold = old.as_deref().and_then(|bytes| super::fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
         let kept = old.map(|bytes| set_aside(&places, "discarded", "jsonl", &bytes)).transpose()?;
         let next = journal::header(&active.base, fold.as_ref().map_or(1, |fold| fold.next), &active.state);
-        places.replace(&places.current(), &next, Durability::Durable)?;
         let fresh = Fold::begin(&next).map_err(places.damaged())?;
-        View::new().mend(&places, &fresh, fold.iter().map(|fold| fold.revision.clone()).collect(), true)?;
-        Ok((fold.map(|fold| fold.next - fold.first), kept))
+        let known = fold.iter().map(|fold| fold.revision.clone()).collect();
+        let mut warnings = places.replace(&places.current(), &next)?;
+        warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
+        Ok(Committed { value: (fold.map(|fold| fold.next - fold.first), kept), warnings })
     }
 }
 
@@ -218,7 +224,8 @@ pub(super) fn set_aside(places: &Places, kind: &str, extension: &str, bytes: &[u
     let mut kept = numbers(&folder, kind, extension)?;
     let number = kept.last().map_or(1, |last| last + 1);
     let name = |number: u64| folder.join(format!("{kind}-{number:06}.{extension}"));
-    places.replace(&name(number), bytes, Durability::Durable)?;
+    // that its folder is not synced yet is no reason to keep what it stands for from going on
+    let _ = places.replace(&name(number), bytes)?;
     kept.push(number);
     for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {
         std::fs::remove_file(name(*old)).map_err(FsError::while_doing("remove", &name(*old)))?;

@@ -72,7 +72,7 @@ fn tune(staging: &mut Staging, id: &str, value: i64) {
     loop {
         let before = staging.snapshot().unwrap();
         let group = vec![draft(id, value, add(&before.state, value))];
-        if matches!(staging.append(group, &before.revision).unwrap(), Append::Appended(_)) {
+        if matches!(staging.append(group, &before.revision).unwrap().value, Append::Appended(_)) {
             return;
         }
         assert!(!staging.has_counted(id).unwrap(), "{id} was counted by somebody else");
@@ -97,15 +97,82 @@ fn an_update_is_there_for_the_next_process_and_in_the_view() {
     assert_eq!(std::fs::read(place.layout.staging()).unwrap(), canonical::to_bytes(&snapshot.state));
 }
 
+/// A folder where the view should be: it cannot be put in place, as on a full disk.
+fn block_the_view(place: &Place) {
+    let _ = std::fs::remove_file(place.layout.staging());
+    std::fs::create_dir_all(place.layout.staging().join("in the way")).unwrap();
+}
+
+#[test]
+fn a_view_that_cannot_be_written_takes_nothing_back() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    block_the_view(&place);
+    let before = staging.snapshot().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let appended = staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap();
+    assert!(matches!(appended.value, Append::Appended(_)));
+    assert!(appended.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{:?}", appended.warnings);
+    assert!(staging.flush_view().as_slice()[0].starts_with(VIEW_BEHIND));
+    let now = staging.snapshot().unwrap();
+    let warnings = staging.seal(now.seq, &active(2)).unwrap();
+    assert!(warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{warnings:?}");
+    drop(staging);
+    let opened = Staging::open(&place.layout, &active(2)).unwrap();
+    assert!(matches!(&opened.notices()[..], [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)), "{:?}", opened.notices());
+    drop(opened);
+    let reset = Staging::reset(&place.layout, &active(2)).unwrap();
+    assert!(reset.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{reset:?}");
+    std::fs::remove_dir_all(place.layout.staging()).unwrap();
+    drop(Staging::open(&place.layout, &active(2)).unwrap());
+    assert!(place.layout.staging().is_file(), "the next to open it rebuilds it");
+}
+
+#[test]
+fn a_group_that_was_taken_off_after_others_saw_it_leaves_no_hole() {
+    let place = place();
+    let (mut one, mut two) = (place.open(), place.open());
+    tune(&mut one, "s-1", 1);
+    let end = one.fold.end;
+    tune(&mut one, "s-2", 10);
+    assert_eq!(total(&mut two), 11, "it was seen before its sync failed");
+    one.file.cut(end).unwrap();
+    tune(&mut two, "s-3", 100);
+    assert_eq!((total(&mut one), total(&mut two)), (101, 101));
+    // and where something as long took its place
+    let end = one.fold.end;
+    tune(&mut one, "s-4", 1000);
+    let seen = total(&mut two);
+    one.file.cut(end).unwrap();
+    tune(&mut place.open(), "s-5", 2000);
+    tune(&mut two, "s-6", 10_000);
+    assert_eq!((seen, total(&mut two), total(&mut one)), (1101, 12_101, 12_101));
+}
+
+#[test]
+fn what_cannot_be_made_durable_is_taken_off_and_said() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let before = staging.snapshot().unwrap();
+    // opened to be read, no write succeeds: neither the group's nor what would take it off
+    staging.file.open_for_reading();
+    let error = staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap_err();
+    assert!(matches!(error, StagingError::Fs(_)), "{error:?}: nothing of it stands there");
+    drop(staging);
+    assert_eq!(total(&mut place.open()), 1);
+}
+
 #[test]
 fn a_stale_revision_and_a_counted_id_both_lose() {
     let place = place();
     let (mut one, mut two) = (place.open(), place.open());
     let before = one.snapshot().unwrap();
     tune(&mut two, "s-1", 1);
-    assert_eq!(one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap(), Append::Lost);
+    assert_eq!(one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap().value, Append::Lost);
     let now = one.snapshot().unwrap();
-    assert_eq!(one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap(), Append::Lost);
+    assert_eq!(one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap().value, Append::Lost);
     assert!(one.has_counted("s-1").unwrap() && !one.has_counted("s-2").unwrap());
     assert_eq!(total(&mut one), 1);
 }
@@ -142,7 +209,7 @@ fn whoever_holds_staging_wins_the_next_race() {
             done.store(1, Ordering::SeqCst);
         });
         let group = vec![draft("mine", 1, add(&before.state, 1))];
-        assert!(matches!(one.append(group, &before.revision).unwrap(), Append::Appended(_)));
+        assert!(matches!(one.append(group, &before.revision).unwrap().value, Append::Appended(_)));
         assert_eq!(done.load(Ordering::SeqCst), 0, "the other had to wait");
         one.release();
     });
@@ -211,7 +278,7 @@ fn an_unreadable_middle_is_an_error_that_changes_nothing() {
     assert!(error.hint().unwrap().contains("agent state reset"));
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), bytes);
 
-    Staging::reset(&place.layout, &active(1)).unwrap();
+    Staging::reset(&place.layout, &active(1)).unwrap().value;
     assert_eq!(std::fs::read(&place.aside("discarded")[0]).unwrap(), bytes);
     assert_eq!(total(&mut place.open()), 0);
 }
@@ -340,7 +407,7 @@ fn rebasing_replays_the_signals_on_what_is_served_now() {
         Ok(if value == 20 { Replayed::Dropped("no longer".to_owned()) } else { Replayed::State(add(state, value)) })
     };
     let dropped = block_on(staging.rebase(&next, replay)).unwrap().unwrap();
-    assert_eq!(dropped.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(), [("s-2", "no longer")]);
+    assert_eq!(dropped.value.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(), [("s-2", "no longer")]);
     let snapshot = staging.snapshot().unwrap();
     assert_eq!(snapshot.state, json!({"total": 1001, "patch": 2, "rate": 0.5}));
     assert_eq!((snapshot.base, snapshot.updates), (next.base.clone(), 3));
@@ -357,7 +424,7 @@ fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
         let mut staging = place.open();
         tune(&mut staging, "s-1", 1 + round);
         drop(staging);
-        let (discarded, kept) = Staging::reset(&place.layout, &active(1)).unwrap();
+        let (discarded, kept) = Staging::reset(&place.layout, &active(1)).unwrap().value;
         assert_eq!(discarded, Some(1));
         assert!(kept.unwrap().exists());
     }

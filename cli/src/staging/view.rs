@@ -1,7 +1,7 @@
 //! `state/staging.state.json`: the Journal's end, for people and editors to look at.
 
 use super::{Places, succession};
-use crate::world::fs::{self, Durability, FsError};
+use crate::world::fs::{self, FsError};
 use agent_core::canonical;
 use agent_core::journal::Fold;
 use agent_core::object_id::ObjectId;
@@ -17,11 +17,20 @@ const PACE: Duration = Duration::from_millis(25);
 /// What was found out of order when staging was opened, and mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    TornTail { bytes: usize },
+    TornTail {
+        bytes: usize,
+    },
     ViewMissing,
     ViewBehind,
-    ViewReplaced { why: String, kept: PathBuf },
-    Resealed { updates: u64 },
+    ViewReplaced {
+        why: String,
+        kept: PathBuf,
+    },
+    Resealed {
+        updates: u64,
+    },
+    /// What failed and hinders nothing.
+    Afterwards(String),
 }
 
 impl Notice {
@@ -47,6 +56,7 @@ impl fmt::Display for Notice {
                 "state/staging.state.json {why}; it was rebuilt from the Journal and what stood there is kept in {} (edit staging with `agent state set` or `cas`)",
                 kept.display()
             ),
+            Self::Afterwards(warning) => formatter.write_str(warning),
             Self::Resealed { updates } => {
                 write!(formatter, "a promotion had been cut short after it was published; its {updates} updates are now sealed")
             }
@@ -78,7 +88,7 @@ impl View {
 
     pub(super) fn put(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
         if self.is_due(fold) {
-            places.replace(&places.view, &canonical::to_bytes(&fold.state), Durability::Rebuildable)?;
+            fs::replace_view(&places.under_way(), &places.view, &canonical::to_bytes(&fold.state))?;
         }
         self.shown = Some(fold.revision.clone());
         self.at = Some(Instant::now());

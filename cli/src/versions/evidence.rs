@@ -126,7 +126,8 @@ impl Evidence {
         let comparison = Comparison::of(gated.into(), old.results(), judged.results());
         let tree = candidate.tree.clone().expect("a candidate has a tree");
         let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
-        let verdict = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
+        let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
+        let verdict = repository.settle(judgement);
         let compared = Compared {
             varying: varying(repository, &commit, &old, judged)?,
             baseline: commit,

@@ -8,6 +8,7 @@ use crate::tuning::{self, Tuner};
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::process;
+use agent_core::committed::Warnings;
 use agent_core::manifest::{GateMode, GateTest, Gated};
 use agent_core::promotion::{self, Plan, Snapshot, Tip};
 use agent_core::publication::Candidate;
@@ -91,7 +92,7 @@ fn replay(repository: &Repository, context: &Context, staging: &mut Staging, act
         tuner.end().await;
         dropped.map_err(CommandError::from)
     })??;
-    for (record, why) in dropped {
+    for (record, why) in repository.settle(dropped) {
         context.printer.warn(format!("signal `{}` has no effect on v{}: {why}", record.id, active.base.version));
     }
     Ok(())
@@ -126,8 +127,17 @@ fn judge(
     let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
         return Ok(None);
     };
-    let now = Active { journal: repository.git.commit(&tip.commit)?.trailers.journal, ..repository.active_at(&tip)? };
-    staging.seal(staged.seq, &now)?;
+    repository.say(seal(repository, staging, staged.seq, &tip));
     let why = format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told());
     Ok(Some(Outcome::published(&tip, &evidence, why)))
+}
+
+/// The version is out: its updates leave staging now, or with the next command that opens it.
+fn seal(repository: &Repository, staging: &mut Staging, seq: u64, tip: &Tip) -> Warnings {
+    let mut warnings = Warnings::none();
+    let sealed = repository.active_at(tip).and_then(|now| Ok(staging.seal(seq, &now)?));
+    let meaning = format!("the updates of v{} are still in staging's Journal, and the next command seals them", tip.version);
+    let afterwards = warnings.note(sealed, &meaning).unwrap_or_default();
+    warnings.extend(afterwards);
+    warnings
 }

@@ -100,7 +100,8 @@ pub struct Words {
 
 /// Makes the candidate a version. `None`: somebody else was first, and nothing points to what was written.
 ///
-/// The order is the law: evidence is stored and synced before the branch moves, and the branch before the tag.
+/// The order is the law: evidence is stored and synced before the branch moves, and the branch before the tag. Once this returns a tip the version is out:
+/// whatever the caller does next, and fails, is a warning.
 pub fn publish(
     repository: &Repository,
     candidate: &Candidate,
@@ -131,13 +132,8 @@ pub fn publish(
         commit: commit.clone(),
         version: candidate.version.clone(),
     };
-    match repository.git.publish(&publication)? {
-        Published::Done { tag_missing } => {
-            if let Some(why) = tag_missing {
-                repository.warn(&format!("the tag {} is not made yet ({why}); the next command makes it", tag(&candidate.version)));
-            }
-            Ok(Some(Tip { version: candidate.version.clone(), commit, revision: candidate.revision.clone() }))
-        }
+    match repository.settle(repository.git.publish(&publication)?) {
+        Published::Done => Ok(Some(Tip { version: candidate.version.clone(), commit, revision: candidate.revision.clone() })),
         Published::Conflict { .. } => Ok(None),
         Published::TagTaken { by } => Err(tag_taken(candidate, &by)),
     }

@@ -1,5 +1,6 @@
 //! Files: whole or not at all.
 
+use agent_core::committed::Warnings;
 use agent_core::diagnose::{Diagnose, Exit};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ impl Diagnose for FsError {
 
     fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            std::io::ErrorKind::StorageFull => Some("the disk is full; nothing was lost, free some room and run it again".to_owned()),
+            std::io::ErrorKind::StorageFull => Some("the disk is full: free some room and run it again".to_owned()),
             std::io::ErrorKind::PermissionDenied => Some("check who owns it".to_owned()),
             _ => None,
         }
@@ -121,19 +122,36 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     }
 }
 
-/// As `replace`, but the file under way has a fixed name of the caller's: whoever calls holds a lock, and a kill leaves one file at most.
-pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
+/// As `replace`, durably, but the file under way has a fixed name of the caller's: whoever calls holds a lock, and a kill leaves one file at most.
+///
+/// The rename is the commit point: a folder that cannot be synced after it is a warning.
+pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
     let mut file = std::fs::File::create(under_way).map_err(FsError::while_doing("create", under_way))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", under_way))?;
-    if durability == Durability::Durable {
-        file.sync_data().map_err(FsError::while_doing("sync", under_way))?;
-    }
-    std::fs::rename(under_way, path).map_err(FsError::while_doing("put in place", path))?;
-    match durability {
-        Durability::Durable => sync_dir(folder),
-        Durability::Rebuildable => Ok(()),
+    file.sync_data().map_err(FsError::while_doing("sync", under_way))?;
+    rename(under_way, path)?;
+    let mut warnings = Warnings::none();
+    warnings.note(sync_dir(folder), &format!("a power cut may bring back what {} held before", path.display()));
+    Ok(warnings)
+}
+
+/// Puts a view in place, which is made again when it is lost: by a rename from `under_way`, or from beside it where that is on another file system.
+pub fn replace_view(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    create_dir(path.parent().unwrap_or(Path::new(".")))?;
+    std::fs::write(under_way, bytes).map_err(FsError::while_doing("write", under_way))?;
+    match rename(under_way, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+            remove_if_there(under_way)?;
+            // a fixed name again, so that kills leave one file at most
+            let mut beside = std::ffi::OsString::from(".");
+            beside.push(path.file_name().unwrap_or_default());
+            let beside = path.with_file_name(beside);
+            std::fs::write(&beside, bytes).map_err(FsError::while_doing("write", &beside))?;
+            rename(&beside, path)
+        }
+        renamed => renamed,
     }
 }
 

@@ -22,5 +22,6 @@ pub mod sandbox {
         false
     }
 }
+pub mod stdout;
 pub mod store;
 pub mod watch;

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let now = staging.snapshot()?.revision;
         let lost = now != expected || {
             let draft = own_draft(CAS, json!({"expect": expected}), id, after);
-            !arguments.dry_run && staging.append(vec![draft], &expected)? == Append::Lost
+            !arguments.dry_run && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
         };
         if lost {
             return Err(conflict(&expected, &staging.snapshot()?.revision));

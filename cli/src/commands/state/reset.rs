@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let (discarded, kept) = if arguments.dry_run {
         (Some(repository.staging()?.snapshot()?.updates), None)
     } else {
-        Staging::reset(&repository.layout, &active)?
+        repository.settle(Staging::reset(&repository.layout, &active)?)
     };
     let version = &active.base.version;
     let updates = discarded.map_or_else(|| "a Journal that could not be read".to_owned(), |count| format!("{count} updates"));

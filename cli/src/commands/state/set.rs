@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let after = edited(&before, &changes, &rules)?;
         (before.revision, agent_core::canonical::revision(&after))
     } else {
-        append(&mut staging, &changes, &rules)?
+        append(&repository, &mut staging, &changes, &rules)?
     };
     let short = after.short();
     context.printer.say(if arguments.dry_run { format!("staging would be {short}") } else { format!("staging is {short} now") });
@@ -63,6 +63,7 @@ fn edited(before: &Snapshot, changes: &[(Path, Value)], rules: &Rules) -> Result
 
 /// The edit, made again on the fresh state as often as somebody else was first.
 fn append(
+    repository: &Repository,
     staging: &mut Staging,
     changes: &[(Path, Value)],
     rules: &Rules,
@@ -76,7 +77,7 @@ fn append(
         let after = edited(&before, changes, rules)?;
         let revision = agent_core::canonical::revision(&after);
         let draft = own_draft(SET, json!({"changes": arguments}), fresh_id("set"), after);
-        if let Append::Appended(_) = staging.append(vec![draft], &before.revision)? {
+        if let Append::Appended(_) = repository.settle(staging.append(vec![draft], &before.revision)?) {
             staging.release();
             return Ok((before.revision, revision));
         }

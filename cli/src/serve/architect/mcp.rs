@@ -7,11 +7,13 @@ use crate::architect::operations::{self, NotStarted, Start, Submission, Submitte
 use crate::architect::report::Report;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::printer::WithWarnings;
 use crate::repository::Repository;
 use crate::serve::http;
 use crate::serve::stdio::Interrupt;
 use crate::telemetry::{self, Operation, Transport};
 use crate::world::process;
+use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
@@ -349,8 +351,9 @@ struct Watched {
 fn give(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
     let new: NewFeedback = parsed(arguments)?;
     let submission = Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
-    match operations::submit(repository, &submission)? {
-        Submitted::New(item) | Submitted::Again(item) => Ok(document(&item)),
+    let Committed { value, warnings } = operations::submit(repository, &submission)?;
+    match value {
+        Submitted::New(item) | Submitted::Again(item) => Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() })),
         Submitted::OtherContent => {
             Err(CommandError::usage("this key came before, with another content").with_hint("a new item needs a new key"))
         }

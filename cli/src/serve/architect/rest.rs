@@ -7,8 +7,10 @@ use crate::architect::operations::{self, NotStarted, Start, Submission, Submitte
 use crate::architect::report::Report;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::printer::WithWarnings;
 use crate::repository::Repository;
 use crate::serve::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
+use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, TEXT_LIMIT};
 use serde::{Deserialize, Serialize};
@@ -121,9 +123,11 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         return Err(Problem::bad_request("the header `Idempotency-Key` has to be of visible ASCII characters"));
     }
     let submission = Submission { text: new.text, conversation: new.conversation, source: "api", key };
-    match operations::submit(&desk.repository, &submission)? {
+    let Committed { value, warnings } = operations::submit(&desk.repository, &submission)?;
+    match value {
         Submitted::New(item) | Submitted::Again(item) => {
-            Ok(Reply::json(&item).status(202).header("Location", format!("/v1/feedback/{}", item.id)).once())
+            let document = WithWarnings { document: &item, warnings: warnings.as_slice() };
+            Ok(Reply::json(&document).status(202).header("Location", format!("/v1/feedback/{}", item.id)).once())
         }
         Submitted::OtherContent => {
             Err(Problem::new(422, "this Idempotency-Key came before, with another content").with_hint("a new item needs a new key"))

@@ -40,6 +40,13 @@ pub enum GitError {
     Path { path: String },
     #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
+    #[error("it is not known whether {name} was moved{}", if why.is_empty() { String::new() } else { format!(" (git said: {why})") })]
+    InDoubt {
+        name: String,
+        why: String,
+        #[source]
+        source: Box<GitError>,
+    },
     #[error("against the laws of this repository: {}", breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Illegal { breaches: Vec<Breach> },
     #[error("the remote {remote} did not take it{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
@@ -80,7 +87,12 @@ impl GitError {
 }
 
 fn is_locked(why: &str) -> bool {
-    why.contains(".lock")
+    why.contains(".lock") && why.contains("File exists")
+}
+
+/// A hook of the repository has judged.
+fn is_refused(why: &str) -> bool {
+    why.contains("aborted by") && why.contains("hook")
 }
 
 impl Diagnose for GitError {
@@ -90,9 +102,9 @@ impl Diagnose for GitError {
             Self::Fs(error) => error.exit(),
             Self::Pin(error) => error.exit(),
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
-            // a hook of the repository has judged
-            Self::NotMoved { .. } | Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
-            Self::NotPushed { was_judged: false, .. } => Exit::Surroundings,
+            Self::NotMoved { why, .. } if is_refused(why) => Exit::No,
+            Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
+            Self::NotMoved { .. } | Self::InDoubt { .. } | Self::NotPushed { was_judged: false, .. } => Exit::Surroundings,
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
@@ -117,6 +129,7 @@ impl Diagnose for GitError {
             Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused it, in the words above".to_owned(),
             Self::NotPushed { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
+            Self::InDoubt { name, .. } => format!("`git rev-parse {name}` says where it is; run it again only when it was not moved"),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),
             Self::Pin(error) => return error.hint(),

@@ -2,6 +2,8 @@
 
 use super::refs::{Move, Moved};
 use super::{ACTIVE, CommitInfo, CommitSpec, Git, GitError, TreeEdit};
+use agent_core::committed::{Committed, Warnings};
+use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
 use agent_core::{legality, version};
 use semver::Version;
@@ -40,8 +42,8 @@ fn tag_ref(version: &Version) -> String {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// The version is out and on disk. A tag that could not be made is made by the next command; the text says why it was not.
-    Done { tag_missing: Option<String> },
+    /// The version is out.
+    Done,
     /// The branch has moved on; nothing was changed.
     Conflict { found: Option<ObjectId> },
     /// Another commit already has this version's tag; nothing was changed.
@@ -60,6 +62,11 @@ pub struct Healed {
 }
 
 impl Healed {
+    /// What cannot be mended now hinders nobody who only reads; the next command tries again.
+    fn postponed(&mut self, what: &str, error: &GitError) {
+        self.notes.push(format!("{what}: {}", error.messages().join(": ")));
+    }
+
     /// One line for each thing, for the verb that healed to pass on.
     pub fn lines(&self) -> Vec<String> {
         let tags = self.tags.iter().map(|tag| format!("an earlier command was killed before it could tag {tag}; it is tagged now"));
@@ -68,18 +75,18 @@ impl Healed {
 }
 
 impl Git {
-    /// Makes a commit a version. Done twice, the second finds it done.
-    pub fn publish(&self, publication: &Publication) -> Result<Published, GitError> {
+    /// Makes a commit a version. Done twice, the second finds it done. A tag that could not be made is a warning; the next command makes it.
+    pub fn publish(&self, publication: &Publication) -> Result<Committed<Published>, GitError> {
         let lock = self.lock_refs()?;
         let (branch, tag) = (publication.branch_ref(), publication.tag_ref());
         let tagged = self.reference(&tag)?;
         if let Some(by) = tagged.clone().filter(|by| *by != publication.commit) {
-            return Ok(Published::TagTaken { by });
+            return Ok(Committed::whole(Published::TagTaken { by }));
         }
         let mut moves = Vec::new();
         let tip = self.target(&branch)?;
         if tip != publication.expect && tip.as_ref() != Some(&publication.commit) {
-            return Ok(Published::Conflict { found: tip });
+            return Ok(Committed::whole(Published::Conflict { found: tip }));
         }
         if tip.as_ref() != Some(&publication.commit) {
             self.refuse_illegal(&branch, tip.as_ref(), &publication.commit)?;
@@ -88,15 +95,20 @@ impl Git {
         if tagged.is_none() {
             moves.push(Move::create(tag, publication.commit.clone()));
         }
-        let done = Published::Done { tag_missing: None };
         if moves.is_empty() {
-            return Ok(done);
+            return Ok(Committed::whole(Published::Done));
         }
-        Ok(match lock.apply(&moves, &format!("agent: v{}", publication.version))? {
-            Moved::All => done,
+        let mut warnings = Warnings::none();
+        let value = match lock.apply(&moves, &format!("agent: v{}", publication.version))?.unpack(&mut warnings) {
+            Moved::All => Published::Done,
             Moved::Conflict { found, .. } => Published::Conflict { found },
-            Moved::FirstOnly { why } => Published::Done { tag_missing: Some(why) },
-        })
+            Moved::FirstOnly { why } => {
+                let tag = version::tag(&publication.version);
+                warnings.push(format!("the tag {tag} is not made yet, the next command makes it: {why}"));
+                Published::Done
+            }
+        };
+        Ok(Committed { value, warnings })
     }
 
     fn refuse_illegal(&self, branch: &str, old: Option<&ObjectId>, new: &ObjectId) -> Result<(), GitError> {
@@ -108,8 +120,10 @@ impl Git {
     /// when there is nothing to do.
     pub fn heal(&self) -> Result<Healed, GitError> {
         let mut healed = Healed { temporary: self.sweep_temporary(), ..Healed::default() };
-        if self.has_unfinished_moves() {
-            self.lock_refs()?;
+        if self.has_unfinished_moves()
+            && let Err(error) = self.lock_refs()
+        {
+            healed.postponed("an earlier command did not finish moving its refs, and that cannot be mended now", &error);
         }
         for (branch, tip) in self.version_branches()? {
             self.heal_branch(&branch, &tip, &mut healed)?;
@@ -134,14 +148,22 @@ impl Git {
                 .push(format!("{branch} has versions without tags: this clone lacks them (git fetch --tags, or --unshallow --tags)"));
             return Ok(());
         }
+        if let Err(error) = self.make_tags(untagged, healed) {
+            healed.postponed(&format!("{branch} has versions without tags, and they cannot be tagged now"), &error);
+        }
+        Ok(())
+    }
+
+    /// Oldest first, so that a kill in between leaves the same kind of gap.
+    fn make_tags(&self, untagged: Vec<(Version, ObjectId)>, healed: &mut Healed) -> Result<(), GitError> {
         let lock = self.lock_refs()?;
-        // oldest first, so that a kill in between leaves the same kind of gap
         for (version, commit) in untagged.into_iter().rev() {
             if self.target(&tag_ref(&version))?.is_some() {
                 continue;
             }
             let moved = lock.apply(&[Move::create(tag_ref(&version), commit)], "agent: heal")?;
-            if moved == Moved::All {
+            healed.notes.extend(moved.warnings);
+            if moved.value == Moved::All {
                 healed.tags.push(version::tag(&version));
             }
         }
@@ -187,8 +209,8 @@ impl Git {
     }
 
     /// Adds files to the tree of a ref of ours (such as `refs/agent/inbox`) in a new commit, whoever else does the same meanwhile.
-    /// Once it returns, they are on disk.
-    pub fn append_to_ref(&self, name: &str, subject: &str, files: &[(String, Vec<u8>)]) -> Result<ObjectId, GitError> {
+    /// Once it returns without a warning, they are on disk.
+    pub fn append_to_ref(&self, name: &str, subject: &str, files: &[(String, Vec<u8>)]) -> Result<Committed<ObjectId>, GitError> {
         let mut edits = Vec::new();
         for (path, bytes) in files {
             edits.push(TreeEdit::file(path.clone(), self.write_blob(bytes)?));
@@ -197,9 +219,9 @@ impl Git {
     }
 
     /// Edits the tree of a ref of ours in a new commit; gives back the commit.
-    pub fn edit_ref(&self, name: &str, subject: &str, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+    pub fn edit_ref(&self, name: &str, subject: &str, edits: &[TreeEdit]) -> Result<Committed<ObjectId>, GitError> {
         let always = |_: Option<&ObjectId>| Ok::<_, GitError>(Some((subject.to_owned(), edits.to_vec())));
-        Ok(self.edit_ref_by(name, always)?.expect("the edits do not depend on what stands there"))
+        Ok(self.edit_ref_by(name, always)?.map(|commit| commit.expect("the edits do not depend on what stands there")))
     }
 
     /// The same with subject and edits made of what stands at the ref, anew whenever somebody else was first; `None` of them leaves it as it is.
@@ -207,17 +229,17 @@ impl Git {
         &self,
         name: &str,
         mut edits_on: impl FnMut(Option<&ObjectId>) -> Result<Option<(String, Vec<TreeEdit>)>, E>,
-    ) -> Result<Option<ObjectId>, E> {
+    ) -> Result<Committed<Option<ObjectId>>, E> {
         for _ in 0..ATTEMPTS {
             let tip = self.target(name)?;
-            let Some((subject, edits)) = edits_on(tip.as_ref())? else { return Ok(None) };
+            let Some((subject, edits)) = edits_on(tip.as_ref())? else { return Ok(Committed::whole(None)) };
             let tree = self.edit_tree(tip.as_ref(), &edits)?;
             let parents = tip.clone().into_iter().collect();
             let commit = self.write_commit(&CommitSpec { tree, parents, message: format!("{subject}\n") })?;
             let change = Move { name: name.to_owned(), from: tip, to: Some(commit.clone()) };
-            match self.move_ref(change, &subject)? {
-                Moved::Conflict { .. } => {}
-                Moved::All | Moved::FirstOnly { .. } => return Ok(Some(commit)),
+            let moved = self.move_ref(change, &subject)?;
+            if !matches!(moved.value, Moved::Conflict { .. }) {
+                return Ok(moved.map(|_| Some(commit)));
             }
         }
         Err(GitError::Busy { name: name.to_owned() }.into())

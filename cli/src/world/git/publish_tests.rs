@@ -2,6 +2,7 @@
 
 use super::tests::Repository;
 use super::*;
+use agent_core::committed::Committed;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::difference::PathStatus;
 use agent_core::trailers::Trailers;
@@ -33,7 +34,7 @@ pub(super) fn patch(number: u64) -> Version {
     Version::new(0, 1, number)
 }
 
-pub(super) const DONE: Published = Published::Done { tag_missing: None };
+pub(super) const DONE: Committed<Published> = Committed::whole(Published::Done);
 
 /// A repository whose `active` is at v0.1.0.
 pub(super) fn served() -> (Repository, Git, ObjectId) {
@@ -86,11 +87,11 @@ fn whoever_comes_second_is_told_and_changes_nothing() {
     let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
     assert_eq!(git.publish(&publication(Some(&first), &theirs, &patch(1))).unwrap(), DONE);
     let lost = git.publish(&publication(Some(&first), &mine, &patch(2))).unwrap();
-    assert_eq!(lost, Published::Conflict { found: Some(theirs.clone()) });
+    assert_eq!(lost.value, Published::Conflict { found: Some(theirs.clone()) });
     let taken = git.publish(&publication(Some(&theirs), &mine, &patch(1))).unwrap();
-    assert_eq!(taken, Published::TagTaken { by: theirs.clone() });
+    assert_eq!(taken.value, Published::TagTaken { by: theirs.clone() });
     let absent = git.publish(&publication(None, &mine, &patch(2))).unwrap();
-    assert_eq!(absent, Published::Conflict { found: Some(theirs.clone()) });
+    assert_eq!(absent.value, Published::Conflict { found: Some(theirs.clone()) });
     assert_eq!([repository.id("active"), repository.id("v0.1.1")], [theirs.clone(), theirs]);
     assert_eq!(git.reference("refs/tags/v0.1.2").unwrap(), None);
 }
@@ -143,7 +144,8 @@ fn a_branch_without_its_tag_is_healed() {
     hook(&repository, "reference-transaction", "test \"$1\" != prepared || ! grep -q refs/tags/");
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let published = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap();
-    assert!(matches!(published, Published::Done { tag_missing: Some(_) }), "{published:?}");
+    assert_eq!(published.value, Published::Done);
+    assert!(published.warnings.as_slice()[0].starts_with("the tag v0.1.1 is not made yet, the next command makes it: "), "{published:?}");
     assert_eq!(repository.id("active"), second);
     hook(&repository, "reference-transaction", "exit 0");
     let healed = git.heal().unwrap();
@@ -197,7 +199,7 @@ fn killed_while_preparing(reference: &str, on_active: bool) {
     hook(&repository, "reference-transaction", &format!("if test \"$1\" = prepared && grep -q {reference}; then kill -9 $PPID; fi"));
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let outcome = git.publish(&publication(Some(&first), &second, &patch(1)));
-    assert!(!matches!(outcome, Ok(DONE)), "{outcome:?}");
+    assert!(!outcome.as_ref().is_ok_and(|outcome| *outcome == DONE), "{outcome:?}");
     assert_eq!(lock_files(&repository), Vec::<PathBuf>::new(), "{reference}");
     hook(&repository, "reference-transaction", "exit 0");
     git.heal().unwrap();

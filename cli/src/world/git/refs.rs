@@ -5,12 +5,16 @@
 
 use super::{Git, GitError, objects};
 use crate::world::fs::{FileLock, FsError};
+use agent_core::committed::{Committed, Warnings};
+use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed read must not hide it.
+const READS: usize = 3;
 /// How long an empty lock file must stay as it is before it counts as left behind: a living git fills its own at once.
 const ABANDONED_AFTER: Duration = Duration::from_millis(150);
 
@@ -89,7 +93,7 @@ impl Git {
     }
 
     /// Moves one ref; the objects it points to are synced first.
-    pub fn move_ref(&self, change: Move, reason: &str) -> Result<Moved, GitError> {
+    pub fn move_ref(&self, change: Move, reason: &str) -> Result<Committed<Moved>, GitError> {
         self.lock_refs()?.apply(&[change], reason)
     }
 
@@ -131,50 +135,77 @@ fn sync_filesystem(folder: &std::fs::File) -> std::io::Result<()> {
 
 impl RefLock<'_> {
     /// Makes the moves, each a transaction of its own, in order; the first is the commit point of them all.
-    pub(super) fn apply(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
+    ///
+    /// An error says that nothing was moved, but for `GitError::InDoubt`.
+    pub(super) fn apply(&self, moves: &[Move], reason: &str) -> Result<Committed<Moved>, GitError> {
         for change in moves {
             let found = self.git.target(&change.name)?;
             if found != change.from {
-                return Ok(Moved::Conflict { name: change.name.clone(), found });
+                return Ok(Committed::whole(Moved::Conflict { name: change.name.clone(), found }));
             }
         }
         let script: String = moves.iter().map(Move::transaction).collect();
         self.record(&script)?;
         self.git.sync()?;
-        let outcome = self.update(moves, reason);
-        let synced = self.git.sync();
-        // after the sync: until then, the record must outlive a power cut
-        self.record("")?;
-        synced?;
-        outcome
+        let moved = self.update(moves, reason)?;
+        if matches!(moved, Moved::Conflict { .. }) {
+            // the next to take the lock clears a record that is left
+            let _ = self.record("");
+            return Ok(Committed::whole(moved));
+        }
+        let mut warnings = Warnings::none();
+        let undone = format!("{} is moved, but a power cut may take that back until the next command has synced it", moves[0].name);
+        // the record stays until the sync has succeeded: whoever finds it syncs
+        if warnings.note(self.git.sync(), &undone).is_some() {
+            warnings.note(self.record(""), "the record of refs under way could not be cleared; the next command does it");
+        }
+        Ok(Committed { value: moved, warnings })
     }
 
     fn update(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
         let stdin = self.lock.file().try_clone().map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
         // git syncs the ref file before its rename, so the second ref can never be on disk without the first
         let run = self.git.command().args(["-c", "core.fsync=reference", "update-ref", "--stdin", "-m", reason]).stdin_file(stdin);
-        let finished = run.finish()?;
-        if finished.code.is_none() {
-            self.reap()?;
+        let finished = run.finish();
+        if finished.as_ref().map_or(true, |finished| finished.code.is_none()) {
+            // killed, or not heard to its end: what it left is mended now, or by the next to take the lock
+            let _ = self.reap();
         }
-        let committed = finished.text().matches("commit: ok").count();
+        let committed = finished.as_ref().map_or(0, |finished| finished.text().matches("commit: ok").count());
         if committed == moves.len() {
             return Ok(Moved::All);
         }
-        let why = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        let why = match &finished {
+            Ok(finished) => String::from_utf8_lossy(&finished.stderr).trim().to_owned(),
+            Err(error) => error.messages().join(": "),
+        };
         if committed > 0 {
             return Ok(Moved::FirstOnly { why });
         }
         let Move { name, from, to } = &moves[0];
-        let found = self.git.target(name)?;
+        let found =
+            self.read_back(name).map_err(|error| GitError::InDoubt { name: name.clone(), why: why.clone(), source: error.into() })?;
         if found == *to {
-            // moved, and git died before it could say so
+            // moved, and git could not say so
             return Ok(if moves.len() == 1 { Moved::All } else { Moved::FirstOnly { why } });
         }
         if found != *from {
             return Ok(Moved::Conflict { name: name.clone(), found });
         }
-        Err(GitError::NotMoved { name: name.clone(), why })
+        let _ = self.record("");
+        Err(finished.map_or_else(GitError::Process, |_| GitError::NotMoved { name: name.clone(), why }))
+    }
+
+    /// Where a ref is that may have been moved.
+    fn read_back(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
+        let mut found = self.git.target(name);
+        for _ in 1..READS {
+            if found.is_ok() {
+                break;
+            }
+            found = self.git.target(name);
+        }
+        found
     }
 
     /// Replaces what the lock file says is under way and leaves its position at the start, where git begins to read.
@@ -214,6 +245,8 @@ impl RefLock<'_> {
         for lock in &reaped {
             std::fs::remove_file(lock).map_err(FsError::while_doing("remove", lock))?;
         }
+        // the one that left the record may have moved its refs without syncing them
+        self.git.sync()?;
         self.record("")?;
         Ok(reaped)
     }

@@ -2,6 +2,7 @@
 
 use super::{CommitInfo, Git, GitError, Move, Moved};
 use crate::world::clock;
+use agent_core::committed::Committed;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::{self, Entry, Filter, Listing, Pin};
 use agent_core::version::{self, Kind, tag};
@@ -286,29 +287,30 @@ impl Git {
     }
 
     /// Sets a pin, or moves it; gives back what it pointed to before.
-    pub fn set_pin(&self, name: &str, what: &What) -> Result<Option<What>, GitError> {
+    pub fn set_pin(&self, name: &str, what: &What) -> Result<Committed<Option<What>>, GitError> {
         registry::check_pin_name(name)?;
         let blob = self.write_blob(&Pin::new(what).to_bytes())?;
         self.replace_pin(name, Some(blob))
     }
 
     /// Removes a pin; gives back what it pointed to, `None` when there was none.
-    pub fn remove_pin(&self, name: &str) -> Result<Option<What>, GitError> {
+    pub fn remove_pin(&self, name: &str) -> Result<Committed<Option<What>>, GitError> {
         registry::check_pin_name(name)?;
         self.replace_pin(name, None)
     }
 
-    fn replace_pin(&self, name: &str, to: Option<ObjectId>) -> Result<Option<What>, GitError> {
+    fn replace_pin(&self, name: &str, to: Option<ObjectId>) -> Result<Committed<Option<What>>, GitError> {
         let reference = format!("{PINS}{name}");
         let from = self.target(&reference)?;
         // a pin that cannot be read can still be set again or removed
         let before = from.as_ref().and_then(|blob| Pin::parse(name, &self.blob(blob).ok()?).ok());
         if from == to {
-            return Ok(before);
+            return Ok(Committed::whole(before));
         }
-        match self.move_ref(Move { name: reference.clone(), from, to }, "agent: pin")? {
+        let moved = self.move_ref(Move { name: reference.clone(), from, to }, "agent: pin")?;
+        match moved.value {
             Moved::Conflict { .. } => Err(GitError::Busy { name: reference }),
-            Moved::All | Moved::FirstOnly { .. } => Ok(before),
+            Moved::All | Moved::FirstOnly { .. } => Ok(moved.map(|_| before)),
         }
     }
 }

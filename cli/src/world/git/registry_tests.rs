@@ -103,15 +103,15 @@ fn no_versions_is_an_empty_registry() {
 fn a_pin_is_set_moved_pushed_and_removed() {
     let (repository, git, _) = served();
     let (version, range): (What, What) = ("0.1.0".parse().unwrap(), "^0.1".parse().unwrap());
-    assert_eq!(git.set_pin("stable", &version).unwrap(), None);
-    assert_eq!(git.set_pin("stable", &range).unwrap(), Some(version));
+    assert_eq!(git.set_pin("stable", &version).unwrap().value, None);
+    assert_eq!(git.set_pin("stable", &range).unwrap().value, Some(version));
     assert_eq!(git.pins().unwrap(), [("stable".to_owned(), range.clone())]);
     let bare = repository.beside("bare.git");
     repository.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);
     repository.git(&["push", "-q", bare.to_str().unwrap(), "refs/agent/pins/*:refs/agent/pins/*"]);
     assert_eq!(Git::discover(&bare).unwrap().pin("stable").unwrap(), Some(range.clone()));
-    assert_eq!(git.remove_pin("stable").unwrap(), Some(range));
-    assert_eq!((git.remove_pin("stable").unwrap(), git.pin("stable").unwrap()), (None, None));
+    assert_eq!(git.remove_pin("stable").unwrap().value, Some(range));
+    assert_eq!((git.remove_pin("stable").unwrap().value, git.pin("stable").unwrap()), (None, None));
     assert_eq!(
         git.set_pin("active", &"0.1.0".parse().unwrap()).unwrap_err().to_string(),
         "`active` cannot name a pin: it already means something where a version is asked for"

@@ -1,0 +1,31 @@
+//! stdout, written to its end: what a write cut short, and a disk that was full for a moment, does not tear a document.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::io::Write as _;
+
+/// How often a write is tried again that came to nothing.
+const RETRIES: u32 = 2;
+
+/// Writes all of it. Without the buffer of the standard library, which does not say how much of it was written when a write fails.
+pub fn write_all(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.flush()?;
+    let mut rest = bytes;
+    let mut failed = 0;
+    while !rest.is_empty() {
+        match rustix::io::write(&stdout, rest) {
+            Ok(written) if written > 0 => {
+                rest = &rest[written..];
+                failed = 0;
+            }
+            Err(Errno::INTR) => {}
+            // whoever made the pipe made it non-blocking: wait until there is room
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)),
+            Err(error) if failed >= RETRIES || error == Errno::PIPE => return Err(error.into()),
+            Ok(_) if failed >= RETRIES => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(_) | Err(_) => failed += 1,
+        }
+    }
+    Ok(())
+}
