@@ -6,6 +6,7 @@ mod architect_service;
 mod bench;
 mod cases;
 mod clients;
+mod committed;
 mod doctor;
 mod eras;
 mod faults;

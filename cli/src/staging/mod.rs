@@ -18,7 +18,7 @@ mod file;
 mod succession;
 mod view;
 
-pub use succession::{Replayed, Sealed};
+pub use succession::{Discarded, Replayed, Sealed};
 pub use view::Notice;
 
 use crate::world::fs::{self, FileLock, FsError};

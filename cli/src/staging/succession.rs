@@ -28,6 +28,15 @@ pub struct Sealed {
     pub digest: String,
 }
 
+/// What a reset took away.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Discarded {
+    /// `None` where there was no Journal, or none that could be read.
+    pub updates: Option<u64>,
+    /// Where the old Journal is.
+    pub kept: Option<PathBuf>,
+}
+
 /// What an update came to when it was replayed on another state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Replayed {
@@ -155,8 +164,8 @@ impl Staging {
         Ok(Committed { value: dropped, warnings: self.succeed(&next)? })
     }
 
-    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read. Says how many updates went.
-    pub fn reset(layout: &Layout, active: &Active) -> Result<Committed<(Option<u64>, Option<PathBuf>)>, StagingError> {
+    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read.
+    pub fn reset(layout: &Layout, active: &Active) -> Result<Committed<Discarded>, StagingError> {
         let places = Places::new(layout);
         let _lock = places.lock()?;
         let old = fs::read_if_there(&places.current())?;
@@ -167,7 +176,7 @@ impl Staging {
         let known = fold.iter().map(|fold| fold.revision.clone()).collect();
         let mut warnings = places.replace(&places.current(), &next)?;
         warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
-        Ok(Committed { value: (fold.map(|fold| fold.next - fold.first), kept), warnings })
+        Ok(Committed { value: Discarded { updates: fold.map(|fold| fold.next - fold.first), kept }, warnings })
     }
 }
 

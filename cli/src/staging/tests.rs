@@ -120,7 +120,7 @@ fn a_view_that_cannot_be_written_takes_nothing_back() {
     assert!(warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{warnings:?}");
     drop(staging);
     let opened = Staging::open(&place.layout, &active(2)).unwrap();
-    assert!(matches!(&opened.notices()[..], [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)), "{:?}", opened.notices());
+    assert!(matches!(opened.notices(), [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)), "{:?}", opened.notices());
     drop(opened);
     let reset = Staging::reset(&place.layout, &active(2)).unwrap();
     assert!(reset.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{reset:?}");
@@ -278,7 +278,7 @@ fn an_unreadable_middle_is_an_error_that_changes_nothing() {
     assert!(error.hint().unwrap().contains("agent state reset"));
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), bytes);
 
-    Staging::reset(&place.layout, &active(1)).unwrap().value;
+    let _ = Staging::reset(&place.layout, &active(1)).unwrap();
     assert_eq!(std::fs::read(&place.aside("discarded")[0]).unwrap(), bytes);
     assert_eq!(total(&mut place.open()), 0);
 }
@@ -342,7 +342,7 @@ fn sealing_keeps_what_came_after_the_promoted_update() {
     assert_eq!(journal::records(&sealed.bytes).unwrap().len(), 1);
 
     let next = Active { state: promoted.state.clone(), ..active(2) };
-    staging.seal(promoted.seq, &next).unwrap();
+    let _ = staging.seal(promoted.seq, &next).unwrap();
     tune(&mut other, "s-3", 100);
     let snapshot = staging.snapshot().unwrap();
     assert_eq!((snapshot.state["total"].clone(), snapshot.updates, snapshot.seq), (json!(111), 2, 3));
@@ -368,7 +368,7 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     let mut again = Staging::open(&place.layout, &promoted).unwrap();
     assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
     // whoever published it comes later, and finds it done
-    again.seal(1, &promoted).unwrap();
+    let _ = again.seal(1, &promoted).unwrap();
     assert!(matches!(again.sealed(1), Err(StagingError::Gone(1))));
     let snapshot = again.snapshot().unwrap();
     assert_eq!((total(&mut again), snapshot.updates, snapshot.base.version), (11, 1, Version::new(0, 1, 2)));
@@ -397,7 +397,7 @@ fn rebasing_replays_the_signals_on_what_is_served_now() {
     let mut edited = before.state.clone();
     edited["rate"] = json!(0.5);
     let own = Draft { tool: SET.to_owned(), ..draft("own", 0, edited) };
-    staging.append(vec![own], &before.revision).unwrap();
+    let _ = staging.append(vec![own], &before.revision).unwrap();
     tune(&mut staging, "s-2", 20);
 
     let next = Active { state: json!({"total": 1000, "patch": 2}), ..active(2) };
@@ -424,8 +424,8 @@ fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
         let mut staging = place.open();
         tune(&mut staging, "s-1", 1 + round);
         drop(staging);
-        let (discarded, kept) = Staging::reset(&place.layout, &active(1)).unwrap().value;
-        assert_eq!(discarded, Some(1));
+        let Discarded { updates, kept } = Staging::reset(&place.layout, &active(1)).unwrap().value;
+        assert_eq!(updates, Some(1));
         assert!(kept.unwrap().exists());
     }
     assert_eq!(total(&mut bystander), 0);

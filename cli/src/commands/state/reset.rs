@@ -1,7 +1,7 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::repository::Repository;
-use crate::staging::Staging;
+use crate::staging::{Discarded, Staging};
 use agent_core::diagnose::Exit;
 use serde_json::json;
 
@@ -18,8 +18,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let active = repository.active()?;
-    let (discarded, kept) = if arguments.dry_run {
-        (Some(repository.staging()?.snapshot()?.updates), None)
+    let Discarded { updates: discarded, kept } = if arguments.dry_run {
+        Discarded { updates: Some(repository.staging()?.snapshot()?.updates), kept: None }
     } else {
         repository.settle(Staging::reset(&repository.layout, &active)?)
     };

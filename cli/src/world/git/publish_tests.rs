@@ -285,7 +285,7 @@ fn no_appended_item_is_lost_in_a_race() {
                 let git = repository.open();
                 for item in 0..4 {
                     let file = (format!("items/{worker}-{item}.json"), b"{}\n".to_vec());
-                    git.append_to_ref("refs/agent/inbox", "feedback", &[file]).unwrap();
+                    let _ = git.append_to_ref("refs/agent/inbox", "feedback", &[file]).unwrap();
                 }
             });
         }

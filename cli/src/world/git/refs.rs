@@ -147,19 +147,19 @@ impl RefLock<'_> {
         let script: String = moves.iter().map(Move::transaction).collect();
         self.record(&script)?;
         self.git.sync()?;
-        let moved = self.update(moves, reason)?;
-        if matches!(moved, Moved::Conflict { .. }) {
+        let value = self.update(moves, reason)?;
+        if matches!(value, Moved::Conflict { .. }) {
             // the next to take the lock clears a record that is left
             let _ = self.record("");
-            return Ok(Committed::whole(moved));
+            return Ok(Committed::whole(value));
         }
         let mut warnings = Warnings::none();
-        let undone = format!("{} is moved, but a power cut may take that back until the next command has synced it", moves[0].name);
+        let meaning = format!("{} is moved, but a power cut may take that back until the next command has synced it", moves[0].name);
         // the record stays until the sync has succeeded: whoever finds it syncs
-        if warnings.note(self.git.sync(), &undone).is_some() {
+        if warnings.note(self.git.sync(), &meaning).is_some() {
             warnings.note(self.record(""), "the record of refs under way could not be cleared; the next command does it");
         }
-        Ok(Committed { value: moved, warnings })
+        Ok(Committed { value, warnings })
     }
 
     fn update(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
