@@ -12,12 +12,12 @@ fn warnings(document: &Value) -> Vec<String> {
     warnings.iter().map(|warning| warning.as_str().unwrap().to_owned()).collect()
 }
 
-/// One warning, which says this, in the JSON and on stderr alike.
+/// Warnings of this alone, in the JSON and on stderr alike.
 #[track_caller]
 fn warns(ended: &Ended, said: &str) {
     let warnings = warnings(&ended.json());
-    assert!(matches!(&warnings[..], [one] if one.contains(said)), "{said:?} among {warnings:?}");
-    assert!(ended.stderr.contains(&format!("warning: {}", warnings[0])), "{}", ended.stderr);
+    assert!(!warnings.is_empty() && warnings.iter().all(|one| one.contains(said)), "{said:?} among {warnings:?}");
+    assert!(warnings.iter().all(|one| ended.stderr.contains(&format!("warning: {one}"))), "{warnings:?}\n{}", ended.stderr);
 }
 
 /// A folder where a file is to be put: no rename comes there, as on a full disk.
