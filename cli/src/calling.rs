@@ -80,7 +80,7 @@ impl Call<'_> {
     fn add_meta(&mut self, kept: Option<&Latest>, trace: Option<String>) {
         let state = &self.target.state;
         let mut meta = self.params.object("_meta").unwrap_or_default();
-        meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.path}));
+        meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.file.path()}));
         if let Some(id) = &self.conversation {
             let mut conversation = json!({"id": id, "turn": kept.map_or(1, Latest::next_turn)});
             if let Some(kept) = kept {

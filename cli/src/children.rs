@@ -2,29 +2,58 @@
 
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::repository::Repository;
 use crate::runner::cases::SCORERS;
 use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
-use crate::world::layout::Layout;
+use crate::world::checkout::Verified;
 use crate::world::python;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
 use agent_core::wire;
 use std::sync::Arc;
 
-/// The specification of one of a target's children; its Python environment is made when it is missing.
-pub fn spec(role: Role, target: &Target, layout: &Layout, context: &Context) -> Result<ChildSpec, CommandError> {
+/// The specification of one of a target's children, which is to be started now; its Python environment is made when it is missing.
+pub fn spec(role: Role, target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
+    let verified = verified(target, repository, context)?;
+    spec_on(verified.as_ref(), role, target, repository, context)
+}
+
+/// The checkout of a target, as git has it. One that was not is made again, which is said.
+pub fn verified(target: &Target, repository: &Repository, context: &Context) -> Result<Option<Verified>, CommandError> {
+    let Some(checkout) = &target.checkout else { return Ok(None) };
+    let verified = checkout.verify(&repository.git)?;
+    if let Some(difference) = &verified.mended {
+        context.printer.warn(format!(
+            "the checkout of {} was not as git has it: {difference}; it was made again ({})",
+            target.shown(),
+            checkout.path().display()
+        ));
+    }
+    Ok(Some(verified))
+}
+
+/// The same as `spec` on a checkout that was just verified.
+pub fn spec_on(
+    verified: Option<&Verified>,
+    role: Role,
+    target: &Target,
+    repository: &Repository,
+    context: &Context,
+) -> Result<ChildSpec, CommandError> {
     let manifest = &target.manifest;
+    let layout = &repository.layout;
     let interpreter = python::interpreter(layout, &target.directory, &manifest.python, &|said| context.printer.say(said))?;
     let command = match entry_point(role, target)? {
         Some(entry) => python::command(entry, &interpreter),
         None => vec![interpreter.into(), "-m".into(), "agent_runtime.scorers".into(), SCORERS.into()],
     };
     let mut spec = ChildSpec::new(role, command, &target.directory, &manifest.limits);
+    spec.lease = verified.and_then(|verified| verified.lease.clone());
     let printer = context.printer.clone();
     spec.listener = Some(Arc::new(move |line| printer.detail(line)));
     spec.environment.extend(python::child_environment(layout, &target.directory, &manifest.python));
-    Ok(spec.env(wire::ENV_STATE_FILE, &target.state.path))
+    Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
 
 /// A scorer process has none: it is always the runtime's.

@@ -2,6 +2,7 @@
 //!
 //! A step is a Python file with `def migrate(state): ...` that gives back the new state. It is run in the environment of the version it belongs to.
 
+use crate::children;
 use crate::context::Context;
 use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
 use crate::error::CommandError;
@@ -72,6 +73,7 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
 
 fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
     let manifest = &to.manifest.python;
+    let _in_use = children::verified(to, repository, context)?;
     let interpreter = python::interpreter(&repository.layout, &to.directory, manifest, &|said| context.printer.say(said))?;
     let mut run =
         Run::new(interpreter).args(["-c", DRIVER]).directory(&to.directory).stdin(json!({"steps": steps, "state": state}).to_string());

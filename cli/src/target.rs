@@ -3,7 +3,9 @@
 use crate::conversations::Header;
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk, state_value};
-use crate::world::git::{STATE_FILE, TreeEdit, materialise_state};
+use crate::world::checkout::Checkout;
+use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::state_file::StateFile;
 use agent_core::canonical;
 use agent_core::manifest::Manifest;
 use agent_core::object_id::ObjectId;
@@ -13,10 +15,10 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// A state, by Revision, as bytes a child can open.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct State {
     pub revision: ObjectId,
-    pub path: PathBuf,
+    pub file: StateFile,
     pub value: Value,
 }
 
@@ -33,6 +35,8 @@ pub struct Target {
     /// The version, when the commit is one and the state is its own.
     pub version: Option<Version>,
     pub directory: PathBuf,
+    /// What `directory` is, unless it is the working tree.
+    pub checkout: Option<Checkout>,
     pub state: State,
     pub manifest: Manifest,
 }
@@ -107,13 +111,16 @@ impl Repository {
     }
 
     fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, CommandError> {
+        let code = self.git.write_code_tree(commit)?;
+        let checkout = Checkout::of(&self.git, &self.layout, &code)?;
         Ok(Target {
             what: what.clone(),
             commit: Some(commit.clone()),
             tree: None,
-            code: Some(self.git.code_tree(commit)?),
+            code: Some(code),
             version: None,
-            directory: self.git.checkout(&self.layout, commit)?,
+            directory: checkout.path().to_owned(),
+            checkout: Some(checkout),
             state,
             manifest: self.manifest(commit)?,
         })
@@ -132,6 +139,7 @@ impl Repository {
             version: None,
             manifest: manifest_on_disk(&directory)?,
             directory,
+            checkout: None,
             state,
         })
     }
@@ -139,8 +147,8 @@ impl Repository {
     fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {
         let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
-        let path = materialise_state(&self.layout, &revision, bytes)?;
-        Ok(State { revision, path, value })
+        let file = StateFile::of(&self.layout, &revision, bytes)?;
+        Ok(State { revision, file, value })
     }
 
     fn materialised(&self, value: &Value) -> Result<State, CommandError> {

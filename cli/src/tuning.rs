@@ -77,7 +77,7 @@ pub enum Tuned {
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
 pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
     let scratch = Scratch::take(&repository.layout)?;
-    let mut spec = children::spec(Role::Tuner, target, &repository.layout, context)?.env("TMPDIR", &scratch.folder);
+    let mut spec = children::spec(Role::Tuner, target, repository, context)?.env("TMPDIR", &scratch.folder);
     compile(&spec, &repository.layout);
     spec.scratch = Some(scratch.folder.clone());
     spec.confinement = Some(confinement::tuner(&scratch.folder));

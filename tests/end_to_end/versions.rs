@@ -1,12 +1,13 @@
 //! The registry as people and programs ask for it: versions, pins, ranges.
 
 use crate::world::World;
+use agent::world::checkout::Checkout;
 use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use agent_core::budget::Budget;
 use agent_core::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
-use agent_core::object_id::digest;
+use agent_core::object_id::{ObjectId, digest};
 use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
 use semver::Version;
@@ -243,10 +244,14 @@ fn the_evidence_of_a_version_is_checked_again() {
 fn gc_removes_what_nothing_serves_and_nobody_used() {
     let registry = Registry::with_rollback();
     let layout = registry.git.layout();
+    let checkout = |commit: &ObjectId| {
+        let code = registry.git.write_code_tree(commit).unwrap();
+        Checkout::of(&registry.git, &layout, &code).unwrap().path().to_owned()
+    };
     let old = registry.git.expect("v0.1.2").unwrap();
-    let served = registry.git.checkout(&layout, &registry.git.expect("active").unwrap()).unwrap();
+    let served = checkout(&registry.git.expect("active").unwrap());
     let tree = registry.git.edit_tree(Some(&old), &[TreeEdit::file("old.py", registry.git.write_blob(b"x = 1").unwrap())]).unwrap();
-    let unused = registry.git.checkout(&layout, &tree).unwrap();
+    let unused = checkout(&tree);
     let state = layout.temporary().join("left");
     std::fs::write(&state, b"half").unwrap();
     let long_ago = std::fs::metadata(&unused).unwrap().modified().unwrap() - std::time::Duration::from_secs(8 * 24 * 3600);
@@ -258,5 +263,5 @@ fn gc_removes_what_nothing_serves_and_nobody_used() {
     assert!(unused.exists() && state.exists());
     registry.world.agent(FOLDER, ["gc"]).ok().stderr_has("2 removed").stderr_has("1 kept");
     assert_eq!([served.exists(), unused.exists(), state.exists()], [true, false, false]);
-    assert_eq!(registry.git.checkout(&layout, &tree).unwrap(), unused, "it can be made again");
+    assert_eq!(checkout(&tree), unused, "it can be made again");
 }

@@ -69,7 +69,7 @@ fn make(
     repository: &Repository,
     context: &Context,
 ) -> Result<Called, CommandError> {
-    let spec = children::spec(Role::Runner, target, &repository.layout, context)?;
+    let spec = children::spec(Role::Runner, target, repository, context)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;

@@ -1,5 +1,6 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
 
+use crate::world::lease::Lease;
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
 use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -87,6 +89,8 @@ pub struct ChildSpec {
     pub memory: Option<u64>,
     /// Hears the child's stderr, line by line.
     pub listener: Option<Listener>,
+    /// Keeps what it runs on from being removed while it runs.
+    pub lease: Option<Arc<Lease>>,
 }
 
 impl ChildSpec {
@@ -103,6 +107,7 @@ impl ChildSpec {
             confinement: None,
             memory: None,
             listener: None,
+            lease: None,
         }
     }
 
@@ -274,6 +279,7 @@ pub struct Link {
     greeting: Value,
     /// Whether what the child asks of its client is handed on.
     may_ask: bool,
+    _lease: Option<Arc<Lease>>,
 }
 
 impl Link {
@@ -305,6 +311,7 @@ impl Link {
             era: Era::Handshake,
             greeting: Value::Null,
             may_ask,
+            _lease: spec.lease.clone(),
         };
         match timeout(spec.start_limit, link.greet(opening, spec.start_limit / 2)).await {
             Ok(greeted) => greeted.map(|()| link),

@@ -47,6 +47,13 @@ impl Memory<'_> {
         self.definitions.iter().filter(|(_, definition)| known.varies(definition)).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Nothing of what was found out is kept.
+    pub(super) fn forget(self) {
+        if let Some(known) = self.known {
+            known.forget();
+        }
+    }
+
     pub(super) fn learn(&mut self, event: &Event) {
         let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else { return };
         let Some(definition) = self.definitions.get(&result.id) else { return };

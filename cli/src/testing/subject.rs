@@ -13,11 +13,13 @@ use crate::runner::cases::{self, SCORERS, TESTS, TierCases};
 use crate::runner::child::Role;
 use crate::runner::tier::{self, TierJob, Work};
 use crate::target::Target;
+use crate::world::checkout::{Difference, Watch};
 use crate::world::fs::read_if_there;
 use crate::world::layout;
 use crate::world::process;
 use crate::world::store::Store;
 use agent_core::budget::{self, Budget, Budgets};
+use agent_core::diagnose::Exit;
 use agent_core::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
@@ -123,7 +125,7 @@ impl Subject<'_> {
 
     /// What came of it, and whether the same would come of it again.
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<(TierOutcome, bool), CommandError> {
-        let Self { target, request, context, .. } = self;
+        let Self { repository, target, request, context, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
             known: self.known()?,
@@ -140,17 +142,22 @@ impl Subject<'_> {
         let selected = if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold, &on_event)?) } else { None };
         let mut goldens = Vec::new();
         if selected.as_ref().is_none_or(|work| !work.is_empty()) {
-            let mut job = self.job()?;
+            let (mut job, watch) = self.job()?;
             job.has_answered = fold.finished() > 0;
-            let memory = RefCell::new(&mut memory);
+            let shared = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
-                None => self.select(&mut memory.borrow_mut(), &mut defined, &mut fold, &on_event),
+                None => self.select(&mut shared.borrow_mut(), &mut defined, &mut fold, &on_event),
             };
             let run = tier::run(&job, load, &mut |event| {
-                memory.borrow_mut().learn(event);
+                shared.borrow_mut().learn(event);
                 (on_event.borrow_mut())(event);
-            })?;
+            });
+            if let Some(difference) = watch.map(|watch| watch.end(&repository.git)).transpose()?.flatten() {
+                memory.forget();
+                return Err(self.changed(&difference));
+            }
+            let run = run?;
             fold.join(run.fold);
             goldens = run.goldens;
         }
@@ -185,19 +192,36 @@ impl Subject<'_> {
         }
     }
 
-    fn job(&self) -> Result<TierJob, CommandError> {
+    /// What was answered from a checkout that was not the target's at all times says nothing about the target.
+    fn changed(&self, difference: &Difference) -> CommandError {
+        let (target, tier) = (self.target.shown(), self.request.tier);
+        CommandError::new(
+            Exit::Surroundings,
+            format!("the checkout of {target} changed while {tier} ran on it: {difference}. No result of this run was kept"),
+        )
+        .with_hint(format!(
+            "{} is as git has it again: run it again. A Runner may write to its scratch folder, not beside its code",
+            self.target.directory.display()
+        ))
+    }
+
+    /// What is to be run, and the watch over what it is run on.
+    fn job(&self) -> Result<(TierJob, Option<Watch>), CommandError> {
         let Self { repository, target, request, context, .. } = self;
-        let runner = children::spec(Role::Runner, target, &repository.layout, context)?;
-        let scorer = children::spec(Role::Scorer, target, &repository.layout, context)?;
+        let verified = children::verified(target, repository, context)?;
+        let runner = children::spec_on(verified.as_ref(), Role::Runner, target, repository, context)?;
+        let scorer = children::spec_on(verified.as_ref(), Role::Scorer, target, repository, context)?;
+        let watch =
+            target.checkout.as_ref().zip(verified).map(|(checkout, verified)| checkout.watch(verified, &repository.git)).transpose()?;
         let mut job =
-            TierJob::new(request.tier, runner, scorer, (&target.state.revision, &target.state.path), repository.layout.temporary());
+            TierJob::new(request.tier, runner, scorer, (&target.state.revision, target.state.file.path()), repository.layout.temporary());
         job.judgements = Some(self.store.clone());
         job.judge_anew = !request.cache;
         job.shards = request.shards;
         job.keep_goldens = request.keep_goldens;
         job.deadline = request.deadline;
         process::end_on_interrupt();
-        Ok(job)
+        Ok((job, watch))
     }
 
     /// The cases to run; the results of those that are known go into the fold.

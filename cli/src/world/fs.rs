@@ -259,6 +259,27 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     std::fs::rename(from, to).map_err(FsError::while_doing("put in place", to))
 }
 
+/// Puts each of two in the place of the other; at no moment is nothing there.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), FsError> {
+    use rustix::fs::{CWD, RenameFlags};
+    match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        // an older file system: for a moment nothing is there
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            let mut aside = one.to_owned().into_os_string();
+            aside.push(".aside");
+            rename(other, Path::new(&aside))?;
+            rename(one, other)?;
+            rename(Path::new(&aside), one)
+        }
+        exchanged => exchanged.map_err(|error| FsError::while_doing("replace", other)(error.into())),
+    }
+}
+
+/// Notes that a file is in use, by its time. Where that cannot be noted it counts as unused a little earlier.
+pub fn mark_used(path: &Path) {
+    let _ = std::fs::File::open(path).and_then(|file| file.set_modified(crate::world::clock::now().into()));
+}
+
 /// Makes a symbolic link, in the place of whatever link was there.
 pub fn link(to: &Path, at: &Path) -> Result<(), FsError> {
     create_dir(at.parent().unwrap_or(Path::new(".")))?;

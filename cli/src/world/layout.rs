@@ -42,6 +42,15 @@ impl Layout {
         self.home().join("checkouts").join(code_tree.as_str())
     }
 
+    /// What is known of checkouts, beside them: nothing in it is part of any.
+    pub fn checkout_records(&self) -> PathBuf {
+        self.home().join("records")
+    }
+
+    pub fn checkout_record(&self, tree: &ObjectId) -> PathBuf {
+        self.checkout_records().join(format!("{tree}.json"))
+    }
+
     /// A Python environment by the digest of its lock file and interpreter.
     pub fn environment(&self, key: &str) -> PathBuf {
         self.home().join("environments").join(key)

@@ -3,6 +3,7 @@
 //! `git` alone names gix, `process` alone names duct and `tokio::process`, `store` alone names `object_store`, `watch`
 //! alone names notify.
 
+pub mod checkout;
 pub mod clock;
 pub mod env;
 pub mod fs;
@@ -11,6 +12,7 @@ pub mod git_command;
 #[cfg(target_os = "linux")]
 pub mod guard;
 pub mod layout;
+pub mod lease;
 pub mod process;
 pub mod python;
 pub mod random;
@@ -22,6 +24,7 @@ pub mod sandbox {
         false
     }
 }
+pub mod state_file;
 pub mod stdout;
 pub mod store;
 pub mod watch;

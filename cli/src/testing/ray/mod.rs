@@ -1,6 +1,7 @@
 //! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as from any other machines.
 
 use super::{Request, TierOutcome};
+use crate::children;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -50,6 +51,7 @@ pub fn run_tiers(
 
 /// The one Python here that has ray: named, of the agent's lock, or on PATH.
 fn interpreter(repository: &Repository, target: &Target, context: &Context) -> Result<PathBuf, CommandError> {
+    let _in_use = children::verified(target, repository, context)?;
     let own =
         || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| context.printer.say(said)).ok();
     let candidates: Vec<PathBuf> = match env::ray_python() {

@@ -1,88 +1,164 @@
-//! Checkouts keyed by code tree, and state files keyed by Revision: made once, shared by every process, never changed.
+//! The files of a tree: what they are, and writing them to a folder as git holds them, whatever the user's configuration makes of a working tree.
 
-use super::{Git, GitError};
-use crate::world::clock;
-use crate::world::fs::{self, Durability, FsError};
-use crate::world::layout::Layout;
+use super::objects::{from_gix, to_gix};
+use super::{Git, GitError, Mode};
+use crate::world::fs::{self, FsError};
 use agent_core::object_id::ObjectId;
+use gix::bstr::{BStr, ByteSlice};
+use gix::objs::tree::EntryKind;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+/// A file, link or submodule of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// From the root of the tree, byte for byte.
+    pub path: PathBuf,
+    pub mode: Mode,
+    pub id: ObjectId,
+}
+
+const ATTRIBUTES: &str = ".gitattributes";
+/// Attributes by which git writes other bytes than a blob's, by a part of their names.
+const CONVERTING: [&str; 4] = ["crlf", "encoding", "filter", "ident"];
+
 impl Git {
-    /// The folder with the code of a tree (see [`Git::code_tree`]); made when it is not there yet.
-    pub fn checkout(&self, layout: &Layout, tree_or_commit: &ObjectId) -> Result<PathBuf, GitError> {
-        let code = self.code_tree(tree_or_commit)?;
-        if let Some(place) = standing(layout, &code) {
-            return Ok(place);
+    /// All files of a tree. Each tree object is checked against its id, so that the list is what that id stands for.
+    pub fn tree_files(&self, tree: &ObjectId) -> Result<Vec<Listed>, GitError> {
+        let mut listed = Vec::new();
+        let mut folders = vec![(PathBuf::new(), to_gix(tree))];
+        while let Some((folder, id)) = folders.pop() {
+            let object = self.repository.find_tree(id).map_err(GitError::reading(format!("tree {id}")))?;
+            if gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &object.data).ok() != Some(id) {
+                return Err(GitError::Forged { id: from_gix(id) });
+            }
+            for entry in object.iter() {
+                let entry = entry.map_err(GitError::reading(format!("tree {id}")))?;
+                let path = folder.join(OsStr::from_bytes(entry.filename()));
+                match entry.mode().kind() {
+                    EntryKind::Tree => folders.push((path, entry.object_id())),
+                    kind => listed.push(Listed { path, mode: Mode::of(kind), id: from_gix(entry.object_id()) }),
+                }
+            }
         }
-        self.check_out(layout, &self.write_code_tree(tree_or_commit)?)
+        Ok(listed)
     }
 
-    /// The folder with all files of a tree, which is in the repository; made when it is not there yet.
-    ///
-    /// It is written beside its place and renamed into it, so a reader sees all of it or nothing, and of two makers one wins.
-    pub fn check_out(&self, layout: &Layout, tree: &ObjectId) -> Result<PathBuf, GitError> {
-        if let Some(place) = standing(layout, tree) {
-            return Ok(place);
+    /// Whether git would write other bytes than those of the blobs: the attributes of the tree or of the clone name a filter, an encoding or line ends.
+    pub fn converts(&self, listed: &[Listed]) -> Result<bool, GitError> {
+        let converts = |bytes: &[u8]| CONVERTING.iter().any(|word| bytes.contains_str(word));
+        let here = fs::read_if_there(&self.common_dir().join("info/attributes"))?;
+        if here.is_some_and(|bytes| converts(&bytes)) {
+            return Ok(true);
         }
-        let place = layout.checkout(tree);
-        let temporary = layout.temporary();
-        fs::create_dir(&temporary)?;
-        let work = tempfile::Builder::new()
-            .prefix("checkout-")
-            .tempdir_in(&temporary)
-            .map_err(FsError::while_doing("create a folder in", &temporary))?;
-        let files = work.path().join("files");
-        fs::create_dir(&files)?;
-        self.fill(tree, &files, &work.path().join("index"))?;
-        put_in_place(&files, &place)?;
-        Ok(place)
+        for file in listed.iter().filter(|file| file.path.file_name() == Some(OsStr::new(ATTRIBUTES))) {
+            if file.mode != Mode::Link && converts(&self.blob(&file.id)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    /// Writes a tree's files with an index of its own; `git` applies line endings, filters, modes and links as the user's checkout has them.
-    fn fill(&self, tree: &ObjectId, files: &Path, index: &Path) -> Result<(), GitError> {
+    /// Whether the file systems of this clone keep the bit that makes a file a program, and links, as git found out when it made the clone.
+    pub fn keeps_programs(&self) -> bool {
+        self.config("core.fileMode").is_none_or(|value| value != "false")
+    }
+
+    pub fn keeps_links(&self) -> bool {
+        self.config("core.symlinks").is_none_or(|value| value != "false")
+    }
+
+    /// Writes the files of a tree into an empty folder, none of them writable. What git would only copy is copied here, in a fraction of the time.
+    pub fn fill(&self, tree: &ObjectId, listed: &[Listed], folder: &Path) -> Result<(), GitError> {
+        let is_plain = self.keeps_links() && listed.iter().all(|file| is_plain(&file.path)) && !self.converts(listed)?;
+        if is_plain && self.has_all(listed) {
+            return self.copy(listed, folder);
+        }
+        self.read_tree(tree, folder)?;
+        for file in listed.iter().filter(|file| matches!(file.mode, Mode::File | Mode::Executable)) {
+            let mode = if file.mode == Mode::Executable { PROGRAM } else { FILE };
+            fs::set_mode(&folder.join(&file.path), mode)?;
+        }
+        Ok(())
+    }
+
+    /// A partial clone lacks blobs, which git fetches when it needs them.
+    fn has_all(&self, listed: &[Listed]) -> bool {
+        let is_partial = self.config("extensions.partialClone").is_some();
+        !is_partial || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
+    }
+
+    /// Every name is made anew and none is followed, so that two entries of one name end with an error and nothing is written outside of the folder.
+    fn copy(&self, listed: &[Listed], folder: &Path) -> Result<(), GitError> {
+        let mut folders = HashSet::from([Path::new("")]);
+        for file in listed {
+            make_folders(folder, &file.path, &mut folders)?;
+            let path = folder.join(&file.path);
+            match file.mode {
+                Mode::File => write_new(&path, FILE, &self.blob(&file.id)?),
+                Mode::Executable => write_new(&path, PROGRAM, &self.blob(&file.id)?),
+                Mode::Link => symlink(OsStr::from_bytes(&self.blob(&file.id)?), &path),
+                Mode::Submodule | Mode::Folder => std::fs::create_dir(&path),
+            }
+            .map_err(FsError::while_doing("create", &path))?;
+        }
+        Ok(())
+    }
+
+    /// The same by git, with an index of its own, for what only git can: filters, line ends and encodings that the tree asks for, and blobs that a partial
+    /// clone lacks. What the user's configuration says of line ends does not count: the same tree gives the same files for everybody.
+    fn read_tree(&self, tree: &ObjectId, folder: &Path) -> Result<(), GitError> {
+        const SETTINGS: [&str; 7] = [
+            "core.bare=false",
+            "core.fsmonitor=false",
+            "core.splitIndex=false",
+            "core.autocrlf=false",
+            "core.eol=lf",
+            "core.attributesFile=/dev/null",
+            "advice.detachedHead=false",
+        ];
+        let index =
+            tempfile::tempdir_in(folder.parent().unwrap_or(folder)).map_err(FsError::while_doing("create a folder beside", folder))?;
         self.command()
             .arg("--work-tree")
-            .arg(files)
-            .args(["-c", "core.bare=false", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false"])
+            .arg(folder)
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .args(["read-tree", "--reset", "-u", "--no-sparse-checkout", tree.as_str()])
-            .env("GIT_INDEX_FILE", index)
-            .directory(files)
+            .env("GIT_INDEX_FILE", index.path().join("index"))
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .directory(folder)
             .succeed()?;
         Ok(())
     }
 }
 
-/// The checkout of a tree that was made before; this is a use of it.
-fn standing(layout: &Layout, tree: &ObjectId) -> Option<PathBuf> {
-    let place = layout.checkout(tree);
-    place.is_dir().then(|| {
-        mark_used(&place);
-        place
-    })
+/// Without permission to write: the files of a checkout are changed by nobody.
+const FILE: u32 = 0o444;
+const PROGRAM: u32 = 0o555;
+
+fn make_folders<'a>(folder: &Path, file: &'a Path, made: &mut HashSet<&'a Path>) -> Result<(), FsError> {
+    let missing: Vec<_> = file.ancestors().skip(1).take_while(|parent| !made.contains(parent)).collect();
+    for parent in missing.into_iter().rev() {
+        let path = folder.join(parent);
+        std::fs::create_dir(&path).map_err(FsError::while_doing("create the folder", &path))?;
+        made.insert(parent);
+    }
+    Ok(())
 }
 
-fn put_in_place(files: &Path, place: &Path) -> Result<(), GitError> {
-    if let Some(folder) = place.parent() {
-        fs::create_dir(folder)?;
-    }
-    match std::fs::rename(files, place) {
-        Err(_) if place.is_dir() => Ok(()),
-        other => other.map_err(FsError::while_doing("put in place", place)).map_err(Into::into),
-    }
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(bytes)
 }
 
-/// The read-only file that holds a state; made when it is not there yet.
-pub fn materialise_state(layout: &Layout, revision: &ObjectId, bytes: &[u8]) -> Result<PathBuf, FsError> {
-    let path = layout.state(revision);
-    if fs::read_if_there(&path)?.as_deref() == Some(bytes) {
-        mark_used(&path);
-    } else {
-        fs::replace(&path, bytes, Durability::Rebuildable)?;
-    }
-    Ok(path)
-}
-
-/// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
-fn mark_used(path: &Path) {
-    let _ = std::fs::File::open(path).and_then(|file| file.set_modified(clock::now().into()));
+/// Names that mean the same on every system; what git makes of others is git's to decide.
+fn is_plain(path: &Path) -> bool {
+    let is_plain = |part: &OsStr| {
+        let options = gix::validate::path::component::Options::default();
+        gix::validate::path::component(BStr::new(part.as_bytes()), None, options).is_ok()
+    };
+    path.iter().all(is_plain)
 }

@@ -36,6 +36,8 @@ pub enum GitError {
     },
     #[error("{id} is a {found} and not a {wanted}")]
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
+    #[error("the object under the id {id} has other content than that id stands for")]
+    Forged { id: ObjectId },
     #[error("`{path}` is no path git can hold")]
     Path { path: String },
     #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
@@ -121,7 +123,9 @@ impl Diagnose for GitError {
             Self::RefFormat { .. } => "convert it: git refs migrate --ref-format=files".to_owned(),
             Self::NoCommit { shallow: true, .. } => "fetch the rest: git fetch --unshallow --tags".to_owned(),
             Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the branches".to_owned(),
-            Self::Read { .. } => "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned(),
+            Self::Read { .. } | Self::Forged { .. } => {
+                "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned()
+            }
             Self::NotMoved { why, .. } if is_locked(why) => {
                 "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
             }

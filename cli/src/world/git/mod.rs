@@ -15,7 +15,7 @@ mod registry;
 mod remote;
 mod worktree;
 
-pub use checkout::materialise_state;
+pub use checkout::Listed;
 pub use error::GitError;
 pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
 pub use publish::{Healed, Publication, Published};
@@ -166,4 +166,4 @@ mod publish_tests;
 #[cfg(test)]
 mod registry_tests;
 #[cfg(test)]
-mod tests;
+pub(in crate::world) mod tests;

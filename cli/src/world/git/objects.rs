@@ -65,7 +65,7 @@ impl Mode {
         }
     }
 
-    const fn of(kind: EntryKind) -> Self {
+    pub(super) const fn of(kind: EntryKind) -> Self {
         match kind {
             EntryKind::Blob => Self::File,
             EntryKind::BlobExecutable => Self::Executable,
@@ -253,7 +253,8 @@ impl Git {
         id_of(&self.root_without(tree_or_commit, |name| name == STATE_FOLDER || runs_nothing(name))?)
     }
 
-    pub(super) fn write_code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+    /// The code of a tree, as a tree that is in the repository.
+    pub fn write_code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
         let tree = self.root_without(tree_or_commit, |name| name == STATE_FOLDER)?;
         self.write_tree_object(&tree)
     }

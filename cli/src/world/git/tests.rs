@@ -7,13 +7,13 @@ use agent_core::difference::PathStatus;
 use std::os::unix::fs::PermissionsExt;
 
 /// A repository in a temporary folder, free of the user's git configuration.
-pub(super) struct Repository {
+pub(in crate::world) struct Repository {
     folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Repository {
-    pub(super) fn new(options: &[&str]) -> Self {
+    pub(in crate::world) fn new(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // a space and a letter outside ASCII, so that every test has them
         let path = folder.path().join("dépôt d'essai");
@@ -24,7 +24,7 @@ impl Repository {
     }
 
     /// With a first commit of code and state on `main`.
-    pub(super) fn with_code() -> Self {
+    pub(in crate::world) fn with_code() -> Self {
         let repository = Self::new(&[]);
         repository.write("agent.toml", "name = \"a\"\n");
         repository.write("runner/__main__.py", "print(1)\n");
@@ -34,19 +34,19 @@ impl Repository {
         repository
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::world) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn beside(&self, name: &str) -> PathBuf {
+    pub(in crate::world) fn beside(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn open(&self) -> Git {
+    pub(in crate::world) fn open(&self) -> Git {
         Git::discover(&self.path).unwrap()
     }
 
-    pub(super) fn run(&self, arguments: &[&str]) -> Finished {
+    pub(in crate::world) fn run(&self, arguments: &[&str]) -> Finished {
         Run::new("git")
             .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
             .args(arguments)
@@ -57,25 +57,25 @@ impl Repository {
             .unwrap()
     }
 
-    pub(super) fn git(&self, arguments: &[&str]) -> String {
+    pub(in crate::world) fn git(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
         assert!(finished.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&finished.stderr));
         finished.text()
     }
 
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(in crate::world) fn write(&self, path: &str, text: &str) {
         let path = self.path.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub(super) fn commit_all(&self, message: &str) -> ObjectId {
+    pub(in crate::world) fn commit_all(&self, message: &str) -> ObjectId {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", message]);
         self.id("HEAD")
     }
 
-    pub(super) fn id(&self, revision: &str) -> ObjectId {
+    pub(in crate::world) fn id(&self, revision: &str) -> ObjectId {
         ObjectId::parse(&self.git(&["rev-parse", revision])).unwrap()
     }
 }
@@ -162,44 +162,6 @@ fn temporary_objects_of_the_dead_are_swept_and_those_of_the_living_are_not() {
 }
 
 #[test]
-fn a_checkout_is_the_code_without_the_state() {
-    let repository = Repository::with_code();
-    repository.write("bin/run", "#!/bin/sh\n");
-    std::fs::set_permissions(repository.path().join("bin/run"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::os::unix::fs::symlink("run", repository.path().join("bin/link")).unwrap();
-    let first = repository.commit_all("code");
-    repository.write("state/active.state.json", "{\"learned\": true}\n");
-    let second = repository.commit_all("state alone");
-    let git = repository.open();
-    let layout = git.layout();
-    let place = git.checkout(&layout, &first).unwrap();
-    assert_eq!(git.checkout(&layout, &second).unwrap(), place, "a new state needs no new checkout");
-    assert!(!place.join("state").exists());
-    assert_eq!(std::fs::read_to_string(place.join("tests/naïve case.jsonl")).unwrap(), "{}\n");
-    assert_eq!(std::fs::read_link(place.join("bin/link")).unwrap(), Path::new("run"));
-    assert_eq!(std::fs::metadata(place.join("bin/run")).unwrap().permissions().mode() & 0o111, 0o111);
-    assert_eq!(std::fs::read_dir(layout.temporary()).unwrap().count(), 0);
-    assert_eq!(repository.git(&["status", "--porcelain", "--", ":!.agent"]), "", "the user's index is untouched");
-}
-
-#[test]
-fn makers_of_the_same_checkout_agree() {
-    let repository = Repository::with_code();
-    let made: Vec<PathBuf> = std::thread::scope(|scope| {
-        let makers: Vec<_> = (0..6)
-            .map(|_| {
-                scope.spawn(|| {
-                    let git = repository.open();
-                    git.checkout(&git.layout(), &git.expect("main").unwrap()).unwrap()
-                })
-            })
-            .collect();
-        makers.into_iter().map(|maker| maker.join().unwrap()).collect()
-    });
-    assert!(made.iter().all(|place| place == &made[0] && place.join("agent.toml").is_file()));
-}
-
-#[test]
 fn a_linked_worktree_shares_the_main_ones_root() {
     let repository = Repository::with_code();
     let linked = repository.beside("linked tree");
@@ -219,8 +181,8 @@ fn a_bare_repository_keeps_its_checkouts_in_the_git_directory() {
     origin.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let git = Git::discover(&bare).unwrap();
     assert!(git.is_bare() && git.worktree().is_none());
-    let place = git.checkout(&git.layout(), &git.expect("main").unwrap()).unwrap();
-    assert!(place.starts_with(bare.canonicalize().unwrap()) && place.join("runner/__main__.py").is_file());
+    let place = git.layout().checkout(&git.code_tree(&git.expect("main").unwrap()).unwrap());
+    assert!(place.starts_with(bare.canonicalize().unwrap()));
 }
 
 #[test]
@@ -262,15 +224,4 @@ fn packed_refs_and_objects_are_read() {
     assert_eq!(git.expect("v0.1.0").unwrap(), repository.id("main"));
     assert_eq!(git.reference("refs/tags/v0.1.0").unwrap(), Some(repository.id("main")));
     assert_eq!(git.reference("refs/tags/v0.2.0").unwrap(), None);
-}
-
-#[test]
-fn a_state_file_holds_the_bytes_of_its_revision() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path());
-    let revision = ObjectId::of_blob(b"{}\n");
-    let path = materialise_state(&layout, &revision, b"{}\n").unwrap();
-    std::fs::write(&path, b"torn").unwrap();
-    assert_eq!(materialise_state(&layout, &revision, b"{}\n").unwrap(), path);
-    assert_eq!(std::fs::read(&path).unwrap(), b"{}\n");
 }

@@ -1,0 +1,315 @@
+//! Checkouts: the files of a tree in a folder of their own, made once and shared by every process. Nothing changes them; what did is found when a child
+//! starts, and the checkout is made again.
+//!
+//! What stands there is compared with the tree by the marks the kernel keeps of each file and folder, and by content where the marks are not those of the
+//! last comparison. The marks are kept outside of the checkout. That holds against whatever changes a checkout; it does not hold against a program that
+//! also forges the record, so what evidence rests on is compared by content, and so is everything that is small.
+
+mod compare;
+mod record;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Difference, How};
+
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::git::{Git, GitError, Listed};
+use crate::world::layout::Layout;
+use crate::world::lease::Lease;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::object_id::ObjectId;
+use compare::{Comparison, Keeps, compare, read, wanted};
+use record::{Record, clock_is_past};
+use scan::{Found, first_difference, scan};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// Up to so many files and folders, and so many bytes, reading all of it costs less than what a start varies by.
+const FEW: usize = 512;
+const LITTLE: u64 = 4 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    #[error("the checkout of {tree} cannot be made as git has it: {difference}", tree = tree.short())]
+    NotAsGitHasIt { tree: ObjectId, difference: Difference },
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl Diagnose for CheckoutError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotAsGitHasIt { .. } => Exit::Surroundings,
+            Self::Git(error) => error.exit(),
+            Self::Fs(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotAsGitHasIt { .. } => Some(
+                "does the file system tell upper from lower case, and does nothing else write to `.agent/checkouts`? `git fsck` looks at the repository"
+                    .to_owned(),
+            ),
+            Self::Git(error) => error.hint(),
+            Self::Fs(error) => error.hint(),
+        }
+    }
+}
+
+/// The checkout of a tree. `agent gc` does not remove it while this value, or a clone of it, lives.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    tree: ObjectId,
+    place: PathBuf,
+    layout: Layout,
+    lease: Arc<Mutex<Option<Arc<Lease>>>>,
+}
+
+/// A checkout that is as git has it.
+#[derive(Debug)]
+pub struct Verified {
+    /// For a child to hold as long as it runs.
+    pub lease: Option<Arc<Lease>>,
+    /// In what the checkout differed before it was made again.
+    pub mended: Option<Difference>,
+    found: Vec<Found>,
+    /// Any change from now on changes the marks.
+    certain: bool,
+    /// Every file was read, whatever the record says.
+    by_content: bool,
+}
+
+impl Checkout {
+    /// The checkout of a tree that is in the repository; made when it is not there yet.
+    pub fn of(git: &Git, layout: &Layout, tree: &ObjectId) -> Result<Self, CheckoutError> {
+        let checkout = Self { tree: tree.clone(), place: layout.checkout(tree), layout: layout.clone(), lease: Arc::default() };
+        if !checkout.take_lease()? {
+            let _turn = checkout.turn()?;
+            // another process may have made it by now
+            if !checkout.take_lease()? {
+                checkout.make(git)?;
+                checkout.take_lease()?;
+            }
+        }
+        checkout.mark_used();
+        Ok(checkout)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.place
+    }
+
+    /// For the start of a child. A checkout that is gone, or is not as git has it, is made again.
+    pub fn verify(&self, git: &Git) -> Result<Verified, CheckoutError> {
+        if let Looked::Verified(verified) = self.look(git)? {
+            return Ok(verified);
+        }
+        let _turn = self.turn()?;
+        // another process may have made it again by now
+        let difference = match self.look(git)? {
+            Looked::Verified(verified) => return Ok(verified),
+            Looked::Differs(difference) => difference,
+        };
+        let was_there = self.place.symlink_metadata().is_ok();
+        self.make(git)?;
+        match self.look(git)? {
+            Looked::Verified(verified) => Ok(Verified { mended: was_there.then_some(difference), ..verified }),
+            Looked::Differs(difference) => Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference }),
+        }
+    }
+
+    /// Watches a checkout that was verified, for evidence that is made on it.
+    pub fn watch(&self, verified: Verified, git: &Git) -> Result<Watch, CheckoutError> {
+        let reading = if verified.by_content { None } else { Some(self.start_reading(&verified, git)?) };
+        Ok(Watch { checkout: self.clone(), verified, reading })
+    }
+
+    /// Reads every file, on a thread of its own.
+    fn start_reading(&self, verified: &Verified, git: &Git) -> Result<JoinHandle<Comparison>, CheckoutError> {
+        let wanted = wanted(&git.tree_files(&self.tree)?, &self.compiled());
+        let (place, found, keeps) = (self.place.clone(), verified.found.clone(), Keeps::of(git));
+        Ok(std::thread::spawn(move || compare(&place, &found, &wanted, keeps)))
+    }
+
+    fn look(&self, git: &Git) -> Result<Looked, CheckoutError> {
+        self.take_lease()?;
+        let record = Record::read(&self.record(), &self.tree);
+        let found = scan(&self.place);
+        let is_small = found.len() <= FEW && found.iter().map(|found| found.marks.size).sum::<u64>() <= LITTLE;
+        let is_known = record.as_ref().is_some_and(|record| record.holds(&found));
+        if is_known && !is_small {
+            return Ok(self.verified(found, true, false));
+        }
+        let listed = git.tree_files(&self.tree)?;
+        // to compare what git converted, git has to convert it again
+        if is_known && git.converts(&listed)? {
+            return Ok(self.verified(found, true, false));
+        }
+        let compiled = record.map(|record| record.compiled).unwrap_or_default();
+        let comparison = compare(&self.place, &found, &wanted(&listed, &compiled), Keeps::of(git));
+        if let Some(difference) = self.judge(comparison, &listed, git)? {
+            return Ok(Looked::Differs(difference));
+        }
+        let certain = is_known || self.note(&found, compiled);
+        Ok(self.verified(found, certain, true))
+    }
+
+    fn verified(&self, found: Vec<Found>, certain: bool, by_content: bool) -> Looked {
+        let lease = self.lease.lock().expect("no panic while it is held").clone();
+        Looked::Verified(Verified { lease, mended: None, found, certain, by_content })
+    }
+
+    /// The first difference that is none of git's making: what git converts when it writes a tree has other bytes than the tree.
+    fn judge(&self, comparison: Comparison, listed: &[Listed], git: &Git) -> Result<Option<Difference>, CheckoutError> {
+        if comparison.contents.is_empty() || !git.converts(listed)? {
+            return Ok(comparison.difference());
+        }
+        let fresh = Under::way(&self.layout)?;
+        git.fill(&self.tree, listed, &fresh.files)?;
+        let is_alike = |path: &PathBuf| same_bytes(&self.place.join(path), &fresh.files.join(path));
+        let contents = comparison.contents.into_iter().filter(|path| !is_alike(path)).collect();
+        Ok(Comparison { contents, ..comparison }.difference())
+    }
+
+    /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written, the next look reads everything again.
+    fn note(&self, found: &[Found], compiled: BTreeMap<String, String>) -> bool {
+        let certain = clock_is_past(found, &self.layout.checkout_records()).unwrap_or(false) && scan(&self.place) == found;
+        let _ = Record::new(&self.tree, found, certain, compiled).write(&self.record());
+        certain
+    }
+
+    /// Writes the files beside their place and puts them there by a rename. Only who has the turn may do this.
+    fn make(&self, git: &Git) -> Result<(), CheckoutError> {
+        let listed = git.tree_files(&self.tree)?;
+        let fresh = Under::way(&self.layout)?;
+        git.fill(&self.tree, &listed, &fresh.files)?;
+        Record::new(&self.tree, &[], false, BTreeMap::new()).write(&self.record())?;
+        *self.lease.lock().expect("no panic while it is held") = None;
+        fresh.put_at(&self.place)?;
+        Ok(())
+    }
+
+    /// False when nothing is there.
+    fn take_lease(&self) -> Result<bool, CheckoutError> {
+        // what is no folder is found when the checkout is verified
+        let is_folder = self.place.symlink_metadata().map(|metadata| metadata.is_dir());
+        let lease = match is_folder {
+            Ok(true) => Lease::take(&self.place)?,
+            Ok(false) => return Ok(true),
+            Err(_) => None,
+        };
+        let is_there = lease.is_some();
+        *self.lease.lock().expect("no panic while it is held") = lease.map(Arc::new);
+        Ok(is_there)
+    }
+
+    /// One process at a time makes checkouts.
+    fn turn(&self) -> Result<FileLock, FsError> {
+        FileLock::acquire(&self.layout.checkout_records().join("turn"))
+    }
+
+    fn record(&self) -> PathBuf {
+        self.layout.checkout_record(&self.tree)
+    }
+
+    fn compiled(&self) -> BTreeMap<String, String> {
+        Record::read(&self.record(), &self.tree).map(|record| record.compiled).unwrap_or_default()
+    }
+
+    /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
+    fn mark_used(&self) {
+        fs::mark_used(&self.record());
+    }
+}
+
+enum Looked {
+    Verified(Verified),
+    Differs(Difference),
+}
+
+/// A checkout under watch while evidence is made on it.
+#[derive(Debug)]
+pub struct Watch {
+    checkout: Checkout,
+    verified: Verified,
+    reading: Option<JoinHandle<Comparison>>,
+}
+
+impl Watch {
+    /// In what the checkout was not as git has it at any time since it was verified. It is then made again.
+    pub fn end(self, git: &Git) -> Result<Option<Difference>, CheckoutError> {
+        let Self { checkout, verified, reading } = self;
+        let read = reading.map(|reading| reading.join().expect("a comparison does not panic"));
+        let read = match read {
+            Some(comparison) => checkout.judge(comparison, &git.tree_files(&checkout.tree)?, git)?,
+            None => None,
+        };
+        let now = scan(&checkout.place);
+        let touched = first_difference(&verified.found, &now).map(|path| Difference { path: path.to_owned(), how: How::Touched });
+        if read.is_none() && touched.is_none() && verified.certain {
+            return Ok(None);
+        }
+        if read.is_some() {
+            // the record was believed, and was wrong
+            fs::remove_if_there(&checkout.record())?;
+        }
+        let mended = checkout.verify(git)?.mended;
+        Ok(read.or(mended).or(touched))
+    }
+}
+
+impl Keeps {
+    fn of(git: &Git) -> Self {
+        Self { programs: git.keeps_programs(), links: git.keeps_links() }
+    }
+}
+
+fn same_bytes(one: &Path, other: &Path) -> bool {
+    let read = |path: &Path| read(path, path.symlink_metadata()?.len());
+    matches!((read(one), read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// A folder of files that are to become a checkout.
+struct Under {
+    files: PathBuf,
+    folder: tempfile::TempDir,
+    _lease: Option<Lease>,
+}
+
+impl Under {
+    fn way(layout: &Layout) -> Result<Self, FsError> {
+        let temporary = layout.temporary();
+        fs::create_dir(&temporary)?;
+        let folder = tempfile::Builder::new()
+            .prefix("checkout-")
+            .tempdir_in(&temporary)
+            .map_err(FsError::while_doing("create a folder in", &temporary))?;
+        let files = folder.path().join("files");
+        fs::create_dir(&files)?;
+        Ok(Self { files, _lease: Lease::take(folder.path())?, folder })
+    }
+
+    /// What was there goes; while a process uses it, it stays beside this folder, until gc finds it unused.
+    fn put_at(self, place: &Path) -> Result<(), FsError> {
+        if let Some(folder) = place.parent() {
+            fs::create_dir(folder)?;
+        }
+        if place.symlink_metadata().is_err() {
+            return fs::rename(&self.files, place);
+        }
+        fs::exchange(&self.files, place)?;
+        let is_folder = self.files.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let is_used = is_folder && Lease::take_alone(&self.files)?.is_none();
+        if is_used {
+            let beside = self.folder.path().with_extension("used");
+            fs::rename(&self.files, &beside)?;
+        }
+        Ok(())
+    }
+}

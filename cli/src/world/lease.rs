@@ -1,0 +1,115 @@
+//! Leases: a process that uses a file or folder which `agent gc` may remove holds a shared lock on it, and gc removes only what it can lock for itself.
+//!
+//! The lock is on the file or folder itself, so it needs no file of its own, leaves every time stamp alone, works on a read-only file system and ends with
+//! the process.
+
+use crate::world::fs::FsError;
+use rustix::fs::{Mode, OFlags};
+use std::fs::{File, TryLockError};
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long gc may hold what it is about to rename. A lock that is held for longer is not gc's, and the use goes on without a lease.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Keeps gc away from a file or folder for as long as the value lives.
+#[derive(Debug)]
+pub struct Lease {
+    _locked: File,
+}
+
+impl Lease {
+    /// `None` when there is neither a file nor a folder at this path.
+    pub fn take(path: &Path) -> Result<Option<Self>, FsError> {
+        let failed = || FsError::while_doing("use", path);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
+            match file.try_lock_shared() {
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(PAUSE),
+                // on a file system without locks age alone keeps gc away
+                Err(_) => return Ok(Some(Self { _locked: file })),
+                Ok(()) if is_at(&file, path).map_err(failed())? => return Ok(Some(Self { _locked: file })),
+                // it was renamed between the two
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// For the removal of what is at this path; `None` while a process uses it, and when nothing is there.
+    pub fn take_alone(path: &Path) -> Result<Option<Self>, FsError> {
+        let failed = || FsError::while_doing("lock", path);
+        let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(_)) => Ok(Some(Self { _locked: file })),
+            Ok(()) => Ok(is_at(&file, path).map_err(failed())?.then_some(Self { _locked: file })),
+        }
+    }
+}
+
+/// Opens a file or folder, and nothing that opening would change or wait for.
+fn open(path: &Path) -> std::io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()).map_err(Error::from) {
+        Ok(opened) => Ok(Some(opened.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    let opened = file.metadata()?;
+    match path.symlink_metadata() {
+        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_cannot_be_taken_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let used = folder.path().join("used");
+        assert!(Lease::take(&used).unwrap().is_none());
+        std::fs::create_dir(&used).unwrap();
+        let before = used.metadata().unwrap();
+        let (one, other) = (Lease::take(&used).unwrap().unwrap(), Lease::take(&used).unwrap().unwrap());
+        drop(one);
+        assert!(Lease::take_alone(&used).unwrap().is_none());
+        drop(other);
+        let alone = Lease::take_alone(&used).unwrap().unwrap();
+        assert_eq!(
+            (before.ctime_nsec(), before.mtime_nsec()),
+            (used.metadata().unwrap().ctime_nsec(), used.metadata().unwrap().mtime_nsec())
+        );
+        drop(alone);
+        assert!(Lease::take_alone(&folder.path().join("gone")).unwrap().is_none());
+    }
+
+    /// A process that waits for the lock of a folder which is then renamed away gets the lease of the folder that took its place.
+    #[test]
+    fn a_lease_is_of_what_stands_at_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        std::fs::create_dir(&place).unwrap();
+        let removal = Lease::take_alone(&place).unwrap().unwrap();
+        let lease = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lease::take(&place).unwrap());
+            std::fs::rename(&place, folder.path().join("away")).unwrap();
+            std::fs::create_dir(&place).unwrap();
+            drop(removal);
+            waiting.join().unwrap()
+        });
+        assert!(lease.is_some());
+        assert!(Lease::take_alone(&place).unwrap().is_none());
+        assert!(Lease::take_alone(&folder.path().join("away")).unwrap().is_some());
+    }
+}
