@@ -1,18 +1,93 @@
-//! The ledger of the gate on a ref of the repository, so that it is cloned, pushed and never lost.
+//! The ledger of the gate: a record of the repository (see `records`), so that it is cloned, pushed and never lost.
 //!
-//! `refs/agent/ledger` holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its answer.
+//! It holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its answer. Each version names the commit of the ledger it was made
+//! with, so a clone in which attempts are missing knows it and does not judge: their levels would be spent twice.
 
 use crate::error::CommandError;
+use crate::records::{Record, View};
 use crate::world::clock;
-use crate::world::git::{Git, TreeEdit};
+use crate::world::git::{Git, RecordEdit, TreeEdit};
 use agent_core::committed::Committed;
+use agent_core::diagnose::Exit;
 use agent_core::evaluation::Verdict;
 use agent_core::gate::{Comparison, GateVerdict, Level};
 use agent_core::ledger::{Asked, Entry, Ledger, SCHEMA};
 use agent_core::object_id::ObjectId;
+use agent_core::version::tag;
 
-pub const REF: &str = "refs/agent/ledger";
 const FILE: &str = "ledger.jsonl";
+
+pub const RECORD: Record = Record { name: "ledger", join, named: |trailers| trailers.ledger.as_ref() };
+
+fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
+    if path != FILE {
+        return Ok(one.max(other));
+    }
+    Ok(parse(one, path)?.join(&parse(other, path)?).to_text().into_bytes())
+}
+
+fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, CommandError> {
+    let text = String::from_utf8(bytes).map_err(|_| CommandError::input(format!("{origin} is no UTF-8")))?;
+    Ok(Ledger::parse(&text, origin)?)
+}
+
+fn of_view(view: &View<'_>) -> Result<Ledger, CommandError> {
+    parse(view.read(FILE)?.unwrap_or_default(), &format!("{}:{FILE}", view.origin()))
+}
+
+/// Attempts that this clone should have, and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// What says that there were more: a version, or this clone's own memory.
+    said_by: String,
+    /// The commit of the ledger that has them.
+    commit: ObjectId,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    /// The commit is not here.
+    Absent,
+    /// So many of its attempts are no longer in the ledger, or not as they were.
+    Missing(usize),
+    /// The ledger can no longer be read.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { said_by, commit, problem } = self;
+        let commit = commit.short();
+        match problem {
+            Problem::Absent => write!(formatter, "this clone does not have the gate's ledger that {said_by} (commit {commit})"),
+            Problem::Missing(count) => {
+                write!(formatter, "the gate's ledger of this clone lacks {count} of the attempts that {said_by} (commit {commit})")
+            }
+            Problem::Unreadable(why) => write!(formatter, "the gate's ledger that {said_by} (commit {commit}) was damaged since: {why}"),
+        }
+    }
+}
+
+impl Lack {
+    fn refusal(&self, git: &Git) -> CommandError {
+        CommandError::new(Exit::NotEnoughEvidence, format!("{self}; nothing is judged here until it is back, since its levels are spent"))
+            .with_hint(self.mend(git))
+    }
+
+    /// The command that mends it.
+    pub fn mend(&self, git: &Git) -> String {
+        match git.remotes().first() {
+            Some(remote) if self.problem == Problem::Absent => {
+                format!("agent sync (by git alone: git fetch {remote} '+refs/agent/*:refs/agent-remotes/{remote}/*')")
+            }
+            None if self.problem == Problem::Absent => "fetch it from a clone that has it: git fetch CLONE \
+                 '+refs/agent/*:refs/agent-remotes/clone/*' '+refs/agent-own/*:refs/agent-remotes/clone/own/*'"
+                .to_owned(),
+            _ => "agent sync".to_owned(),
+        }
+    }
+}
 
 pub struct LedgerRef<'a> {
     git: &'a Git,
@@ -35,26 +110,109 @@ impl<'a> LedgerRef<'a> {
             return Ok(Committed::whole(comparison.judged(Level { value: alpha, index: None })));
         }
         let mut entry = None;
-        let recorded = self.git.edit_ref_by(REF, |tip| {
-            let text = self.text(tip)?;
-            let ledger = Ledger::parse(&text, &format!("{REF}:{FILE}"))?;
+        let recorded = RECORD.edit(self.git, |view| {
+            let ledger = of_view(view)?;
             if let Some(there) = ledger.of(asked) {
                 entry = Some(there.clone());
                 return Ok(None);
             }
-            let new = new_entry(comparison, asked.clone(), state, alpha, ledger.next(alpha));
-            let blob = self.git.write_blob(format!("{text}{}", new.to_line()).as_bytes())?;
+            let level = ledger.next(alpha, self.discoveries(&ledger, &asked.baseline)?);
+            let new = new_entry(comparison, asked.clone(), state, alpha, level);
             let subject = format!("gate: test {}, {}", new.index, if new.accepted { "accepted" } else { "not accepted" });
+            let text = ledger.with(new.clone()).to_text();
             entry = Some(new);
-            Ok::<_, CommandError>(Some((subject, vec![TreeEdit::file(FILE, blob)])))
+            Ok(Some((subject, vec![(FILE.to_owned(), text.into_bytes())])))
         })?;
-        Ok(recorded.map(|_| comparison.judged(entry.expect("it was found or added").level())))
+        Ok(recorded.map(|()| comparison.judged(entry.expect("it was found or added").level())))
     }
 
-    fn text(&self, tip: Option<&ObjectId>) -> Result<String, CommandError> {
-        let Some(tip) = tip else { return Ok(String::new()) };
-        let bytes = self.git.read(tip, FILE)?.unwrap_or_default();
-        String::from_utf8(bytes).map_err(|_| CommandError::input(format!("{REF}:{FILE} is no UTF-8")))
+    /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere and did not become a version here is no discovery.
+    fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, CommandError> {
+        if !ledger.has_discoveries() {
+            return Ok(0);
+        }
+        for commit in self.git.first_parents(baseline) {
+            let commit = commit?;
+            let Some(base) = &commit.trailers.base else { break };
+            if let Some(discoveries) = ledger.discoveries_with(base, &commit.tree) {
+                return Ok(discoveries);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Refuses where attempts are missing that a version, or this clone itself, knows of.
+    pub fn expect_whole(&self) -> Result<(), CommandError> {
+        match self.lack()? {
+            Some(lack) => Err(lack.refusal(self.git)),
+            None => Ok(()),
+        }
+    }
+
+    /// What is missing of the ledger that the versions of `active` name, and of what this clone itself has added to it.
+    pub fn lack(&self) -> Result<Option<Lack>, CommandError> {
+        let said = self.said()?;
+        let heads = self.git.record_heads(RECORD.name)?;
+        if said.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
+            return Ok(None);
+        }
+        let ledger = RECORD.view_of_refs(self.git).and_then(|view| of_view(&view));
+        for (said_by, commit) in said {
+            let problem = match (self.git.is_commit(&commit), &ledger) {
+                (false, _) => Some(Problem::Absent),
+                (true, Err(error)) => Some(Problem::Unreadable(error.messages.join(": "))),
+                (true, Ok(ledger)) => Some(ledger.lacks(&self.at(&commit)?)).filter(|missing| *missing > 0).map(Problem::Missing),
+            };
+            if let Some(problem) = problem {
+                return Ok(Some(Lack { said_by, commit, problem }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The commits of the ledger that are known to have been, and what says so.
+    fn said(&self) -> Result<Vec<(String, ObjectId)>, CommandError> {
+        let named = RECORD.named_by_active(self.git)?;
+        let named = named.and_then(|(version, head)| Some((format!("{} was made with", tag(&version)), head.commit()?.clone())));
+        let remembered = self.git.remembered_head(RECORD.name)?.map(|commit| ("this clone wrote".to_owned(), commit));
+        Ok(named.into_iter().chain(remembered).collect())
+    }
+
+    fn at(&self, commit: &ObjectId) -> Result<Ledger, CommandError> {
+        parse(self.git.read(commit, FILE)?.unwrap_or_default(), &format!("{}:{FILE}", commit.short()))
+    }
+
+    /// Puts back what is missing and can still be found in this clone; says how many attempts that were.
+    pub fn restore(&self) -> Result<Committed<usize>, CommandError> {
+        let known: Vec<_> = self.said()?.into_iter().map(|(_, commit)| commit).filter(|commit| self.git.is_commit(commit)).collect();
+        let mut restored = 0;
+        let edited = self.git.edit_record(RECORD.name, || {
+            let heads: Vec<_> = self.git.record_heads(RECORD.name)?.into_keys().collect();
+            // a head that was damaged is left behind by what is written on top of it
+            let readable = |commits: &[ObjectId]| {
+                let ledgers = commits.iter().filter_map(|commit| self.at(commit).ok());
+                ledgers.fold(Ledger::default(), |whole, ledger| whole.join(&ledger))
+            };
+            let here = readable(&heads);
+            let whole = here.join(&readable(&known));
+            restored = here.lacks(&whole);
+            if restored == 0 && heads.iter().all(|head| self.at(head).is_ok()) {
+                return Ok(None);
+            }
+            let edit = TreeEdit::file(FILE, self.git.write_blob(whole.to_text().as_bytes())?);
+            Ok::<_, CommandError>(Some(RecordEdit { subject: "gate: what was missing is put back".to_owned(), heads, edits: vec![edit] }))
+        })?;
+        Ok(edited.map(|_| restored))
+    }
+
+    /// What there is, in a line.
+    pub fn shown(&self) -> Result<String, CommandError> {
+        let ledger = of_view(&RECORD.view(self.git)?)?;
+        if ledger.is_empty() {
+            return Ok("no attempt has been charged yet".to_owned());
+        }
+        let spent = ledger.spent() * 100.0;
+        Ok(format!("{} attempts, which have used {spent:.0} % of alpha", ledger.count()))
     }
 }
 

@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod migrations;
 pub mod precheck;
 pub mod printer;
+pub mod records;
 pub mod registry;
 pub mod report;
 pub mod repository;

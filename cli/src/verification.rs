@@ -1,6 +1,7 @@
 //! What is known of a version's evidence: gathered from git and the object store, judged in core.
 
 use crate::error::CommandError;
+use crate::records::INBOX;
 use crate::repository::Repository;
 use crate::world::git::STATE_FILE;
 use crate::world::store::{evaluation_key, results_key};
@@ -10,9 +11,6 @@ use agent_core::registry::journal_key;
 use agent_core::verification::Facts;
 use semver::Version;
 use std::collections::BTreeMap;
-
-/// Where feedback is kept.
-const INBOX: &str = "refs/agent/inbox";
 
 pub fn facts(repository: &Repository, version: &Version) -> Result<Facts, CommandError> {
     let git = &repository.git;
@@ -68,12 +66,13 @@ fn base_state(repository: &Repository, base: Option<&ObjectId>) -> Result<Option
 }
 
 fn in_inbox(repository: &Repository, items: &[String]) -> Result<Vec<String>, CommandError> {
-    let Some(inbox) = repository.git.target(INBOX)? else { return Ok(Vec::new()) };
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inbox = INBOX.view(&repository.git)?;
     let mut found = Vec::new();
     for item in items {
-        if repository.git.entry(&inbox, &format!("items/{item}.json"))?.is_some() {
-            found.push(item.clone());
-        }
+        found.extend(inbox.read(&format!("items/{item}.json"))?.map(|_| item.clone()));
     }
     Ok(found)
 }

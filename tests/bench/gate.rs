@@ -88,7 +88,7 @@ fn false_promotions(answers: Answers, histories: usize, tries: usize) {
     for _ in 0..histories {
         let mut once = [0; WAYS.len()];
         for number in 1..=tries {
-            let level = ledger::level(ALPHA, number as u64, once[0]).value;
+            let level = ledger::level(ALPHA, number as u64, once[0] as u64).value;
             for (count, said) in once.iter_mut().zip(attempt(answers, level, &mut random)) {
                 *count += usize::from(said);
             }

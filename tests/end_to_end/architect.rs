@@ -191,6 +191,8 @@ fn a_run_killed_at_its_very_end_is_concluded_by_the_next_command() {
     let ended = report(&world, "nothing: please", 1);
     let run = ended["run"].as_str().unwrap();
     world.git("a", ["update-ref", "refs/agent/inbox", "refs/agent/inbox~1"]);
+    // by this the clone would know that the ref was moved back
+    std::fs::remove_file(world.path("a/.git/agent/record-heads")).unwrap();
     let file = format!("a/.agent/architect/{run}/report.json");
     let mut kept: Value = serde_json::from_str(&world.read(&file)).unwrap();
     kept["finished"] = Value::Null;

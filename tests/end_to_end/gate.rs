@@ -61,6 +61,11 @@ fn served(runner: &str, promote: &str) -> Served {
     ])
 }
 
+/// One whose answers are noise until the skill is high.
+pub fn noisy(promote: &str) -> Served {
+    served(NOISY, promote)
+}
+
 /// The ledger's lines; none before its first.
 fn ledger(served: &Served) -> Vec<Value> {
     if served.git(["for-each-ref", "refs/agent/ledger"]).is_empty() {

@@ -6,6 +6,7 @@ mod architect_service;
 mod bench;
 mod cases;
 mod clients;
+mod clones;
 mod committed;
 mod doctor;
 mod eras;

@@ -69,7 +69,7 @@ impl Calibrator {
             *accepted += usize::from(judged.verdict == Verdict::Pass);
             if test == GateTest::EProcess {
                 self.changed += usize::from(judged.better + judged.worse > 0);
-                let level = ledger::level(self.alpha, self.rounds as u64, self.with_ledger);
+                let level = ledger::level(self.alpha, self.rounds as u64, self.with_ledger as u64);
                 self.with_ledger += usize::from(comparison.judged(level).verdict == Verdict::Pass);
             }
         }

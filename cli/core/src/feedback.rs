@@ -22,6 +22,17 @@ pub struct Feedback {
     /// RFC 3339, UTC.
     pub at: String,
     pub status: Status,
+    /// How often its status has changed: of two clones' copies, the one that went on is the later one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changes: u64,
+    /// How often an answer was taken back, because the version that answered it is no longer on `active`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reopened: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What became of an item. The run tells the rest.
@@ -51,6 +62,26 @@ impl Status {
             Self::Refused { .. } => "refused",
             Self::NeedsPerson { .. } => "needs-person",
             Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// What outweighs what, where two clones say different things of one item: an answer that is served, then the wish of whoever gave it.
+    const fn weight(&self) -> u8 {
+        match self {
+            Self::Open | Self::Taken { .. } | Self::Refused { .. } | Self::NeedsPerson { .. } => 0,
+            Self::Withdrawn => 1,
+            Self::Answered { .. } => 2,
+        }
+    }
+
+    /// How far along a run is, between equals.
+    const fn progress(&self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Taken { .. } => 1,
+            Self::Refused { .. } => 2,
+            Self::NeedsPerson { .. } => 3,
+            Self::Withdrawn | Self::Answered { .. } => 4,
         }
     }
 
@@ -111,6 +142,8 @@ impl Feedback {
             source: source.to_owned(),
             at: at.to_owned(),
             status: Status::Open,
+            changes: 0,
+            reopened: 0,
         })
     }
 
@@ -122,6 +155,20 @@ impl Feedback {
 
     pub fn to_bytes(&self) -> Vec<u8> {
         canonical::to_bytes(&serde_json::to_value(self).expect("an item is JSON"))
+    }
+
+    /// The item with what became of it since.
+    #[must_use]
+    pub fn now(&self, status: Status) -> Self {
+        let taken_back = matches!(self.status, Status::Answered { .. }) && !matches!(status, Status::Answered { .. });
+        Self { status, changes: self.changes + 1, reopened: self.reopened + u64::from(taken_back), ..self.clone() }
+    }
+
+    /// What two clones know of one item. The greater of the two in a total order, so that clones may join in any order, and as often as they like.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        let rank = |item: &Self| (item.reopened, item.status.weight(), item.changes, item.status.progress(), item.to_bytes());
+        if rank(&other) > rank(&self) { other } else { self }
     }
 
     /// The first line, cut to fit where one line is shown, without what is no character to be shown.
@@ -138,6 +185,7 @@ impl Feedback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const AT: &str = "2026-11-22T12:00:00.000Z";
 
@@ -162,5 +210,67 @@ mod tests {
         assert_eq!(item.headline(40), "für alle Fälle");
         assert_eq!(item.headline(5), "für…");
         assert_eq!(Feedback::new("a\0b\tc", None, "person", AT).unwrap().headline(9), "a b c");
+    }
+
+    fn item(statuses: &[Status]) -> Feedback {
+        let item = Feedback::new("it does not understand plurals", None, "person", AT).unwrap();
+        statuses.iter().fold(item, |item, status| item.now(status.clone()))
+    }
+
+    fn run() -> String {
+        "r-1".to_owned()
+    }
+
+    fn joined(one: &[Status], other: &[Status]) -> Status {
+        let (one, other) = (item(one), item(other));
+        assert_eq!(one.clone().join(other.clone()), other.clone().join(one.clone()));
+        one.join(other).status
+    }
+
+    #[test]
+    fn the_clone_that_went_on_is_believed() {
+        let (taken, refused) = (Status::Taken { run: run() }, Status::Refused { run: run() });
+        let answered = Status::Answered { run: run(), version: "v0.2.0".to_owned() };
+        assert_eq!(joined(&[], std::slice::from_ref(&taken)), taken);
+        assert_eq!(joined(std::slice::from_ref(&taken), &[taken.clone(), Status::Open]), Status::Open, "the run was cancelled");
+        assert_eq!(joined(&[taken.clone(), refused.clone()], std::slice::from_ref(&Status::Withdrawn)), Status::Withdrawn);
+        let again = [taken.clone(), refused.clone(), taken.clone(), refused.clone()];
+        assert_eq!(joined(&again, &[taken.clone(), answered.clone()]), answered);
+        assert_eq!(joined(std::slice::from_ref(&Status::Withdrawn), &[taken.clone(), answered.clone()]), answered);
+        // a version that lost its place on active answers nothing
+        assert_eq!(joined(&[taken.clone(), answered.clone(), refused.clone()], &[taken, answered]), refused);
+    }
+
+    #[test]
+    fn an_item_from_before_changes_were_counted_reads_back() {
+        let item = Feedback::new("x", None, "person", AT).unwrap();
+        assert!(!String::from_utf8(item.to_bytes()).unwrap().contains("changes"));
+        assert_eq!(Feedback::parse(&item.to_bytes(), "items/x.json").unwrap().changes, 0);
+    }
+
+    fn any_status() -> impl Strategy<Value = Status> {
+        let run = || "r-[12]";
+        prop_oneof![
+            Just(Status::Open),
+            run().prop_map(|run| Status::Taken { run }),
+            (run(), "v0\\.[12]\\.0").prop_map(|(run, version)| Status::Answered { run, version }),
+            run().prop_map(|run| Status::Refused { run }),
+            run().prop_map(|run| Status::NeedsPerson { run }),
+            Just(Status::Withdrawn),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn items_join_in_any_order(statuses in proptest::array::uniform3(proptest::collection::vec(any_status(), 0..5))) {
+            let [one, two, three] = statuses.map(|statuses| item(&statuses));
+            let join = |one: &Feedback, two: &Feedback| one.clone().join(two.clone());
+            prop_assert_eq!(join(&one, &two), join(&two, &one));
+            prop_assert_eq!(join(&join(&one, &two), &three), join(&one, &join(&two, &three)));
+            prop_assert_eq!(join(&one, &one), one.clone());
+            // what one clone goes on to say is heard, whatever the other knew before
+            let gone_on = two.now(Status::Withdrawn);
+            prop_assert_eq!(join(&gone_on, &two), gone_on);
+        }
     }
 }

@@ -17,6 +17,42 @@ pub const CONTRACT: &str = "Agent-Contract";
 pub const FEEDBACK: &str = "Agent-Feedback";
 pub const CODER: &str = "Agent-Coder";
 pub const UNDOES: &str = "Agent-Undoes";
+pub const LEDGER: &str = "Agent-Ledger";
+pub const INBOX: &str = "Agent-Inbox";
+
+/// How a trailer says that a record was empty.
+const NO_RECORD: &str = "none";
+
+/// The commit of a record (the gate's ledger, the inbox) that a version was made with.
+///
+/// It is the commit and not a digest of the content: a join of two clones' records has both their commits among its ancestors, so a version can still be
+/// found in a record that has grown since, and what it was made with can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordHead {
+    /// There was no record yet.
+    None,
+    At(ObjectId),
+}
+
+impl RecordHead {
+    /// The commit, where there was a record.
+    pub const fn commit(&self) -> Option<&ObjectId> {
+        match self {
+            Self::None => None,
+            Self::At(commit) => Some(commit),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == NO_RECORD { Some(Self::None) } else { ObjectId::parse(text).map(Self::At) }
+    }
+}
+
+impl std::fmt::Display for RecordHead {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.commit().map_or(NO_RECORD, ObjectId::as_str))
+    }
+}
 
 /// The coder of a change that a person accepted.
 pub const PERSON: &str = "person";
@@ -48,6 +84,10 @@ pub struct Trailers {
     pub coder: Option<String>,
     /// Versions a rollback takes out of service: they count as yanked.
     pub undoes: Vec<Version>,
+    /// The gate's ledger that the version was made with; `None` for versions from before this was recorded.
+    pub ledger: Option<RecordHead>,
+    /// The inbox that the version was made with; `None` likewise.
+    pub inbox: Option<RecordHead>,
     /// Trailers that are none of ours, in their order.
     pub other: Vec<(String, String)>,
     /// Trailers of ours whose value cannot be read, or that stand twice.
@@ -101,12 +141,14 @@ impl Trailers {
         self.feedback.iter().for_each(|item| line(FEEDBACK, Some(item.clone())));
         line(CODER, self.coder.clone());
         self.undoes.iter().for_each(|undone| line(UNDOES, Some(undone.to_string())));
+        line(LEDGER, self.ledger.as_ref().map(RecordHead::to_string));
+        line(INBOX, self.inbox.as_ref().map(RecordHead::to_string));
         self.other.iter().for_each(|(key, value)| line(key, Some(value.clone())));
         lines
     }
 
     fn take(&mut self, key: &str, value: String) {
-        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, GATE, CONTRACT, FEEDBACK, CODER, UNDOES];
+        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, GATE, CONTRACT, FEEDBACK, CODER, UNDOES, LEDGER, INBOX];
         let Some(known) = known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) else {
             self.other.push((key.to_owned(), value));
             return;
@@ -121,6 +163,8 @@ impl Trailers {
             GATE => fill(&mut self.gate, Some(value.clone())),
             CONTRACT => fill(&mut self.contract, Some(value.clone())),
             CODER => fill(&mut self.coder, Some(value.clone())),
+            LEDGER => fill(&mut self.ledger, RecordHead::parse(&value)),
+            INBOX => fill(&mut self.inbox, RecordHead::parse(&value)),
             UNDOES => parse_version(&value).map(|version| self.undoes.push(version)).is_some(),
             _ => {
                 self.feedback.push(value.clone());
@@ -200,6 +244,8 @@ mod tests {
             feedback: vec!["f-1".to_owned(), "f-2".to_owned()],
             coder: Some("builtin".to_owned()),
             undoes: vec![Version::new(0, 1, 2)],
+            ledger: ObjectId::parse(ID).map(RecordHead::At),
+            inbox: Some(RecordHead::None),
             other: vec![("Signed-off-by".to_owned(), "A <a@b>".to_owned())],
             malformed: Vec::new(),
         }
@@ -233,6 +279,8 @@ mod tests {
             ..Trailers::default()
         };
         check("s\n\nAgent-Version: v1.0.0\nagent-version: 1.0.1\nAgent-Kind: banana\n", &expected);
+        let expected = Trailers { malformed: vec![(LEDGER.to_owned(), "some".to_owned())], ..Trailers::default() };
+        check("s\n\nAgent-Ledger: some\n", &expected);
     }
 
     #[test]

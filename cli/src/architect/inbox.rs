@@ -1,15 +1,15 @@
-//! The inbox: feedback on a ref of the repository, so that it is cloned, pushed and never lost.
+//! The inbox: a record of the repository (see `records`), so that feedback is cloned, pushed and never lost.
 //!
-//! `refs/agent/inbox` holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
+//! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
 
 use crate::architect::report::Report;
 use crate::error::CommandError;
+use crate::records::INBOX;
 use crate::world::git::Git;
 use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
-
-pub const REF: &str = "refs/agent/inbox";
+use agent_core::version::tag;
 
 pub struct Inbox<'a> {
     git: &'a Git,
@@ -22,7 +22,7 @@ impl<'a> Inbox<'a> {
 
     /// Once this returns without a warning, the item is on disk.
     pub fn add(&self, item: &Feedback) -> Result<Committed<()>, CommandError> {
-        Ok(self.git.append_to_ref(REF, &format!("feedback: {}", item.headline(60)), &[entry(item)])?.map(drop))
+        INBOX.edit(self.git, |_| Ok(Some((format!("feedback: {}", item.headline(60)), vec![entry(item)]))))
     }
 
     /// All items, oldest first.
@@ -30,7 +30,7 @@ impl<'a> Inbox<'a> {
         let mut items = self
             .documents("items")?
             .into_iter()
-            .map(|(path, bytes)| Ok(Feedback::parse(&bytes, &format!("{REF}:{path}"))?))
+            .map(|(path, bytes)| Ok(Feedback::parse(&bytes, &format!("inbox:{path}"))?))
             .collect::<Result<Vec<_>, CommandError>>()?;
         items.sort_by(|one, other| (&one.at, &one.id).cmp(&(&other.at, &other.id)));
         Ok(items)
@@ -45,7 +45,7 @@ impl<'a> Inbox<'a> {
         let documents = self.documents("runs")?;
         let mut runs = documents
             .into_iter()
-            .map(|(path, bytes)| Report::parse(&bytes, &format!("{REF}:{path}")))
+            .map(|(path, bytes)| Report::parse(&bytes, &format!("inbox:{path}")))
             .collect::<Result<Vec<_>, CommandError>>()?;
         runs.sort_by(|one, other| (&one.started, &one.run).cmp(&(&other.started, &other.run)));
         Ok(runs)
@@ -62,17 +62,24 @@ impl<'a> Inbox<'a> {
     }
 
     fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Committed<Vec<Feedback>>, CommandError> {
-        let items: Vec<_> = items.iter().map(|item| Feedback { status: status.clone(), ..item.clone() }).collect();
+        let items: Vec<_> = items.iter().map(|item| item.now(status.clone())).collect();
         let run = report.map(|report| (format!("runs/{}.json", report.run), report.to_bytes()));
         let files: Vec<_> = items.iter().map(entry).chain(run).collect();
         let ids: Vec<_> = items.iter().map(|item| item.id.as_str()).collect();
-        Ok(self.git.append_to_ref(REF, &format!("{}: {}", status.as_str(), ids.join(", ")), &files)?.map(|_| items))
+        let subject = format!("{}: {}", status.as_str(), ids.join(", "));
+        Ok(INBOX.edit(self.git, |_| Ok(Some((subject.clone(), files.clone()))))?.map(|()| items))
     }
 
     fn documents(&self, folder: &str) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
-        let Some(tip) = self.git.reference(REF)? else { return Ok(Vec::new()) };
-        let files = self.git.files(&tip, folder)?;
-        files.into_iter().map(|file| Ok((file.path, self.git.blob(&file.id)?))).collect()
+        Ok(INBOX.view(self.git)?.files(folder)?.into_iter().collect())
+    }
+
+    /// Why this may not be all of it: the inbox that a version of `active` was made with is not here.
+    pub fn lack(&self) -> Result<Option<String>, CommandError> {
+        let Some((version, head)) = INBOX.named_by_active(self.git)? else { return Ok(None) };
+        let absent = head.commit().filter(|commit| !self.git.is_commit(commit));
+        Ok(absent
+            .map(|commit| format!("this clone does not have the inbox that {} was made with (commit {})", tag(&version), commit.short())))
     }
 }
 

@@ -3,18 +3,18 @@
 //! A run is a process of its own that outlives who asked for it; all that is known of it is read from the repository, so that any door sees every run.
 
 use crate::architect::events::{self, Kind, RunEvent};
-use crate::architect::inbox::{Inbox, REF, entry};
+use crate::architect::inbox::{Inbox, entry};
 use crate::architect::report::Report;
 use crate::architect::run;
 use crate::context::Context;
 use crate::conversations;
 use crate::error::CommandError;
+use crate::records::INBOX;
 use crate::repository::Repository;
 use crate::telemetry::Span;
 use crate::world::clock;
 use crate::world::env;
 use crate::world::fs;
-use crate::world::git::TreeEdit;
 use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Run};
 use agent_core::canonical;
@@ -78,17 +78,15 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Com
     let path = format!("keys/{}.json", digest(key.as_bytes()).trim_start_matches("sha256:"));
     let used = Used { schema: USED.to_owned(), item: item.id.clone(), content: content.clone() };
     let used = serde_json::to_vec(&used).expect("a key is JSON");
-    let files = [entry(&item), (path.clone(), used)];
-    let edits = files.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, repository.git.write_blob(&bytes)?)));
-    let edits = edits.collect::<Result<Vec<_>, CommandError>>()?;
+    let files = vec![entry(&item), (path.clone(), used)];
     let mut before = None;
-    let added = repository.git.edit_ref_by::<CommandError>(REF, |tip| {
-        before = tip.map(|tip| repository.git.read(tip, &path)).transpose()?.flatten();
-        Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), edits.clone())))
+    let added = INBOX.edit(&repository.git, |view| {
+        before = view.read(&path)?;
+        Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), files.clone())))
     })?;
-    let Some(before) = before else { return Ok(added.map(|_| Submitted::New(item))) };
+    let Some(before) = before else { return Ok(added.map(|()| Submitted::New(item))) };
     let before: Used =
-        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("{REF}:{path} is no record of a key: {error}")))?;
+        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("inbox:{path} is no record of a key: {error}")))?;
     if before.content != content {
         return Ok(Committed::whole(Submitted::OtherContent));
     }

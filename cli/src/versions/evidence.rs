@@ -79,6 +79,9 @@ impl Evidence {
         gated: &Gated,
         given: &[&str],
     ) -> Result<Self, CommandError> {
+        if baseline.is_some() {
+            LedgerRef::new(&repository.git).expect_whole()?;
+        }
         let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, gated.tier)?);
         evidence.contract = Some(contract(repository, context, candidate, baseline)?);
         let given = given.iter().map(ToString::to_string).collect();

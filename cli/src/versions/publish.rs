@@ -1,6 +1,8 @@
 //! From a candidate and its evidence to a version: commit, evidence in the store, one branch moved, its tag.
 
 use crate::error::CommandError;
+use crate::ledger;
+use crate::records;
 use crate::repository::Repository;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
@@ -121,6 +123,8 @@ pub fn publish(
         feedback: words.feedback,
         coder: words.coder,
         undoes: words.undoes,
+        ledger: Some(repository.settle(ledger::RECORD.head_to_name(&repository.git)?)),
+        inbox: Some(repository.settle(records::INBOX.head_to_name(&repository.git)?)),
         ..Trailers::default()
     };
     let message = trailers.message(&words.subject, &words.body);

@@ -3,6 +3,7 @@
 use super::run_tiers;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::ledger::LedgerRef;
 use crate::report::Against;
 use crate::repository::Repository;
 use crate::testing::{Request, TierOutcome};
@@ -68,6 +69,7 @@ pub(super) fn compare(
     against: &What,
     context: &Context,
 ) -> Result<Comparison, CommandError> {
+    LedgerRef::new(&repository.git).expect_whole()?;
     let baseline = repository.target(against)?;
     let gated = &manifest.promote;
     let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };

@@ -55,6 +55,8 @@ pub enum GitError {
     NotPushed { remote: String, why: String, was_judged: bool },
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
+    #[error("the system gave no randomness for the name of this clone: {why}")]
+    Random { why: String },
     #[error(transparent)]
     Pin(#[from] PinError),
     #[error(transparent)]
@@ -106,7 +108,9 @@ impl Diagnose for GitError {
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
             Self::NotMoved { why, .. } if is_refused(why) => Exit::No,
             Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
-            Self::NotMoved { .. } | Self::InDoubt { .. } | Self::NotPushed { was_judged: false, .. } => Exit::Surroundings,
+            Self::NotMoved { .. } | Self::InDoubt { .. } | Self::NotPushed { was_judged: false, .. } | Self::Random { .. } => {
+                Exit::Surroundings
+            }
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
@@ -137,7 +141,12 @@ impl Diagnose for GitError {
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),
             Self::Pin(error) => return error.hint(),
-            Self::NotMoved { .. } | Self::Open { .. } | Self::Write { .. } | Self::Kind { .. } | Self::Path { .. } => return None,
+            Self::NotMoved { .. }
+            | Self::Random { .. }
+            | Self::Open { .. }
+            | Self::Write { .. }
+            | Self::Kind { .. }
+            | Self::Path { .. } => return None,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing is made again from the commit.
 
 use super::refs::{Move, Moved};
-use super::{ACTIVE, CommitInfo, CommitSpec, Git, GitError, TreeEdit};
+use super::{ACTIVE, CommitInfo, Git, GitError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
@@ -10,8 +10,6 @@ use semver::Version;
 
 /// More versions than this without a tag are no sign of a kill but of a clone without tags.
 const HEAL_AT_MOST: usize = 64;
-/// How often a commit is put on a ref that others move as well.
-const ATTEMPTS: usize = 64;
 
 /// A commit to be made a version: the branch moves to it, then the tag is created.
 ///
@@ -206,42 +204,5 @@ impl Git {
             }
             Some(commit)
         })
-    }
-
-    /// Adds files to the tree of a ref of ours (such as `refs/agent/inbox`) in a new commit, whoever else does the same meanwhile.
-    /// Once it returns without a warning, they are on disk.
-    pub fn append_to_ref(&self, name: &str, subject: &str, files: &[(String, Vec<u8>)]) -> Result<Committed<ObjectId>, GitError> {
-        let mut edits = Vec::new();
-        for (path, bytes) in files {
-            edits.push(TreeEdit::file(path.clone(), self.write_blob(bytes)?));
-        }
-        self.edit_ref(name, subject, &edits)
-    }
-
-    /// Edits the tree of a ref of ours in a new commit; gives back the commit.
-    pub fn edit_ref(&self, name: &str, subject: &str, edits: &[TreeEdit]) -> Result<Committed<ObjectId>, GitError> {
-        let always = |_: Option<&ObjectId>| Ok::<_, GitError>(Some((subject.to_owned(), edits.to_vec())));
-        Ok(self.edit_ref_by(name, always)?.map(|commit| commit.expect("the edits do not depend on what stands there")))
-    }
-
-    /// The same with subject and edits made of what stands at the ref, anew whenever somebody else was first; `None` of them leaves it as it is.
-    pub fn edit_ref_by<E: From<GitError>>(
-        &self,
-        name: &str,
-        mut edits_on: impl FnMut(Option<&ObjectId>) -> Result<Option<(String, Vec<TreeEdit>)>, E>,
-    ) -> Result<Committed<Option<ObjectId>>, E> {
-        for _ in 0..ATTEMPTS {
-            let tip = self.target(name)?;
-            let Some((subject, edits)) = edits_on(tip.as_ref())? else { return Ok(Committed::whole(None)) };
-            let tree = self.edit_tree(tip.as_ref(), &edits)?;
-            let parents = tip.clone().into_iter().collect();
-            let commit = self.write_commit(&CommitSpec { tree, parents, message: format!("{subject}\n") })?;
-            let change = Move { name: name.to_owned(), from: tip, to: Some(commit.clone()) };
-            let moved = self.move_ref(change, &subject)?;
-            if !matches!(moved.value, Moved::Conflict { .. }) {
-                return Ok(moved.map(|_| Some(commit)));
-            }
-        }
-        Err(GitError::Busy { name: name.to_owned() }.into())
     }
 }

@@ -284,8 +284,12 @@ fn no_appended_item_is_lost_in_a_race() {
             scope.spawn(move || {
                 let git = repository.open();
                 for item in 0..4 {
-                    let file = (format!("items/{worker}-{item}.json"), b"{}\n".to_vec());
-                    let _ = git.append_to_ref("refs/agent/inbox", "feedback", &[file]).unwrap();
+                    let file = TreeEdit::file(format!("items/{worker}-{item}.json"), git.write_blob(b"{}\n").unwrap());
+                    let edit = || {
+                        let heads = git.record_heads("inbox")?.into_keys().collect();
+                        Ok::<_, GitError>(Some(RecordEdit { subject: "feedback".to_owned(), heads, edits: vec![file.clone()] }))
+                    };
+                    let _ = git.edit_record("inbox", edit).unwrap();
                 }
             });
         }

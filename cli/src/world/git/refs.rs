@@ -154,6 +154,7 @@ impl RefLock<'_> {
             return Ok(Committed::whole(value));
         }
         let mut warnings = Warnings::none();
+        warnings.note(self.git.remember_moved(moves), "that a ref of ours was moved could not be noted: a move back would not be found");
         let meaning = format!("{} is moved, but a power cut may take that back until the next command has synced it", moves[0].name);
         // the record stays until the sync has succeeded: whoever finds it syncs
         if warnings.note(self.git.sync(), &meaning).is_some() {

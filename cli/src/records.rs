@@ -1,0 +1,197 @@
+//! What every clone of a repository adds to, read together: the gate's ledger, the inbox.
+//!
+//! Where a record stands in git, and why each clone has refs of its own, says `world::git::records`. Here its heads become one set of files: each file that
+//! heads hold alike is taken as it is, and one that they hold differently is joined by the record's own rule, which gives the same in any order.
+
+use crate::error::CommandError;
+use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
+use agent_core::committed::Committed;
+use agent_core::feedback::Feedback;
+use agent_core::object_id::ObjectId;
+use agent_core::trailers::{RecordHead, Trailers};
+use semver::Version;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Two versions of the file at a path, as one.
+pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError>;
+
+/// A record and how two versions of one of its files become one: in any order, and as often as one likes.
+#[derive(Debug)]
+pub struct Record {
+    pub name: &'static str,
+    pub join: Join,
+    /// What a version's commit says it was made with.
+    pub named: fn(&Trailers) -> Option<&RecordHead>,
+}
+
+/// Feedback and the runs that worked on it; `architect::inbox` reads and writes it.
+pub const INBOX: Record = Record { name: "inbox", join: join_in_inbox, named: |trailers| trailers.inbox.as_ref() };
+
+/// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run the one that ended in a version, or else ended later.
+fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
+    if path.starts_with("items/") {
+        return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
+    }
+    let rank = |bytes: &[u8]| {
+        let report: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        (report["version"].is_string(), report["finished"].as_str().map(str::to_owned))
+    };
+    Ok(if (rank(&one), &one) < (rank(&other), &other) { other } else { one })
+}
+
+/// Edits to be made: what happened, in a line, and the files that are new.
+pub type Change = (String, Vec<(String, Vec<u8>)>);
+
+/// A head of a record, and the ref that has it.
+#[derive(Debug, Clone)]
+struct Head {
+    commit: ObjectId,
+    reference: String,
+}
+
+/// What is known of a record at one moment.
+#[derive(Debug)]
+pub struct View<'a> {
+    git: &'a Git,
+    heads: Vec<Head>,
+    /// Files in which the other heads differ from the first, as they are joined.
+    joined: BTreeMap<String, Vec<u8>>,
+}
+
+impl Record {
+    /// All that this clone knows of the record: what its refs have, and what is still here of what they had.
+    pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, CommandError> {
+        let mut heads = git.record_heads(self.name)?;
+        let named = self.named_by_active(git)?.and_then(|(_, head)| head.commit().cloned());
+        let before: Vec<_> =
+            named.into_iter().chain(git.remembered_head(self.name)?).filter(|commit| !heads.contains_key(commit)).collect();
+        if !before.is_empty() {
+            heads.extend(before.into_iter().filter(|commit| git.is_commit(commit)).map(|commit| (commit.clone(), commit.to_string())));
+            heads = git.maximal(heads)?;
+        }
+        self.view_of(git, heads)
+    }
+
+    /// What its refs have, and nothing else.
+    pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, CommandError> {
+        self.view_of(git, git.record_heads(self.name)?)
+    }
+
+    fn view_of<'a>(&self, git: &'a Git, heads: BTreeMap<ObjectId, String>) -> Result<View<'a>, CommandError> {
+        let heads = heads.into_iter().map(|(commit, reference)| Head { commit, reference }).collect();
+        let mut view = View { git, heads, joined: BTreeMap::new() };
+        for head in view.heads.get(1..).unwrap_or_default().to_vec() {
+            self.take_in(&mut view, &head)?;
+        }
+        Ok(view)
+    }
+
+    fn take_in(&self, view: &mut View<'_>, head: &Head) -> Result<(), CommandError> {
+        let first = view.heads[0].commit.clone();
+        for change in view.git.diff(Some(&first), &head.commit)? {
+            let Some(theirs) = view.git.read(&head.commit, &change.path)? else { continue };
+            let joined = match view.read(&change.path)? {
+                Some(ours) if ours != theirs => (self.join)(&change.path, ours, theirs).map_err(|error| unjoined(error, view, head))?,
+                _ => theirs,
+            };
+            view.joined.insert(change.path, joined);
+        }
+        Ok(())
+    }
+
+    /// Adds to the record what `change` makes of all that is known of it; asked anew whenever others were first. Once this returns without a
+    /// warning, it is on disk.
+    pub fn edit(
+        &self,
+        git: &Git,
+        mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, CommandError>,
+    ) -> Result<Committed<()>, CommandError> {
+        let edited = git.edit_record(self.name, || {
+            let view = self.view(git)?;
+            let Some((subject, files)) = change(&view)? else { return Ok(None) };
+            Ok::<_, CommandError>(Some(RecordEdit { subject, heads: view.commits(), edits: view.edits(files)? }))
+        })?;
+        Ok(edited.map(drop))
+    }
+
+    /// The one commit that has all that is known of the record, made where there are several heads.
+    fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, CommandError> {
+        let heads = self.view(git)?.commits();
+        if heads.len() < 2 {
+            return Ok(Committed::whole(heads.into_iter().next()));
+        }
+        git.edit_record(self.name, || {
+            let view = self.view(git)?;
+            let edits = view.edits(Vec::new())?;
+            Ok::<_, CommandError>(Some(RecordEdit { subject: format!("{}: join", self.name), heads: view.commits(), edits }))
+        })
+    }
+
+    /// What a version that is about to be made says of the record. A clone that does not have what the version before named says the same again.
+    pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, CommandError> {
+        match self.named_by_active(git)? {
+            Some((_, RecordHead::At(named))) if !git.is_commit(&named) => Ok(Committed::whole(RecordHead::At(named))),
+            _ => Ok(self.head(git)?.map(|head| head.map_or(RecordHead::None, RecordHead::At))),
+        }
+    }
+
+    /// What the versions of `active` say they were made with: by the newest that says it, and `None` where none does.
+    pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, CommandError> {
+        let Some(tip) = git.reference(ACTIVE)? else { return Ok(None) };
+        for commit in git.first_parents(&tip) {
+            let commit = commit?;
+            let Some((_, version)) = commit.trailers.as_version() else { break };
+            if let Some(named) = (self.named)(&commit.trailers) {
+                return Ok(Some((version.clone(), named.clone())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn unjoined(mut error: CommandError, view: &View<'_>, head: &Head) -> CommandError {
+    error.messages.insert(0, format!("{} cannot be joined with {}", head.reference, view.heads[0].reference));
+    error
+}
+
+impl View<'_> {
+    pub fn commits(&self) -> Vec<ObjectId> {
+        self.heads.iter().map(|head| head.commit.clone()).collect()
+    }
+
+    /// The refs it was read from, for errors.
+    pub fn origin(&self) -> String {
+        self.heads.iter().map(|head| head.reference.as_str()).collect::<Vec<_>>().join(" and ")
+    }
+
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, CommandError> {
+        if let Some(joined) = self.joined.get(path) {
+            return Ok(Some(joined.clone()));
+        }
+        match self.heads.first() {
+            Some(head) => Ok(self.git.read(&head.commit, path)?),
+            None => Ok(None),
+        }
+    }
+
+    /// The files below a folder by their paths, sorted.
+    pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
+        let mut files = BTreeMap::new();
+        if let Some(head) = self.heads.first() {
+            for file in self.git.files(&head.commit, folder)? {
+                files.insert(file.path, self.git.blob(&file.id)?);
+            }
+        }
+        let below = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        files.extend(self.joined.iter().filter(|(path, _)| below(path)).map(|(path, bytes)| (path.clone(), bytes.clone())));
+        Ok(files)
+    }
+
+    /// What makes the first head's tree hold all that is known, and these files.
+    fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, CommandError> {
+        let mut all: BTreeMap<String, Vec<u8>> = self.joined.clone();
+        all.extend(files);
+        all.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, self.git.write_blob(&bytes)?))).collect()
+    }
+}
