@@ -20,6 +20,10 @@ test:
 nextest *ARGS:
     cargo nextest run --workspace {{ARGS}}
 
+# odd bytes without end, as a child may send them: just fuzz [TARGET] [libFuzzer's options]; needs nightly and `cargo install cargo-fuzz`
+fuzz TARGET="frames" *ARGS:
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{TARGET}} -- {{ARGS}}
+
 fmt:
     cargo fmt --all
 

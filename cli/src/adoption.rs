@@ -235,12 +235,14 @@ impl Tried {
 }
 
 async fn holds(child: &Child, case: &Value) -> Result<bool, ChildError> {
-    let result = match child.call(case["tool"].as_str().unwrap_or_default(), &case["arguments"], serde_json::Map::new()).await {
+    let tool = case["tool"].as_str().unwrap_or_default();
+    let result = match child.call(tool, &case["arguments"], serde_json::Map::new()).await {
         // an error of the protocol is no answer that a case could expect
         Err(ChildError::Refused { .. }) => return Ok(false),
         other => other?,
     };
-    Ok(adoption::holds(case, result.is_error(), &result.text()))
+    let answer = child.readable(tool, result.answer())?;
+    Ok(adoption::holds(case, answer.is_error(), &answer.text()))
 }
 
 fn requirements(

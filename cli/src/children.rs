@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::printer::Printer;
 use crate::runner::cases::SCORERS;
-use crate::runner::child::{ChildSpec, Role};
+use crate::runner::child::{ChildSpec, Role, Skipping};
 use crate::target::Target;
 use crate::world::checkout::Verified;
 use crate::world::python;
@@ -50,8 +51,10 @@ pub fn spec_on(
     };
     let mut spec = ChildSpec::new(role, command, &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
-    let printer = context.printer.clone();
-    spec.listener = Some(Arc::new(move |line| printer.detail(line)));
+    let detail = |printer: Printer| Arc::new(move |line: &str| printer.detail(line));
+    let warning = |printer: Printer| Arc::new(move |line: &str| printer.warn(line));
+    spec.listener = Some(detail(context.printer.clone()));
+    spec.skipping = Some(Skipping::new(warning(context.printer.clone()), detail(context.printer.clone())));
     spec.environment.extend(python::child_environment(layout, &target.directory, &manifest.python));
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }

@@ -148,7 +148,9 @@ impl Tuner {
 
     fn judge(&self, result: CallResult) -> Tuned {
         if result.is_error() {
-            return Tuned::Rejected(result.text());
+            return Tuned::Rejected(
+                result.answer().map_or_else(|problem| format!("its error cannot be read: {problem}"), |answer| answer.text()),
+            );
         }
         let Some(said) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
         let checked = said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());

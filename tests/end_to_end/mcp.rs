@@ -176,13 +176,42 @@ fn a_runner_that_hangs_is_given_up_at_the_limit_and_replaced() {
 }
 
 #[test]
-fn rubbish_on_stdout_is_told_and_the_next_call_works() {
+fn a_broken_stream_is_told_and_the_next_call_works() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
-    for (tool, problem) in [("print", "a line is no JSON: debugging"), ("rubbish", "no JSON-RPC frame")] {
+    for (tool, problem) in [("flood", "no JSON-RPC: debugging"), ("half", "half a frame on a line")] {
         let told = shim.call_fails(tool, &json!({}));
         assert!(told.contains(problem) && told.contains("print to stderr"), "{told}");
         assert!(shim.call("meta", &json!({}))["isError"].is_null());
+    }
+}
+
+#[test]
+fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
+    let bench = Bench::new(PLAIN);
+    let mut shim = bench.greeted();
+    let process = shim.call("state", &json!({}))["structuredContent"]["process"].clone();
+    let mut call = |tool: &str| {
+        let answer = shim.request("tools/call", &json!({"name": tool, "arguments": {}}));
+        assert_eq!(shim.call("state", &json!({}))["structuredContent"]["process"], process, "{tool}");
+        answer
+    };
+    for (tool, code, problem) in [
+        ("rubbish", -32603, "has a `result` and an `error`"),
+        ("nan", -32603, "cannot be read: expected value"),
+        ("twice", -32603, "the member `_meta` stands there twice"),
+        ("odd_error", -32603, "the message of its error cannot be read"),
+    ] {
+        let error = call(tool)["error"].clone();
+        assert_eq!(error["code"], code, "{tool}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(problem), "{tool}: {error}");
+    }
+    assert_eq!(call("print")["result"]["content"][0]["text"], "printed");
+    // what a parser of ours cannot take, another one may: the bytes pass
+    for (tool, bytes) in [("half_a_pair", r#""text": "cut \ud83d""#), ("deep", &"[".repeat(200)), ("huge", "1e999")] {
+        shim.post("tools/call", &json!({"name": tool, "arguments": {}}));
+        let frame = shim.line().expect("an answer");
+        assert!(frame.contains(bytes) && frame.contains(r#""result":{"#), "{tool}: {frame}");
     }
 }
 

@@ -18,12 +18,45 @@ fn check(runner: &str, limits: &str, call: &[&str], words: &[&str]) {
 
 #[test]
 fn it_prints_to_stdout() {
-    check(PLAIN, AMPLE, &["print"], &["a line is no JSON: debugging", "print to stderr"]);
+    let bench = Bench::new(PLAIN);
+    let ended = World::finish(bench.agent(&["run"]).args(["print", "--at", "worktree"])).ok();
+    assert_eq!(ended.stdout, "printed\n");
+    assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("printed a line that is no JSON-RPC on its stdout; such lines are skipped: debugging"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn it_prints_without_end() {
+    check(PLAIN, AMPLE, &["flood"], &["more than 64 KiB on its stdout that are no JSON-RPC: debugging", "print to stderr"]);
+}
+
+#[test]
+fn it_sends_half_a_frame() {
+    check(PLAIN, AMPLE, &["half"], &["broke protocol: half a frame on a line", "print to stderr"]);
 }
 
 #[test]
 fn it_answers_rubbish() {
-    check(PLAIN, AMPLE, &["rubbish"], &["no JSON-RPC frame", r#""error": 2"#]);
+    check(
+        PLAIN,
+        AMPLE,
+        &["rubbish"],
+        &["the Runner refused `rubbish`: the answer of the Runner cannot be read: it has a `result` and an `error`"],
+    );
+}
+
+#[test]
+fn it_answers_with_half_a_character() {
+    check(PLAIN, AMPLE, &["half_a_pair"], &["the Runner answered `half_a_pair` with JSON that cannot be read", "whole Unicode characters"]);
+}
+
+#[test]
+fn it_answers_deeper_than_a_parser_goes() {
+    check(PLAIN, AMPLE, &["deep"], &["the Runner answered `deep` with JSON that cannot be read: recursion limit exceeded", "127 levels"]);
 }
 
 #[test]

@@ -248,16 +248,25 @@ fn a_runner_that_misbehaves_is_exit_5_and_says_how() {
         let ended = shop.test(&[]).code(5);
         parts.iter().fold(ended, |ended, part| ended.stderr_has(part));
     };
-    check("print('debugging', flush=True)", &["broke protocol: a line is no JSON: debugging", "print to stderr"]);
-    check("print('[1, 2]', flush=True)", &["broke protocol: a line is JSON but no JSON-RPC frame: [1, 2]"]);
-    check("print('{\"jsonrpc\": \"2.0\", \"id\": 77, \"result\": {}}', flush=True)", &["an answer to a request nobody made"]);
-    check("print('{\"id\": 1, \"result\": {}}', flush=True)", &["a frame without \"jsonrpc\": \"2.0\""]);
+    let no_frame = "printed a line that is no JSON-RPC on its stdout; such lines are skipped";
+    check("print('debugging', flush=True)", &[no_frame, "did not answer `price` within 2 s"]);
+    check(
+        "print('debugging\\n' * 10000, flush=True)",
+        &["more than 64 KiB on its stdout that are no JSON-RPC: debugging", "print to stderr"],
+    );
+    check("print('{\"jsonrpc\": \"2.0\", \"id\": 77, \"result\": {}}', flush=True)", &[no_frame]);
+    check("print('{\"jsonrpc\": \"2.0\", \"id\": 1, \"resu', flush=True)", &["broke protocol: half a frame on a line"]);
     check("sys.exit(3)", &["died: exit status: 3", "about to fail"]);
     check("os.kill(os.getpid(), 9)", &["died: signal: 9", "about to fail"]);
     check("time.sleep(1000)", &["the Runner did not answer `price` within 2 s", "limits.call_s"]);
 
     let never_ready = Shop::with_runner("print('hello world', flush=True)\n");
-    never_ready.cases(&[tea("a", json!({"subset": {}}))]).test(&[]).code(5).stderr_has("a line is no JSON: hello world");
+    never_ready
+        .cases(&[tea("a", json!({"subset": {}}))])
+        .test(&[])
+        .code(5)
+        .stderr_has("skipped: hello world")
+        .stderr_has("died: exit status: 0");
     let broken = Shop::with_runner("import nowhere\n");
     broken.cases(&[tea("a", json!({"subset": {}}))]).test(&[]).code(5).stderr_has("No module named 'nowhere'");
 }

@@ -1,46 +1,43 @@
-//! The result of `tools/call`, kept as the child sent it and read by its few known members.
+//! The result of `tools/call`: passed on as the bytes it came as, read by its few known members, and as a whole where it is judged or shown.
 
-use serde::Deserialize;
+use crate::raw_object::Members;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::cell::OnceCell;
 
-#[derive(Debug, Clone)]
-pub struct CallResult {
-    raw: Box<RawValue>,
-    known: Box<Known>,
-    /// All of it, once somebody asks: most judge by one member.
-    whole: OnceCell<Box<Value>>,
-}
+/// JSON that this program cannot read, though others may: half of a surrogate pair, more levels than the parser takes, the same member twice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Known {
-    structured_content: Option<Value>,
-    is_error: bool,
-    #[serde(rename = "_meta")]
-    meta: Option<Value>,
-}
-
-impl Known {
-    /// Of a result whose members are not what they should be.
-    fn of(whole: &Value) -> Self {
-        Self {
-            structured_content: whole.get("structuredContent").cloned(),
-            is_error: whole.get("isError") == Some(&Value::Bool(true)),
-            meta: whole.get("_meta").cloned(),
-        }
+impl Unreadable {
+    pub fn of(error: &serde_json::Error) -> Self {
+        Self(error.to_string())
     }
 }
 
+/// A value of any shape, as a whole.
+pub fn value_of(raw: &RawValue) -> Result<Value, Unreadable> {
+    serde_json::from_str(raw.get()).map_err(|error| Unreadable::of(&error))
+}
+
+/// A result on its way to a host. What the tool said is not looked into.
+#[derive(Debug, Clone)]
+pub struct CallResult {
+    raw: Box<RawValue>,
+    is_error: bool,
+    meta: Option<Value>,
+}
+
 impl CallResult {
-    pub fn parse(raw: Box<RawValue>) -> Self {
-        let whole = OnceCell::new();
-        // serde would read a list as the members in their order
-        let is_object = raw.get().starts_with('{');
-        let known = if is_object { serde_json::from_str(raw.get()).ok() } else { None };
-        let known = known.unwrap_or_else(|| Known::of(whole.get_or_init(|| Box::new(value_of(&raw)))));
-        Self { raw, known: Box::new(known), whole }
+    pub fn parse(raw: Box<RawValue>) -> Result<Self, Unreadable> {
+        if !raw.get().starts_with('{') {
+            return Ok(Self { raw, is_error: false, meta: None });
+        }
+        let Members(members) = serde_json::from_str::<Members<&RawValue>>(raw.get()).map_err(|error| Unreadable::of(&error))?;
+        let member = |name: &str| members.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let is_error = member("isError").is_some_and(|flag| flag.get() == "true");
+        let meta = member("_meta").map(value_of).transpose()?;
+        Ok(Self { raw, is_error, meta })
     }
 
     /// The very bytes, for passing on.
@@ -48,56 +45,101 @@ impl CallResult {
         &self.raw
     }
 
-    pub fn value(&self) -> &Value {
-        self.whole.get_or_init(|| Box::new(value_of(&self.raw)))
-    }
-
     /// Whether the tool itself says that it failed.
     pub fn is_error(&self) -> bool {
-        self.known.is_error
+        self.is_error
+    }
+
+    /// One of the `_meta` keys.
+    pub fn meta(&self, key: &str) -> Option<&Value> {
+        self.meta.as_ref()?.get(key)
+    }
+
+    pub fn answer(&self) -> Result<Answer, Unreadable> {
+        Answer::parse(&self.raw)
+    }
+}
+
+/// A result that was read as a whole.
+#[derive(Debug, Clone)]
+pub struct Answer(Value);
+
+impl Answer {
+    pub fn parse(raw: &RawValue) -> Result<Self, Unreadable> {
+        value_of(raw).map(Self)
+    }
+
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.0.get("isError") == Some(&Value::Bool(true))
     }
 
     /// All text blocks, each on its own lines.
     pub fn text(&self) -> String {
-        let blocks = self.value().get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let blocks = self.0.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let texts: Vec<_> = blocks.iter().filter_map(|block| block.get("text")?.as_str()).collect();
         texts.join("\n")
     }
 
     pub fn structured(&self) -> Option<&Value> {
-        self.known.structured_content.as_ref().filter(|value| !value.is_null())
+        self.0.get("structuredContent").filter(|value| !value.is_null())
     }
 
     /// One of the `_meta` keys.
     pub fn meta(&self, key: &str) -> Option<&Value> {
-        self.known.meta.as_ref()?.get(key)
+        self.0.get("_meta")?.get(key)
     }
-}
-
-fn value_of(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).expect("a raw value is JSON")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
     #[test]
     fn unknown_members_and_number_spelling_survive() {
         let text = r#"{"content":[{"type":"text","text":"a"},{"type":"image"},{"type":"text","text":"b"}],"x":1.10}"#;
-        let result = CallResult::parse(RawValue::from_string(text.to_owned()).unwrap());
-        assert_eq!(result.text(), "a\nb");
+        let result = CallResult::parse(raw(text)).unwrap();
         assert_eq!(result.raw().get(), text);
-        assert!(!result.is_error() && result.structured().is_none() && result.meta("k").is_none());
+        let answer = result.answer().unwrap();
+        assert_eq!(answer.text(), "a\nb");
+        assert!(!result.is_error() && !answer.is_error() && answer.structured().is_none());
+        assert!(result.meta("k").is_none() && answer.meta("k").is_none());
     }
 
     #[test]
     fn a_result_of_another_shape_is_read_as_far_as_it_goes() {
-        let read = |text: &str| CallResult::parse(RawValue::from_string(text.to_owned()).unwrap());
+        let read = |text: &str| {
+            let result = CallResult::parse(raw(text)).unwrap();
+            let answer = result.answer().unwrap();
+            assert_eq!((result.is_error(), result.meta("k")), (answer.is_error(), answer.meta("k")), "{text}");
+            answer
+        };
         let odd = read(r#"{"isError":"yes","structuredContent":{"a":1},"_meta":{"k":2}}"#);
         assert!(!odd.is_error());
         assert_eq!((odd.structured().unwrap()["a"].as_i64(), odd.meta("k").and_then(Value::as_i64)), (Some(1), Some(2)));
         assert!(read("[1]").structured().is_none() && read("7").text().is_empty());
         assert!(read(r#"{"isError":true,"structuredContent":null}"#).is_error());
+    }
+
+    #[test]
+    fn what_the_tool_said_passes_though_it_cannot_be_read() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for content in [r#""cut \ud83d""#, &deep, r#"{"\udead":1}"#] {
+            let text = format!(r#"{{"structuredContent":{content},"_meta":{{"k":1}}}}"#);
+            let result = CallResult::parse(raw(&text)).unwrap();
+            assert_eq!((result.raw().get(), result.meta("k").and_then(Value::as_i64)), (text.as_str(), Some(1)));
+            assert!(result.answer().is_err(), "{content}");
+        }
+        for ours in [r#"{"_meta":{"k":"\ud83d"}}"#, r#"{"_meta":{},"_meta":{}}"#, r#"{"isError":true,"isError":false}"#, r#"{"\udead":1}"#]
+        {
+            assert!(CallResult::parse(raw(ours)).is_err(), "{ours}");
+        }
     }
 }

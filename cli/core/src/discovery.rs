@@ -4,7 +4,7 @@ use crate::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
 use crate::signal::CONVERSATION_ARGUMENT;
 use crate::wire;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub const SCHEMA: &str = "agent/discovery@1";
@@ -189,13 +189,15 @@ fn with_conversation(tool: &Value) -> Value {
     if !is_stateful(&tool) || takes_conversation(&tool) {
         return tool;
     }
-    if !tool["inputSchema"]["properties"].is_object() {
-        tool["inputSchema"]["properties"] = Value::Object(Map::new());
+    let schema = tool.get_mut("inputSchema").and_then(Value::as_object_mut);
+    let properties = schema.and_then(|schema| schema.entry("properties").or_insert_with(|| json!({})).as_object_mut());
+    if let Some(properties) = properties {
+        let argument = json!({
+            "type": "string",
+            "description": "The conversation to go on with: the id that the first call gave back. Leave it out to begin a new one.",
+        });
+        properties.insert(CONVERSATION_ARGUMENT.to_owned(), argument);
     }
-    tool["inputSchema"]["properties"][CONVERSATION_ARGUMENT] = json!({
-        "type": "string",
-        "description": "The conversation to go on with: the id that the first call gave back. Leave it out to begin a new one.",
-    });
     tool
 }
 

@@ -1,6 +1,6 @@
 //! What a case expects of a result, and the judgement with a reason a person can read.
 
-use crate::call_result::CallResult;
+use crate::call_result::Answer;
 use crate::document::{DocumentError, Fields};
 use crate::opinion::CommandCall;
 use crate::ranking::Ranking;
@@ -214,7 +214,7 @@ fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
 }
 
 /// Judges a result; pure, and the same on every machine.
-pub fn judge(check: &Check, result: &CallResult) -> Judgement {
+pub fn judge(check: &Check, result: &Answer) -> Judgement {
     match check {
         Check::Error(check) if result.is_error() => judge_content(check, result, "the error "),
         Check::Error(_) => Judgement::failed(format!("expected an error, the tool answered {}", quoted(&text_of(result)))),
@@ -224,7 +224,7 @@ pub fn judge(check: &Check, result: &CallResult) -> Judgement {
 }
 
 /// The content of an answer, or of an error, which `what` names then.
-fn judge_content(check: &Check, result: &CallResult, what: &str) -> Judgement {
+fn judge_content(check: &Check, result: &Answer, what: &str) -> Judgement {
     Judgement::from_reason(match check {
         Check::Equals(expected) => differences(expected, &answer(result, expected), &Matching::EXACT),
         Check::Subset(expected) => differences(expected, &answer(result, expected), &Matching { subset: true, ..Matching::EXACT }),
@@ -268,7 +268,7 @@ fn judge_golden(golden: &Golden, value: impl FnOnce() -> Value, text: &str) -> O
 }
 
 /// What a golden file of this name should hold for this result.
-pub fn golden_bytes(path: &str, result: &CallResult) -> Vec<u8> {
+pub fn golden_bytes(path: &str, result: &Answer) -> Vec<u8> {
     if is_json(path) {
         let mut bytes = serde_json::to_vec_pretty(&answer(result, &Value::Null)).expect("a JSON value serialises");
         bytes.push(b'\n');
@@ -287,7 +287,7 @@ pub fn is_json(path: &str) -> bool {
 }
 
 /// The structured content, or the text when there is none: as JSON where it is JSON and no text is expected.
-fn answer(result: &CallResult, expected: &Value) -> Value {
+fn answer(result: &Answer, expected: &Value) -> Value {
     let Some(structured) = result.structured() else {
         let text = result.text();
         let parsed = if expected.is_string() { None } else { serde_json::from_str(&text).ok() };
@@ -309,7 +309,7 @@ fn only_result(map: &Map<String, Value>) -> Option<&Value> {
 }
 
 /// The text, or the structured content in one line when there is no text.
-fn text_of(result: &CallResult) -> String {
+fn text_of(result: &Answer) -> String {
     let text = result.text();
     match result.structured() {
         Some(structured) if text.is_empty() => structured.to_string(),
@@ -440,7 +440,7 @@ mod tests {
     #[track_caller]
     fn check(expect: Value, result: &Value, why: &str) {
         let Expectation::Local(check) = Expectation::parse(expect, "c.jsonl:1").unwrap() else { panic!("not local") };
-        let judged = judge(&check, &CallResult::parse(to_raw_value(result).unwrap()));
+        let judged = judge(&check, &Answer::parse(&to_raw_value(result).unwrap()).unwrap());
         assert_eq!(judged.why.as_deref().unwrap_or_default(), why);
         assert_eq!((judged.passed, judged.score), if why.is_empty() { (true, 1.0) } else { (false, 0.0) });
     }
@@ -504,7 +504,7 @@ mod tests {
     fn ranking_and_likeness_have_scores_between() {
         let judged = |expect, result: &Value| {
             let Expectation::Local(check) = Expectation::parse(expect, "c.jsonl:1").unwrap() else { panic!("not local") };
-            judge(&check, &CallResult::parse(to_raw_value(result).unwrap()))
+            judge(&check, &Answer::parse(&to_raw_value(result).unwrap()).unwrap())
         };
         let ranked = json!({"ranking": {"relevant": ["b"], "metric": "mrr", "at_least": 0.4}});
         assert_eq!(judged(ranked.clone(), &structured(&json!({"result": ["a", "b"]}))), Judgement { score: 0.5, passed: true, why: None });
@@ -517,14 +517,14 @@ mod tests {
     fn golden_files_are_compared_as_what_they_are() {
         let judge_with = |path: &str, content, result: &Value| {
             let golden = Golden { path: path.to_owned(), content };
-            judge(&Check::Golden(golden), &CallResult::parse(to_raw_value(result).unwrap())).why.unwrap_or_default()
+            judge(&Check::Golden(golden), &Answer::parse(&to_raw_value(result).unwrap()).unwrap()).why.unwrap_or_default()
         };
         assert_eq!(judge_with("g.json", None, &text("a")), "there is no golden file g.json; `agent test --bless` writes it");
         let json_content = Some(GoldenContent::Json(json!({"a": 1})));
         assert_eq!(judge_with("g.json", json_content, &structured(&json!({"a": 2}))), "against g.json: $.a: expected 1, got 2");
         let why = judge_with("g.txt", Some(GoldenContent::Text("one\ntwo\n".to_owned())), &text("one\n2"));
         assert!(why.starts_with("against g.txt:\n") && why.contains("    -two\n    +2"), "{why}");
-        let result = CallResult::parse(to_raw_value(&structured(&json!({"a": [1]}))).unwrap());
+        let result = Answer::parse(&to_raw_value(&structured(&json!({"a": [1]}))).unwrap()).unwrap();
         assert_eq!(golden_bytes("g.json", &result), b"{\n  \"a\": [\n    1\n  ]\n}\n");
         assert_eq!(golden_bytes("g.txt", &result), b"{\"a\":[1]}\n");
     }

@@ -47,6 +47,7 @@ pub mod registry;
 pub mod release;
 pub mod repetition;
 pub mod rollback;
+pub mod rpc;
 pub mod scratch;
 pub mod semantic;
 pub mod signal;

@@ -1,18 +1,25 @@
 //! A JSON object whose members keep the bytes they came with: order, number spelling and unknown members survive.
 
-use serde::de::{MapAccess, Visitor};
+use crate::call_result::Unreadable;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use std::fmt;
+use std::marker::PhantomData;
 
 #[derive(Debug, Clone, Default)]
 pub struct RawObject(Vec<(String, Box<RawValue>)>);
 
 impl RawObject {
-    /// `None` when the text is no JSON object.
+    /// `None` when the text is no JSON object, or a name in it cannot be read or stands there twice.
     pub fn parse(raw: &RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        Self::read(raw).ok()
+    }
+
+    /// The same with what is wrong.
+    pub fn read(raw: &RawValue) -> Result<Self, Unreadable> {
+        serde_json::from_str(raw.get()).map_err(|error| Unreadable::of(&error))
     }
 
     pub fn get(&self, key: &str) -> Option<&RawValue> {
@@ -67,24 +74,43 @@ impl Serialize for RawObject {
 
 impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawObject;
+        Members::deserialize(deserializer).map(|members| Self(members.0))
+    }
+}
+
+/// The members of an object in their order, no name twice.
+pub(crate) struct Members<V>(pub(crate) Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Object<V> {
+            type Value = Members<V>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<V>, A::Error> {
                 let mut members = Vec::with_capacity(map.size_hint().unwrap_or(4));
                 while let Some(entry) = map.next_entry()? {
                     members.push(entry);
                 }
-                Ok(RawObject(members))
+                match repeated(&members) {
+                    Some(name) => Err(A::Error::custom(format!("the member `{name}` stands there twice"))),
+                    None => Ok(Members(members)),
+                }
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Object(PhantomData))
     }
+}
+
+/// A name that two members have: programs disagree on which of them counts.
+fn repeated<T>(members: &[(String, T)]) -> Option<&str> {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 #[cfg(test)]
@@ -100,6 +126,9 @@ mod tests {
         object.remove("_meta");
         assert_eq!(object.to_raw().get(), r#"{"z":12345678901234567890123,"a":"new"}"#);
         assert_eq!(object.text("a").as_deref(), Some("new"));
-        assert!(RawObject::parse(&RawValue::from_string("[1]".to_owned()).unwrap()).is_none());
+        let why = |text: &str| RawObject::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap_err().to_string();
+        assert!(why("[1]").contains("expected a JSON object"));
+        assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` stands there twice"));
+        assert!(why(r#"{"\ud83d":1}"#).contains("surrogate"));
     }
 }

@@ -8,6 +8,7 @@ use crate::runner::child::{Child, ChildError, Role};
 use crate::target::Target;
 use crate::world::process;
 use agent_core::call_arguments;
+use agent_core::call_result::Answer;
 use agent_core::diagnose::Exit;
 use agent_core::what::What;
 use serde_json::{Map, Value, json};
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let target = target(arguments, &repository)?;
         let called = make(arguments, &given, &target, &repository, context)?;
         report(arguments, &given, &target, &called, context);
-        Ok(if called.result.is_error() { Exit::No } else { Exit::Done })
+        Ok(if called.0.result.is_error() { Exit::No } else { Exit::Done })
     })
 }
 
@@ -68,18 +69,22 @@ fn make(
     target: &Target,
     repository: &Repository,
     context: &Context,
-) -> Result<Called, CommandError> {
+) -> Result<(Called, Answer), CommandError> {
     let spec = children::spec(Role::Runner, target, repository, context)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
         let call = Call { target, layout: &repository.layout, params, conversation: arguments.conversation.clone(), id: child.fresh_id() };
-        let called = match call.make(&child).await {
+        let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)
             }
             other => other.map_err(CommandError::from),
         };
+        let called = made.and_then(|called| {
+            let answer = child.readable(&arguments.tool, called.result.answer())?;
+            Ok((called, answer))
+        });
         child.end().await;
         called
     })?
@@ -95,16 +100,16 @@ async fn no_tool(child: &Child, tool: &str) -> Result<CommandError, ChildError> 
     Ok(CommandError::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
 }
 
-fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, called: &Called, context: &Context) {
+fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (called, answer): &(Called, Answer), context: &Context) {
     let printer = &context.printer;
     printer.detail(format!("{} with state {} in {:.1} ms", target.shown(), target.state.revision.short(), called.duration_ms));
     let result = &called.result;
     if result.is_error() {
         printer.say(format!("the tool `{}` answered with an error", arguments.tool));
     }
-    printer.data(match result.structured() {
+    printer.data(match answer.structured() {
         Some(structured) => serde_json::to_string_pretty(structured).expect("JSON serialises"),
-        None => result.text(),
+        None => answer.text(),
     });
     printer.json(&json!({
         "schema": "agent/call@1", "tool": arguments.tool, "arguments": given, "conversation": arguments.conversation,

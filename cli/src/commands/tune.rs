@@ -240,7 +240,11 @@ impl Report {
         let rejected = match settled {
             Settled::Applied(_, result) => {
                 self.applied += 1;
-                self.answer = self.single.is_some().then(|| result.structured().map_or_else(|| result.text(), shown));
+                self.answer = self.single.is_some().then(|| {
+                    result
+                        .answer()
+                        .map_or_else(|problem| problem.to_string(), |answer| answer.structured().map_or_else(|| answer.text(), shown))
+                });
                 return;
             }
             Settled::Duplicate(_) => {
@@ -280,7 +284,8 @@ impl Report {
     /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
     fn close(&mut self, source: Source) {
         if let (Some(reader), None) = (source.reader, &self.failure) {
-            self.failure = reader.join().expect("the reader does not panic").err().map(CommandError::from);
+            let given_up = || CommandError::new(Exit::Surroundings, "`agent` failed while it read the signals; where stands above");
+            self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(CommandError::from));
         }
     }
 

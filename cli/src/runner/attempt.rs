@@ -1,6 +1,6 @@
 //! One case under way: which step it is at, what it learned, how it ends. Pure.
 
-use agent_core::call_result::CallResult;
+use agent_core::call_result::Answer;
 use agent_core::case::{Case, Step};
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
@@ -121,7 +121,7 @@ impl<'a> Attempt<'a> {
         self.step + 1
     }
 
-    pub fn answered(&mut self, result: &CallResult, ms: f64, keep_golden: bool) -> Next {
+    pub fn answered(&mut self, result: &Answer, ms: f64, keep_golden: bool) -> Next {
         self.ms += ms;
         self.note_meta(result);
         match &self.step().expect {
@@ -173,7 +173,7 @@ impl<'a> Attempt<'a> {
         if self.step < self.case.steps.len() { Next::Call } else { Next::Done }
     }
 
-    fn note_meta(&mut self, result: &CallResult) {
+    fn note_meta(&mut self, result: &Answer) {
         if let Some(keys) = result.meta(wire::READS).and_then(Value::as_array) {
             self.reads.get_or_insert_default().extend(keys.iter().filter_map(Value::as_str).map(str::to_owned));
         }
@@ -260,7 +260,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// What the Runner says a call cost, in US dollars.
-pub fn cost(result: &CallResult) -> Option<f64> {
+pub fn cost(result: &Answer) -> Option<f64> {
     let usd = result.meta(wire::COST)?.get("usd")?.as_f64()?;
     (usd.is_finite() && usd >= 0.0).then_some(usd)
 }

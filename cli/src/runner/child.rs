@@ -1,8 +1,10 @@
 //! A child that many callers share: requests go out as they come, answers find their caller by id.
 
-pub use crate::runner::link::{ChildError, ChildSpec, Opening, Role, RpcError, client_info, not_offered};
+pub use crate::runner::link::{ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered};
 use crate::runner::link::{Incoming, Link};
+use crate::world::unwinding::OnPanic;
 pub use agent_core::call_result::CallResult;
+use agent_core::call_result::{Unreadable, value_of};
 use agent_core::mcp;
 pub use agent_core::mcp::Era;
 use serde::Serialize;
@@ -16,6 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+/// A list that goes on beyond this many pages has no end.
+const PAGES: usize = 1000;
 /// What a child says unasked is dropped beyond this many that nobody has taken.
 const SAYINGS_KEPT: usize = 1024;
 
@@ -91,7 +95,7 @@ impl Child {
             asking: Arc::clone(&asking),
             orders,
             failure: Arc::clone(&failure),
-            driver: tokio::spawn(drive(Driver { link, say, asking, callers: HashMap::new() }, order_queue, failure)),
+            driver: tokio::spawn(drive(Driver { link, say, asking, callers: HashMap::new() }, order_queue, failure, spec.role)),
             sayings: Some(sayings),
         }
     }
@@ -125,6 +129,11 @@ impl Child {
         self.failure.get()
     }
 
+    /// The same of a child that is known to be gone.
+    pub fn why_gone(&self) -> ChildError {
+        self.failure().cloned().unwrap_or(ChildError::GivenUp { role: self.role })
+    }
+
     /// Resolves when no call will succeed any more.
     pub async fn gone(&self) {
         self.orders.closed().await;
@@ -133,13 +142,19 @@ impl Child {
     /// Calls a tool. A tool's own error is a result with `is_error()`.
     pub async fn call(&self, tool: &str, arguments: &Value, meta: Map<String, Value>) -> Result<CallResult, ChildError> {
         let params = CallParams { name: tool, arguments, meta: &meta };
-        self.exchange("tools/call", tool, raw(&params)).await.map(CallResult::parse)
+        let result = self.exchange("tools/call", tool, raw(&params)).await?;
+        self.readable(tool, CallResult::parse(result))
     }
 
     /// Any other request.
     pub async fn request(&self, method: &str, params: Value) -> Result<Value, ChildError> {
         let result = self.exchange(method, method, raw(&params)).await?;
-        Ok(serde_json::from_str(result.get()).expect("a raw value is JSON"))
+        self.readable(method, value_of(&result))
+    }
+
+    /// What was made of an answer to `what`.
+    pub fn readable<T>(&self, what: &str, read: Result<T, Unreadable>) -> Result<T, ChildError> {
+        read.map_err(|problem| ChildError::Unreadable { role: self.role, what: what.to_owned(), problem })
     }
 
     /// An id for a request of this child that is still to be made.
@@ -159,7 +174,8 @@ impl Child {
 
     /// The same for `tools/call`; failures name the tool.
     pub async fn pass_call(&self, id: u64, tool: &str, params: Box<RawValue>) -> Result<CallResult, ChildError> {
-        self.exchange_as(id, "tools/call", tool, params).await.map(CallResult::parse)
+        let result = self.exchange_as(id, "tools/call", tool, params).await?;
+        self.readable(tool, CallResult::parse(result))
     }
 
     /// A request that is answered when it is over, however long that takes.
@@ -188,20 +204,21 @@ impl Child {
     pub async fn tools(&self) -> Result<Vec<Value>, ChildError> {
         let mut tools = Vec::new();
         let mut cursor = None;
-        loop {
+        for _ in 0..PAGES {
             let mut params =
                 cursor.as_ref().map_or_else(Map::new, |cursor: &Value| Map::from_iter([("cursor".to_owned(), cursor.clone())]));
             if self.era == Era::Stateless {
                 params.insert("_meta".to_owned(), mcp::stateless_meta(&client_info(), &json!({})));
             }
             let page = self.request("tools/list", Value::Object(params)).await?;
-            tools.extend(page["tools"].as_array().into_iter().flatten().cloned());
+            tools.extend(page["tools"].as_array().into_iter().flatten().filter(|tool| tool.is_object()).cloned());
             let next = page.get("nextCursor").filter(|next| next.is_string()).cloned();
             if next.is_none() || next == cursor {
                 return Ok(tools);
             }
             cursor = next;
         }
+        Err(ChildError::Misshapen { role: self.role, what: "tools/list".to_owned(), problem: "the list has no end" })
     }
 
     async fn exchange(&self, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
@@ -230,7 +247,7 @@ impl Child {
     }
 
     fn answered(&self, answer: Option<Outcome>, what: &str) -> Result<Box<RawValue>, ChildError> {
-        let outcome = answer.ok_or_else(|| self.failure.get().expect("the driver says why before it leaves").clone())?;
+        let outcome = answer.ok_or_else(|| self.why_gone())?;
         outcome.map_err(|error| ChildError::Refused { role: self.role, what: what.to_owned(), error: Box::new(error) })
     }
 
@@ -269,7 +286,9 @@ struct Driver {
 }
 
 /// Owns the link until all callers are gone or the child is.
-async fn drive(mut driver: Driver, mut orders: mpsc::UnboundedReceiver<Order>, failure: Arc<OnceLock<ChildError>>) {
+async fn drive(mut driver: Driver, mut orders: mpsc::UnboundedReceiver<Order>, failure: Arc<OnceLock<ChildError>>, role: Role) {
+    let said = Arc::clone(&failure);
+    let _panicked = OnPanic::new(move || drop(said.set(ChildError::GivenUp { role })));
     let error = loop {
         tokio::select! {
             order = orders.recv() => match order {
@@ -356,8 +375,15 @@ for line in sys.stdin:
         if tool == "echo": answer(id, text(json.dumps([arguments, params.get("_meta")])))
         elif tool == "slow": threading.Timer(0.05, answer, (id, text("slow"))).start()
         elif tool == "hang": held = {id: id}
-        elif tool == "print": print("debugging"); sys.stdout.flush()
-        elif tool == "rubbish": print('{"jsonrpc": "2.0", "id": 1, "result": 1, "error": 2}'); sys.stdout.flush()
+        elif tool == "print": print("debugging\n{not: json}"); answer(id, text("printed"))
+        elif tool == "two": print(json.dumps({"jsonrpc": "2.0", "id": id, "result": 1, "error": 2})); sys.stdout.flush()
+        elif tool == "nan": answer(id, {"structuredContent": {"x": float("nan")}})
+        elif tool == "half a pair": answer(id, text("\ud83d"))
+        elif tool == "deep": print('{"jsonrpc": "2.0", "id": %d, "result": {"structuredContent": %s}}' % (id, "[" * 200 + "]" * 200)); sys.stdout.flush()
+        elif tool == "twice": print('{"jsonrpc": "2.0", "id": %d, "result": {"_meta": {}, "_meta": {}}}' % id); sys.stdout.flush()
+        elif tool == "odd error": print('{"jsonrpc": "2.0", "id": %d, "error": {"code": 1e999, "message": "no"}}' % id); sys.stdout.flush()
+        elif tool == "half": print('{"jsonrpc": "2.0", "id": %d, "res' % id); sys.stdout.flush()
+        elif tool == "flood": print("line\n" * 20000); sys.stdout.flush()
         elif tool == "die": print("out of memory", file=sys.stderr); sys.stderr.flush(); os.kill(os.getpid(), signal.SIGSEGV)
         elif tool == "leave": sys.exit(7)
         elif tool == "spawn": answer(id, text(str(subprocess.Popen(["sleep", "1000"]).pid)))
@@ -380,7 +406,11 @@ for line in sys.stdin:
     }
 
     async fn call(child: &Child, tool: &str) -> Result<String, ChildError> {
-        child.call(tool, &json!({"a": 1}), Map::new()).await.map(|result| result.text())
+        child
+            .call(tool, &json!({"a": 1}), Map::new())
+            .await
+            .and_then(|result| child.readable(tool, result.answer()))
+            .map(|answer| answer.text())
     }
 
     #[test]
@@ -391,7 +421,7 @@ for line in sys.stdin:
             let (slow, quick) = tokio::join!(call(child, "slow"), child.call("echo", &arguments, meta));
             assert_eq!(slow.unwrap(), "slow");
             let quick = quick.unwrap();
-            assert_eq!(quick.text(), r#"[{"b": 2, "a": "\u00e9\n"}, {"dev.agentvc/state": {"revision": "r"}}]"#);
+            assert_eq!(quick.answer().unwrap().text(), r#"[{"b": 2, "a": "\u00e9\n"}, {"dev.agentvc/state": {"revision": "r"}}]"#);
             assert!(quick.raw().get().contains(r#""extra": 1.1"#));
             let tools = child.tools().await.unwrap();
             assert_eq!(tools, [json!({"name": "t0"}), json!({"name": "t1"}), json!({"name": "t2"})]);
@@ -413,10 +443,75 @@ for line in sys.stdin:
 
     #[test]
     fn a_broken_child_says_how_it_broke() {
-        check("print", &["broke protocol: a line is no JSON: debugging"]);
-        check("rubbish", &["broke protocol", "no JSON-RPC frame", r#""error": 2"#]);
+        check("half", &["broke protocol: half a frame on a line", r#""res"#]);
+        check("flood", &["broke protocol: more than 64 KiB on its stdout that are no JSON-RPC: line"]);
         check("die", &["died: signal: 11 (SIGSEGV)", "out of memory"]);
         check("leave", &["died: exit status: 7"]);
+    }
+
+    /// What is wrong with an answer is that call's own: what it comes to, while others go on.
+    #[test]
+    fn a_wrong_answer_is_that_calls_alone() {
+        with_child(&spec(SERVER), async |child| {
+            for (tool, expected) in [
+                ("two", "refused `two`: the answer of the Runner cannot be read: it has a `result` and an `error`"),
+                ("nan", "refused `nan`: the answer of the Runner cannot be read: expected value"),
+                ("half a pair", "answered `half a pair` with JSON that cannot be read: unexpected end of hex escape"),
+                ("deep", "answered `deep` with JSON that cannot be read: recursion limit exceeded"),
+                ("twice", "answered `twice` with JSON that cannot be read: the member `_meta` stands there twice"),
+                ("odd error", "refused `odd error`: no (code -32603)"),
+            ] {
+                let slow = call(child, "slow");
+                let (wrong, slow) = tokio::join!(call(child, tool), slow);
+                let error = wrong.unwrap_err();
+                assert!(error.to_string().contains(expected), "{tool}: {error}");
+                assert_eq!((error.exit(), slow.unwrap()), (Exit::Child, "slow".to_owned()));
+            }
+        });
+    }
+
+    #[test]
+    fn what_the_tool_said_passes_as_the_bytes_it_is() {
+        with_child(&spec(SERVER), async |child| {
+            let params = raw(&json!({"name": "half a pair", "arguments": {}}));
+            let passed = child.pass_call(child.fresh_id(), "half a pair", params).await.unwrap();
+            assert!(passed.raw().get().contains(r#""text": "\ud83d""#), "{}", passed.raw());
+        });
+    }
+
+    #[test]
+    fn a_banner_on_stdout_is_skipped_and_warned_of_once() {
+        let (said, heard) = std::sync::mpsc::channel();
+        let hear = |kind: &'static str| -> crate::world::process::Listener {
+            let said = said.clone();
+            Arc::new(move |line: &str| drop(said.send(format!("{kind}: {line}"))))
+        };
+        let mut spec = spec(&format!("print('Server started')\n{SERVER}"));
+        spec.skipping = Some(Skipping::new(hear("warning"), hear("log")));
+        with_child(&spec, async |child| assert_eq!(call(child, "print").await.unwrap(), "printed"));
+        let heard: Vec<_> = heard.try_iter().collect();
+        assert_eq!(
+            heard,
+            [
+                "log: skipped a line on the stdout of the Runner, it is no JSON object: Server started",
+                "warning: the Runner printed a line that is no JSON-RPC on its stdout; such lines are skipped: Server started",
+                "log: skipped a line on the stdout of the Runner, it is no JSON object: debugging",
+                "log: skipped a line on the stdout of the Runner, it is no JSON: {not: json}",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_greeting_of_another_shape_is_refused() {
+        for (greeting, expected) in [
+            ("7", "answered `initialize` with something else than MCP has there: it is no object"),
+            (r#"{"capabilities": "tools"}"#, "its `capabilities` are no object"),
+            (r#"{"serverInfo": {"name": "\ud83d"}}"#, "answered `initialize` with JSON that cannot be read"),
+        ] {
+            let script = format!("input(); print('{{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": ' + r'''{greeting}''' + '}}'); input()");
+            let error = process::block_on(async { Child::start(&spec(&script)).await.err().unwrap().to_string() }).unwrap();
+            assert!(error.contains(expected), "{greeting}: {error}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use crate::runner::attempt::Attempt;
 use crate::runner::link::{ChildError, ChildSpec, Incoming, Link};
-use agent_core::call_result::CallResult;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Flight<'a> {
     pub(super) limit: Duration,
     pub(super) attempt: Attempt<'a>,
     /// For a scorer: the Runner's answer, should it have to be asked again.
-    pub(super) result: Option<CallResult>,
+    pub(super) result: Option<Box<RawValue>>,
 }
 
 pub(super) struct Line<'a> {
@@ -48,14 +48,13 @@ impl<'a> Line<'a> {
 
     /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
     pub(super) async fn next(&mut self) -> Result<Incoming, ChildError> {
-        let (Some(deadline), Some(link)) = (self.deadline(), &mut self.link) else {
+        let (Some(deadline), Some(oldest), Some(link)) = (self.deadline(), self.flights.front(), &mut self.link) else {
             return std::future::pending().await;
         };
         tokio::select! {
             biased;
             incoming = link.next() => incoming,
             () = sleep_until(deadline) => {
-                let oldest = self.flights.front().expect("who waits has asked");
                 Err(ChildError::TimedOut { role: self.spec.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
             }
         }

@@ -3,18 +3,21 @@
 use crate::world::lease::Lease;
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
 use agent_core::confinement::Confinement;
+use agent_core::call_result::{Unreadable, value_of};
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::Limits;
-use agent_core::mcp::{self, Era, METHOD_NOT_FOUND};
+use agent_core::mcp::{self, Era, INTERNAL_ERROR, METHOD_NOT_FOUND};
+pub use agent_core::rpc::RpcError;
+use agent_core::rpc::{self, Line};
 use agent_core::wire;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -24,6 +27,8 @@ const FRAME_LIMIT: usize = 64 << 20;
 const READ_CHUNK: usize = 256 << 10;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 160;
+/// So much between two frames that is none is a banner, or logging that went astray; more is a program that speaks no MCP.
+const NOISE_LIMIT: usize = 64 << 10;
 
 /// What a child is for; it names it in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +65,17 @@ impl Opening {
     }
 
     pub fn of_revision(revision: &str) -> Self {
-        let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client_info()});
-        Self::Handshake(to_raw_value(&params).expect("JSON serialises"))
+        Self::Handshake(handshake(revision))
     }
+}
+
+const INITIALIZE: &str = "initialize";
+const DISCOVER: &str = "server/discover";
+
+/// The parameters of `initialize`.
+fn handshake(revision: &str) -> Box<RawValue> {
+    let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client_info()});
+    to_raw_value(&params).expect("JSON serialises")
 }
 
 pub fn client_info() -> Value {
@@ -91,6 +104,28 @@ pub struct ChildSpec {
     pub listener: Option<Listener>,
     /// Keeps what it runs on from being removed while it runs.
     pub lease: Option<Arc<Lease>>,
+    pub skipping: Option<Skipping>,
+}
+
+/// What becomes of lines on a child's stdout that are no frames: the first one is warned of, each one is logged.
+#[derive(Clone)]
+pub struct Skipping {
+    warn: Listener,
+    log: Listener,
+    has_warned: Arc<AtomicBool>,
+}
+
+impl Skipping {
+    pub fn new(warn: Listener, log: Listener) -> Self {
+        Self { warn, log, has_warned: Arc::default() }
+    }
+
+    fn skipped(&self, role: Role, line: &str, why: &str) {
+        (self.log)(&format!("skipped a line on the stdout of the {role}, {why}: {line}"));
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            (self.warn)(&format!("the {role} printed a line that is no JSON-RPC on its stdout; such lines are skipped: {line}"));
+        }
+    }
 }
 
 impl ChildSpec {
@@ -108,6 +143,7 @@ impl ChildSpec {
             memory: None,
             listener: None,
             lease: None,
+            skipping: None,
         }
     }
 
@@ -153,6 +189,12 @@ pub enum ChildError {
     TimedOut { role: Role, what: String, limit: Duration },
     #[error("the {role} refused `{what}`: {error}")]
     Refused { role: Role, what: String, error: Box<RpcError> },
+    #[error("the {role} answered `{what}` with JSON that cannot be read: {problem}")]
+    Unreadable { role: Role, what: String, problem: Unreadable },
+    #[error("the {role} answered `{what}` with something else than MCP has there: {problem}")]
+    Misshapen { role: Role, what: String, problem: &'static str },
+    #[error("the {role} was given up, because `agent` failed while it read what it said")]
+    GivenUp { role: Role },
 }
 
 fn shown_stderr(lines: &[String]) -> String {
@@ -174,24 +216,12 @@ impl Diagnose for ChildError {
                 "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names tools that may take longer".to_owned(),
             ),
             Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
-            Self::Died { .. } | Self::Refused { .. } => None,
+            Self::Unreadable { .. } => Some(
+                "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member stands twice".to_owned(),
+            ),
+            Self::GivenUp { .. } => Some("please report it, with what stands on stderr before this line".to_owned()),
+            Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
         }
-    }
-}
-
-/// The `error` member of an answer.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct RpcError {
-    pub code: i64,
-    #[serde(default)]
-    pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Value>,
-}
-
-impl std::fmt::Display for RpcError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} (code {})", self.message, self.code)
     }
 }
 
@@ -213,21 +243,6 @@ pub enum Incoming {
         method: String,
         params: Option<Box<RawValue>>,
     },
-}
-
-/// The members a frame may have; all else is kept by nobody and harms nobody.
-#[derive(Deserialize)]
-struct Frame<'a> {
-    #[serde(borrow)]
-    jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    result: Option<Box<RawValue>>,
-    error: Option<RpcError>,
 }
 
 #[derive(Serialize)]
@@ -258,7 +273,7 @@ struct Reply<'a> {
 
 /// What a child is told that asks for something nobody offers.
 pub fn not_offered(method: &str) -> RpcError {
-    RpcError { code: METHOD_NOT_FOUND, message: format!("`{method}` is not offered by this client"), data: None }
+    RpcError::new(METHOD_NOT_FOUND, format!("`{method}` is not offered by this client"))
 }
 
 pub struct Link {
@@ -272,6 +287,11 @@ pub struct Link {
     /// Where the next line starts, and how far its end was looked for.
     line_start: usize,
     scanned: usize,
+    /// Answers that one wrong line gave to several requests.
+    answers: VecDeque<Incoming>,
+    /// How many bytes since the last frame were none.
+    noise: usize,
+    skipping: Option<Skipping>,
     outgoing: Vec<u8>,
     written: usize,
     next_id: u64,
@@ -305,6 +325,9 @@ impl Link {
             incoming: Vec::with_capacity(READ_CHUNK),
             line_start: 0,
             scanned: 0,
+            answers: VecDeque::new(),
+            noise: 0,
+            skipping: spec.skipping.clone(),
             outgoing: Vec::new(),
             written: 0,
             next_id: 0,
@@ -325,29 +348,41 @@ impl Link {
     }
 
     async fn greet(&mut self, opening: &Opening, patience: Duration) -> Result<(), ChildError> {
-        let greeting = match (self.role, opening) {
-            (Role::Scorer, _) => self.ask("list", &json!({})).await?,
+        let (what, greeting) = match (self.role, opening) {
+            (Role::Scorer, _) => ("list", self.ask("list", &json!({})).await?),
             (_, Opening::Handshake(params)) => match self.initialize(params).await {
                 // one that knows no handshake may know the other era
-                Err(ChildError::Refused { .. }) if self.may_ask => self.discover().await?,
-                greeted => greeted?,
+                Err(ChildError::Refused { .. }) if self.may_ask => (DISCOVER, self.discover().await?),
+                greeted => (INITIALIZE, greeted?),
             },
             // an old server refuses what it does not know, or says nothing
             (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
-                Err(_) | Ok(Err(ChildError::Refused { .. })) => {
-                    let Opening::Handshake(params) = Opening::ours() else { unreachable!("ours is a handshake") };
-                    self.initialize(&params).await?
-                }
-                Ok(discovered) => discovered?,
+                Err(_) | Ok(Err(ChildError::Refused { .. })) => (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE)).await?),
+                Ok(discovered) => (DISCOVER, discovered?),
             },
         };
-        self.greeting = serde_json::from_str(greeting.get()).expect("a raw value is JSON");
+        self.greeting = self.greeting_of(what, &greeting)?;
         Ok(())
+    }
+
+    fn greeting_of(&self, what: &str, greeting: &RawValue) -> Result<Value, ChildError> {
+        let (role, what) = (self.role, what.to_owned());
+        let value = match value_of(greeting) {
+            Ok(value) => value,
+            Err(problem) => return Err(ChildError::Unreadable { role, what, problem }),
+        };
+        if !value.is_object() {
+            return Err(ChildError::Misshapen { role, what, problem: "it is no object" });
+        }
+        if value.get("capabilities").is_some_and(|capabilities| !capabilities.is_object()) {
+            return Err(ChildError::Misshapen { role, what, problem: "its `capabilities` are no object" });
+        }
+        Ok(value)
     }
 
     async fn initialize(&mut self, params: &RawValue) -> Result<Box<RawValue>, ChildError> {
         self.era = Era::Handshake;
-        let greeting = self.ask("initialize", params).await?;
+        let greeting = self.ask(INITIALIZE, params).await?;
         self.notify("notifications/initialized", None);
         self.flush().await?;
         Ok(greeting)
@@ -356,7 +391,7 @@ impl Link {
     async fn discover(&mut self) -> Result<Box<RawValue>, ChildError> {
         self.era = Era::Stateless;
         let meta = mcp::stateless_meta(&client_info(), &json!({}));
-        self.ask("server/discover", &json!({"_meta": meta})).await
+        self.ask(DISCOVER, &json!({"_meta": meta})).await
     }
 
     /// One request and its answer, with nothing else under way.
@@ -437,12 +472,15 @@ impl Link {
 
     /// The next thing the child has said already.
     pub fn try_next(&mut self) -> Result<Option<Incoming>, ChildError> {
-        while let Some((start, end)) = self.take_line() {
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return Ok(Some(answer));
+            }
+            let Some((start, end)) = self.take_line() else { return Ok(None) };
             if let Some(incoming) = self.read_frame(start, end)? {
                 return Ok(Some(incoming));
             }
         }
-        Ok(None)
     }
 
     /// Sends what is queued, for a child that may say nothing in return.
@@ -500,56 +538,60 @@ impl Link {
         Some((start, end))
     }
 
-    /// Validates a line and says what it is; `None` for what is answered or ignored here.
+    /// Says what a line is; `None` for what is answered or skipped here.
     fn read_frame(&mut self, start: usize, end: usize) -> Result<Option<Incoming>, ChildError> {
         let line = self.incoming[start..end].trim_ascii();
         if line.is_empty() {
             return Ok(None);
         }
-        let Some(frame) = std::str::from_utf8(line).ok().and_then(|line| serde_json::from_str::<Frame>(line).ok()) else {
-            let problem =
-                if serde_json::from_slice::<Value>(line).is_ok() { "a line is JSON but no JSON-RPC frame" } else { "a line is no JSON" };
-            return Err(self.broke_protocol(problem, start, end));
-        };
-        if frame.jsonrpc.as_deref() != Some("2.0") {
-            return Err(self.broke_protocol("a frame without \"jsonrpc\": \"2.0\"", start, end));
-        }
-        match (frame.method, frame.id, frame.result, frame.error) {
-            (Some(method), Some(id), None, None) => {
-                let (method, id, params) = (method.into_owned(), id.to_owned(), frame.params.map(ToOwned::to_owned));
+        let incoming = match rpc::read(line) {
+            Line::Answer { id, outcome } if id < self.next_id => Incoming::Answer { id, outcome: outcome.map(ToOwned::to_owned) },
+            Line::Notification { method, frame } => Incoming::Notification { method, frame: frame.to_owned() },
+            Line::Request { id, method, params } => {
+                let (id, params) = (id.to_owned(), params.map(ToOwned::to_owned));
+                self.noise = 0;
                 if self.may_ask && method != "ping" {
                     return Ok(Some(Incoming::Request { id, method, params }));
                 }
                 self.answer(&method, &id);
-                Ok(None)
+                return Ok(None);
             }
-            (Some(method), None, None, None) => {
-                let (method, frame) = (method.into_owned(), serde_json::from_slice(line).expect("it was read before"));
-                Ok(Some(Incoming::Notification { method, frame }))
+            Line::Wrong { ids, problem } if ids.iter().any(|id| *id < self.next_id) => {
+                let answers: Vec<_> = ids.into_iter().filter(|id| *id < self.next_id).map(|id| self.unreadable(id, &problem)).collect();
+                self.answers.extend(answers);
+                return Ok(self.answers.pop_front());
             }
-            (None, Some(id), Some(result), None) => self.answered(id.get(), Ok(result), start, end),
-            (None, Some(id), None, Some(error)) => self.answered(id.get(), Err(error), start, end),
-            _ => Err(self.broke_protocol("a frame that is no request, no notification and no answer", start, end)),
-        }
+            Line::Answer { .. } | Line::Wrong { .. } => return self.skip(start, end, "it answers no request"),
+            Line::Torn => return Err(self.broke_protocol("half a frame on a line", start, end)),
+            Line::Noise(why) => return self.skip(start, end, why),
+        };
+        self.noise = 0;
+        Ok(Some(incoming))
     }
 
-    fn answered(
-        &self,
-        id: &str,
-        outcome: Result<Box<RawValue>, RpcError>,
-        start: usize,
-        end: usize,
-    ) -> Result<Option<Incoming>, ChildError> {
-        match id.parse().ok().filter(|id| *id < self.next_id) {
-            Some(id) => Ok(Some(Incoming::Answer { id, outcome })),
-            None => Err(self.broke_protocol("an answer to a request nobody made", start, end)),
+    /// The answer that a wrong line is to the request it names.
+    fn unreadable(&self, id: u64, problem: &str) -> Incoming {
+        let message = format!("the answer of the {} cannot be read: {problem}", self.role);
+        Incoming::Answer { id, outcome: Err(RpcError::new(INTERNAL_ERROR, message)) }
+    }
+
+    /// Goes on after a line that is no frame, as the official clients do, unless that is all that comes.
+    fn skip(&mut self, start: usize, end: usize, why: &str) -> Result<Option<Incoming>, ChildError> {
+        self.noise += end - start;
+        if self.noise > NOISE_LIMIT {
+            let problem = format!("more than {} KiB on its stdout that are no JSON-RPC", NOISE_LIMIT >> 10);
+            return Err(self.broke_protocol(&problem, start, end));
         }
+        if let Some(skipping) = &self.skipping {
+            skipping.skipped(self.role, &shortened(&String::from_utf8_lossy(&self.incoming[start..end])), why);
+        }
+        Ok(None)
     }
 
     /// A child's own requests: a ping is answered; sampling, roots and the like are not offered.
     fn answer(&mut self, method: &str, id: &RawValue) {
         if method == "ping" {
-            self.queue(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+            self.reply(id, Ok(&to_raw_value(&json!({})).expect("JSON serialises")));
         } else {
             self.reply(id, Err(&not_offered(method)));
         }

@@ -9,7 +9,7 @@ use crate::runner::link::{ChildError, Incoming, Link, Role, RpcError};
 use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::runner::scratch::Scratch;
 use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
-use agent_core::call_result::CallResult;
+use agent_core::call_result::{Answer, Unreadable, value_of};
 use agent_core::event::Event;
 use agent_core::expectation::Expectation;
 use agent_core::opinion::Opinion;
@@ -22,7 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 /// At most so many requests are under way with a fast child, and at least these.
@@ -46,10 +46,9 @@ pub(super) struct Shard<'a> {
     scorer: Line<'a>,
     /// How often each scorer broke its process.
     broken_scorers: HashMap<String, u32>,
-    judges: JoinSet<(u64, Votes)>,
-    /// Attempts that a program is judging, by the number it was given, with where its answer is kept.
-    judged: HashMap<u64, (Attempt<'a>, String)>,
-    next_judge: u64,
+    judges: JoinSet<Votes>,
+    /// Attempts that a program is judging, by the task that asks it, with where its answer is kept.
+    judged: HashMap<Id, (Attempt<'a>, String)>,
     scratch: Scratch,
     /// The id of a case that looks at files: the child is its own until it is judged.
     reserved: Option<&'a str>,
@@ -65,7 +64,7 @@ type Votes = Result<Vec<Opinion>, String>;
 
 /// What a wait ended with.
 enum Heard {
-    Judge(u64, Votes),
+    Judge(Id, Votes),
     Runner(Result<Incoming, ChildError>),
     Scorer(Result<Incoming, ChildError>),
 }
@@ -84,7 +83,6 @@ impl<'a> Shard<'a> {
             broken_scorers: HashMap::new(),
             judges: JoinSet::new(),
             judged: HashMap::new(),
-            next_judge: 0,
             scratch: Scratch::new(scratch),
             reserved: None,
             again: VecDeque::new(),
@@ -132,17 +130,17 @@ impl<'a> Shard<'a> {
                 biased;
                 heard = self.runner.next() => Heard::Runner(heard),
                 heard = self.scorer.next() => Heard::Scorer(heard),
-                Some(ended) = self.judges.join_next() => {
-                    let (number, votes) = ended.expect("a judge does not panic and is not aborted while somebody waits");
-                    Heard::Judge(number, votes)
-                }
+                Some(ended) = self.judges.join_next_with_id() => match ended {
+                    Ok((task, votes)) => Heard::Judge(task, votes),
+                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not heard to its end: {error}"))),
+                },
             };
             match heard {
                 Heard::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
                 Heard::Runner(Err(error)) => self.runner_failed(error)?,
                 Heard::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
                 Heard::Scorer(Err(error)) => self.scorer_failed(error).await?,
-                Heard::Judge(number, votes) => self.take_votes(number, votes).await?,
+                Heard::Judge(task, votes) => self.take_votes(task, votes).await?,
             }
         }
     }
@@ -250,13 +248,19 @@ impl<'a> Shard<'a> {
     async fn take_answer(&mut self, mut attempt: Attempt<'a>, outcome: Outcome, time: Duration) -> Result<(), TierError> {
         match outcome.or_else(|error| if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }) {
             Ok(raw) => {
-                let result = CallResult::parse(raw);
-                if let Some(usd) = cost(&result) {
+                let answer = match Answer::parse(&raw) {
+                    Ok(answer) => answer,
+                    Err(problem) => {
+                        let unreadable = unreadable(Role::Runner, &attempt.step().tool, problem);
+                        return self.conclude(attempt.errored(unreadable.to_string())).await;
+                    }
+                };
+                if let Some(usd) = cost(&answer) {
                     self.queue.spend(self.job, usd);
                 }
-                match attempt.answered(&result, time.as_secs_f64() * 1000.0, self.job.keep_goldens) {
-                    Next::Score => self.ask_scorer(attempt, result).await,
-                    Next::Judge => self.ask_judge(attempt, &result).await,
+                match attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keep_goldens) {
+                    Next::Score => self.ask_scorer(attempt, raw).await,
+                    Next::Judge => self.ask_judge(attempt, &answer).await,
                     next => self.go_on(attempt, next).await,
                 }
             }
@@ -332,7 +336,7 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: CallResult) -> Result<(), TierError> {
+    async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: Box<RawValue>) -> Result<(), TierError> {
         let case = attempt.shown_to_scorer();
         let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
         if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
@@ -349,7 +353,7 @@ impl<'a> Shard<'a> {
             }
             Err(error) => return Err(error.into()),
         }
-        let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: result.raw() });
+        let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: &result });
         let limit = self.scorer.spec.call_limit;
         self.scorer.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: Some(result) });
         Ok(())
@@ -369,8 +373,12 @@ impl<'a> Shard<'a> {
         let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
         self.scorer.failures = 0;
         let answer = match outcome {
-            Ok(raw) => serde_json::from_str(raw.get()).expect("a raw value is JSON"),
-            Err(error) => return self.conclude(flight.attempt.errored(error.message)).await,
+            Ok(raw) => value_of(&raw).map_err(|problem| unreadable(Role::Scorer, "score", problem).to_string()),
+            Err(error) => Err(error.message),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => return self.conclude(flight.attempt.errored(why)).await,
         };
         match flight.attempt.scored(&answer) {
             Ok(next) => self.go_on(flight.attempt, next).await,
@@ -396,24 +404,22 @@ impl<'a> Shard<'a> {
     }
 
     /// Asks the program that judges, unless what it says is known.
-    async fn ask_judge(&mut self, attempt: Attempt<'a>, result: &CallResult) -> Result<(), TierError> {
+    async fn ask_judge(&mut self, attempt: Attempt<'a>, answer: &Answer) -> Result<(), TierError> {
         let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
-        let question = Question { call, case: attempt.shown_to_scorer(), result: result.value() };
+        let question = Question { call, case: attempt.shown_to_scorer(), result: answer.value() };
         let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
         if let Some(votes) = known {
             return self.decide(attempt, &votes).await;
         }
         let asking = question.asking(&self.job.scorer, attempt.limit(self.job.scorer.call_limit));
-        let number = self.next_judge;
-        self.next_judge += 1;
-        self.judges.spawn(async move { (number, asking.ask().await) });
         let key = question.key();
-        self.judged.insert(number, (attempt, key));
+        let task = self.judges.spawn(asking.ask());
+        self.judged.insert(task.id(), (attempt, key));
         Ok(())
     }
 
-    async fn take_votes(&mut self, number: u64, votes: Votes) -> Result<(), TierError> {
-        let (attempt, key) = self.judged.remove(&number).expect("each judge has its attempt");
+    async fn take_votes(&mut self, task: Id, votes: Votes) -> Result<(), TierError> {
+        let Some((attempt, key)) = self.judged.remove(&task) else { return Ok(()) };
         match votes {
             Ok(votes) => {
                 if let Some(store) = &self.job.judgements {
@@ -431,6 +437,10 @@ impl<'a> Shard<'a> {
             Err(why) => self.conclude(attempt.errored(why)).await,
         }
     }
+}
+
+fn unreadable(role: Role, what: &str, problem: Unreadable) -> ChildError {
+    ChildError::Unreadable { role, what: what.to_owned(), problem }
 }
 
 /// A refusal as the failed result that a case may expect.

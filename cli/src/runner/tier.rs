@@ -2,7 +2,7 @@
 
 use crate::runner::attempt::Answered;
 use crate::runner::cases::SCORERS;
-use crate::runner::link::{ChildError, ChildSpec};
+use crate::runner::link::{ChildError, ChildSpec, Role};
 use crate::runner::shard::Shard;
 use crate::world::fs::FsError;
 use crate::world::process::{self, ProcessError};
@@ -277,7 +277,7 @@ pub fn run<E: From<TierError>>(
         drop(sender);
         emit(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards });
         events.into_iter().flatten().for_each(&mut emit);
-        Ok(workers.into_iter().map(|worker| worker.join().expect("a shard does not panic")).collect::<Vec<_>>())
+        Ok(workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(given_up()))).collect::<Vec<_>>())
     })?;
     let mut goldens = Vec::new();
     let mut last_failure = None;
@@ -297,6 +297,11 @@ pub fn run<E: From<TierError>>(
         }
         _ => Ok(TierRun { fold, goldens }),
     }
+}
+
+/// What a shard comes to that has panicked.
+fn given_up() -> TierError {
+    ChildError::GivenUp { role: Role::Runner }.into()
 }
 
 /// What a shard leaves behind.

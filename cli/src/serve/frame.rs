@@ -1,7 +1,7 @@
 //! JSON-RPC frames between a host and the shim.
 
 use crate::runner::child::{ChildError, RpcError};
-use agent_core::mcp::{INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use agent_core::mcp::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use agent_core::raw_object::RawObject;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -66,8 +66,11 @@ impl Incoming {
         Ok(incoming)
     }
 
-    pub fn params(&self) -> RawObject {
-        self.params.as_deref().and_then(RawObject::parse).unwrap_or_default()
+    /// The parameters; none are as empty ones.
+    pub fn params(&self) -> Result<RawObject, RpcError> {
+        let given = self.params.as_deref();
+        let read = given.map_or_else(|| Ok(RawObject::default()), RawObject::read);
+        read.map_err(|problem| error(INVALID_PARAMS, format!("`params` cannot be read: {problem}")))
     }
 
     /// What it answers, when it is an answer.
@@ -78,7 +81,7 @@ impl Incoming {
 
 fn is_identifier(id: &RawValue) -> bool {
     let integer = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    id.get().starts_with('"') || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
+    serde_json::from_str::<String>(id.get()).is_ok() || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
 /// An answer's line; neither part holds a newline, for both were read from lines.
@@ -103,7 +106,7 @@ pub fn notification(method: &str, params: &impl Serialize) -> String {
 }
 
 pub fn error(code: i64, message: impl Into<String>) -> RpcError {
-    RpcError { code, message: message.into(), data: None }
+    RpcError::new(code, message)
 }
 
 pub fn no_such_method(method: &str) -> RpcError {
@@ -152,6 +155,7 @@ mod tests {
             (r#"["2.0", 1, "ping"]"#, "null", "not a JSON-RPC message"),
             ("7", "null", "not a JSON-RPC message"),
             (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "null", "neither a string nor an integer"),
+            (r#"{"jsonrpc":"2.0","id":"\ud83d","method":"ping"}"#, "null", "neither a string nor an integer"),
             (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "null", "neither a string nor an integer"),
             (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "1", "`jsonrpc` is not"),
             (r#"{"jsonrpc":"2.0","id":1}"#, "1", "there is no `method`"),

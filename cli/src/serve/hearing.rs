@@ -75,18 +75,20 @@ fn progressed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue, 
     let Some((session, flight)) = flight.and_then(|flight| Some((flight.session.upgrade()?, flight))) else { return };
     let told = match &flight.token {
         Some(told) if is_ours => with_params(frame, |params| params.set("progressToken", told)),
-        _ => frame.get().to_owned(),
+        _ => Some(frame.get().to_owned()),
     };
-    session.deliver(told, About::Request(&flight.id));
+    if let Some(told) = told {
+        session.deliver(told, About::Request(&flight.id));
+    }
 }
 
-/// The frame with other parameters; all else keeps its bytes.
-fn with_params(frame: &RawValue, change: impl FnOnce(&mut RawObject)) -> String {
-    let mut members = RawObject::parse(frame).unwrap_or_default();
-    let mut params = members.object("params").unwrap_or_default();
+/// The frame with other parameters; all else keeps its bytes. `None` for one that cannot be read.
+fn with_params(frame: &RawValue, change: impl FnOnce(&mut RawObject)) -> Option<String> {
+    let mut members = RawObject::parse(frame)?;
+    let mut params = members.object("params")?;
     change(&mut params);
     members.set("params", &params);
-    members.to_raw().get().to_owned()
+    Some(members.to_raw().get().to_owned())
 }
 
 /// What belongs to a subscription names it: as the child saw it, and then as the host did.
@@ -104,7 +106,9 @@ fn subscribed<S: Server>(server: &Running<S>, method: &str, frame: &RawValue) {
         meta.set(mcp::META_SUBSCRIPTION, &flight.id);
         params.set("_meta", &meta);
     });
-    session.deliver(told, About::Request(&flight.id));
+    if let Some(told) = told {
+        session.deliver(told, About::Request(&flight.id));
+    }
 }
 
 /// Asks for the tools again; hosts are not told of those that were never recorded.

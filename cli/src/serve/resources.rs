@@ -314,7 +314,7 @@ async fn subscribe<S: Server>(server: &crate::serve::pool::Running<S>, uris: &[S
     }
     // until the child is gone there is nothing more to do
     server.child().gone().await;
-    Err(server.child().failure().expect("it is gone").clone())
+    Err(server.child().why_gone())
 }
 
 impl<S: Server> Shim<S> {

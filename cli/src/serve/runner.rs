@@ -136,8 +136,10 @@ impl Named {
         let mut meta = members.object("_meta").unwrap_or_default();
         meta.set(wire::CONVERSATION, &json!({"id": id}));
         members.set("_meta", &meta);
-        let mut content: Vec<Box<RawValue>> =
-            members.get("content").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let Ok(mut content) = members.get("content").map_or(Ok(Vec::new()), |raw| serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()))
+        else {
+            return result;
+        };
         content.push(frame::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
         members.set("content", &content);
         members.to_raw()

@@ -7,6 +7,7 @@ use crate::serve::pool::{Lane, Running, Tongue};
 use crate::serve::resources::Interests;
 use crate::serve::shim::{Answer, Server, Shim};
 use crate::telemetry::{self, Operation, Transport};
+use crate::world::unwinding::OnPanic;
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::wire;
@@ -250,12 +251,14 @@ impl<S: Server> Session<S> {
 
     fn begin(self: &Rc<Self>, incoming: Incoming, reply: Reply<S>) {
         if incoming.method.as_deref() == Some("initialize") {
-            self.greeted(incoming.params());
+            self.greeted(incoming.params().unwrap_or_default());
         }
         let session = Rc::clone(self);
         let id = incoming.id.clone().expect("a request has an id");
         let name = id.get().to_owned();
         let task = tokio::task::spawn_local(async move {
+            let (owed, request, way) = (Rc::clone(&session), id.clone(), reply.clone());
+            let _panicked = OnPanic::new(move || owed.failed(&request, &way));
             let answer = session.answer(&incoming, &id).await;
             session.under_way.borrow_mut().remove(id.get());
             match answer {
@@ -268,6 +271,20 @@ impl<S: Server> Session<S> {
         self.under_way.borrow_mut().insert(name, task.abort_handle());
     }
 
+    /// The answer to a request at which our own code panicked; the panic itself stands on stderr.
+    fn failed(&self, id: &RawValue, reply: &Reply<S>) {
+        self.shim
+            .context
+            .printer
+            .warn(format!("the request with id {} was answered with an error, because `agent` failed at it", id.get()));
+        if let Ok(mut under_way) = self.under_way.try_borrow_mut() {
+            under_way.remove(id.get());
+        }
+        let error = frame::error(mcp::INTERNAL_ERROR, "`agent` failed at this request; its log shows where");
+        reply.give(self, frame::refusal(Some(id), &error), Some(id));
+        self.answered.notify_waiters();
+    }
+
     fn greeted(&self, params: RawObject) {
         let asked = params.text("protocolVersion").unwrap_or_default();
         let revision = mcp::HANDSHAKES.into_iter().find(|known| *known == asked).unwrap_or(mcp::HANDSHAKE);
@@ -277,7 +294,7 @@ impl<S: Server> Session<S> {
     /// An answer, or the news that there will be none.
     async fn answer(self: &Rc<Self>, incoming: &Incoming, id: &RawValue) -> Result<Option<Box<RawValue>>, RpcError> {
         let method = incoming.method.as_deref().unwrap_or_default();
-        let params = incoming.params();
+        let params = incoming.params()?;
         let era = self.era(method, &params)?;
         let caller = Caller { session: self, era, id };
         if method == "subscriptions/listen" && era == Era::Stateless {
@@ -343,7 +360,7 @@ impl<S: Server> Session<S> {
     fn notified(self: &Rc<Self>, incoming: &Incoming) {
         match incoming.method.as_deref() {
             Some("notifications/cancelled") => {
-                if let Some(id) = incoming.params().get("requestId") {
+                if let Some(id) = incoming.params().unwrap_or_default().get("requestId") {
                     self.cancel(id);
                 }
             }

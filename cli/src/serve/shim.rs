@@ -177,7 +177,9 @@ impl<S: Server> Shim<S> {
     async fn call(self: &Rc<Self>, caller: Caller<'_, S>, params: RawObject) -> Answer {
         match S::call(caller, params).await {
             Ok(result) => Ok(result),
-            Err(CallFailure::Child(ChildError::Refused { error, .. }, _)) => Err(*error),
+            Err(CallFailure::Child(error @ (ChildError::Refused { .. } | ChildError::Unreadable { .. }), _)) => {
+                Err(frame::child_error(error))
+            }
             Err(CallFailure::Child(error, server)) => {
                 Box::pin(self.replace_if_deaf(&server, &error)).await;
                 Ok(tool_error(caller.era, &told(&error.into())))

@@ -27,4 +27,5 @@ pub mod sandbox {
 pub mod state_file;
 pub mod stdout;
 pub mod store;
+pub mod unwinding;
 pub mod watch;

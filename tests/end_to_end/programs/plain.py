@@ -6,7 +6,17 @@ import sys
 import time
 from pathlib import Path
 
-TOOLS = ["meta", "echo", "state", "ask", "hang", "print", "rubbish"]
+# What stands for the whole answer, where json.dumps would not write it.
+WRITTEN = {
+    "rubbish": '"result": 1, "error": 2',
+    "half_a_pair": r'"result": {"content": [{"type": "text", "text": "cut \ud83d"}], "structuredContent": {"result": "cut \ud83d"}}',
+    "deep": '"result": {"content": [], "structuredContent": {"result": %s}}' % ("[" * 200 + "]" * 200),
+    "nan": '"result": {"content": [], "structuredContent": {"result": NaN}}',
+    "huge": '"result": {"content": [], "structuredContent": {"result": 1e999}}',
+    "twice": '"result": {"content": [], "_meta": {}, "_meta": {}}',
+    "odd_error": '"error": {"code": 1.5, "message": "\\ud83d"}',
+}
+TOOLS = ["meta", "echo", "state", "ask", "hang", "print", "flood", "half", *WRITTEN]
 
 
 def send(frame):
@@ -19,9 +29,12 @@ def call(params):
     if tool == "hang":
         time.sleep(600)
     if tool == "print":
-        print("debugging", flush=True)
-    if tool == "rubbish":
-        print('{"jsonrpc": "2.0", "id": 1, "result": 1, "error": 2}', flush=True)
+        print('debugging\n{"level": "info", "msg": "json too"}', flush=True)
+        return {"content": [{"type": "text", "text": "printed"}]}
+    if tool == "flood":
+        print("debugging\n" * 10_000, flush=True)
+    if tool == "half":
+        print('{"jsonrpc": "2.0", "id": 1, "res', flush=True)
     if tool == "state":
         weight = json.loads(Path(os.environ["AGENT_STATE_FILE"]).read_text())["weight"]
         return {"content": [], "structuredContent": {"weight": weight, "process": os.getpid()}}
@@ -50,5 +63,8 @@ def answer(method, params):
 
 for line in sys.stdin:
     frame = json.loads(line)
-    if "id" in frame:
+    written = WRITTEN.get(frame.get("params", {}).get("name"))
+    if written:
+        print('{"jsonrpc": "2.0", "id": %s, %s}' % (frame["id"], written), flush=True)
+    elif "id" in frame:
         send({"id": frame["id"], "result": answer(frame["method"], frame.get("params", {}))})

@@ -35,7 +35,7 @@ pub(super) fn check(headers: &HeaderMap, message: &Incoming) -> Result<(), RpcEr
     compare(headers, VERSION_HEADER, &version)?;
     compare(headers, METHOD_HEADER, method)?;
     if let Some((_, member)) = NAMED.iter().find(|(named, _)| *named == method)
-        && let Some(name) = message.params().text(member)
+        && let Some(name) = message.params()?.text(member)
     {
         compare(headers, NAME_HEADER, &name)?;
     }

@@ -70,7 +70,7 @@ impl<S: Server> Exchanges<S> {
         }
         // a server that does not list its tools still has its calls
         self.listed.get_or_init(async || drop(timeout(LISTED_WITHIN, self.list()).await)).await;
-        self.mirror.check(headers, &message.incoming.params())
+        self.mirror.check(headers, &message.incoming.params()?)
     }
 
     /// Lists the tools, page by page, as a client would.

@@ -206,7 +206,7 @@ impl<S: Server> Visit<S> {
     fn take(&self, message: &Message) {
         self.session.take(&message.text);
         if message.is("notifications/cancelled")
-            && let Some(id) = message.incoming.params().get("requestId")
+            && let Some(id) = message.incoming.params().unwrap_or_default().get("requestId")
         {
             self.outbox.give_up(id);
         }

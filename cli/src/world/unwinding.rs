@@ -1,0 +1,54 @@
+//! What is owed to others when code of ours panics: the runtime ends the task, and nothing else would say so.
+
+/// Does something when a panic passes it, and nothing when its task ends or is aborted.
+pub struct OnPanic<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> OnPanic<F> {
+    pub fn new(then: F) -> Self {
+        Self(Some(then))
+    }
+}
+
+impl<F: FnOnce()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take().filter(|_| std::thread::panicking()) {
+            then();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::process;
+    use std::sync::mpsc;
+
+    /// What a task leaves behind that ends, is aborted, or panics.
+    fn left(end: &'static str) -> Vec<&'static str> {
+        let (sender, left) = mpsc::channel();
+        process::block_on(async {
+            let (started, has_started) = tokio::sync::oneshot::channel();
+            let task = tokio::spawn(async move {
+                let _owed = OnPanic::new(move || sender.send("an answer").expect("the receiver is there"));
+                started.send(()).expect("the receiver is there");
+                match end {
+                    "ends" => {}
+                    "is aborted" => std::future::pending().await,
+                    why => panic!("{why}"),
+                }
+            });
+            has_started.await.expect("it starts");
+            if end == "is aborted" {
+                task.abort();
+            }
+            let _ = task.await;
+        })
+        .expect("there is an event loop");
+        left.iter().collect()
+    }
+
+    #[test]
+    fn only_a_panic_calls_for_it() {
+        assert_eq!((left("ends"), left("is aborted"), left("panics")), (vec![], vec![], vec!["an answer"]));
+    }
+}
