@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::repository::Repository;
 use crate::printer::Printer;
+use crate::repository::Repository;
 use crate::runner::cases::SCORERS;
 use crate::runner::child::{ChildSpec, Role, Skipping};
 use crate::target::Target;

@@ -2,8 +2,8 @@
 
 use crate::world::lease::Lease;
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
-use agent_core::confinement::Confinement;
 use agent_core::call_result::{Unreadable, value_of};
+use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::Limits;
 use agent_core::mcp::{self, Era, INTERNAL_ERROR, METHOD_NOT_FOUND};

@@ -330,9 +330,12 @@ impl<S: Server> Shim<S> {
             let is_stale = slot.is_stale;
             let served = slot.served.as_mut()?;
             let by_call = served.server.discovery.borrow().takes_state_by_call();
-            if !is_stale && S::serves(&served.target, target, by_call) {
+            if S::serves(&served.target, target, by_call) {
+                // also of code that is about to be replaced: a call sees the state of its moment
                 served.target = Rc::clone(target);
-                return Some((served.clone(), false));
+                if !is_stale {
+                    return Some((served.clone(), false));
+                }
             }
             let replace = !slot.is_replacing && slot.failures.wait() <= Instant::now();
             slot.is_replacing |= replace && S::MAY_LAG;
