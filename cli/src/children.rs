@@ -1,43 +1,65 @@
-//! How the Runner, the Tuner and the scorers of a target are started.
+//! How the Runner and the Tuner of a target are started, and the programs of the evaluators.
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::printer::Printer;
 use crate::repository::Repository;
-use crate::runner::cases::SCORERS;
 use crate::runner::child::{ChildSpec, Role, Skipping};
+use crate::runner::evaluators::{Evaluators, Judging, SCORERS};
 use crate::target::Target;
-use crate::world::checkout::Verified;
-use crate::world::python;
+use crate::templates;
+use crate::world::checkout::{Checkout, Verified};
+use crate::world::git::{Mode, TreeEdit};
+use crate::world::{env, python};
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
 use agent_core::wire;
+use std::ffi::OsString;
 use std::sync::Arc;
 
-/// The specification of one of a target's children, which is to be started now; its Python environment is made when it is missing.
-pub fn spec(role: Role, target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
+/// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
+pub fn runner(target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
     let verified = verified(target, repository, context)?;
-    spec_on(verified.as_ref(), role, target, repository, context)
+    runner_on(verified.as_ref(), target, repository, context)
+}
+
+/// The same on a checkout that was just verified.
+pub fn runner_on(
+    verified: Option<&Verified>,
+    target: &Target,
+    repository: &Repository,
+    context: &Context,
+) -> Result<ChildSpec, CommandError> {
+    of_target(verified, (Role::Runner, &target.manifest.runner), target, repository, context)
+}
+
+/// The specification of a target's Tuner.
+pub fn tuner(target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
+    let entry = target.manifest.tuner.as_ref().ok_or_else(|| {
+        CommandError::new(Exit::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
+            .with_hint("write a Tuner (`agent templates show minimal` has one) and name it under [tuner]")
+    })?;
+    let verified = verified(target, repository, context)?;
+    of_target(verified.as_ref(), (Role::Tuner, entry), target, repository, context)
 }
 
 /// The checkout of a target, as git has it. One that was not is made again, which is said.
 pub fn verified(target: &Target, repository: &Repository, context: &Context) -> Result<Option<Verified>, CommandError> {
-    let Some(checkout) = &target.checkout else { return Ok(None) };
-    let verified = checkout.verify(&repository.git)?;
-    if let Some(difference) = &verified.mended {
-        context.printer.warn(format!(
-            "the checkout of {} was not as git has it: {difference}; it was made again ({})",
-            target.shown(),
-            checkout.path().display()
-        ));
-    }
-    Ok(Some(verified))
+    target.checkout.as_ref().map(|checkout| verify(checkout, &target.shown(), repository, context)).transpose()
 }
 
-/// The same as `spec` on a checkout that was just verified.
-pub fn spec_on(
+fn verify(checkout: &Checkout, of: &str, repository: &Repository, context: &Context) -> Result<Verified, CommandError> {
+    let verified = checkout.verify(&repository.git)?;
+    if let Some(difference) = &verified.mended {
+        let place = checkout.path().display();
+        context.printer.warn(format!("the checkout of {of} was not as git has it: {difference}; it was made again ({place})"));
+    }
+    Ok(verified)
+}
+
+fn of_target(
     verified: Option<&Verified>,
-    role: Role,
+    (role, entry): (Role, &EntryPoint),
     target: &Target,
     repository: &Repository,
     context: &Context,
@@ -45,28 +67,57 @@ pub fn spec_on(
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let interpreter = python::interpreter(layout, &target.directory, &manifest.python, &|said| context.printer.say(said))?;
-    let command = match entry_point(role, target)? {
-        Some(entry) => python::command(entry, &interpreter),
-        None => vec![interpreter.into(), "-m".into(), "agent_runtime.scorers".into(), SCORERS.into()],
-    };
-    let mut spec = ChildSpec::new(role, command, &target.directory, &manifest.limits);
+    let mut spec = ChildSpec::new(role, python::command(entry, &interpreter), &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
-    let detail = |printer: Printer| Arc::new(move |line: &str| printer.detail(line));
-    let warning = |printer: Printer| Arc::new(move |line: &str| printer.warn(line));
-    spec.listener = Some(detail(context.printer.clone()));
-    spec.skipping = Some(Skipping::new(warning(context.printer.clone()), detail(context.printer.clone())));
+    listen(&mut spec, context);
     spec.environment.extend(python::child_environment(layout, &target.directory, &manifest.python));
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
 
-/// A scorer process has none: it is always the runtime's.
-fn entry_point(role: Role, target: &Target) -> Result<Option<&EntryPoint>, CommandError> {
-    match role {
-        Role::Tuner => target.manifest.tuner.as_ref().map(Some).ok_or_else(|| {
-            CommandError::new(Exit::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
-                .with_hint("write a Tuner (`agent templates show minimal` has one) and name it under [tuner]")
-        }),
-        Role::Runner => Ok(Some(&target.manifest.runner)),
-        Role::Scorer => Ok(None),
+/// What it says on stderr, and on stdout where no frame is.
+fn listen(spec: &mut ChildSpec, context: &Context) {
+    let detail = |printer: Printer| Arc::new(move |line: &str| printer.detail(line));
+    let warning = |printer: Printer| Arc::new(move |line: &str| printer.warn(line));
+    spec.listener = Some(detail(context.printer.clone()));
+    spec.skipping = Some(Skipping::new(warning(context.printer.clone()), detail(context.printer.clone())));
+}
+
+/// The programs that judge, ready to be started.
+pub struct Scorer {
+    /// Runs the scorers; judge commands share its folder and environment.
+    pub spec: ChildSpec,
+    /// What they run from.
+    pub checkout: Checkout,
+    pub verified: Verified,
+}
+
+/// Where the evaluators and the harness lie in what scorers run from.
+const EVALUATORS: &str = "evaluators";
+const HARNESS: &str = "harness";
+
+/// The process that runs the scorers. Nothing of the code under test is in reach of an import: its folder holds evaluators alone, the harness is
+/// `agent`'s own, and no variable tells Python to look elsewhere.
+pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository, context: &Context) -> Result<Scorer, CommandError> {
+    let layout = &repository.layout;
+    let git = &repository.git;
+    let mut files = judging.put_below(EVALUATORS);
+    for file in templates::harness() {
+        let path = format!("{HARNESS}/{}", file.path.display());
+        files.push(TreeEdit::Put { path, id: git.write_blob(&file.bytes)?, mode: Mode::File });
     }
+    let checkout = Checkout::of(git, layout, &git.edit_tree(None, &files)?)?;
+    let verified = verify(&checkout, "the evaluators", repository, context)?;
+    let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
+    let python = &evaluators.manifest.python;
+    let interpreter = python::interpreter(layout, &folder, python, &|said| context.printer.say(said))?;
+    let mut prefix = OsString::from("pycache_prefix=");
+    prefix.push(layout.bytecode());
+    let harness = checkout.path().join(HARNESS);
+    let command = vec![interpreter.into(), "-I".into(), "-X".into(), prefix, harness.into(), SCORERS.into()];
+    let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
+    spec.lease.clone_from(&verified.lease);
+    listen(&mut spec, context);
+    spec.withheld = env::python_variables();
+    spec.environment = python::isolated_environment(layout);
+    Ok(Scorer { spec, checkout, verified })
 }

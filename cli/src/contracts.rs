@@ -132,7 +132,7 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
 fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Listed, CommandError> {
-    let runner = children::spec(Role::Runner, target, repository, context)?;
+    let runner = children::runner(target, repository, context)?;
     let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let (runner, stateless, tuner) = process::block_on(async { tokio::try_join!(described(&runner), stateless(&runner), tuners(tuner)) })??;

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::report::{TierReport, human};
 use crate::repository::Repository;
+use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
 use crate::testing::{self, CacheKey, Request, TierOutcome};
 use crate::world::git::STATE_FILE;
@@ -64,7 +65,7 @@ impl Precheck {
         }
         let target = repository.tree_target(&What::Name(tree.to_string()), tree)?;
         expect_environment(repository, &target)?;
-        testing::run_tier(repository, &target, &request, context, &mut |_| {}).map(Some)
+        testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {}).map(Some)
     }
 
     fn out_of_time(&self) -> Said {
@@ -96,7 +97,9 @@ fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Reque
     let manifest = repository.manifest(tree)?;
     let Some(state) = repository.git.entry(tree, STATE_FILE)? else { return Ok(false) };
     let store = Store::open(&manifest.store.url, repository.layout.root())?;
-    let key = CacheKey::new(repository, &manifest, &repository.git.code_tree(tree)?, &state.id, request)?;
+    let code = repository.git.code_tree(tree)?;
+    let evaluators = Evaluators { source: Source::Objects(tree.clone()), manifest };
+    let Some(key) = CacheKey::new(repository, (&evaluators.manifest, &code, &state.id), &evaluators, request)? else { return Ok(false) };
     Ok(testing::look_up(&store, &key)?.is_some_and(|cached| cached.summary.verdict != Verdict::Fail))
 }
 

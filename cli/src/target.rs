@@ -3,11 +3,13 @@
 use crate::conversations::Header;
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk, state_value};
+use crate::runner::evaluators::{Evaluators, Source};
 use crate::world::checkout::Checkout;
 use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::layout;
 use crate::world::state_file::StateFile;
 use agent_core::canonical;
-use agent_core::manifest::Manifest;
+use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
 use agent_core::what::What;
 use semver::Version;
@@ -28,9 +30,9 @@ pub struct Target {
     pub what: What,
     /// The commit the code comes from; `None` for the working tree.
     pub commit: Option<ObjectId>,
-    /// The whole tree, code and state, as it would be committed; `None` for the working tree.
+    /// The whole tree, as it would be committed; `None` for the folder of the working tree.
     pub tree: Option<ObjectId>,
-    /// The tree without `state/`: what the checkout is keyed by.
+    /// The tree without `state/`, `tests/` and `ci/`: what the checkout is keyed by.
     pub code: Option<ObjectId>,
     /// The version, when the commit is one and the state is its own.
     pub version: Option<Version>,
@@ -51,6 +53,13 @@ impl Target {
             (None, None, what) => what.to_string(),
         }
     }
+
+    /// What judges it where nothing else does: the evaluators beside its code.
+    pub fn own_evaluators(&self) -> Evaluators {
+        let objects = self.tree.as_ref().or(self.commit.as_ref()).cloned();
+        let source = objects.map_or_else(|| Source::Folder(self.directory.clone()), Source::Objects);
+        Evaluators { source, manifest: self.manifest.clone() }
+    }
 }
 
 impl Repository {
@@ -64,6 +73,41 @@ impl Repository {
             What::Worktree => self.worktree_target(),
             other => self.target_at(other, &self.commit_named(other)?),
         }
+    }
+
+    /// The same for a tier. The working tree is tested as a snapshot, in a checkout of its own: its results are kept under a tree, so they have to be of this tree
+    /// and of nothing else that lies in the user's folder.
+    pub fn target_to_test(&self, what: &What) -> Result<Target, CommandError> {
+        if *what != What::Worktree {
+            return self.target(what);
+        }
+        let directory = self.worktree()?;
+        let why = match self.git.snapshot_worktree(&directory, &self.layout) {
+            Ok(tree) if self.git.entry(&tree, layout::HOME)?.is_none() => return self.snapshot_target(&tree),
+            Ok(_) => format!("git does not ignore {}/", layout::HOME),
+            Err(error) => CommandError::from(error).messages.join(": "),
+        };
+        self.warn(&format!("the working tree is tested where it stands, and no result is kept: {why}"));
+        self.worktree_target()
+    }
+
+    fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, CommandError> {
+        let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
+        let manifest = self.git.read(tree, manifest::FILE)?;
+        let manifest = manifest.ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
+        let code = self.git.write_code_tree(tree)?;
+        let checkout = Checkout::of(&self.git, &self.layout, &code)?;
+        Ok(Target {
+            what: What::Worktree,
+            commit: None,
+            tree: Some(tree.clone()),
+            code: Some(code),
+            version: None,
+            manifest: Manifest::parse(&String::from_utf8_lossy(&manifest), manifest::FILE)?,
+            directory: checkout.path().to_owned(),
+            checkout: Some(checkout),
+            state: self.state_of(&bytes, STATE_FILE)?,
+        })
     }
 
     /// The commit a version, a range, a pin or any revision names.
@@ -142,6 +186,14 @@ impl Repository {
             checkout: None,
             state,
         })
+    }
+
+    /// What a target is as a git tree; `None` for the folder of the working tree.
+    pub fn tree_of(&self, target: &Target) -> Result<Option<ObjectId>, CommandError> {
+        match (&target.tree, &target.commit) {
+            (None, Some(commit)) => Ok(Some(self.git.tree_of(commit)?)),
+            (tree, _) => Ok(tree.clone()),
+        }
     }
 
     fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {

@@ -2,11 +2,14 @@
 
 use agent_core::architect::inspiration::{self, Inspiration};
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::object_id::digest;
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 static RUNTIME: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/runtime/agent_runtime");
+const HARNESS: &[u8] = include_bytes!("../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/minimal");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../examples/docs-search");
@@ -81,6 +84,25 @@ impl Template {
 /// The package `agent_runtime`, as it is vendored at the root of an agent repository.
 pub fn runtime() -> Vec<NewFile> {
     files(&RUNTIME, Path::new("agent_runtime"))
+}
+
+/// What runs scorers: the program and its own copy of the runtime. The copy that a repository vendors belongs to the code under test.
+pub fn harness() -> &'static [NewFile] {
+    static FILES: LazyLock<Vec<NewFile>> = LazyLock::new(|| {
+        let mut files = runtime();
+        files.push(NewFile::new("__main__.py", HARNESS));
+        files
+    });
+    &FILES
+}
+
+/// Of all that the harness is made of.
+pub fn harness_digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| {
+        let lines = harness().iter().map(|file| format!("{} {}\n", file.path.display(), digest(&file.bytes)));
+        digest(lines.collect::<String>().as_bytes())
+    });
+    &DIGEST
 }
 
 /// The changes the builtin coder can apply, by id.

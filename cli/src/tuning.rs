@@ -8,7 +8,7 @@ use crate::conversations::{self, ConversationError, Reward};
 use crate::error::CommandError;
 use crate::printer::Printer;
 use crate::repository::Repository;
-use crate::runner::child::{CallResult, Child, ChildError, ChildSpec, Role};
+use crate::runner::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::staging::{Active, Append, Replayed, Staging, StagingError};
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
@@ -77,7 +77,7 @@ pub enum Tuned {
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
 pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
     let scratch = Scratch::take(&repository.layout)?;
-    let mut spec = children::spec(Role::Tuner, target, repository, context)?.env("TMPDIR", &scratch.folder);
+    let mut spec = children::tuner(target, repository, context)?.env("TMPDIR", &scratch.folder);
     compile(&spec, &repository.layout);
     spec.scratch = Some(scratch.folder.clone());
     spec.confinement = Some(confinement::tuner(&scratch.folder));

@@ -108,7 +108,12 @@ fn only_what_a_change_can_reach_is_run_again() {
 
     shop.write("README.md", "# Shop\n");
     shop.commit();
-    assert!(calls(&shop, &["--at", "HEAD"], 1).is_empty(), "a commit that touches no code");
+    assert_eq!(calls(&shop, &["--at", "HEAD"], 1), all, "whatever the Runner finds beside its code, it can read");
+    shop.write("tests/micro/notes.txt", "These are the cases.\n");
+    shop.commit();
+    assert!(calls(&shop, &["--at", "HEAD"], 1).is_empty(), "a commit that touches no code and no case");
+    shop.write("tests/words.txt", "");
+    assert_eq!(calls(&shop, &[], 1), ["upper y"], "a file that a scorer can read");
     let mut others = cases();
     others[1]["weight"] = json!(2);
     shop.cases(&others);

@@ -122,12 +122,16 @@ impl Cases {
 }
 
 impl Case {
-    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the files that score, for a case that is scored by them.
+    /// Whether programs of the evaluators say how good its answers are.
+    pub fn is_scored(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_))))
+    }
+
+    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the programs that score, for a case that is scored by them.
     pub fn definition(&self, scorers: &str) -> String {
-        let is_scored = self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_))));
         match &self.defined_by[..] {
-            [line] if !is_scored => line.clone(),
-            all if is_scored => short_digest(format!("{} {scorers}", all.join(" ")).as_bytes()),
+            [line] if !self.is_scored() => line.clone(),
+            all if self.is_scored() => short_digest(format!("{} {scorers}", all.join(" ")).as_bytes()),
             all => short_digest(all.join(" ").as_bytes()),
         }
     }

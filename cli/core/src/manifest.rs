@@ -23,6 +23,8 @@ pub struct Manifest {
     #[serde(default = "Gated::release")]
     pub release: Gated,
     #[serde(default)]
+    pub evaluators: Evaluators,
+    #[serde(default)]
     pub architect: Architect,
     #[serde(default)]
     pub limits: Limits,
@@ -48,6 +50,23 @@ pub struct Python {
 impl Default for Python {
     fn default() -> Self {
         Self { requires: ">=3.11".to_owned(), lock: None }
+    }
+}
+
+/// What scorers and judge commands see besides `tests/` and `ci/`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluators {
+    /// Files and folders of the repository that they may import, read or run, as the judging commit has them.
+    pub import: Vec<String>,
+}
+
+impl Evaluators {
+    /// The path that cannot be, and what is wrong with it.
+    fn problem(&self) -> Option<String> {
+        let is_plain = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let wrong = self.import.iter().find(|path| !is_plain(path.trim_end_matches('/')))?;
+        Some(format!("names `{wrong}`; a path starts at the root of the repository, such as `runner/words.py`"))
     }
 }
 
@@ -353,7 +372,7 @@ impl Manifest {
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
-        let Self { schema, name, runner, tuner, python, promote, release, architect, limits, store } = self;
+        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store } = self;
         let same = [
             ("`schema`", *schema == other.schema),
             ("`name`", *name == other.name),
@@ -362,6 +381,7 @@ impl Manifest {
             ("`[python]`", *python == other.python),
             ("`[promote]`", *promote == other.promote),
             ("`[release]`", *release == other.release),
+            ("`[evaluators]`", *evaluators == other.evaluators),
             ("`[architect]`", *architect == other.architect),
             ("`[limits]`", *limits == other.limits),
             ("`[store]`", *store == other.store),
@@ -395,6 +415,9 @@ impl Manifest {
         }
         if let Some((key, wrong)) = self.limits.problem() {
             return problem(&key, wrong);
+        }
+        if let Some(wrong) = self.evaluators.problem() {
+            return problem("evaluators.import", wrong);
         }
         for (section, gated) in [("promote", &self.promote), ("release", &self.release)] {
             if let Some((key, wrong)) = gated.problem() {
@@ -446,7 +469,7 @@ mod tests {
         check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `architect`, `limits`, `store`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",
@@ -464,6 +487,12 @@ mod tests {
             "[promote]\ntier = \"micro\"\ntest = \"mcnemar\"\nmargin = 0.05\n",
             "agent.toml: `promote.test` is mcnemar, which knows no margin, but the margin is 0.05; `tango` is its sibling that does",
         );
+        for path in ["../x.py", "/etc/passwd", "a//b", "", "./a"] {
+            let shown = format!(
+                "agent.toml: `evaluators.import` names `{path}`; a path starts at the root of the repository, such as `runner/words.py`"
+            );
+            check(&format!("[evaluators]\nimport = [\"runner/words.py\", \"data/\", \"{path}\"]\n"), &shown);
+        }
         check("[architect]\ncoder = \"command\"\n", "agent.toml: `architect.command` is empty, but `architect.coder` is `command`");
     }
 }

@@ -19,8 +19,6 @@ pub struct CommandCall {
     pub votes: u32,
     /// The share of the votes that have to say the same; the same number for and against is never enough.
     pub agree: f64,
-    /// Digests of the files of the repository that `run` names; who reads the cases fills them in.
-    pub sources: Vec<String>,
 }
 
 impl CommandCall {
@@ -36,7 +34,6 @@ impl CommandCall {
             at_least: fields.share("at_least")?.unwrap_or(1.0),
             votes: fields.count("votes", 1..=MOST_VOTES)?.unwrap_or(1),
             agree: fields.share("agree")?.unwrap_or(0.5),
-            sources: Vec::new(),
         })
     }
 

@@ -5,9 +5,9 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::versions::evaluators;
-use crate::world::git::{CommitSpec, Mode, TreeEdit};
+use crate::world::git::{CommitSpec, Mode};
 use agent_core::architect::evaluators::Effect;
-use agent_core::architect::paths::{self, Evaluator, Judgement, Manifests};
+use agent_core::architect::paths::{self, Judgement, Manifests};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
 
@@ -16,9 +16,8 @@ use agent_core::trailers::Trailers;
 pub struct Change {
     pub commit: ObjectId,
     pub paths: Vec<String>,
-    /// What it does to the evaluators, and those it touches.
+    /// What it does to the evaluators.
     pub effect: Effect,
-    evaluators: Vec<Evaluator>,
 }
 
 pub enum Taken {
@@ -55,7 +54,7 @@ pub fn take(workplace: &Workplace<'_>, active: &Target, repository: &Repository,
     };
     let effect = evaluators::of(repository, base, &tree, &active.manifest, &evaluators)?;
     let commit = commit(tree, base, repository, by)?;
-    Ok(Taken::Change(Change { commit, paths, effect, evaluators }))
+    Ok(Taken::Change(Change { commit, paths, effect }))
 }
 
 /// What the paths alone do not show: a link or a submodule that leads elsewhere.
@@ -77,19 +76,4 @@ fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authors
     let trailers = Trailers { feedback: by.feedback.to_vec(), coder: Some(by.coder.to_owned()), ..Trailers::default() };
     let spec = CommitSpec { tree, parents: vec![base.clone()], message: trailers.message(subject, body) };
     Ok(repository.git.write_commit(&spec)?)
-}
-
-/// A commit of the change with the evaluators of the version that is served (law 5). Nothing points to it.
-pub fn under_old_evaluators(change: &Change, active: &Target, repository: &Repository) -> Result<ObjectId, CommandError> {
-    let base = active.commit.as_ref().expect("active is a commit");
-    let mut edits = Vec::new();
-    for Evaluator { path, .. } in &change.evaluators {
-        edits.push(match repository.git.entry(base, path)? {
-            Some(entry) => TreeEdit::Put { path: path.clone(), id: entry.id, mode: entry.mode },
-            None => TreeEdit::Remove { path: path.clone() },
-        });
-    }
-    let tree = repository.git.edit_tree(Some(&change.commit), &edits)?;
-    let message = "architect: a change under the old evaluators\n".to_owned();
-    Ok(repository.git.write_commit(&CommitSpec { tree, parents: vec![change.commit.clone()], message })?)
 }

@@ -62,6 +62,7 @@ impl CommandCoder<'_> {
             command: self.command.clone(),
             directory: self.worktree.to_owned(),
             environment: self.environment(),
+            withheld: Vec::new(),
             confinement: None,
             memory: None,
             listener: Some(self.heard.clone()),

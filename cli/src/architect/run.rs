@@ -24,7 +24,7 @@ use crate::world::git::Move;
 use crate::world::{clock, env, python};
 use agent_core::architect::brief::{Brief, Rejected};
 use agent_core::architect::evaluators::Effect;
-use agent_core::architect::run::{self as machine, Evaluators, Event, Limits, Run, SCHEMA, Step, Trial};
+use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, Step, Trial};
 use agent_core::assessment::Assessment;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
@@ -344,8 +344,7 @@ impl<'a> Conductor<'a> {
         let mut baseline = Baseline::new(active, repository, context);
         let inspirations = templates::inspirations();
         let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository, context)?;
-        let read =
-            |path: &str| fs::read_if_there(&active.directory.join(path)).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let read = |path: &str| repository.git.read(&begun.base, path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         let builtin = (report.coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
         let attempts = builtin.as_ref().map_or(report.progress.limits.attempts, Builtin::count);
         report.progress.limits.attempts = attempts;
@@ -496,12 +495,8 @@ impl<'a> Conductor<'a> {
 
     fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
         let change = self.change.as_ref().expect("what is tried was made");
-        let commit = match trial.evaluators {
-            Evaluators::Old => change::under_old_evaluators(change, self.active, self.repository)?,
-            Evaluators::New => change.commit.clone(),
-        };
         let protected = change.effect != Effect::None;
-        let tried = match self.candidate(&commit) {
+        let tried = match self.candidate(&change.commit) {
             Ok(target) => trial::run(trial, &target, protected, &mut self.baseline)?,
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
             Err(error) => return Err(error),

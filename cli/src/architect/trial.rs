@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases;
+use crate::runner::evaluators::Evaluators as Judges;
 use crate::target::Target;
 use crate::testing::{self, Request};
 use agent_core::architect::brief::FailingCase;
@@ -16,7 +17,6 @@ use agent_core::manifest::{GateMode, Gated, Tier};
 use agent_core::statistics::mcnemar::sign_test;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// The tiers whose failing cases a coder is told.
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
@@ -45,7 +45,7 @@ impl<'a> Baseline<'a> {
 
     fn of(&mut self, tier: Tier) -> Result<&Measured, CommandError> {
         if !self.measured.contains_key(&tier) {
-            let measured = measure(self.active, tier, self.repository, self.context)?;
+            let measured = measure(self.active, &self.active.own_evaluators(), tier, self.repository, self.context)?;
             self.measured.insert(tier, measured);
         }
         Ok(&self.measured[&tier])
@@ -55,7 +55,7 @@ impl<'a> Baseline<'a> {
     pub fn failing(&mut self) -> Result<Vec<FailingCase>, CommandError> {
         let mut failing = Vec::new();
         for tier in TOLD {
-            let written = written_cases(&self.active.directory, tier)?;
+            let written = written_cases(self.active, tier, self.repository)?;
             let results = self.of(tier)?.results.iter().filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
             failing.extend(results.filter_map(|result| failing_case(tier, result, written.get(&result.id)?)));
         }
@@ -73,8 +73,8 @@ fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_
 type Written = (String, serde_json::Value);
 
 /// Place and content of each case of a tier, by id.
-fn written_cases(directory: &Path, tier: Tier) -> Result<BTreeMap<String, Written>, CommandError> {
-    let cases = cases::load(directory, tier)?.cases.list;
+fn written_cases(target: &Target, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, CommandError> {
+    let cases = cases::load(&target.own_evaluators().files(&repository.git)?, tier)?.cases.list;
     Ok(cases
         .into_iter()
         .map(|case| {
@@ -85,14 +85,18 @@ fn written_cases(directory: &Path, tier: Tier) -> Result<BTreeMap<String, Writte
         .collect())
 }
 
-fn measure(target: &Target, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
-    let outcome = testing::run_tier(repository, target, &Request::new(tier), context, &mut |_| {})?;
+fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
+    let outcome = testing::run_tier(repository, target, evaluators, &Request::new(tier), context, &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
 /// Runs a tier on a change; `changed_evaluators` says that its own cases are not those the baseline was measured by.
 pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
-    let measured = match measure(change, trial.tier, baseline.repository, baseline.context) {
+    let evaluators = match trial.evaluators {
+        Evaluators::Old => baseline.active.own_evaluators(),
+        Evaluators::New => change.own_evaluators(),
+    };
+    let measured = match measure(change, &evaluators, trial.tier, baseline.repository, baseline.context) {
         Ok(measured) => measured,
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::conversations;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
-use crate::runner::child::{Child, ChildError, Role};
+use crate::runner::child::{Child, ChildError};
 use crate::target::Target;
 use crate::world::process;
 use agent_core::call_arguments;
@@ -70,7 +70,7 @@ fn make(
     repository: &Repository,
     context: &Context,
 ) -> Result<(Called, Answer), CommandError> {
-    let spec = children::spec(Role::Runner, target, repository, context)?;
+    let spec = children::runner(target, repository, context)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;

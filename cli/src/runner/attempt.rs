@@ -4,11 +4,11 @@ use agent_core::call_result::Answer;
 use agent_core::case::{Case, Step};
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
+use agent_core::object_id::short_digest;
 use agent_core::opinion::Opinion;
 use agent_core::repetition;
 use agent_core::wire;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -102,9 +102,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// A conversation of its own for each run, since a Runner may remember one by its id.
-    pub fn conversation_id(&self) -> Option<Cow<'a, str>> {
-        let id = &self.case.id;
-        let of_run = || if self.runs.is_empty() { Cow::Borrowed(id.as_str()) } else { Cow::Owned(format!("{id}.{}", self.runs.len() + 1)) };
+    pub fn conversation_id(&self, secret: &str) -> Option<String> {
+        let of_run = || short_digest(format!("{secret} {} {}", self.runs.len(), self.case.id).as_bytes());
         self.case.is_conversation.then(of_run)
     }
 

@@ -1,43 +1,14 @@
-//! Reads the cases of a tier from a checkout.
+//! Reads the cases of a tier.
 
-use crate::world::fs::{self, FsError};
+use crate::runner::evaluators::{EvaluatorsError, Files, Named, TESTS, resolved};
 use agent_core::case::{Case, Cases};
-use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::document::DocumentError;
 use agent_core::expectation::{GoldenContent, is_json};
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
 use agent_core::object_id::short_digest;
 use agent_core::scratch::Given;
-use std::path::{Component, Path, PathBuf};
-
-pub const SCORERS: &str = "tests/scorers.py";
-/// Cases, and the golden files they name, lie in here.
-pub const TESTS: &str = "tests";
-
-#[derive(Debug, thiserror::Error)]
-pub enum CasesError {
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    #[error(transparent)]
-    Fs(#[from] FsError),
-}
-
-impl Diagnose for CasesError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Document(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Document(error) => error.hint(),
-            Self::Fs(error) => error.hint(),
-        }
-    }
-}
+use std::path::Path;
 
 /// The cases of a tier, with the digest of all that defines them.
 #[derive(Debug)]
@@ -47,20 +18,19 @@ pub struct TierCases {
 }
 
 /// Reads every `*.jsonl` under the tier's folder, and the golden files the cases name.
-pub fn load(directory: &Path, tier: Tier) -> Result<TierCases, CasesError> {
+pub fn load(files: &Files<'_>, tier: Tier) -> Result<TierCases, EvaluatorsError> {
     let mut cases = Cases::default();
     let mut definition = String::new();
-    for relative in files_below(directory, &Path::new(TESTS).join(tier.as_str()), "jsonl")? {
-        let file = relative.display().to_string();
-        let bytes = fs::read_if_there(&directory.join(&relative))?.unwrap_or_default();
-        let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(&file, &bytes, &error))?;
-        define(&mut definition, &file, &bytes);
+    for file in files.of_tier(tier)? {
+        let bytes = files.read(file, file)?.unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(file, &bytes, &error))?;
+        define(&mut definition, file, &bytes);
         let first = cases.list.len();
-        cases.read(text, &file)?;
+        cases.read(text, file)?;
         for case in &mut cases.list[first..] {
-            fill_goldens(directory, &relative, case, &mut definition)?;
-            fill_copies(directory, &relative, case, &mut definition)?;
-            fill_sources(directory, case, &mut definition)?;
+            fill_goldens(files, file, case, &mut definition)?;
+            fill_copies(files, file, case, &mut definition)?;
+            check_commands(files, case)?;
         }
     }
     Ok(TierCases { cases, digest: digest(definition.as_bytes()) })
@@ -75,38 +45,12 @@ fn not_utf8(file: &str, bytes: &[u8], error: &std::str::Utf8Error) -> DocumentEr
     DocumentError::new(format!("{file}:{line}"), "it is no UTF-8", "save the file as UTF-8")
 }
 
-/// Paths relative to the checkout, sorted.
-pub fn files_below(directory: &Path, folder: &Path, extension: &str) -> Result<Vec<PathBuf>, FsError> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let path = directory.join(&folder);
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(FsError::while_doing("list the folder", &path)(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(FsError::while_doing("list the folder", &path))?;
-            let relative = folder.join(entry.file_name());
-            if entry.path().is_dir() {
-                folders.push(relative);
-            } else if relative.extension().is_some_and(|its| its == extension) {
-                files.push(relative);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
+fn fill_goldens(files: &Files<'_>, case_file: &str, case: &mut Case, definition: &mut String) -> Result<(), EvaluatorsError> {
     let place = case.place.clone();
     let mut defined_by = std::mem::take(&mut case.defined_by);
     for golden in case.goldens_mut() {
-        let relative = beside(case_file, &golden.path).ok_or_else(|| outside(&place, "golden file", &golden.path))?;
-        golden.path = relative.display().to_string();
-        if let Some(bytes) = fs::read_if_there(&directory.join(&relative))? {
+        golden.path = beside(case_file, &golden.path).ok_or_else(|| outside(&place, "golden file", &golden.path))?;
+        if let Some(bytes) = files.read(&golden.path, &place)? {
             define(definition, &golden.path, &bytes);
             defined_by.push(short_digest(&bytes));
             golden.content = Some(parse_golden(&golden.path, &bytes)?);
@@ -117,36 +61,41 @@ fn fill_goldens(directory: &Path, case_file: &Path, case: &mut Case, definition:
 }
 
 /// Fills in what a case that looks at files is given.
-fn fill_copies(directory: &Path, case_file: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
+fn fill_copies(files: &Files<'_>, case_file: &str, case: &mut Case, definition: &mut String) -> Result<(), EvaluatorsError> {
     for (_, given) in case.files.iter_mut().flat_map(|files| &mut files.given) {
         let Given::Copy { path, bytes } = given else { continue };
-        let relative = beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
-        *path = relative.display().to_string();
+        *path = beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
         let absent = || DocumentError::new(&case.place, format!("there is no file {path} to copy"), "write it, or name another one");
-        *bytes = fs::read_if_there(&directory.join(&relative))?.ok_or_else(absent)?;
+        *bytes = files.read(path, &case.place)?.ok_or_else(absent)?;
         define(definition, path, bytes);
         case.defined_by.push(short_digest(bytes));
     }
     Ok(())
 }
 
-/// The programs that judge are part of what a case means.
-fn fill_sources(directory: &Path, case: &mut Case, definition: &mut String) -> Result<(), CasesError> {
-    let mut defined_by = std::mem::take(&mut case.defined_by);
+/// A judge is not started on a file that it will not find, or that belongs to the code under test.
+fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsError> {
+    let place = case.place.clone();
     for command in case.commands_mut() {
-        for word in &command.run {
-            let path = directory.join(word);
-            // a word that is no file of the repository is an option, or a program of the machine
-            let inside = Path::new(word).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-            if inside && path.is_file() {
-                let bytes = fs::read_if_there(&path)?.unwrap_or_default();
-                define(definition, word, &bytes);
-                defined_by.push(short_digest(&bytes));
-                command.sources.push(digest(&bytes));
+        for (index, word) in command.run.iter().enumerate() {
+            // the system looks for a program of a bare name on PATH alone
+            if index == 0 && !word.contains('/') {
+                continue;
             }
+            let (problem, mend) = match files.named(word)? {
+                Named::Nothing | Named::Seen => continue,
+                Named::OfATier => (
+                    format!("the judge is given {word}, and judges see the Python files alone of a tier's folder"),
+                    format!("move it to {TESTS}/, outside of the tiers' folders"),
+                ),
+                Named::Elsewhere => (
+                    format!("the judge is given {word}, which is outside of tests/ and ci/"),
+                    "move it to tests/, or name it in agent.toml: `import` under [evaluators]".to_owned(),
+                ),
+            };
+            return Err(DocumentError::new(place, problem, mend).into());
         }
     }
-    case.defined_by = defined_by;
     Ok(())
 }
 
@@ -154,20 +103,9 @@ fn outside(place: &str, what: &str, path: &str) -> DocumentError {
     DocumentError::new(place, format!("the {what} {path} is outside of {TESTS}/"), "keep it beside the cases")
 }
 
-/// Relative to the checkout, `..` resolved; `None` when it leads out of the tests.
-fn beside(case_file: &Path, named: &str) -> Option<PathBuf> {
-    let mut path = case_file.parent()?.to_owned();
-    for part in Path::new(named).components() {
-        match part {
-            Component::Normal(name) => path.push(name),
-            Component::ParentDir => {
-                path.pop();
-            }
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    path.starts_with(TESTS).then_some(path)
+/// Relative to the root of the repository; `None` when it leads out of the tests.
+fn beside(case_file: &str, named: &str) -> Option<String> {
+    resolved(Path::new(case_file).parent()?, named).filter(|path| Path::new(path).starts_with(TESTS))
 }
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
@@ -186,10 +124,19 @@ fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::evaluators::fixture::Fixture;
 
-    fn write(folder: &Path, path: &str, text: &str) {
-        std::fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
-        std::fs::write(folder.join(path), text).unwrap();
+    /// The same from git objects and from a folder.
+    fn load(fixture: &Fixture, tier: Tier) -> Result<TierCases, String> {
+        let [objects, folder] = fixture.both().map(|evaluators| {
+            let files = evaluators.files(&fixture.git).map_err(|error| error.to_string())?;
+            super::load(&files, tier).map_err(|error| error.to_string())
+        });
+        match (&objects, &folder) {
+            (Ok(one), Ok(other)) => assert_eq!(one.digest, other.digest),
+            (one, other) => assert_eq!(one.as_ref().err(), other.as_ref().err()),
+        }
+        objects
     }
 
     fn case(id: &str, golden: &str) -> String {
@@ -198,44 +145,68 @@ mod tests {
 
     #[test]
     fn a_tier_is_every_file_under_its_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let load = |tier| load(folder.path(), tier);
-        assert!(load(Tier::Full).unwrap().cases.list.is_empty());
-        write(folder.path(), "tests/full/b.jsonl", &case("b", "../golden/b.txt"));
-        write(folder.path(), "tests/full/heldout/a.jsonl", &case("a", "none.json"));
-        write(folder.path(), "tests/golden/b.txt", "hello");
-        let before = load(Tier::Full).unwrap();
+        let mut fixture = Fixture::new();
+        assert!(load(&fixture, Tier::Full).unwrap().cases.list.is_empty());
+        fixture.write("tests/full/b.jsonl", case("b", "../golden/b.txt"));
+        fixture.write("tests/full/heldout/a.jsonl", case("a", "none.json"));
+        fixture.write("tests/golden/b.txt", "hello");
+        let before = load(&fixture, Tier::Full).unwrap();
         let ids: Vec<_> = before.cases.list.iter().map(|case| (case.id.as_str(), case.place.as_str())).collect();
         assert_eq!(ids, [("b", "tests/full/b.jsonl:1"), ("a", "tests/full/heldout/a.jsonl:1")]);
-        write(folder.path(), "tests/golden/b.txt", "world");
-        assert_ne!(load(Tier::Full).unwrap().digest, before.digest, "a golden file is part of the definition");
-        assert!(load(Tier::Micro).unwrap().cases.list.is_empty());
+        fixture.write("tests/golden/b.txt", "world");
+        assert_ne!(load(&fixture, Tier::Full).unwrap().digest, before.digest, "a golden file is part of the definition");
+        assert!(load(&fixture, Tier::Micro).unwrap().cases.list.is_empty());
     }
 
     #[test]
-    fn what_is_copied_and_what_judges_is_part_of_the_definition() {
-        let folder = tempfile::tempdir().unwrap();
-        let case = r#"{"id":"a","tool":"t","expect":{"command":{"run":["python","tests/judge.py","--strict"]}},"files":{"given":{"in":{"copy":"in.txt"}}}}"#;
-        write(folder.path(), "tests/micro/a.jsonl", case);
+    fn what_is_copied_is_part_of_the_definition() {
+        let mut fixture = Fixture::new();
+        let case = r#"{"id":"a","tool":"t","expect":{"equals":1},"files":{"given":{"in":{"copy":"in.txt"}}}}"#;
+        fixture.write("tests/micro/a.jsonl", case);
         let mut digests = Vec::new();
-        for (judge, given) in [("1", "1"), ("2", "1"), ("2", "2")] {
-            write(folder.path(), "tests/judge.py", judge);
-            write(folder.path(), "tests/micro/in.txt", given);
-            let mut loaded = load(folder.path(), Tier::Micro).unwrap();
-            assert_eq!(loaded.cases.list[0].commands_mut().next().unwrap().sources, [digest(judge.as_bytes())]);
-            assert!(!digests.contains(&loaded.digest));
-            digests.push(loaded.digest);
+        for given in ["1", "2"] {
+            fixture.write("tests/micro/in.txt", given);
+            let loaded = load(&fixture, Tier::Micro).unwrap();
+            digests.push((loaded.digest, loaded.cases.list[0].definition("")));
         }
+        assert!(digests[0].0 != digests[1].0 && digests[0].1 != digests[1].1);
+    }
+
+    #[test]
+    fn a_judge_is_given_files_of_the_evaluators_alone() {
+        let judged = |words: &[&str]| {
+            let mut fixture = Fixture::new();
+            fixture.manifest("[evaluators]\nimport = [\"data\"]\n");
+            let run = serde_json::json!({"id": "a", "tool": "t", "expect": {"command": {"run": words}}});
+            fixture.write("tests/micro/a.jsonl", run.to_string());
+            for path in ["tests/judge.py", "tests/micro/rubric.txt", "ci/judge", "data/words.txt", "judge.py", "python"] {
+                fixture.write(path, "");
+            }
+            load(&fixture, Tier::Micro).map(drop).err().unwrap_or_default()
+        };
+        for seen in [
+            &["python", "tests/judge.py", "--strict"][..],
+            &["./ci/judge", "data/words.txt"],
+            &["node", "tests/../data/words.txt", "../judge.py", "/etc/passwd", "-m", "judge"],
+        ] {
+            assert_eq!(judged(seen), "", "{seen:?}");
+        }
+        let outside = "tests/micro/a.jsonl:1: the judge is given judge.py, which is outside of tests/ and ci/";
+        assert_eq!(judged(&["python", "judge.py"]), outside);
+        assert_eq!(judged(&["./judge.py"]), outside.replace("given judge.py", "given ./judge.py"));
+        assert_eq!(
+            judged(&["python", "tests/judge.py", "tests/micro/rubric.txt"]),
+            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, and judges see the Python files alone of a tier's folder"
+        );
     }
 
     #[track_caller]
     fn check(files: &[(&str, &[u8])], message: &str) {
-        let folder = tempfile::tempdir().unwrap();
+        let mut fixture = Fixture::new();
         for (path, bytes) in files {
-            write(folder.path(), path, "");
-            std::fs::write(folder.path().join(path), bytes).unwrap();
+            fixture.write(path, bytes);
         }
-        assert_eq!(load(folder.path(), Tier::Micro).unwrap_err().to_string(), message);
+        assert_eq!(load(&fixture, Tier::Micro).unwrap_err(), message);
     }
 
     #[test]

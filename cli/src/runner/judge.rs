@@ -1,6 +1,7 @@
 //! Programs of the repository that judge an answer; what they said is kept, so that a judge who costs money is asked once.
 
 use crate::runner::link::ChildSpec;
+use crate::runner::tier::Judges;
 use crate::world::process::Finished;
 use crate::world::python;
 use crate::world::store::Store;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const SCHEMA: &str = "agent/judgement@1";
+const SCHEMA: &str = "agent/judgement@2";
 /// How much of what a judge said is shown.
 const SHOWN: usize = 160;
 
@@ -23,6 +24,7 @@ pub(super) struct Question<'a> {
     pub(super) call: &'a CommandCall,
     pub(super) case: Value,
     pub(super) result: &'a Value,
+    pub(super) judges: &'a Judges,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,7 +40,7 @@ impl Question<'_> {
         if let Some(members) = result.as_object_mut() {
             members.shift_remove("_meta");
         }
-        let asked = json!([SCHEMA, self.call.run, self.call.sources, self.call.votes, self.case, result]);
+        let asked = json!([SCHEMA, self.call.run, self.judges.digest, self.call.votes, self.case, result]);
         let digest = digest(canonical::to_compact(&asked).as_bytes());
         let digest = digest.trim_start_matches("sha256:");
         format!("judgements/{}/{digest}.json", &digest[..2])
@@ -50,8 +52,9 @@ impl Question<'_> {
         (kept.schema == SCHEMA).then_some(kept.votes)
     }
 
-    /// The program, ready to be asked. It is started as a scorer is: in the checkout, with the same environment.
-    pub(super) fn asking(&self, scorer: &ChildSpec, limit: Duration) -> Asking {
+    /// The program, ready to be asked. It is started as a scorer is: in the same folder, with the same environment.
+    pub(super) fn asking(&self, limit: Duration) -> Asking {
+        let scorer = &self.judges.scorer;
         let entry = EntryPoint { command: self.call.run.clone() };
         let command = match scorer.command.first() {
             Some(interpreter) => python::command(&entry, Path::new(interpreter)),

@@ -1,10 +1,9 @@
 //! One of a shard's two children and what it was asked.
 
 use crate::runner::attempt::Attempt;
-use crate::runner::link::{ChildError, ChildSpec, Incoming, Link};
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -25,7 +24,7 @@ pub(super) struct Flight<'a> {
 }
 
 pub(super) struct Line<'a> {
-    pub(super) spec: Cow<'a, ChildSpec>,
+    role: Role,
     pub(super) link: Option<Link>,
     pub(super) flights: VecDeque<Flight<'a>>,
     /// When it last said something.
@@ -36,8 +35,8 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(spec: Cow<'a, ChildSpec>) -> Self {
-        Self { spec, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
+    pub(super) fn new(role: Role) -> Self {
+        Self { role, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
     }
 
     /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
@@ -55,20 +54,20 @@ impl<'a> Line<'a> {
             biased;
             incoming = link.next() => incoming,
             () = sleep_until(deadline) => {
-                Err(ChildError::TimedOut { role: self.spec.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
+                Err(ChildError::TimedOut { role: self.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
             }
         }
     }
 
     /// Starts the child when there is none, later and later after it failed; says whether it did.
-    pub(super) async fn start(&mut self) -> Result<bool, ChildError> {
+    pub(super) async fn start(&mut self, spec: &ChildSpec) -> Result<bool, ChildError> {
         if self.link.is_some() {
             return Ok(false);
         }
         if self.failures > 0 {
             sleep(BACK_OFF * 2u32.pow(self.failures.min(FAILURES_IN_A_ROW) - 1)).await;
         }
-        self.link = Some(Link::start(&self.spec).await?);
+        self.link = Some(Link::start(spec).await?);
         self.was_started = true;
         self.heard = Instant::now();
         Ok(true)

@@ -90,6 +90,8 @@ pub struct ChildSpec {
     /// The checkout: working directory, and where Python imports from.
     pub directory: PathBuf,
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables of our own environment that it does not get.
+    pub withheld: Vec<OsString>,
     pub start_limit: Duration,
     pub call_limit: Duration,
     /// Tools with limits of their own.
@@ -135,6 +137,7 @@ impl ChildSpec {
             command,
             directory: directory.into(),
             environment: Vec::new(),
+            withheld: Vec::new(),
             start_limit: limits.start(),
             call_limit: limits.call(),
             tool_limits: limits.tools(),
@@ -154,7 +157,10 @@ impl ChildSpec {
     }
 
     pub(super) fn pipe(&self) -> Pipe {
-        let mut environment = vec![("PYTHONPATH".into(), self.directory.clone().into_os_string())];
+        let mut environment = Vec::new();
+        if self.role != Role::Scorer {
+            environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));
+        }
         if let Some(scratch) = &self.scratch {
             environment.push((wire::ENV_SCRATCH.into(), scratch.clone().into_os_string()));
         }
@@ -163,6 +169,7 @@ impl ChildSpec {
             command: self.command.clone(),
             directory: self.directory.clone(),
             environment,
+            withheld: self.withheld.clone(),
             confinement: self.confinement.clone(),
             memory: self.memory,
             listener: self.listener.clone(),

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -30,7 +29,7 @@ pub(super) struct Folder<'a> {
 
 #[derive(Serialize)]
 pub(super) struct Conversation<'a> {
-    pub(super) id: Cow<'a, str>,
+    pub(super) id: String,
     pub(super) turn: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<&'a Value>,

@@ -5,7 +5,7 @@
 use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
 use crate::runner::judge::{self, Question};
 use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
-use crate::runner::link::{ChildError, Incoming, Link, Role, RpcError};
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
 use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::runner::scratch::Scratch;
 use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
@@ -17,7 +17,6 @@ use agent_core::wire;
 use serde_json::Value;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -36,12 +35,43 @@ const FAST: Duration = Duration::from_millis(2);
 const JUDGES: usize = 4;
 type Outcome = Result<Box<RawValue>, RpcError>;
 
-pub(super) struct Shard<'a> {
+/// Works on cases until there are none left.
+pub(super) async fn run(job: &TierJob, queue: &Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+    let began = Instant::now();
+    // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
+    let spec = job.runner.clone().env(wire::ENV_SCRATCH, &scratch);
+    let mut runner = Line::new(Role::Runner);
+    // before the cases are there
+    runner.start(&spec).await?;
+    let deadline = job.limit().map(|limit| began + limit);
+    let shard = Shard {
+        job,
+        queue,
+        events,
+        results: Vec::new(),
+        spec,
+        runner,
+        scorer: Line::new(Role::Scorer),
+        broken_scorers: HashMap::new(),
+        judges: JoinSet::new(),
+        judged: HashMap::new(),
+        scratch: Scratch::new(scratch),
+        reserved: None,
+        again: VecDeque::new(),
+        usual: None,
+        end: ShardEnd::default(),
+    };
+    shard.run(deadline).await
+}
+
+struct Shard<'a> {
     job: &'a TierJob,
     queue: &'a Queue,
     events: mpsc::Sender<Vec<Event>>,
     /// Results that were not sent yet: sent together, so that nobody is woken for each.
     results: Vec<Event>,
+    /// Of the Runner.
+    spec: ChildSpec,
     runner: Line<'a>,
     scorer: Line<'a>,
     /// How often each scorer broke its process.
@@ -70,41 +100,16 @@ enum Heard {
 }
 
 impl<'a> Shard<'a> {
-    pub(super) fn new(job: &'a TierJob, queue: &'a Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Self {
-        // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
-        let runner = job.runner.clone().env(wire::ENV_SCRATCH, &scratch);
-        Self {
-            job,
-            queue,
-            events,
-            results: Vec::new(),
-            runner: Line::new(Cow::Owned(runner)),
-            scorer: Line::new(Cow::Borrowed(&job.scorer)),
-            broken_scorers: HashMap::new(),
-            judges: JoinSet::new(),
-            judged: HashMap::new(),
-            scratch: Scratch::new(scratch),
-            reserved: None,
-            again: VecDeque::new(),
-            usual: None,
-            end: ShardEnd::default(),
-        }
-    }
-
-    pub(super) async fn run(mut self) -> Result<ShardEnd, TierError> {
-        let began = Instant::now();
-        // before the cases are there
-        self.runner.start().await?;
-        let limit = self.job.limit();
+    async fn run(mut self, deadline: Option<Instant>) -> Result<ShardEnd, TierError> {
         let ended = tokio::select! {
             biased;
             ended = self.work() => Some(ended),
-            () = end_of(limit.map(|limit| began + limit)) => None,
+            () = end_of(deadline) => None,
         };
         self.send_results();
         match ended {
             Some(ended) => ended?,
-            None => self.end_early(limit.unwrap_or_default()),
+            None => self.end_early(self.job.limit().unwrap_or_default()),
         }
         self.runner.end().await;
         self.scorer.end().await;
@@ -195,17 +200,18 @@ impl<'a> Shard<'a> {
             }
             self.reserved = Some(&attempt.case.id);
         }
-        if self.runner.start().await? {
+        if self.runner.start(&self.spec).await? {
             // nobody listened to the scorer meanwhile
             self.scorer.heard = Instant::now();
         }
         let state = self.job.state();
         let step = attempt.step();
-        let conversation = attempt.conversation_id().map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
+        let conversation =
+            attempt.conversation_id(self.job.secret()).map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
         let scratch = attempt.case.files.is_some().then(|| Folder { path: self.scratch.folder() });
         let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation, scratch } };
         let id = self.runner.post("tools/call", params);
-        let limit = attempt.limit(self.runner.spec.call_limit);
+        let limit = attempt.limit(self.spec.call_limit);
         self.runner.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: None });
         Ok(())
     }
@@ -344,7 +350,8 @@ impl<'a> Shard<'a> {
             self.emit(attempt.broken(why));
             return Ok(());
         }
-        match self.scorer.start().await {
+        let spec = &self.job.judges().scorer;
+        match self.scorer.start(spec).await {
             Ok(true) => self.check_scorers()?,
             Ok(false) => {}
             Err(error) if self.scorer.was_started => {
@@ -354,7 +361,7 @@ impl<'a> Shard<'a> {
             Err(error) => return Err(error.into()),
         }
         let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: &result });
-        let limit = self.scorer.spec.call_limit;
+        let limit = spec.call_limit;
         self.scorer.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: Some(result) });
         Ok(())
     }
@@ -406,12 +413,12 @@ impl<'a> Shard<'a> {
     /// Asks the program that judges, unless what it says is known.
     async fn ask_judge(&mut self, attempt: Attempt<'a>, answer: &Answer) -> Result<(), TierError> {
         let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
-        let question = Question { call, case: attempt.shown_to_scorer(), result: answer.value() };
+        let question = Question { call, case: attempt.shown_to_scorer(), result: answer.value(), judges: self.job.judges() };
         let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
         if let Some(votes) = known {
             return self.decide(attempt, &votes).await;
         }
-        let asking = question.asking(&self.job.scorer, attempt.limit(self.job.scorer.call_limit));
+        let asking = question.asking(attempt.limit(self.job.judges().scorer.call_limit));
         let key = question.key();
         let task = self.judges.spawn(asking.ask());
         self.judged.insert(task.id(), (attempt, key));

@@ -1,9 +1,9 @@
 //! A tier: its cases through as many Runners as there are shards, as events.
 
 use crate::runner::attempt::Answered;
-use crate::runner::cases::SCORERS;
+use crate::runner::evaluators::SCORERS;
 use crate::runner::link::{ChildError, ChildSpec, Role};
-use crate::runner::shard::Shard;
+use crate::runner::shard;
 use crate::world::fs::FsError;
 use crate::world::process::{self, ProcessError};
 use crate::world::store::Store;
@@ -63,7 +63,6 @@ impl Diagnose for TierError {
 }
 
 /// The cases of a tier, and how far it may go.
-#[derive(Debug)]
 pub struct Work {
     cases: Cases,
     limit: Option<Duration>,
@@ -72,6 +71,18 @@ pub struct Work {
     order: Vec<usize>,
     /// How many at the start of the order are known to be slow.
     slow: usize,
+    /// Those of the cases that are scored; `None` where none is.
+    judges: Option<Judges>,
+    /// What the ids of conversations are made from.
+    secret: String,
+}
+
+/// The programs of the evaluators.
+pub struct Judges {
+    /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands. A shard that needs it starts it.
+    pub scorer: ChildSpec,
+    /// Of all that they are made of.
+    pub digest: String,
 }
 
 impl Work {
@@ -81,7 +92,18 @@ impl Work {
         let mut order: Vec<_> = (0..cases.list.len()).collect();
         order.sort_by(|one, other| expected(&cases.list[*other]).total_cmp(&expected(&cases.list[*one])));
         let slow = cases.list.iter().filter(|case| expected(case) > 0.0).count();
-        Self { cases, limit: budget.limit(), spend_usd: budget.spend_usd, order, slow }
+        Self { cases, limit: budget.limit(), spend_usd: budget.spend_usd, order, slow, judges: None, secret: String::new() }
+    }
+
+    #[must_use]
+    pub fn judged_by(self, judges: Option<Judges>) -> Self {
+        Self { judges, ..self }
+    }
+
+    /// The Runner sees no case's id, which may say what is expected. It gets an id for each conversation that cannot be worked out without this text.
+    #[must_use]
+    pub fn kept_secret_by(self, secret: String) -> Self {
+        Self { secret, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -94,8 +116,6 @@ pub struct TierJob {
     pub tier: Tier,
     work: OnceLock<Work>,
     pub runner: ChildSpec,
-    /// The process that runs `tests/scorers.py`; started only by a shard that needs it.
-    pub scorer: ChildSpec,
     /// The content of the `_meta` key that names the state.
     state: Box<RawValue>,
     /// How many Runners at once; `None` is as many as there are cores.
@@ -122,14 +142,13 @@ pub struct TierRun {
 }
 
 impl TierJob {
-    pub fn new(tier: Tier, runner: ChildSpec, scorer: ChildSpec, state: (&ObjectId, &Path), temporary: PathBuf) -> Self {
+    pub fn new(tier: Tier, runner: ChildSpec, state: (&ObjectId, &Path), temporary: PathBuf) -> Self {
         let (revision, path) = state;
         let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
         Self {
             tier,
             work: OnceLock::new(),
             runner,
-            scorer,
             state,
             shards: None,
             keep_goldens: false,
@@ -144,6 +163,16 @@ impl TierJob {
     /// Waits for the cases: they are read while the first Runner starts.
     pub fn cases(&self) -> &Cases {
         &self.work.wait().cases
+    }
+
+    /// Who is asked about the answers of a case that is scored.
+    pub(super) fn judges(&self) -> &Judges {
+        self.work.wait().judges.as_ref().expect("who has cases that are scored gives them their judges")
+    }
+
+    /// What the ids of conversations are made from.
+    pub(super) fn secret(&self) -> &str {
+        &self.work.wait().secret
     }
 
     /// How long the whole tier may take.
@@ -322,7 +351,7 @@ fn work(job: &TierJob, queue: &Queue, scratch: PathBuf, events: mpsc::Sender<Vec
     crate::world::fs::create_dir(&scratch)?;
     let ended = process::block_on(async {
         tokio::select! {
-            ended = Shard::new(job, queue, scratch, events).run() => ended,
+            ended = shard::run(job, queue, scratch, events) => ended,
             () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }

@@ -29,7 +29,7 @@ impl Server for Runner {
     const IS_SHARED: bool = false;
 
     async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
-        let spec = children::spec(Role::Runner, target, &shim.repository, &shim.context)?;
+        let spec = children::runner(target, &shim.repository, &shim.context)?;
         Ok(Self(Child::open(&spec, opening).await?))
     }
 

@@ -3,12 +3,11 @@
 use super::history::History;
 use super::known::{Known, RunKey};
 use super::memo::platform;
-use super::subject::{scoring_files, tested_tree};
+use super::subject::{judging, scoring};
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases;
 use crate::target::Target;
-use agent_core::case::Case;
 use agent_core::evaluation::CaseResult;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
@@ -38,21 +37,24 @@ pub enum Why {
 
 /// `None` when the tier has no such case.
 pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -> Result<Option<Explanation>, CommandError> {
-    let cases = cases::load(&target.directory, tier)?.cases;
+    let evaluators = target.own_evaluators();
+    let files = evaluators.files(&repository.git)?;
+    let cases = cases::load(&files, tier)?.cases;
     let Some(case) = cases.list.iter().find(|case| case.id == id) else { return Ok(None) };
-    let why = match tested_tree(repository, target)? {
-        Some(tree) => why(repository, target, (tier, case), &tree)?,
+    let definition = case.definition(&scoring(judging(&files, &cases)?.as_ref()));
+    let why = match repository.tree_of(target)? {
+        Some(tree) => why(repository, target, (tier, &definition), &tree)?,
         None => Why::NoTree,
     };
     Ok(Some(Explanation { id: id.to_owned(), place: case.place.clone(), tier, why }))
 }
 
-fn why(repository: &Repository, target: &Target, (tier, case): (Tier, &Case), tree: &ObjectId) -> Result<Why, CommandError> {
+fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str), tree: &ObjectId) -> Result<Why, CommandError> {
     let store = repository.store(&target.manifest)?;
-    let mut known = Known::new(&store, &repository.layout, RunKey::new(repository, &target.manifest, tree)?);
+    let mut known = Known::new(&store, &repository.layout, RunKey::new(repository, &target.manifest, &target.manifest, tree)?);
     known.read()?;
     let digests = StateDigests::new(&target.state.value, &target.state.revision);
-    Ok(match known.ask(&case.definition(&scoring_files(&target.directory)?), &digests) {
+    Ok(match known.ask(definition, &digests) {
         Answer::Known(result) => Why::Known(Box::new(result.clone())),
         Answer::Changed(changed) => Why::State(changed),
         Answer::Varies => Why::Varies,

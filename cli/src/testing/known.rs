@@ -27,8 +27,10 @@ const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 pub struct RunKey(String);
 
 impl RunKey {
-    pub fn new(repository: &Repository, manifest: &Manifest, tree: &ObjectId) -> Result<Self, CommandError> {
-        let parts = json!(["agent/run@1", repository.git.running_tree(tree)?, platform(repository, manifest)?]);
+    /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which cases and scorers these are counts case by case.
+    pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, CommandError> {
+        let platforms = [platform(repository, manifest)?, platform(repository, evaluators)?];
+        let parts = json!(["agent/run@2", repository.git.code_tree(tree)?, platforms]);
         Ok(Self(short_digest(canonical::to_compact(&parts).as_bytes())))
     }
 

@@ -3,6 +3,8 @@
 use super::{Request, TierOutcome};
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::runner::evaluators::Evaluators;
+use crate::templates;
 use crate::world::store::{Store, StoreError};
 use crate::world::{clock, python};
 use agent_core::budget::Budget;
@@ -13,22 +15,25 @@ use agent_core::object_id::{ObjectId, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What the results of a tier depend on: the code (with cases, scorers, budgets and lock), the state, the interpreter and the machine's kind.
+const SCHEMA: &str = "agent/tier@2";
+
+/// What the results of a tier depend on: the code with its lock, the state, the evaluators, the interpreters and the machine's kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey(String);
 
 impl CacheKey {
-    /// Starts no process: what interpreters answered is remembered.
+    /// Starts no process: what interpreters answered is remembered. `None` where what judges can change at any time.
     pub fn new(
         repository: &Repository,
-        manifest: &Manifest,
-        code: &ObjectId,
-        revision: &ObjectId,
+        (manifest, code, revision): (&Manifest, &ObjectId, &ObjectId),
+        evaluators: &Evaluators,
         request: &Request,
-    ) -> Result<Self, CommandError> {
+    ) -> Result<Option<Self>, CommandError> {
+        let Some(identity) = evaluators.identity(&repository.git)? else { return Ok(None) };
         let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
-        let parts = json!(["agent/tier@1", request.tier, part, code, revision, platform(repository, manifest)?]);
-        Ok(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned()))
+        let platforms = [platform(repository, manifest)?, platform(repository, &evaluators.manifest)?];
+        let parts = json!([SCHEMA, request.tier, part, code, revision, platforms, identity, templates::harness_digest()]);
+        Ok(Some(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned())))
     }
 
     fn summary(&self) -> String {

@@ -17,9 +17,10 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::attempt::Answered;
+use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
 use crate::testing::record::Record;
-use crate::testing::subject::{Subject, tested_tree};
+use crate::testing::subject::Subject;
 use crate::world::clock;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
 use agent_core::budget::Budget;
@@ -143,16 +144,18 @@ pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> 
     history::History::read(&repository.layout, tier).slow_ms
 }
 
-/// Runs a tier of a target, as far as its results are not known. `on_event` hears of each case.
+/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event` hears of each case.
 pub fn run_tier(
     repository: &Repository,
     target: &Target,
+    evaluators: &Evaluators,
     request: &Request,
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierOutcome, CommandError> {
     let store = repository.store(&target.manifest)?;
-    let subject = Subject { repository, target, request, context, store: &store, tree: tested_tree(repository, target)? };
+    let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
+    let subject = Subject { repository, target, evaluators, request, context, store: &store, tree };
     let memo = subject.memo_key()?;
     if let (Some(key), true) = (&memo, request.cache)
         && let Some(found) = subject.recall(key)
@@ -178,7 +181,8 @@ pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcom
         evaluation.tiers.insert(outcome.tier, outcome.summary.clone());
         let Definitions { cases, scorers, budgets } = outcome.definitions.clone();
         evaluation.definitions.cases.extend(cases);
-        evaluation.definitions.scorers = scorers;
+        // a tier in which nothing is scored has none
+        evaluation.definitions.scorers = scorers.or(evaluation.definitions.scorers);
         evaluation.definitions.budgets = budgets;
     }
     evaluation

@@ -5,20 +5,20 @@ use super::known::{Known, RunKey};
 use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::{Request, TierOutcome};
-use crate::children;
+use crate::children::{self, Scorer};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::cases::{self, SCORERS, TESTS, TierCases};
-use crate::runner::child::Role;
-use crate::runner::tier::{self, TierJob, Work};
+use crate::runner::cases::{self, TierCases};
+use crate::runner::evaluators::{Evaluators, Files, Judging};
+use crate::runner::tier::{self, Judges, TierJob, Work};
 use crate::target::Target;
-use crate::world::checkout::{Difference, Watch};
-use crate::world::fs::read_if_there;
-use crate::world::layout;
+use crate::templates;
+use crate::world::checkout::Watch;
 use crate::world::process;
 use crate::world::store::Store;
 use agent_core::budget::{self, Budget, Budgets};
+use agent_core::case::{Case, Cases};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
 use agent_core::event::Event;
@@ -29,39 +29,35 @@ use agent_core::trace::StateDigests;
 use agent_core::what::What;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 
-/// What is tested as a git tree, so that a clean working tree is known by what its commit gave; `None` where git cannot say.
-pub(super) fn tested_tree(repository: &Repository, target: &Target) -> Result<Option<ObjectId>, CommandError> {
-    match (&target.tree, &target.what) {
-        (None, What::Worktree) => {
-            let tree = repository.git.snapshot_worktree(&target.directory, &repository.layout).ok();
-            // where git does not ignore what is ours, the tree is another one each time
-            Ok(tree.filter(|tree| repository.git.entry(tree, layout::HOME).is_ok_and(|ours| ours.is_none())))
-        }
-        (None, _) => Ok(target.commit.as_ref().map(|commit| repository.git.tree_of(commit)).transpose()?),
-        (tree, _) => Ok(tree.clone()),
-    }
+/// A checkout that evidence is made on.
+struct Watched {
+    of: String,
+    place: PathBuf,
+    watch: Watch,
 }
 
 /// One tier of one target, on its way.
 pub(super) struct Subject<'a> {
     pub(super) repository: &'a Repository,
     pub(super) target: &'a Target,
+    pub(super) evaluators: &'a Evaluators,
     pub(super) request: &'a Request,
     pub(super) context: &'a Context,
     pub(super) store: &'a Store,
+    /// What results are kept under; `None` where the code or what judges it can change at any time.
     pub(super) tree: Option<ObjectId>,
 }
 
 impl Subject<'_> {
     /// The key of the whole tier, where it can be known as a whole.
     pub(super) fn memo_key(&self) -> Result<Option<CacheKey>, CommandError> {
-        let Self { repository, target, request, .. } = self;
+        let Self { repository, target, evaluators, request, .. } = self;
         match &self.tree {
             Some(tree) if !request.keep_goldens && request.only.is_none() && request.repeats == 1 => {
                 let code = repository.git.code_tree(tree)?;
-                CacheKey::new(repository, &target.manifest, &code, &target.state.revision, request).map(Some)
+                CacheKey::new(repository, (&target.manifest, &code, &target.state.revision), evaluators, request)
             }
             _ => Ok(None),
         }
@@ -85,11 +81,15 @@ impl Subject<'_> {
 
     fn known(&self) -> Result<Option<Known<'_>>, CommandError> {
         let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else { return Ok(None) };
-        let mut known = Known::new(self.store, &self.repository.layout, RunKey::new(self.repository, &self.target.manifest, tree)?);
+        let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
         if let Err(error) = known.read() {
             self.context.printer.warn(format!("what was run before is not known: {}", error.messages.join(": ")));
         }
         Ok(Some(known))
+    }
+
+    fn run_key(&self, tree: &ObjectId) -> Result<RunKey, CommandError> {
+        RunKey::new(self.repository, &self.target.manifest, &self.evaluators.manifest, tree)
     }
 
     /// Of what the events are a part.
@@ -114,7 +114,7 @@ impl Subject<'_> {
             return Ok(());
         }
         let tier = self.request.tier;
-        let cases = cases::load(&self.target.directory, tier)?.cases.list.len();
+        let cases = cases::load(&self.evaluators.files(&self.repository.git)?, tier)?.cases.list.len();
         on_event(&Event::PartStarted(Box::new(self.head(cases, found.summary.budget, found.definitions.clone()))));
         for result in found.results() {
             on_event(&Event::CaseFinished { tier, result: CaseResult { cached: true, ..result.clone() } });
@@ -125,7 +125,7 @@ impl Subject<'_> {
 
     /// What came of it, and whether the same would come of it again.
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<(TierOutcome, bool), CommandError> {
-        let Self { repository, target, request, context, .. } = self;
+        let Self { target, request, context, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
             known: self.known()?,
@@ -138,24 +138,26 @@ impl Subject<'_> {
         let mut defined = None;
         let mut fold = TierFold::default();
         let on_event = RefCell::new(on_event);
+        let mut watches = Vec::new();
         // what is known may be all there is to know: then no Runner is started
-        let selected = if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold, &on_event)?) } else { None };
+        let selected =
+            if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold, &mut watches, &on_event)?) } else { None };
         let mut goldens = Vec::new();
         if selected.as_ref().is_none_or(|work| !work.is_empty()) {
-            let (mut job, watch) = self.job()?;
+            let mut job = self.job(&mut watches)?;
             job.has_answered = fold.finished() > 0;
             let shared = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
-                None => self.select(&mut shared.borrow_mut(), &mut defined, &mut fold, &on_event),
+                None => self.select(&mut shared.borrow_mut(), &mut defined, &mut fold, &mut watches, &on_event),
             };
             let run = tier::run(&job, load, &mut |event| {
                 shared.borrow_mut().learn(event);
                 (on_event.borrow_mut())(event);
             });
-            if let Some(difference) = watch.map(|watch| watch.end(&repository.git)).transpose()?.flatten() {
+            if let Some(changed) = self.changed(watches)? {
                 memory.forget();
-                return Err(self.changed(&difference));
+                return Err(changed);
             }
             let run = run?;
             fold.join(run.fold);
@@ -176,8 +178,8 @@ impl Subject<'_> {
             outcome.summary.reasons.clear();
         }
         let certain = memory.certain && memo::is_repeatable(&outcome.summary);
-        let as_it_was = self.settle(memory, &outcome.summary);
-        Ok((outcome, certain && as_it_was))
+        self.settle(memory, &outcome.summary);
+        Ok((outcome, certain))
     }
 
     /// For the next run here.
@@ -192,36 +194,40 @@ impl Subject<'_> {
         }
     }
 
-    /// What was answered from a checkout that was not the target's at all times says nothing about the target.
-    fn changed(&self, difference: &Difference) -> CommandError {
-        let (target, tier) = (self.target.shown(), self.request.tier);
-        CommandError::new(
-            Exit::Surroundings,
-            format!("the checkout of {target} changed while {tier} ran on it: {difference}. No result of this run was kept"),
-        )
-        .with_hint(format!(
-            "{} is as git has it again: run it again. A Runner may write to its scratch folder, not beside its code",
-            self.target.directory.display()
-        ))
+    /// What was answered, or judged, from a checkout that was not as git has it at all times says nothing about the target.
+    fn changed(&self, watches: Vec<Watched>) -> Result<Option<CommandError>, CommandError> {
+        let mut changed = None;
+        for Watched { of, place, watch } in watches {
+            if let Some(difference) = watch.end(&self.repository.git)? {
+                let tier = self.request.tier;
+                let what = format!("the checkout of {of} changed while {tier} ran on it: {difference}. No result of this run was kept");
+                let place = place.display();
+                let mend =
+                    format!("{place} is as git has it again: run it again. A Runner may write to its scratch folder, not beside its code");
+                changed.get_or_insert(CommandError::new(Exit::Surroundings, what).with_hint(mend));
+            }
+        }
+        Ok(changed)
     }
 
-    /// What is to be run, and the watch over what it is run on.
-    fn job(&self) -> Result<(TierJob, Option<Watch>), CommandError> {
+    /// What is to be run.
+    fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
         let Self { repository, target, request, context, .. } = self;
         let verified = children::verified(target, repository, context)?;
-        let runner = children::spec_on(verified.as_ref(), Role::Runner, target, repository, context)?;
-        let scorer = children::spec_on(verified.as_ref(), Role::Scorer, target, repository, context)?;
-        let watch =
-            target.checkout.as_ref().zip(verified).map(|(checkout, verified)| checkout.watch(verified, &repository.git)).transpose()?;
-        let mut job =
-            TierJob::new(request.tier, runner, scorer, (&target.state.revision, target.state.file.path()), repository.layout.temporary());
+        let runner = children::runner_on(verified.as_ref(), target, repository, context)?;
+        if let (Some(checkout), Some(verified)) = (&target.checkout, verified) {
+            let watch = checkout.watch(verified, &repository.git)?;
+            watches.push(Watched { of: target.shown(), place: checkout.path().to_owned(), watch });
+        }
+        let state = (&target.state.revision, target.state.file.path());
+        let mut job = TierJob::new(request.tier, runner, state, repository.layout.temporary());
         job.judgements = Some(self.store.clone());
         job.judge_anew = !request.cache;
         job.shards = request.shards;
         job.keep_goldens = request.keep_goldens;
         job.deadline = request.deadline;
         process::end_on_interrupt();
-        Ok((job, watch))
+        Ok(job)
     }
 
     /// The cases to run; the results of those that are known go into the fold.
@@ -230,13 +236,16 @@ impl Subject<'_> {
         memory: &mut Memory<'_>,
         defined: &mut Option<(Budget, Definitions)>,
         fold: &mut TierFold,
+        watches: &mut Vec<Watched>,
         on_event: &RefCell<&mut dyn FnMut(&Event)>,
     ) -> Result<Work, CommandError> {
-        let Self { repository, target, request, .. } = self;
-        let TierCases { mut cases, digest } = cases::load(&target.directory, request.tier)?;
+        let Self { repository, request, .. } = self;
+        let files = self.evaluators.files(&repository.git)?;
+        let TierCases { mut cases, digest } = cases::load(&files, request.tier)?;
         let whole = cases.list.len();
+        let judging = judging(&files, &cases)?;
         request.narrow(&mut cases)?;
-        let (budget, definitions) = defined.insert(definitions(target, request.tier, digest)?);
+        let (budget, definitions) = defined.insert(definitions(&files, request.tier, digest.clone(), judging.as_ref())?);
         let tell = |event: &Event| {
             if request.tells_all {
                 (on_event.borrow_mut())(event);
@@ -244,7 +253,7 @@ impl Subject<'_> {
         };
         tell(&Event::PartStarted(Box::new(self.head(whole, *budget, definitions.clone()))));
         fold.take(Event::TierStarted { tier: request.tier, cases: cases.list.len(), shards: 0 });
-        memory.define(&cases, &scoring_files(&target.directory)?);
+        memory.define(&cases, &scoring(judging.as_ref()));
         cases.list.retain(|case| match memory.answer(case) {
             Some(result) => {
                 let event = Event::CaseFinished { tier: request.tier, result };
@@ -254,43 +263,46 @@ impl Subject<'_> {
             }
             None => true,
         });
-        Ok(Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms))
+        let judges =
+            judging.filter(|_| cases.list.iter().any(Case::is_scored)).map(|judging| self.judges(&judging, watches)).transpose()?;
+        let work = Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms);
+        Ok(work.judged_by(judges).kept_secret_by(digest))
     }
 
-    /// Keeps what was found out, unless it may be of two codes, or of a machine that was too slow. Says whether what is tested stayed as it was.
-    fn settle(&self, memory: Memory<'_>, summary: &TierSummary) -> bool {
-        let Some(known) = memory.known else { return false };
-        let as_it_was = self.target.what != What::Worktree || tested_tree(self.repository, self.target).is_ok_and(|tree| tree == self.tree);
-        if !as_it_was {
-            self.context.printer.detail("the working tree changed while it was tested: its results are not kept");
-        }
-        if !as_it_was || !memo::is_in_time(summary) {
+    fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, CommandError> {
+        let Scorer { spec, checkout, verified } = children::scorer(self.evaluators, judging, self.repository, self.context)?;
+        let watch = checkout.watch(verified, &self.repository.git)?;
+        watches.push(Watched { of: "the evaluators".to_owned(), place: checkout.path().to_owned(), watch });
+        Ok(Judges { scorer: spec, digest: scoring(Some(judging)) })
+    }
+
+    /// Keeps what was found out, unless it may be of a machine that was too slow.
+    fn settle(&self, memory: Memory<'_>, summary: &TierSummary) {
+        let Some(known) = memory.known else { return };
+        if !memo::is_in_time(summary) {
             known.forget();
         } else if let Err(unkept) = known.keep() {
             self.context.printer.warn(unkept.shown());
         }
-        as_it_was
     }
 }
 
-/// The digest of all that scores: the scorers, and what they may import.
-pub(super) fn scoring_files(directory: &Path) -> Result<String, CommandError> {
-    let mut digests = Vec::new();
-    for path in cases::files_below(directory, Path::new(TESTS), "py")? {
-        let bytes = read_if_there(&directory.join(&path))?.unwrap_or_default();
-        digests.push(format!("{} {}", path.display(), digest(&bytes)));
-    }
-    Ok(digest(digests.join("\n").as_bytes()))
+/// What the programs that score see; `None` where no case is scored by one.
+pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Judging<'a>>, CommandError> {
+    Ok(cases.list.iter().any(Case::is_scored).then(|| files.judging()).transpose()?)
 }
 
-fn definitions(target: &Target, tier: Tier, cases: String) -> Result<(Budget, Definitions), CommandError> {
-    let budgets = read_if_there(&target.directory.join(budget::FILE))?;
-    let scorers = read_if_there(&target.directory.join(SCORERS))?;
+/// The digest of all that can change a score: the programs with what they see, and the harness that runs them.
+pub(super) fn scoring(judging: Option<&Judging<'_>>) -> String {
+    judging.map_or_else(String::new, |judging| digest(format!("{} {}", judging.digest(), templates::harness_digest()).as_bytes()))
+}
+
+fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Judging<'_>>) -> Result<(Budget, Definitions), CommandError> {
+    let budgets = files.budgets()?;
     let budget = match &budgets {
         None => Budget::default(),
         Some(bytes) => Budgets::parse(&String::from_utf8_lossy(bytes), budget::FILE)?.of(tier),
     };
-    let definitions =
-        Definitions { cases: [(tier, cases)].into(), scorers: scorers.as_deref().map(digest), budgets: budgets.as_deref().map(digest) };
-    Ok((budget, definitions))
+    let scorers = judging.map(Judging::digest);
+    Ok((budget, Definitions { cases: [(tier, cases)].into(), scorers, budgets: budgets.as_deref().map(digest) }))
 }

@@ -5,11 +5,11 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::ledger::LedgerRef;
 use crate::repository::Repository;
+use crate::runner::evaluators::Evaluators;
 use crate::target::Target;
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::publish::Outcome;
 use crate::versions::stored::Kept;
-use crate::world::git::{Entry, Mode, TreeEdit};
 use crate::world::store::{Store, evaluation_key, results_key};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{self, Evaluation, Verdict};
@@ -18,11 +18,7 @@ use agent_core::gate::{Comparison, GateVerdict};
 use agent_core::ledger::Asked;
 use agent_core::manifest::{Gated, Tier};
 use agent_core::object_id::{ObjectId, digest};
-use agent_core::what::What;
 use serde_json::{Value, json};
-
-/// What judges: cases, scorers, budgets.
-const EVALUATORS: [&str; 2] = ["tests", "ci"];
 
 #[derive(Debug)]
 pub struct Evidence {
@@ -82,7 +78,7 @@ impl Evidence {
         if baseline.is_some() {
             LedgerRef::new(&repository.git).expect_whole()?;
         }
-        let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, gated.tier)?);
+        let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, &candidate.own_evaluators(), gated.tier)?);
         evidence.contract = Some(contract(repository, context, candidate, baseline)?);
         let given = given.iter().map(ToString::to_string).collect();
         if let Some(baseline) = baseline {
@@ -116,14 +112,15 @@ impl Evidence {
         baseline: &Target,
         (gated, given): (&Gated, Vec<String>),
     ) -> Result<(), CommandError> {
-        let old = evaluate(repository, context, baseline, gated.tier)?;
+        let evaluators = baseline.own_evaluators();
+        let old = evaluate(repository, context, baseline, &evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
         self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
         let before = if self.evaluators_changed.is_empty() {
             self.evaluation.comparable_with = vec![commit.to_string()];
             None
         } else {
-            Some(evaluate(repository, context, &under_old_evaluators(repository, candidate, baseline)?, gated.tier)?)
+            Some(evaluate(repository, context, candidate, &evaluators, gated.tier)?)
         };
         let judged = before.as_ref().unwrap_or(&self.outcomes[0]);
         let comparison = Comparison::of(gated.into(), old.results(), judged.results());
@@ -263,20 +260,12 @@ fn contract(repository: &Repository, context: &Context, candidate: &Target, base
     Ok(contracts::of(candidate, repository, context)?.digest())
 }
 
-fn evaluate(repository: &Repository, context: &Context, target: &Target, tier: Tier) -> Result<TierOutcome, CommandError> {
-    testing::run_tier(repository, target, &Request::new(tier), context, &mut |_| {})
-}
-
-/// The candidate's code and state under the baseline's cases, scorers and budgets.
-fn under_old_evaluators(repository: &Repository, candidate: &Target, baseline: &Target) -> Result<Target, CommandError> {
-    let old = baseline.tree.as_ref().expect("a version has a tree");
-    let mut edits = Vec::new();
-    for folder in EVALUATORS {
-        edits.push(TreeEdit::Remove { path: folder.to_owned() });
-        if let Some(Entry { id, mode: Mode::Folder, .. }) = repository.git.entry(old, folder)? {
-            edits.push(TreeEdit::Put { path: folder.to_owned(), id, mode: Mode::Folder });
-        }
-    }
-    let tree = repository.git.edit_tree(candidate.tree.as_ref(), &edits)?;
-    repository.tree_target(&What::Name(tree.to_string()), &tree)
+fn evaluate(
+    repository: &Repository,
+    context: &Context,
+    target: &Target,
+    evaluators: &Evaluators,
+    tier: Tier,
+) -> Result<TierOutcome, CommandError> {
+    testing::run_tier(repository, target, evaluators, &Request::new(tier), context, &mut |_| {})
 }

@@ -101,6 +101,11 @@ pub fn python_path() -> Option<OsString> {
     std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty())
 }
 
+/// Every variable that an interpreter may read.
+pub fn python_variables() -> Vec<OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"PYTHON")).collect()
+}
+
 /// What a `pyenv` shim chooses by, before any file.
 pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)

@@ -355,6 +355,8 @@ pub struct Pipe {
     pub command: Vec<OsString>,
     pub directory: PathBuf,
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables of our own environment that the child does not get.
+    pub withheld: Vec<OsString>,
     /// What the child may reach; without it, all that this process may.
     pub confinement: Option<Confinement>,
     /// What each of its processes may allocate, in bytes.
@@ -409,9 +411,11 @@ impl Pipe {
     fn tokio_command(&self) -> tokio::process::Command {
         let words = self.words();
         let mut command = tokio::process::Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(&self.directory);
+        for name in &self.withheld {
+            command.env_remove(name);
+        }
         command
-            .args(&words[1..])
-            .current_dir(&self.directory)
             .env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())

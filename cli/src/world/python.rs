@@ -137,6 +137,11 @@ pub fn child_environment(layout: &Layout, code: &Path, python: &Python) -> Vec<(
     ]
 }
 
+/// What a Python process finds in its environment that is to import nothing but what it is given: none of the user's own folders.
+pub fn isolated_environment(layout: &Layout) -> Vec<(OsString, OsString)> {
+    vec![("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into())]
+}
+
 // ---- the interpreter
 
 /// The first interpreter that meets the requirement: `AGENT_PYTHON` alone when it is set, else `python3`, `python` and the newer names on PATH.

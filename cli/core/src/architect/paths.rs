@@ -47,7 +47,7 @@ const RULES: &[Rule] = &[
     rule(Place::At("state/staging.state.json"), Consequence::Refused, "what is being tuned is no part of a change"),
     rule(Place::Named(".git"), Consequence::Refused, "a change is files, not a repository's inside"),
     rule(Place::At(".agent"), Consequence::Refused, "what `agent` keeps for itself is no part of a change"),
-    rule(Place::At("agent_runtime"), Consequence::RefusedEvaluator, "the runtime carries the scorers' harness; `agent` brings a new one"),
+    rule(Place::At("agent_runtime"), Consequence::RefusedEvaluator, "the runtime is `agent`'s own, and `agent` brings a new one"),
     rule(Place::At("tests"), Consequence::Evaluator, "cases, goldens and scorers judge changes"),
     rule(Place::At("ci"), Consequence::Evaluator, "budgets, objectives and triggers judge changes"),
     rule(Place::At("Jenkinsfile"), Consequence::Evaluator, WORKFLOW),
@@ -145,6 +145,9 @@ fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> 
     let locks = [&manifests.old.python.lock, &manifests.new.python.lock];
     if locks.into_iter().flatten().any(|lock| same(path, lock.trim_start_matches("./"))) {
         return Some("packages are installed on people's machines, and scorers run beside them".to_owned());
+    }
+    if manifests.old.evaluators.import.iter().any(|import| lies_under(path, import)) {
+        return Some("scorers and judges may import it: `import` under [evaluators] names it".to_owned());
     }
     if manifests.judges.iter().any(|judge| same(path, judge)) {
         return Some("cases name it as their judge".to_owned());

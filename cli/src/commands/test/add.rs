@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::conversations::{self, Conversation, Turn};
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
+use crate::repository::{Repository, manifest_on_disk};
 use crate::runner::cases;
+use crate::runner::evaluators::{Evaluators, Source, TESTS};
 use crate::testing::{self, Request};
 use crate::world::fs::{self, Durability, FsError};
 use agent_core::case::Cases;
@@ -67,7 +68,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .with_hint("`agent run TOOL --conversation ID` keeps one, and so does a host that names one; they lie in .agent/conversations")
     })?;
     let worktree = repository.worktree()?;
-    let added = case_of(arguments, &conversation, &worktree)?;
+    let evaluators = Evaluators { source: Source::Folder(worktree.clone()), manifest: manifest_on_disk(&worktree)? };
+    let there = cases::load(&evaluators.files(&repository.git)?, arguments.tier)?.cases;
+    let added = case_of(arguments, &conversation, &there)?;
     if arguments.dry_run {
         context.printer.data(&added.line);
         context.printer.json(&document(arguments, &added, None));
@@ -81,7 +84,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// The case, checked as the file's reader would check it.
-fn case_of(arguments: &Arguments, conversation: &Conversation, worktree: &Path) -> Result<Added, CommandError> {
+fn case_of(arguments: &Arguments, conversation: &Conversation, there: &Cases) -> Result<Added, CommandError> {
     let turns = turns(arguments, conversation)?;
     let id = arguments.id.clone().unwrap_or_else(|| arguments.conversation.clone());
     let mut written: Vec<_> = turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
@@ -89,9 +92,8 @@ fn case_of(arguments: &Arguments, conversation: &Conversation, worktree: &Path) 
         last["expect"] = expectation(arguments, &id, turn)?;
     }
     let line = json!({"id": id, "turns": written}).to_string();
-    let file = format!("{}/{}/{FILE}", cases::TESTS, arguments.tier);
-    let there = cases::load(worktree, arguments.tier)?.cases.list;
-    if let Some(taken) = there.iter().find(|case| case.id == id) {
+    let file = format!("{}/{}/{FILE}", TESTS, arguments.tier);
+    if let Some(taken) = there.list.iter().find(|case| case.id == id) {
         return Err(CommandError::usage(format!("the id `{id}` is taken by {}", taken.place)).with_hint("give another one with `--id`"));
     }
     Cases::default().read(&line, &file)?;
@@ -143,16 +145,19 @@ fn append(path: &Path, line: &str) -> Result<(), FsError> {
 
 /// Runs the case, once its golden file holds what it answers; why not, where that could not be done.
 fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, CommandError> {
-    let target = repository.target(&What::Worktree)?;
+    let target = repository.target_to_test(&What::Worktree)?;
     let only = Some([added.id.clone()].into());
     let request = Request { only, cache: false, keep_goldens: arguments.golden, ..Request::new(arguments.tier) };
-    let mut outcome = testing::run_tier(repository, &target, &request, context, &mut |_| {})?;
+    let mut outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {})?;
     if arguments.golden {
+        let worktree = repository.worktree()?;
         for golden in &outcome.goldens {
-            fs::replace(&target.directory.join(&golden.path), &golden.bytes, Durability::Durable)?;
+            fs::replace(&worktree.join(&golden.path), &golden.bytes, Durability::Durable)?;
             context.printer.say(format!("{} holds what it answers now", golden.path));
         }
-        outcome = testing::run_tier(repository, &target, &Request { keep_goldens: false, ..request }, context, &mut |_| {})?;
+        let target = repository.target_to_test(&What::Worktree)?;
+        let request = Request { keep_goldens: false, ..request };
+        outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {})?;
     }
     let result = outcome.into_results().into_iter().find(|result| result.id == added.id);
     result.ok_or_else(|| CommandError::new(Exit::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))

@@ -14,19 +14,21 @@ pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Tar
     if arguments.at != What::Worktree {
         return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
     }
+    let worktree = repository.worktree()?;
+    let evaluators = target.own_evaluators();
+    let files = evaluators.files(&repository.git)?;
     let mut changed = 0;
     for tier in tiers(&arguments.tiers) {
         let request = Request { keep_goldens: true, ..request(arguments, tier) };
-        for golden in testing::run_tier(repository, target, &request, context, &mut |_| {})?.goldens {
-            let path = target.directory.join(&golden.path);
-            let before = fs::read_if_there(&path)?;
+        for golden in testing::run_tier(repository, target, &evaluators, &request, context, &mut |_| {})?.goldens {
+            let before = files.read(&golden.path, &golden.path)?;
             if before.as_deref() == Some(&golden.bytes) {
                 continue;
             }
             changed += 1;
             context.printer.data(golden_diff(&golden.path, &before.unwrap_or_default(), &golden.bytes));
             if !arguments.dry_run {
-                fs::replace(&path, &golden.bytes, Durability::Durable)?;
+                fs::replace(&worktree.join(&golden.path), &golden.bytes, Durability::Durable)?;
             }
         }
     }

@@ -70,7 +70,7 @@ pub(super) fn compare(
     context: &Context,
 ) -> Result<Comparison, CommandError> {
     LedgerRef::new(&repository.git).expect_whole()?;
-    let baseline = repository.target(against)?;
+    let baseline = repository.target_to_test(against)?;
     let gated = &manifest.promote;
     let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };
     for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {

@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
-    let target = repository.target(&arguments.at)?;
+    let mut target = repository.target_to_test(&arguments.at)?;
     if let Some(id) = &arguments.explain {
         return explain(arguments, repository, &target, id, context);
     }
@@ -129,6 +129,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         if arguments.dry_run {
             return Ok(Exit::Done);
         }
+        target = repository.target_to_test(&arguments.at)?;
     }
     let requests: Vec<_> = tiers(&arguments.tiers).into_iter().map(|tier| request(arguments, tier)).collect();
     let outcomes = run_target(arguments, &requests, repository, &target, context)?;
@@ -216,7 +217,8 @@ fn run_tiers(
     if requests.iter().any(|request| request.executor == Executor::Ray) {
         return testing::ray::run_tiers(repository, target, requests, context, &mut on_event);
     }
-    requests.iter().map(|request| testing::run_tier(repository, target, request, context, &mut on_event)).collect()
+    let evaluators = target.own_evaluators();
+    requests.iter().map(|request| testing::run_tier(repository, target, &evaluators, request, context, &mut on_event)).collect()
 }
 
 /// The tiers of what is tested: their events go where they were asked for, and a part of a commit goes to the object store.

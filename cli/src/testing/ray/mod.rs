@@ -6,7 +6,6 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
-use crate::testing::subject::tested_tree;
 use crate::world::env;
 use crate::world::fs::{self, FsError};
 use crate::world::git::CommitSpec;
@@ -36,7 +35,8 @@ pub fn run_tiers(
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<TierOutcome>, CommandError> {
     let interpreter = interpreter(repository, target, context)?;
-    let tree = tested_tree(repository, target)?
+    let tree = repository
+        .tree_of(target)?
         .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
     let temporary = repository.layout.temporary();
     fs::create_dir(&temporary)?;
@@ -111,6 +111,7 @@ async fn drive(
         command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
         directory: folder.to_owned(),
         environment: Vec::new(),
+        withheld: Vec::new(),
         confinement: None,
         memory: None,
         listener: Some(Arc::new(move |line| printer.detail(line))),

@@ -5,7 +5,8 @@ mod signals;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::cases::{self, SCORERS};
+use crate::runner::cases;
+use crate::runner::evaluators::SCORERS;
 use crate::target::Target;
 use crate::testing::{self, Request};
 use crate::versions::stored::{Kept, KeptCase};
@@ -130,7 +131,7 @@ fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier,
     let target = repository.target(&What::Version(version(at).clone()))?;
     let mut known = BTreeSet::new();
     for tier in Tier::ALL {
-        let ids = case_ids(&target, tier)?;
+        let ids = case_ids(repository, &target, tier)?;
         if ids.contains(case) {
             return Ok(tier);
         }
@@ -139,13 +140,13 @@ fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier,
     Err(no_case(case, &shown(at), &known))
 }
 
-fn case_ids(target: &Target, tier: Tier) -> Result<BTreeSet<String>, CommandError> {
-    Ok(cases::load(&target.directory, tier)?.cases.list.into_iter().map(|case| case.id).collect())
+fn case_ids(repository: &Repository, target: &Target, tier: Tier) -> Result<BTreeSet<String>, CommandError> {
+    Ok(cases::load(&target.own_evaluators().files(&repository.git)?, tier)?.cases.list.into_iter().map(|case| case.id).collect())
 }
 
 fn unknown(repository: &Repository, at: &CommitInfo, tier: Tier, case: &str) -> Result<CommandError, CommandError> {
     let target = repository.target(&What::Version(version(at).clone()))?;
-    Ok(no_case(case, &format!("{tier} of {}", shown(at)), &case_ids(&target, tier)?))
+    Ok(no_case(case, &format!("{tier} of {}", shown(at)), &case_ids(repository, &target, tier)?))
 }
 
 fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> CommandError {
@@ -224,11 +225,11 @@ fn run_case(
     tier: Tier,
     case: &str,
 ) -> Result<Option<CaseResult>, CommandError> {
-    if !case_ids(target, tier)?.contains(case) {
+    if !case_ids(repository, target, tier)?.contains(case) {
         return Ok(None);
     }
     let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
-    match testing::run_tier(repository, target, &request, context, &mut |_| {}) {
+    match testing::run_tier(repository, target, &target.own_evaluators(), &request, context, &mut |_| {}) {
         Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
         Err(error) if error.exit == Exit::Child => {
             let why = Some(error.messages.join(": "));

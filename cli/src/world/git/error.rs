@@ -40,6 +40,8 @@ pub enum GitError {
     Forged { id: ObjectId },
     #[error("`{path}` is no path git can hold")]
     Path { path: String },
+    #[error("the name of `{path}` is not UTF-8")]
+    Name { path: String },
     #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
     #[error("it is not known whether {name} was moved{}", if why.is_empty() { String::new() } else { format!(" (git said: {why})") })]
@@ -138,6 +140,7 @@ impl Diagnose for GitError {
             Self::NotPushed { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::InDoubt { name, .. } => format!("`git rev-parse {name}` says where it is; run it again only when it was not moved"),
+            Self::Name { .. } => "rename the file, and commit that".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),
             Self::Pin(error) => return error.hint(),

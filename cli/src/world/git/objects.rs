@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Who commits when git knows no identity.
 const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
-const STATE_FOLDER: &str = "state";
+/// Root folders that are no code: the state, and what judges.
+const NO_CODE: [&str; 3] = ["state", "tests", "ci"];
 /// Object files under way: the prefix that `git gc` prunes as well.
 const TEMPORARY: &str = "tmp_obj_agent_";
 
@@ -148,7 +149,8 @@ impl Git {
         Ok(blob.take_data())
     }
 
-    /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are from the root.
+    /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are from the root. A name that is not UTF-8 is an error, since two
+    /// such names could not be told apart.
     pub fn files(&self, tree_or_commit: &ObjectId, prefix: &str) -> Result<Vec<Entry>, GitError> {
         let prefix = prefix.trim_end_matches('/');
         let top = match prefix {
@@ -164,15 +166,14 @@ impl Git {
             .breadthfirst
             .files()
             .map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")))?;
-        let mut entries: Vec<Entry> = records
+        let mut entries = records
             .into_iter()
             .filter(|record| !record.mode.is_tree())
-            .map(|record| Entry {
-                path: joined(prefix, record.filepath.as_bstr()),
-                id: from_gix(record.oid),
-                mode: Mode::of(record.mode.kind()),
+            .map(|record| {
+                let path = joined(prefix, record.filepath.as_bstr())?;
+                Ok(Entry { path, id: from_gix(record.oid), mode: Mode::of(record.mode.kind()) })
             })
-            .collect();
+            .collect::<Result<Vec<_>, GitError>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
     }
@@ -242,21 +243,14 @@ impl Git {
         Ok(from_gix(id))
     }
 
-    /// The code of a tree: the root tree without `state/`, as an id; nothing is written.
+    /// The code of a tree, as an id: what its Runner and Tuner run from. That is all of it but `state/`, `tests/` and `ci/`. Nothing is written.
     pub fn code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
-        id_of(&self.root_without(tree_or_commit, |name| name == STATE_FOLDER)?)
-    }
-
-    /// What of a tree can make a case come out differently, as an id: without the state, what judges, and what only people and hosts of
-    /// repositories read. (A case's own definition and the parts of the state it reads are looked at case by case.)
-    pub fn running_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
-        id_of(&self.root_without(tree_or_commit, |name| name == STATE_FOLDER || runs_nothing(name))?)
+        id_of(&self.code_root(tree_or_commit)?)
     }
 
     /// The code of a tree, as a tree that is in the repository.
     pub fn write_code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
-        let tree = self.root_without(tree_or_commit, |name| name == STATE_FOLDER)?;
-        self.write_tree_object(&tree)
+        self.write_tree_object(&self.code_root(tree_or_commit)?)
     }
 
     pub fn write_commit(&self, spec: &CommitSpec) -> Result<ObjectId, GitError> {
@@ -281,9 +275,9 @@ impl Git {
         gix::actor::Signature { name, email, time: gix::date::Time::new(clock::now().as_second(), 0) }
     }
 
-    fn root_without(&self, tree_or_commit: &ObjectId, is_left_out: impl Fn(&str) -> bool) -> Result<gix::objs::Tree, GitError> {
+    fn code_root(&self, tree_or_commit: &ObjectId) -> Result<gix::objs::Tree, GitError> {
         let mut tree = decoded(&self.peeled_tree(tree_or_commit)?)?;
-        tree.entries.retain(|entry| !is_left_out(&entry.filename.to_str_lossy()));
+        tree.entries.retain(|entry| !NO_CODE.iter().any(|name| entry.filename == name.as_bytes()));
         Ok(tree)
     }
 
@@ -379,12 +373,6 @@ fn id_of(tree: &gix::objs::Tree) -> Result<ObjectId, GitError> {
     id.map(from_gix).map_err(GitError::writing("a tree"))
 }
 
-/// Names at the root of a repository that no Runner's answer depends on.
-fn runs_nothing(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or_default();
-    ["tests", "ci"].contains(&name) || name.starts_with(".git") || ["README", "CHANGELOG", "LICENSE", "LICENCE", "NOTICE"].contains(&stem)
-}
-
 fn serialised(tree: &gix::objs::Tree) -> Result<Vec<u8>, GitError> {
     let mut bytes = Vec::new();
     tree.write_to(&mut bytes).map_err(|source| GitError::writing("a tree")(gix::Error::from_error(source)))?;
@@ -402,9 +390,9 @@ fn check_path(path: &str, mode: Mode) -> Result<(), GitError> {
     if valid { Ok(()) } else { Err(GitError::Path { path: path.to_owned() }) }
 }
 
-fn joined(prefix: &str, path: &BStr) -> String {
-    let path = path.to_str_lossy();
-    if prefix.is_empty() { path.into_owned() } else { format!("{prefix}/{path}") }
+fn joined(prefix: &str, path: &BStr) -> Result<String, GitError> {
+    let name = path.to_str().map_err(|_| GitError::Name { path: format!("{prefix}/{}", path.to_str_lossy()) })?;
+    Ok(if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") })
 }
 
 fn file_change(change: gix::diff::tree::recorder::Change) -> Option<PathChange> {

@@ -162,6 +162,22 @@ fn temporary_objects_of_the_dead_are_swept_and_those_of_the_living_are_not() {
 }
 
 #[test]
+fn code_is_what_neither_learns_nor_judges() {
+    let repository = Repository::with_code();
+    repository.write("runner/tests/of its own.py", "");
+    let first = repository.commit_all("code");
+    for path in ["state/active.state.json", "tests/another.jsonl", "ci/budgets.json"] {
+        repository.write(path, "{\"learned\": true}\n");
+    }
+    let second = repository.commit_all("state and evaluators");
+    let git = repository.open();
+    let code = git.code_tree(&first).unwrap();
+    assert_eq!(git.code_tree(&second).unwrap(), code, "a new state, or new cases, need no new checkout");
+    assert_eq!(git.write_code_tree(&second).unwrap(), code);
+    assert_eq!(paths(&git.files(&code, "").unwrap()), ["agent.toml", "runner/__main__.py", "runner/tests/of its own.py"]);
+}
+
+#[test]
 fn a_linked_worktree_shares_the_main_ones_root() {
     let repository = Repository::with_code();
     let linked = repository.beside("linked tree");
