@@ -100,13 +100,31 @@ fn failures_are_handed_back_and_a_change_that_passes_is_released() {
 #[test]
 fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
     let world = world(1);
-    let report = report(&world, "peek: at the cases", 0);
-    assert_eq!((&report["status"], &report["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/__main__.py"])));
+    let peeked = report(&world, "peek: at the cases", 0);
+    assert_eq!((&peeked["status"], &peeked["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/__main__.py"])));
     let held_out = "tests/full/heldout/estimates.jsonl";
     let at = |what: &str| world.git("a", ["rev-parse", &format!("{what}:{held_out}")]);
     assert_eq!(at("active"), at("active^"));
     let released = world.git("a", ["log", "-1", "--format=%B", "active"]);
     assert!(released.contains("held-out score"), "{released}");
+
+    let planted = report(&world, "plant: cases", 1);
+    assert_eq!((&planted["status"], &planted["attempts"][0]["changed"]), (&"needs-person".into(), &serde_json::json!([held_out])));
+    assert_eq!(at("active"), at("active^"));
+}
+
+#[test]
+fn what_a_coder_does_to_its_own_repository_changes_nothing() {
+    let world = world(1);
+    let refs = |world: &World| world.git("a", ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/main", "refs/tags"]);
+    let before = refs(&world);
+    let tampered = report(&world, "tamper: please", 0);
+    assert_eq!((&tampered["status"], &tampered["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/extra.py"])));
+    assert!(refs(&world).starts_with(&before));
+    says(&report(&world, "vanish: please", 1), 0, "the coder removed the folder it was to work in");
+    says(&report(&world, "lead_out: please", 1), 0, "the change makes \"runner/x.py\" a link");
+    let runs = std::fs::read_dir(world.path("a/.agent/architect")).unwrap().flatten().map(|entry| entry.path());
+    assert!(runs.filter(|run| run.is_dir()).all(|run| !run.join("coder").exists()));
 }
 
 fn architect_in(world: &World, folder: &str, arguments: &[&str]) -> Value {
@@ -150,8 +168,8 @@ fn a_coder_that_hangs_is_ended_with_all_it_started() {
     release(&world);
     let hung = report(&world, "hang: please", 5);
     says(&hung, 0, "was not done after 1 s and was ended");
-    let sleeper = world.read(format!("a/.agent/architect/{}/sleeper.pid", hung["run"].as_str().unwrap()));
-    wait_until("the coder's child ends", || !is_alive(&sleeper));
+    let sleeper = world.read(format!("a/.agent/architect/{}/coder-1.log", hung["run"].as_str().unwrap()));
+    wait_until("the coder's child ends", || !is_alive(sleeper.trim()));
 }
 
 /// Starts a run whose coder hangs; gives the process, the run and the coder's own child.
@@ -159,9 +177,9 @@ fn start_hanging(world: &World) -> (std::process::Child, String, String) {
     let mut command = world.command(AGENT, "a");
     let process = command.args(["architect", "hang: please", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let runs = || std::fs::read_dir(world.path("a/.agent/architect")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let sleeper = || runs().find_map(|run| std::fs::read_to_string(run.join("sleeper.pid")).ok().filter(|id| !id.is_empty()));
+    let sleeper = || runs().find_map(|run| std::fs::read_to_string(run.join("coder/sleeper.pid")).ok().filter(|id| !id.is_empty()));
     wait_until("the coder starts", || sleeper().is_some());
-    let run = runs().find(|run| run.join("sleeper.pid").exists()).unwrap();
+    let run = runs().find(|run| run.join("coder/sleeper.pid").exists()).unwrap();
     (process, run.file_name().unwrap().to_string_lossy().into_owned(), sleeper().unwrap())
 }
 

@@ -177,7 +177,7 @@ fn feedback_is_paged_and_what_is_wrong_is_a_problem() {
 }
 
 fn sleeper(world: &World, run: &str) -> String {
-    let file = world.path(format!("a/.agent/architect/{run}/sleeper.pid"));
+    let file = world.path(format!("a/.agent/architect/{run}/coder/sleeper.pid"));
     let read = || std::fs::read_to_string(&file).unwrap_or_default();
     wait_until("the coder starts", || !read().is_empty());
     read()

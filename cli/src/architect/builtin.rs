@@ -1,11 +1,12 @@
 //! The coder that needs no model: it applies the inspirations that the feedback and the failing cases suggest, one an attempt.
 
+use crate::architect::change::Left;
 use crate::architect::coder::Coded;
-use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
-use crate::world::fs;
+use crate::world::git::{Git, Mode, TreeEdit};
 use agent_core::architect::brief::Brief;
 use agent_core::architect::inspiration::{Inspiration, suggested};
+use agent_core::object_id::ObjectId;
 use std::collections::BTreeMap;
 
 /// The inspirations that are suggested and fit the code as it is, with the files they make.
@@ -34,17 +35,28 @@ impl Builtin {
         u32::try_from(self.fitting.len()).unwrap_or(u32::MAX).max(1)
     }
 
-    pub fn code(&self, attempt: u32, workplace: &Workplace<'_>) -> Result<Coded, CommandError> {
-        let Some((inspiration, files)) = self.fitting.get(attempt.saturating_sub(1) as usize) else {
-            return Ok(Coded::NothingFits { why: self.nothing_fits() });
+    pub fn code(&self, attempt: u32) -> Coded {
+        let Some((inspiration, _)) = self.chosen(attempt) else {
+            return Coded::NothingFits { why: self.nothing_fits() };
         };
-        for (path, text) in files {
-            fs::write(&workplace.folder().join(path), text.as_bytes())?;
-        }
-        Ok(Coded::Done {
+        Coded::Done {
             said: format!("{}: {}", inspiration.id, inspiration.title),
             message: Some(format!("{}\n\n{}", inspiration.commit, inspiration.about.trim())),
-        })
+        }
+    }
+
+    /// The code that is served with the files of this attempt. A file that is there keeps its mode.
+    pub fn left(&self, attempt: u32, git: &Git, base: &ObjectId) -> Result<Left, CommandError> {
+        let mut edits = Vec::new();
+        for (path, text) in self.chosen(attempt).into_iter().flat_map(|(_, files)| files) {
+            let mode = git.entry(base, path)?.map(|entry| entry.mode).filter(|mode| *mode == Mode::Executable).unwrap_or(Mode::File);
+            edits.push(TreeEdit::Put { path: path.clone(), id: git.write_blob(text.as_bytes())?, mode });
+        }
+        Ok(Left::Tree(git.edit_tree(Some(base), &edits)?))
+    }
+
+    fn chosen(&self, attempt: u32) -> Option<&(Inspiration, BTreeMap<String, String>)> {
+        self.fitting.get(attempt.saturating_sub(1) as usize)
     }
 
     fn nothing_fits(&self) -> String {

@@ -1,11 +1,10 @@
 //! What a coder left behind, as a commit: judged by its paths first.
 
-use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::versions::evaluators;
-use crate::world::git::{CommitSpec, Mode};
+use crate::world::git::CommitSpec;
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::paths::{self, Judgement, Manifests};
 use agent_core::object_id::ObjectId;
@@ -20,6 +19,20 @@ pub struct Change {
     pub effect: Effect,
 }
 
+/// What a coder left.
+pub enum Left {
+    /// The whole code with what was edited.
+    Tree(ObjectId),
+    /// Nothing that could be one.
+    Unfit { why: String, paths: Vec<String> },
+}
+
+impl Left {
+    pub fn unfit(why: impl Into<String>) -> Self {
+        Self::Unfit { why: why.into(), paths: Vec::new() }
+    }
+}
+
 pub enum Taken {
     Change(Change),
     Refused { why: String, paths: Vec<String> },
@@ -32,16 +45,16 @@ pub struct Authorship<'a> {
     pub coder: &'a str,
 }
 
-/// Takes the difference between the worktree and what it started from: the only truth about what a coder did.
-pub fn take(workplace: &Workplace<'_>, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, CommandError> {
+/// Takes the difference between what a coder left and what it started from.
+pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, CommandError> {
     let base = active.commit.as_ref().expect("active is a commit");
-    let tree = workplace.tree()?;
+    let tree = match left {
+        Left::Tree(tree) => tree,
+        Left::Unfit { why, paths } => return Ok(Taken::Refused { why, paths }),
+    };
     let touched = repository.git.diff(Some(base), &tree)?;
     let paths: Vec<String> = touched.iter().map(|change| change.path.clone()).collect();
     let refused = |why: String| Ok(Taken::Refused { why, paths: paths.clone() });
-    if let Some(why) = unfit(&tree, &paths, repository)? {
-        return refused(why);
-    }
     let new = match repository.manifest(&tree) {
         Ok(manifest) => manifest,
         Err(error) => return refused(error.messages.join(": ")),
@@ -55,18 +68,6 @@ pub fn take(workplace: &Workplace<'_>, active: &Target, repository: &Repository,
     let effect = evaluators::of(repository, base, &tree, &active.manifest, &evaluators)?;
     let commit = commit(tree, base, repository, by)?;
     Ok(Taken::Change(Change { commit, paths, effect }))
-}
-
-/// What the paths alone do not show: a link or a submodule that leads elsewhere.
-fn unfit(tree: &ObjectId, paths: &[String], repository: &Repository) -> Result<Option<String>, CommandError> {
-    for path in paths {
-        if let Some(entry) = repository.git.entry(tree, path)?
-            && matches!(entry.mode, Mode::Link | Mode::Submodule)
-        {
-            return Ok(Some(format!("the change makes `{path}` a link or a submodule, and must not: it would lead out of the repository")));
-        }
-    }
-    Ok(None)
 }
 
 fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, CommandError> {

@@ -1,6 +1,6 @@
 //! What edits the code for a run.
 
-/// What a coder made of its brief. What it changed is in the worktree; this is only what it says.
+/// What a coder made of its brief. What it changed is seen elsewhere; this is only what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coded {
     Done {

@@ -1,14 +1,15 @@
-//! The coder that is any program: the brief on stdin and in a file, edits in the worktree, a time limit, its whole process group ended.
+//! The coder that is any program: the brief on stdin and in a file, edits in its workplace, a time limit, its whole process group ended.
 
 use crate::architect::coder::Coded;
 use crate::architect::run::is_cancelled;
+use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
 use crate::world::process::{self, ChildStdin, ChildStdout, Pipe, Piped};
 use crate::world::{env, fs};
 use agent_core::architect::brief::Brief;
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -17,6 +18,12 @@ use tokio::time::timeout;
 
 /// What is kept of what a coder prints.
 const SAID_LIMIT: usize = 64 << 10;
+/// A longer commit message is none.
+const MESSAGE_LIMIT: u64 = 64 << 10;
+/// What the coder is told and says in files.
+const PAGE: &str = "brief.md";
+const DATA: &str = "brief.json";
+const MESSAGE: &str = "message.txt";
 /// How often a run looks whether somebody cancelled it.
 const CANCEL_CHECK: Duration = Duration::from_millis(200);
 /// How long what a coder printed last may be on its way after it ended.
@@ -24,8 +31,8 @@ const LAST_WORDS: Duration = Duration::from_millis(400);
 
 pub struct CommandCoder<'a> {
     pub command: Vec<OsString>,
-    pub worktree: &'a Path,
-    /// Where the brief and the coder's words are kept.
+    pub workplace: &'a Workplace<'a>,
+    /// The run's: where the brief and the coder's words are kept for people.
     pub folder: &'a Path,
     pub time_limit: Duration,
     pub heard: process::Listener,
@@ -40,15 +47,15 @@ enum Ended {
 impl CommandCoder<'_> {
     pub fn code(&self, brief: &Brief) -> Result<Coded, CommandError> {
         let page = brief.to_markdown();
-        fs::write(&self.folder.join("brief.md"), page.as_bytes())?;
-        fs::write(&self.folder.join("brief.json"), brief.to_json().as_bytes())?;
-        let message = self.message_file();
-        fs::remove_if_there(&message)?;
+        for place in [self.folder, self.workplace.home()] {
+            fs::write(&place.join(PAGE), page.as_bytes())?;
+            fs::write(&place.join(DATA), brief.to_json().as_bytes())?;
+        }
         let (ended, said) = process::block_on(self.carry_out(page.into_bytes()))??;
         fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), said.as_bytes())?;
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
         Ok(match ended {
-            Ended::Exited { success: true, .. } => Coded::Done { said: last, message: self.message()? },
+            Ended::Exited { success: true, .. } => Coded::Done { said: last, message: self.message() },
             Ended::Exited { status, .. } => Coded::Failed { why: failed(&self.shown(), &status, &last) },
             Ended::TimedOut => Coded::Failed {
                 why: format!("the coder `{}` was not done after {} s and was ended", self.shown(), self.time_limit.as_secs_f64()),
@@ -60,7 +67,7 @@ impl CommandCoder<'_> {
     async fn carry_out(&self, brief: Vec<u8>) -> Result<(Ended, String), process::ProcessError> {
         let pipe = Pipe {
             command: self.command.clone(),
-            directory: self.worktree.to_owned(),
+            directory: self.workplace.folder(),
             environment: self.environment(),
             withheld: Vec::new(),
             confinement: None,
@@ -95,23 +102,22 @@ impl CommandCoder<'_> {
     }
 
     fn environment(&self) -> Vec<(OsString, OsString)> {
-        let file = |name: &str| self.folder.join(name).into_os_string();
+        let home = self.workplace.home();
         vec![
-            (env::BRIEF.into(), file("brief.md")),
-            (env::BRIEF_JSON.into(), file("brief.json")),
-            (env::COMMIT_MESSAGE.into(), self.message_file().into_os_string()),
+            (env::BRIEF.into(), home.join(PAGE).into()),
+            (env::BRIEF_JSON.into(), home.join(DATA).into()),
+            (env::COMMIT_MESSAGE.into(), home.join(MESSAGE).into()),
+            (env::TEMPORARY.into(), self.workplace.temporary().into()),
+            // without its own repository the workplace is in none
+            (env::GIT_CEILING.into(), home.into()),
         ]
     }
 
-    fn message_file(&self) -> PathBuf {
-        self.folder.join("message.txt")
-    }
-
     /// The commit message the coder wrote, if it wrote one.
-    fn message(&self) -> Result<Option<String>, CommandError> {
-        let bytes = fs::read_if_there(&self.message_file())?;
-        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        Ok(text.filter(|text| !text.is_empty() && text.len() <= SAID_LIMIT))
+    fn message(&self) -> Option<String> {
+        let bytes = fs::read_at_most(&self.workplace.home().join(MESSAGE), MESSAGE_LIMIT).ok()?;
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        (!text.is_empty() && (bytes.len() as u64) < MESSAGE_LIMIT).then_some(text)
     }
 
     fn shown(&self) -> String {

@@ -1,7 +1,7 @@
 //! One run from its feedback to its end.
 
 use crate::architect::builtin::Builtin;
-use crate::architect::change::{self, Authorship, Change, Taken};
+use crate::architect::change::{self, Authorship, Change, Left, Taken};
 use crate::architect::coder::Coded;
 use crate::architect::command::CommandCoder;
 use crate::architect::events::{Kind, Log};
@@ -173,7 +173,7 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, CommandEr
 /// Ends the runs whose process is gone. Only whoever holds the lock may ask.
 fn sweep(repository: &Repository) -> Result<(), CommandError> {
     for mut report in local_runs(repository)? {
-        workplace::clear(&repository.git, &workplace::place(&repository.layout, &report.run))?;
+        workplace::clear(&repository.layout, &report.run)?;
         conclude_interrupted(repository, &mut report, "the process that carried the run is gone")?;
     }
     Ok(())
@@ -431,14 +431,19 @@ impl<'a> Conductor<'a> {
         self.report.attempts.push(Attempt::new(attempt));
         self.change = None;
         let brief = self.brief_of(attempt);
-        let base = self.active.commit.as_ref().expect("active is a commit");
-        let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
-        let coded = match &self.builtin {
-            Some(builtin) => builtin.code(attempt, &workplace)?,
-            None => self.command(&workplace)?.code(&brief)?,
+        let base = self.active.commit.clone().expect("active is a commit");
+        let git = &self.repository.git;
+        let (coded, left) = match &self.builtin {
+            Some(builtin) => (builtin.code(attempt), builtin.left(attempt, git, &base)?),
+            None => {
+                let workplace = Workplace::open(git, &self.repository.layout, &self.report.run, &base)?;
+                let coded = self.command(&workplace)?.code(&brief)?;
+                let is_done = matches!(coded, Coded::Done { .. });
+                (coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") })
+            }
         };
         match coded {
-            Coded::Done { said, message } => self.take_change(&workplace, said, message.as_deref()),
+            Coded::Done { said, message } => self.take_change(left, said, message.as_deref()),
             Coded::Failed { why } => {
                 self.report.attempt().coder_failed = true;
                 Ok(Event::AttemptFailed { why })
@@ -455,7 +460,7 @@ impl<'a> Conductor<'a> {
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn command<'w>(&'w self, workplace: &'w Workplace<'_>) -> Result<CommandCoder<'w>, CommandError> {
+    fn command<'w>(&'w self, workplace: &'w Workplace<'w>) -> Result<CommandCoder<'w>, CommandError> {
         let manifest = &self.active.manifest;
         let printer = self.context.printer.clone();
         let say = |said: &str| self.context.printer.say(said);
@@ -463,17 +468,17 @@ impl<'a> Conductor<'a> {
         let entry = EntryPoint { command: manifest.architect.command.clone() };
         Ok(CommandCoder {
             command: python::command(&entry, &interpreter),
-            worktree: workplace.folder(),
+            workplace,
             folder: &self.folder,
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
             heard: Arc::new(move |line| printer.detail(format!("  coder: {line}"))),
         })
     }
 
-    fn take_change(&mut self, workplace: &Workplace<'_>, said: String, message: Option<&str>) -> Result<Event, CommandError> {
+    fn take_change(&mut self, left: Left, said: String, message: Option<&str>) -> Result<Event, CommandError> {
         self.tell(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
         let by = Authorship { message, feedback: &self.report.feedback, coder: coder_name(self.report.coder) };
-        let taken = change::take(workplace, self.active, self.repository, &by)?;
+        let taken = change::take(left, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
         attempt.said = said;
         match taken {

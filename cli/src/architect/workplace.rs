@@ -1,12 +1,13 @@
-//! The worktree a coder works in: made for an attempt, gone after it. The user's own index and working tree are never touched.
+//! Where a coder works: a repository of its own with the code that is served, made for an attempt and gone after it.
 //!
-//! Held-out cases are not in it: they are taken out before the coder comes, and stand as they were in what is made of its work. (A coder is no prisoner: it runs as
-//! its user, who can read the repository. What is kept from it is what it would come across.)
+//! Held-out cases are not in it, and nothing leads from it to the repository it was made from: no objects, refs, remotes, hooks or configuration.
 
+use crate::architect::change::Left;
 use crate::error::CommandError;
 use crate::world::fs;
-use crate::world::git::{CommitSpec, Entry, Git, Mode, TreeEdit};
+use crate::world::git::{Edited, Git, HandedOut, Lost, TreeEdit};
 use crate::world::layout::Layout;
+use agent_core::architect::paths::{self, BYTES_LIMIT};
 use agent_core::evaluation::held_out_folder;
 use agent_core::object_id::ObjectId;
 use std::collections::BTreeSet;
@@ -15,68 +16,93 @@ use std::path::{Path, PathBuf};
 pub struct Workplace<'a> {
     git: &'a Git,
     base: ObjectId,
-    folder: PathBuf,
-    held_out: Vec<Entry>,
+    home: PathBuf,
+    handed_out: HandedOut,
 }
 
 impl<'a> Workplace<'a> {
     pub fn open(git: &'a Git, layout: &Layout, run: &str, base: &ObjectId) -> Result<Self, CommandError> {
-        let folder = place(layout, run);
-        clear(git, &folder)?;
-        let held_out = held_out(git, base)?;
-        git.add_worktree(&folder, &without(git, base, &held_out)?)?;
-        Ok(Self { git, base: base.clone(), folder, held_out })
+        let home = place(layout, run);
+        fs::remove_stubborn_folder(&home)?;
+        let tree = without_held_out(git, base)?;
+        let handed_out = git.hand_out(&tree, &folder(&home), "what is served\n")?;
+        fs::create_dir(&temporary(&home))?;
+        Ok(Self { git, base: base.clone(), home, handed_out })
     }
 
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Where the coder works.
+    pub fn folder(&self) -> PathBuf {
+        folder(&self.home)
     }
 
-    /// What the coder left, as a tree: the only truth about what it did.
-    pub fn tree(&self) -> Result<ObjectId, CommandError> {
-        let left = self.git.snapshot_folder(&self.folder, &self.base)?;
-        let back = |entry: &Entry| TreeEdit::Put { path: entry.path.clone(), id: entry.id.clone(), mode: Mode::Folder };
-        Ok(self.git.edit_tree(Some(&left), &self.held_out.iter().map(back).collect::<Vec<_>>())?)
+    /// Its folder for temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        temporary(&self.home)
+    }
+
+    /// Around both: what the coder is told, and what it says. All in it is the coder's to change.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// What the coder left: the only truth about what it did.
+    pub fn left(&self) -> Result<Left, CommandError> {
+        let edited = match self.git.edited(&self.folder(), &self.handed_out)? {
+            Ok(edited) => edited,
+            Err(Lost::Gone) => return Ok(Left::unfit("the coder removed the folder it was to work in")),
+            Err(Lost::TooMany(most)) => return Ok(Left::unfit(format!("the coder left more than {most} files"))),
+        };
+        match self.refused(&edited)? {
+            Some(why) => Ok(Left::Unfit { why, paths: edited.changes.into_iter().map(|change| change.path).collect() }),
+            None => Ok(Left::Tree(self.git.take_in(&self.folder(), &edited, &self.base)?)),
+        }
+    }
+
+    /// Why these edits are not even looked at as a tree.
+    fn refused(&self, edited: &Edited) -> Result<Option<String>, CommandError> {
+        if let Some(why) = paths::refused(&edited.changes) {
+            return Ok(Some(why));
+        }
+        if let Some(link) = edited.links.first() {
+            return Ok(Some(format!("the change makes {link:?} a link, and must not: it would lead out of the repository")));
+        }
+        if edited.bytes > BYTES_LIMIT {
+            let (bytes, most) = (edited.bytes >> 20, BYTES_LIMIT >> 20);
+            return Ok(Some(format!("the files of the change hold {bytes} MiB; {most} MiB are the most")));
+        }
+        let before = self.git.files(&self.base, "")?;
+        Ok(paths::spelt_twice(before.iter().map(|file| file.path.as_str()), &edited.changes))
     }
 }
 
 impl Drop for Workplace<'_> {
     fn drop(&mut self) {
         // what cannot be removed now is removed by the next run
-        let _ = clear(self.git, &self.folder);
+        let _ = fs::remove_stubborn_folder(&self.home);
     }
 }
 
-/// The folders of held-out cases of a commit.
-fn held_out(git: &Git, base: &ObjectId) -> Result<Vec<Entry>, CommandError> {
+/// The code of a commit as a coder gets to see it.
+fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, CommandError> {
     let files = git.files(base, "tests")?;
     let folders: BTreeSet<_> = files.iter().filter_map(|file| held_out_folder(&file.path)).collect();
-    let mut entries = Vec::new();
-    for folder in folders {
-        entries.extend(git.entry(base, folder)?);
-    }
-    Ok(entries)
+    let edits: Vec<_> = folders.into_iter().map(|folder| TreeEdit::Remove { path: folder.to_owned() }).collect();
+    Ok(git.edit_tree(Some(base), &edits)?)
 }
 
-/// A commit on top of `base` that lacks these folders. Nothing points to it.
-fn without(git: &Git, base: &ObjectId, folders: &[Entry]) -> Result<ObjectId, CommandError> {
-    if folders.is_empty() {
-        return Ok(base.clone());
-    }
-    let edits: Vec<_> = folders.iter().map(|entry| TreeEdit::Remove { path: entry.path.clone() }).collect();
-    let tree = git.edit_tree(Some(base), &edits)?;
-    let message = "architect: what a coder works on\n".to_owned();
-    Ok(git.write_commit(&CommitSpec { tree, parents: vec![base.clone()], message })?)
+fn place(layout: &Layout, run: &str) -> PathBuf {
+    layout.architect(run).join("coder")
 }
 
-pub fn place(layout: &Layout, run: &str) -> PathBuf {
-    layout.architect(run).join("worktree")
+fn folder(home: &Path) -> PathBuf {
+    home.join("workplace")
 }
 
-/// Removes a worktree, whole or half made.
-pub fn clear(git: &Git, folder: &Path) -> Result<(), CommandError> {
-    if folder.exists() && git.remove_worktree(folder).is_err() {
-        fs::remove_folder(folder)?;
-    }
-    Ok(())
+fn temporary(home: &Path) -> PathBuf {
+    home.join("tmp")
+}
+
+/// Removes what a run that is dead left of its workplace.
+pub fn clear(layout: &Layout, run: &str) -> Result<(), CommandError> {
+    Ok(fs::remove_stubborn_folder(&place(layout, run))?)
 }

@@ -21,6 +21,10 @@ pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
+/// Where a coder puts its temporary files, and how far up its git looks for a repository.
+pub const TEMPORARY: &str = "TMPDIR";
+pub const GIT_CEILING: &str = "GIT_CEILING_DIRECTORIES";
+
 /// What our servers ask their clients for, where it is not said with `--token`.
 pub const TOKEN: &str = "AGENT_TOKEN";
 

@@ -49,6 +49,33 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
     }
 }
 
+/// The bytes of a regular file that others may have put there: no link is followed, and nothing that is no file is waited for.
+pub fn read_regular(path: &Path) -> Result<Vec<u8>, FsError> {
+    read_at_most(path, u64::MAX)
+}
+
+/// The first bytes of such a file.
+pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::io::{Error, ErrorKind, Read as _};
+    let read = || {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = std::fs::File::from(open(path, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(FsError::while_doing("read", path))
+}
+
+/// Where a symbolic link leads, as it says.
+pub fn link_target(path: &Path) -> Result<PathBuf, FsError> {
+    std::fs::read_link(path).map_err(FsError::while_doing("read the link", path))
+}
+
 /// How much of a file is read at once when only its ends are wanted.
 const END: u64 = 64 << 10;
 
@@ -302,6 +329,44 @@ pub fn remove_folder(path: &Path) -> Result<(), FsError> {
         _ => Ok(()),
     }
 }
+
+/// The same of a folder that others wrote in: what they made read-only or immutable goes as well.
+pub fn remove_stubborn_folder(path: &Path) -> Result<(), FsError> {
+    if remove_folder(path).is_err() {
+        soften(path);
+    }
+    remove_folder(path)
+}
+
+/// Lets all that is below a folder be removed, as far as this user may.
+fn soften(path: &Path) {
+    let Ok(metadata) = path.symlink_metadata() else { return };
+    if metadata.is_symlink() {
+        return;
+    }
+    make_mutable(path);
+    if metadata.is_dir() {
+        let _ = set_mode(path, 0o700);
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            soften(&entry.path());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn make_mutable(path: &Path) {
+    use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags, open};
+    let file = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    if let Ok(file) = file
+        && let Ok(flags) = ioctl_getflags(&file)
+        && flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND)
+    {
+        let _ = ioctl_setflags(&file, flags - (IFlags::IMMUTABLE | IFlags::APPEND));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_mutable(_path: &Path) {}
 
 /// The names in a folder, sorted; empty when there is no such folder.
 pub fn names(folder: &Path) -> Result<Vec<String>, FsError> {

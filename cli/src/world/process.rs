@@ -200,8 +200,13 @@ impl Run {
 
     /// Runs to the end; anything but success is an error that shows command, status and both streams.
     pub fn succeed(&self) -> Result<Finished, ProcessError> {
+        self.end_with(&[0])
+    }
+
+    /// The same for a program that answers by its exit code: any but these is an error.
+    pub fn end_with(&self, codes: &[i32]) -> Result<Finished, ProcessError> {
         let finished = self.finish()?;
-        if finished.success() {
+        if finished.code.is_some_and(|code| codes.contains(&code)) {
             return Ok(finished);
         }
         Err(ProcessError::Failed {

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -36,18 +37,53 @@ def fix() -> None:
     print("changed the estimate of unknown tasks")
 
 
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout
+
+
 def peek() -> None:
-    """Looks for the held-out cases, finds none, writes its own in their place, and does something useful."""
+    """Looks for the held-out cases in every place it knows, finds none, and does something useful."""
     assert pathlib.Path("tests/full/estimates.jsonl").exists() and not list(pathlib.Path("tests").rglob("heldout"))
-    assert not subprocess.check_output(["git", "status", "--porcelain"]), "the worktree is clean"
+    assert not git("status", "--porcelain"), "the workplace is clean"
+    assert git("rev-list", "--all", "--count") == "1\n" and "heldout/" not in git("rev-list", "--objects", "--all")
+    assert not git("show", "v0.1.0:tests/full/heldout/estimates.jsonl") and not git("remote") and not git("tag")
+    told = [page for page in pathlib.Path(os.environ["AGENT_BRIEF"]).parent.glob("*") if page.is_file()]
+    assert len(told) == 2 and not any("heldout" in page.read_text() for page in told), told
+    assert not any("heldout" in value for value in os.environ.values())
+    replace(RUNNER, USUAL, 'return {"minutes": float(state()["usual_minutes"]), "seen": 0}')
+
+
+def plant() -> None:
+    """Writes held-out cases of its own where it sees none."""
     pathlib.Path("tests/full/heldout").mkdir()
     pathlib.Path("tests/full/heldout/estimates.jsonl").write_text("")
-    replace(RUNNER, USUAL, 'return {"minutes": float(state()["usual_minutes"]), "seen": 0}')
+
+
+def tamper() -> None:
+    """Does to its own repository what it could do to that of the user, were it the same."""
+    pathlib.Path("runner/extra.py").write_text("NUMBER = 1\n")
+    git("checkout", "-qb", "mine")
+    git("-c", "user.name=c", "-c", "user.email=c@c", "commit", "-qam", "mine", "--allow-empty")
+    git("tag", "v9.9.9")
+    git("update-ref", "-d", "refs/heads/main")
+    shutil.rmtree(".git")
+    os.symlink("/nowhere", ".git")
+
+
+def vanish() -> None:
+    shutil.rmtree(os.getcwd())
+
+
+def lead_out() -> None:
+    os.symlink("/etc/passwd", "runner/x.py")
+    message = pathlib.Path(os.environ["AGENT_COMMIT_MESSAGE"])
+    os.mkfifo(message)
 
 
 def hang() -> None:
     child = subprocess.Popen(["sleep", "1000"])
     pathlib.Path(os.environ["AGENT_BRIEF"]).with_name("sleeper.pid").write_text(str(child.pid))
+    print(child.pid, flush=True)
     child.wait()
 
 

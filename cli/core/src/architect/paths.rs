@@ -108,16 +108,20 @@ pub enum Judgement {
 
 /// Judges what a coder's change touches.
 pub fn judge(touched: &[PathChange], manifests: &Manifests<'_>) -> Judgement {
-    if touched.is_empty() {
-        return Judgement::Nothing;
-    }
-    if touched.len() > FILES_LIMIT {
-        return Judgement::Refused { why: format!("the change touches {} files; {FILES_LIMIT} are the most", touched.len()) };
-    }
-    match touched.iter().find_map(|touched| Some((&touched.path, refused(&touched.path)?))) {
-        Some((path, why)) => Judgement::Refused { why: format!("the change touches {path:?}, and must not: {why}") },
+    match refused(touched) {
+        _ if touched.is_empty() => Judgement::Nothing,
+        Some(why) => Judgement::Refused { why },
         None => Judgement::Allowed { evaluators: evaluators(touched, manifests) },
     }
+}
+
+/// Why a change is refused, whatever its files say.
+pub fn refused(touched: &[PathChange]) -> Option<String> {
+    if touched.len() > FILES_LIMIT {
+        return Some(format!("the change touches {} files; {FILES_LIMIT} are the most", touched.len()));
+    }
+    let (path, why) = touched.iter().find_map(|touched| Some((&touched.path, refusal(&touched.path)?)))?;
+    Some(format!("the change touches {path:?}, and must not: {why}"))
 }
 
 /// The evaluators among what differs between two trees. The learned state is none: it is judged by itself.
@@ -125,7 +129,7 @@ pub fn evaluators(touched: &[PathChange], manifests: &Manifests<'_>) -> Vec<Eval
     touched.iter().filter_map(|touched| Some(Evaluator { path: touched.path.clone(), why: evaluator(touched, manifests)? })).collect()
 }
 
-fn refused(path: &str) -> Option<&'static str> {
+fn refusal(path: &str) -> Option<&'static str> {
     if !is_plain(path) {
         return Some("a file's name is UTF-8 without control characters and backslashes");
     }
@@ -193,15 +197,18 @@ fn is_plain(path: &str) -> bool {
     !path.contains(odd)
 }
 
-/// Two spellings of one path, where a file system folds letter case: `paths` are those of a whole tree.
-pub fn spelt_twice<'a>(paths: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+/// Why a tree with these changes cannot be checked out where a file system folds letter case: two of its paths are one there.
+pub fn spelt_twice<'a>(before: impl IntoIterator<Item = &'a str>, changes: &'a [PathChange]) -> Option<String> {
+    let gone: BTreeSet<&str> =
+        changes.iter().filter(|change| change.status == PathStatus::Removed).map(|change| change.path.as_str()).collect();
+    let paths = before.into_iter().chain(changes.iter().map(|change| change.path.as_str())).filter(|path| !gone.contains(path));
     let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
     for path in paths {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for place in ends.map(|end| &path[..end]) {
             let first = *spellings.entry(place.to_lowercase()).or_insert(place);
             if first != place {
-                return Some((first, place));
+                return Some(format!("{first:?} and {place:?} are one path where letter case does not count"));
             }
         }
     }
@@ -326,8 +333,16 @@ mod tests {
 
     #[test]
     fn a_path_has_one_spelling() {
-        assert_eq!(spelt_twice(["agent.toml", "runner/a.py", "runner/b.py"]), None);
-        assert_eq!(spelt_twice(["agent.toml", "AGENT.toml"]), Some(("agent.toml", "AGENT.toml")));
-        assert_eq!(spelt_twice(["runner/a.py", "Runner/b.py"]), Some(("runner", "Runner")));
+        let before = ["agent.toml", "runner/a.py"];
+        let check = |changes: &[(&str, PathStatus)], expected: Option<&str>| {
+            let changes: Vec<_> = changes.iter().flat_map(|(path, status)| touched(path, *status)).collect();
+            let found = spelt_twice(before, &changes);
+            assert_eq!(found.as_deref().map(|why| why.split(" are").next().unwrap()), expected, "{changes:?}");
+        };
+        check(&[("runner/b.py", PathStatus::Added), ("agent.toml", PathStatus::Modified)], None);
+        check(&[("AGENT.toml", PathStatus::Added)], Some("\"agent.toml\" and \"AGENT.toml\""));
+        check(&[("AGENT.toml", PathStatus::Added), ("agent.toml", PathStatus::Removed)], None);
+        check(&[("Runner/b.py", PathStatus::Added)], Some("\"runner\" and \"Runner\""));
+        check(&[("x/B.py", PathStatus::Added), ("x/b.py", PathStatus::Added)], Some("\"x/B.py\" and \"x/b.py\""));
     }
 }

@@ -14,6 +14,7 @@ mod records;
 mod refs;
 mod registry;
 mod remote;
+mod workplace;
 mod worktree;
 
 pub use checkout::Listed;
@@ -24,6 +25,7 @@ pub use records::{OWN, PEERS, REMOTES, RecordEdit, SHARED};
 pub use refs::{Move, Moved, RefStamp};
 pub use registry::Catalog;
 pub use remote::Pushed;
+pub use workplace::{Edited, HandedOut, Lost};
 
 use crate::world::layout::Layout;
 use crate::world::process::Run;
@@ -169,3 +171,5 @@ mod publish_tests;
 mod registry_tests;
 #[cfg(test)]
 pub(in crate::world) mod tests;
+#[cfg(test)]
+mod workplace_tests;

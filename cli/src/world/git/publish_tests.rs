@@ -4,7 +4,6 @@ use super::tests::Repository;
 use super::*;
 use agent_core::committed::Committed;
 use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::difference::PathStatus;
 use agent_core::trailers::Trailers;
 use agent_core::version::{self, Kind};
 use semver::Version;
@@ -298,31 +297,6 @@ fn no_appended_item_is_lost_in_a_race() {
     let tip = git.target("refs/agent/inbox").unwrap().unwrap();
     assert_eq!(git.files(&tip, "items").unwrap().len(), 24);
     assert_eq!(git.first_parents(&tip).count(), 24);
-}
-
-#[test]
-fn a_worktree_is_edited_and_seen_as_a_tree() {
-    let repository = Repository::with_code();
-    repository.write(".gitignore", "*.tmp\n");
-    let base = repository.commit_all("ignore");
-    let git = repository.open();
-    let place = git.layout().home().join("worktrees/run 1");
-    hook(&repository, "post-checkout", "exit 1");
-    git.add_worktree(&place, &base).unwrap();
-    assert_eq!(git.snapshot_folder(&place, &base).unwrap(), git.tree_of(&base).unwrap(), "nothing was edited yet");
-    std::fs::write(place.join("runner/new.py"), "y = 2\n").unwrap();
-    std::fs::write(place.join("junk.tmp"), "").unwrap();
-    std::fs::remove_file(place.join("agent.toml")).unwrap();
-    // a coder may well commit by itself
-    let committed =
-        Run::new("git").args(["-c", "user.name=c", "-c", "user.email=c@c", "commit", "-qam", "by the coder"]).directory(&place).succeed();
-    committed.unwrap();
-    let tree = git.snapshot_folder(&place, &base).unwrap();
-    let changed: Vec<_> = git.diff(Some(&base), &tree).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
-    assert_eq!(changed, [("agent.toml".to_owned(), PathStatus::Removed), ("runner/new.py".to_owned(), PathStatus::Added)]);
-    git.remove_worktree(&place).unwrap();
-    assert!(!place.exists());
-    assert_eq!(repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Working trees of our own, for a Coder to edit, and what was edited there as a tree.
+//! The user's working tree as a tree.
 
 use super::{Git, GitError};
-use crate::world::fs::{self, FileLock, FsError};
+use crate::world::fs::{self, FileLock};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
@@ -9,34 +9,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 impl Git {
-    /// A worktree at a commit, detached, without the repository's checkout hooks.
-    pub fn add_worktree(&self, place: &Path, commit: &ObjectId) -> Result<(), GitError> {
-        if let Some(folder) = place.parent() {
-            fs::create_dir(folder)?;
-        }
-        self.command()
-            .args(["-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"])
-            .arg(place)
-            .arg(commit.as_str())
-            .succeed()?;
-        Ok(())
-    }
-
-    /// Removes a worktree with whatever was edited there.
-    pub fn remove_worktree(&self, place: &Path) -> Result<(), GitError> {
-        self.command().args(["worktree", "remove", "--force", "--force"]).arg(place).succeed()?;
-        Ok(())
-    }
-
-    /// The files of a folder as a tree, seen as changes to `base`: ignored files stay out, and the folder's own index, commits and
-    /// branches do not matter.
-    pub fn snapshot_folder(&self, folder: &Path, base: &ObjectId) -> Result<ObjectId, GitError> {
-        let scratch = tempfile::tempdir().map_err(FsError::while_doing("create a folder in", &std::env::temp_dir()))?;
-        let index = scratch.path().join("index");
-        self.with_index(folder, &index).args(["read-tree", base.as_str()]).succeed()?;
-        self.tree_of_folder(folder, &index)
-    }
-
     /// The files of the user's working tree as a tree, through an index of ours that remembers which files have not changed since; theirs is
     /// left alone.
     pub fn snapshot_worktree(&self, folder: &Path, layout: &Layout) -> Result<ObjectId, GitError> {
@@ -69,7 +41,7 @@ impl Git {
         self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
     }
 
-    fn with_index(&self, folder: &Path, index: &Path) -> Run {
+    pub(super) fn with_index(&self, folder: &Path, index: &Path) -> Run {
         self.command()
             .arg("--work-tree")
             .arg(folder)
@@ -84,7 +56,7 @@ impl Git {
         self.written_tree(&written.text())
     }
 
-    fn written_tree(&self, text: &str) -> Result<ObjectId, GitError> {
+    pub(super) fn written_tree(&self, text: &str) -> Result<ObjectId, GitError> {
         let id = ObjectId::parse(text).ok_or_else(|| GitError::NoCommit { revision: text.to_owned(), shallow: self.is_shallow() })?;
         Ok(id)
     }
