@@ -337,6 +337,13 @@ pub struct Store {
     pub url: String,
 }
 
+impl Store {
+    /// Whether it lies elsewhere, and is reached with keys.
+    pub fn is_remote(&self) -> bool {
+        self.url.starts_with("s3://")
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
         Self { url: "file:.agent/store".to_owned() }

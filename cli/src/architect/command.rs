@@ -7,6 +7,7 @@ use crate::error::CommandError;
 use crate::world::process::{self, ChildStdin, ChildStdout, Pipe, Piped};
 use crate::world::{env, fs};
 use agent_core::architect::brief::Brief;
+use agent_core::confinement::Confinement;
 use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
@@ -34,6 +35,10 @@ pub struct CommandCoder<'a> {
     pub workplace: &'a Workplace<'a>,
     /// The run's: where the brief and the coder's words are kept for people.
     pub folder: &'a Path,
+    /// Variables of this process that are not for it.
+    pub withheld: Vec<OsString>,
+    /// What it may reach; without it, all that its user may.
+    pub confinement: Option<Confinement>,
     pub time_limit: Duration,
     pub heard: process::Listener,
 }
@@ -69,8 +74,8 @@ impl CommandCoder<'_> {
             command: self.command.clone(),
             directory: self.workplace.folder(),
             environment: self.environment(),
-            withheld: Vec::new(),
-            confinement: None,
+            withheld: self.withheld.clone(),
+            confinement: self.confinement.clone(),
             memory: None,
             listener: Some(self.heard.clone()),
         };

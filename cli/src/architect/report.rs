@@ -48,11 +48,35 @@ pub struct Attempt {
     /// What the change does to the evaluators.
     #[serde(default = "unchanged")]
     pub evaluators: Effect,
+    /// How far the coder was held to its workplace; absent for one that runs no program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     pub trials: Vec<TrialReport>,
     /// Why it was not taken.
     pub why: Option<String>,
     /// Whether the coder itself failed: crashed, or ran out of time.
     pub coder_failed: bool,
+}
+
+/// How far a coder was held to its workplace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Held {
+    Confined,
+    /// `[architect] confine = false`.
+    SwitchedOff,
+    /// The kernel cannot.
+    NotByThisKernel,
+}
+
+impl Held {
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Confined => "the coder was confined: this repository was out of its reach",
+            Self::SwitchedOff => "the coder was not confined: agent.toml says `confine = false`",
+            Self::NotByThisKernel => "the coder was not confined: this kernel has no Landlock",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,6 +181,7 @@ impl Attempt {
             changed: Vec::new(),
             protected: false,
             evaluators: Effect::None,
+            held: None,
             trials: Vec::new(),
             why: None,
             coder_failed: false,
@@ -165,6 +190,9 @@ impl Attempt {
 
     fn tell(&self, page: &mut String) {
         let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
+        if let Some(held) = self.held {
+            let _ = writeln!(page, "- {}", held.told());
+        }
         for path in &self.changed {
             let _ = writeln!(page, "- changed {path}");
         }

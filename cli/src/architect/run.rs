@@ -6,10 +6,11 @@ use crate::architect::coder::Coded;
 use crate::architect::command::CommandCoder;
 use crate::architect::events::{Kind, Log};
 use crate::architect::inbox::{Inbox, unknown};
-use crate::architect::report::{Attempt, Report};
+use crate::architect::report::{Attempt, Held, Report};
 use crate::architect::trial::{self, Baseline};
 use crate::architect::workplace::{self, Workplace};
 use crate::architect::{briefing, failing_case};
+use crate::confinement;
 use crate::context::Context;
 use crate::contracts;
 use crate::error::CommandError;
@@ -21,7 +22,7 @@ use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
 use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
-use crate::world::{clock, env, python};
+use crate::world::{clock, env, git_command, python, sandbox};
 use agent_core::architect::brief::{Brief, Rejected};
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, Step, Trial};
@@ -30,7 +31,7 @@ use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
-use agent_core::manifest::{CoderKind, EntryPoint};
+use agent_core::manifest::{CoderKind, EntryPoint, Store};
 use agent_core::object_id::{ObjectId, digest};
 use agent_core::trailers::PERSON;
 use agent_core::version::{Bump, tag};
@@ -38,6 +39,7 @@ use agent_core::what::What;
 use semver::Version;
 use serde_json::json;
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -432,15 +434,9 @@ impl<'a> Conductor<'a> {
         self.change = None;
         let brief = self.brief_of(attempt);
         let base = self.active.commit.clone().expect("active is a commit");
-        let git = &self.repository.git;
         let (coded, left) = match &self.builtin {
-            Some(builtin) => (builtin.code(attempt), builtin.left(attempt, git, &base)?),
-            None => {
-                let workplace = Workplace::open(git, &self.repository.layout, &self.report.run, &base)?;
-                let coded = self.command(&workplace)?.code(&brief)?;
-                let is_done = matches!(coded, Coded::Done { .. });
-                (coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") })
-            }
+            Some(builtin) => (builtin.code(attempt), builtin.left(attempt, &self.repository.git, &base)?),
+            None => self.worked(&brief, &base)?,
         };
         match coded {
             Coded::Done { said, message } => self.take_change(left, said, message.as_deref()),
@@ -453,6 +449,25 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Lets a program work in a place of its own: what it says, and what it left.
+    fn worked(&mut self, brief: &Brief, base: &ObjectId) -> Result<(Coded, Left), CommandError> {
+        let held = self.held();
+        self.report.attempt().held = Some(held);
+        let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
+        let coded = self.command(&workplace, held)?.code(brief)?;
+        let is_done = matches!(coded, Coded::Done { .. });
+        Ok((coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") }))
+    }
+
+    /// How far a coder that is a program is held to its workplace.
+    fn held(&self) -> Held {
+        match (self.active.manifest.architect.confine, sandbox::has_landlock()) {
+            (false, _) => Held::SwitchedOff,
+            (true, false) => Held::NotByThisKernel,
+            (true, true) => Held::Confined,
+        }
+    }
+
     fn brief_of(&self, attempt: u32) -> Brief {
         let failures = self.report.progress.failures.iter();
         let now = failures.map(|failure| Rejected { run: self.report.run.clone(), attempt: failure.attempt, why: failure.why.clone() });
@@ -460,16 +475,23 @@ impl<'a> Conductor<'a> {
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn command<'w>(&'w self, workplace: &'w Workplace<'w>) -> Result<CommandCoder<'w>, CommandError> {
+    fn command<'w>(&'w self, workplace: &'w Workplace<'w>, held: Held) -> Result<CommandCoder<'w>, CommandError> {
         let manifest = &self.active.manifest;
+        let layout = &self.repository.layout;
         let printer = self.context.printer.clone();
         let say = |said: &str| self.context.printer.say(said);
-        let interpreter = python::interpreter(&self.repository.layout, &self.active.directory, &manifest.python, &say)?;
+        let interpreter = python::interpreter(layout, &self.active.directory, &manifest.python, &say)?;
+        // an environment made for the lock lies among what is ours
+        let environment = interpreter.ancestors().nth(2).filter(|folder| folder.starts_with(layout.home())).map(Path::to_owned);
+        let read: Vec<_> = environment.into_iter().collect();
+        let write = [workplace.home().to_owned()];
         let entry = EntryPoint { command: manifest.architect.command.clone() };
         Ok(CommandCoder {
             command: python::command(&entry, &interpreter),
             workplace,
             folder: &self.folder,
+            withheld: withheld(&manifest.store),
+            confinement: (held == Held::Confined).then(|| confinement::coder(self.repository, manifest, &read, &write)),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
             heard: Arc::new(move |line| printer.detail(format!("  coder: {line}"))),
         })
@@ -592,6 +614,13 @@ impl<'a> Conductor<'a> {
         self.report.save(&self.folder)?;
         self.log.tell(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
     }
+}
+
+/// What leads to the repository, to what is stored of it, and to our servers.
+fn withheld(store: &Store) -> Vec<OsString> {
+    let of_the_store = if store.is_remote() { env::aws() } else { Vec::new() };
+    let names = of_the_store.into_iter().map(|(name, _)| name.into()).chain([env::TOKEN.into()]);
+    git_command::local_variables().chain(names).collect()
 }
 
 pub fn is_cancelled(folder: &Path) -> bool {

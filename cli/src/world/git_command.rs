@@ -3,6 +3,7 @@
 use crate::world::env;
 use crate::world::process::{ProcessError, Run};
 use agent_core::object_id::ObjectId;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// What git itself calls local to a repository: set for a hook, and never meant for another repository.
@@ -20,6 +21,11 @@ const LOCAL: [&str; 12] = [
     "GIT_SHALLOW_FILE",
     "GIT_COMMON_DIR",
 ];
+
+/// Their names, for programs whose git is to find another repository than a hook's.
+pub fn local_variables() -> impl Iterator<Item = OsString> {
+    LOCAL.into_iter().map(OsString::from)
+}
 
 #[derive(Debug, Clone)]
 pub struct GitCommand {
