@@ -9,7 +9,7 @@ use crate::world::fs;
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::process::{self, ProcessError, Run};
-use crate::world::python::{self, on_path};
+use crate::world::python::{self, Bytecode, on_path};
 use agent_core::adoption::{self, Project};
 use agent_core::canonical;
 use agent_core::manifest::{EntryPoint, Manifest, Python};
@@ -160,7 +160,7 @@ impl Adoption {
         let manifest = Manifest::parse(&text, "agent.toml")?;
         let command = python::command(&EntryPoint { command: self.command.clone() }, &interpreter);
         let mut spec = ChildSpec::new(Role::Runner, command, &self.folder, &manifest.limits);
-        spec.environment = python::child_environment(&layout, &self.folder, &python);
+        spec.environment = python::child_environment(&Bytecode::Apart(layout.bytecode()), &self.folder, &python);
         let spec = spec.env(wire::ENV_STATE_FILE, place.path().join(STATE));
         say("starting the server, to ask for its tools");
         Ok(process::block_on(Tried::of(&spec))??)

@@ -8,13 +8,14 @@ use crate::runner::child::{ChildSpec, Role, Skipping};
 use crate::runner::evaluators::{Evaluators, Judging, SCORERS};
 use crate::target::Target;
 use crate::templates;
-use crate::world::checkout::{Checkout, Verified};
+use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};
+use crate::world::env;
 use crate::world::git::{Mode, TreeEdit};
-use crate::world::{env, python};
+use crate::world::layout::Layout;
+use crate::world::python::{self, Bytecode};
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
 use agent_core::wire;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 /// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
@@ -57,6 +58,11 @@ fn verify(checkout: &Checkout, of: &str, repository: &Repository, context: &Cont
     Ok(verified)
 }
 
+/// Where the compiled files of a target are. A Tuner may write no others, so it is better off with those of the standard library that came with it.
+pub fn bytecode(role: Role, target: &Target, layout: &Layout) -> Bytecode {
+    if target.checkout.is_some() || role == Role::Tuner { Bytecode::InPlace } else { Bytecode::Apart(layout.bytecode()) }
+}
+
 fn of_target(
     verified: Option<&Verified>,
     (role, entry): (Role, &EntryPoint),
@@ -70,7 +76,7 @@ fn of_target(
     let mut spec = ChildSpec::new(role, python::command(entry, &interpreter), &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
     listen(&mut spec, context);
-    spec.environment.extend(python::child_environment(layout, &target.directory, &manifest.python));
+    spec.environment.extend(python::child_environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
 
@@ -105,19 +111,19 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
         let path = format!("{HARNESS}/{}", file.path.display());
         files.push(TreeEdit::Put { path, id: git.write_blob(&file.bytes)?, mode: Mode::File });
     }
-    let checkout = Checkout::of(git, layout, &git.edit_tree(None, &files)?)?;
+    let python = &evaluators.manifest.python;
+    let words = vec![format!("{HARNESS}/__main__.py"), format!("{EVALUATORS}/{SCORERS}")];
+    let compiler = python::find(layout, &python.requires).ok().map(|interpreter| Compiler::new(&interpreter, words));
+    let checkout = Checkout::of(git, layout, Shelf::Evaluators, &git.edit_tree(None, &files)?, compiler)?;
     let verified = verify(&checkout, "the evaluators", repository, context)?;
     let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
-    let python = &evaluators.manifest.python;
     let interpreter = python::interpreter(layout, &folder, python, &|said| context.printer.say(said))?;
-    let mut prefix = OsString::from("pycache_prefix=");
-    prefix.push(layout.bytecode());
     let harness = checkout.path().join(HARNESS);
-    let command = vec![interpreter.into(), "-I".into(), "-X".into(), prefix, harness.into(), SCORERS.into()];
+    let command = vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];
     let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
     spec.lease.clone_from(&verified.lease);
     listen(&mut spec, context);
     spec.withheld = env::python_variables();
-    spec.environment = python::isolated_environment(layout);
+    spec.environment = python::isolated_environment();
     Ok(Scorer { spec, checkout, verified })
 }

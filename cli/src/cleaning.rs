@@ -61,11 +61,9 @@ pub struct Snapshot {
 pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
     let layout = &repository.layout;
     let mut items = Vec::new();
-    for (folder, kind) in [
-        (layout.home().join("checkouts"), Kind::Checkout),
-        (layout.home().join("states"), Kind::State),
-        (layout.temporary(), Kind::Temporary),
-    ] {
+    for (folder, kind) in
+        [(layout.checkouts(), Kind::Checkout), (layout.home().join("states"), Kind::State), (layout.temporary(), Kind::Temporary)]
+    {
         items.extend(things_in(&folder, kind)?);
     }
     items.extend(results(repository)?);
@@ -124,7 +122,9 @@ fn served(repository: &Repository, layout: &Layout) -> Result<BTreeSet<PathBuf>,
     }
     let mut served = BTreeSet::new();
     for commit in commits {
-        served.insert(layout.checkout(&git.code_tree(&commit)?));
+        let code = git.code_tree(&commit)?;
+        let is_of_it = |name: &String| name.starts_with(code.as_str());
+        served.extend(fs::names(&layout.checkouts())?.iter().filter(|name| is_of_it(name)).map(|name| layout.checkouts().join(name)));
         served.extend(git.entry(&commit, crate::world::git::STATE_FILE)?.map(|entry| layout.state(&entry.id)));
     }
     Ok(served)

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::runner::child::Role;
 use crate::target::Target;
 use crate::world::process::Run;
 use crate::world::{fs, python};
@@ -77,7 +78,7 @@ fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(Stri
     let interpreter = python::interpreter(&repository.layout, &to.directory, manifest, &|said| context.printer.say(said))?;
     let mut run =
         Run::new(interpreter).args(["-c", DRIVER]).directory(&to.directory).stdin(json!({"steps": steps, "state": state}).to_string());
-    for (name, value) in python::child_environment(&repository.layout, &to.directory, manifest) {
+    for (name, value) in python::child_environment(&children::bytecode(Role::Runner, to, &repository.layout), &to.directory, manifest) {
         run = run.env(name, value);
     }
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");

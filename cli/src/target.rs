@@ -4,10 +4,10 @@ use crate::conversations::Header;
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::runner::evaluators::{Evaluators, Source};
-use crate::world::checkout::Checkout;
+use crate::world::checkout::{Checkout, Compiler, Shelf};
 use crate::world::git::{STATE_FILE, TreeEdit};
-use crate::world::layout;
 use crate::world::state_file::StateFile;
+use crate::world::{layout, python};
 use agent_core::canonical;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
@@ -95,15 +95,16 @@ impl Repository {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
         let manifest = self.git.read(tree, manifest::FILE)?;
         let manifest = manifest.ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
+        let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest), manifest::FILE)?;
         let code = self.git.write_code_tree(tree)?;
-        let checkout = Checkout::of(&self.git, &self.layout, &code)?;
+        let checkout = self.checkout(&code, &manifest)?;
         Ok(Target {
             what: What::Worktree,
             commit: None,
             tree: Some(tree.clone()),
             code: Some(code),
             version: None,
-            manifest: Manifest::parse(&String::from_utf8_lossy(&manifest), manifest::FILE)?,
+            manifest,
             directory: checkout.path().to_owned(),
             checkout: Some(checkout),
             state: self.state_of(&bytes, STATE_FILE)?,
@@ -156,7 +157,8 @@ impl Repository {
 
     fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, CommandError> {
         let code = self.git.write_code_tree(commit)?;
-        let checkout = Checkout::of(&self.git, &self.layout, &code)?;
+        let manifest = self.manifest(commit)?;
+        let checkout = self.checkout(&code, &manifest)?;
         Ok(Target {
             what: what.clone(),
             commit: Some(commit.clone()),
@@ -166,8 +168,16 @@ impl Repository {
             directory: checkout.path().to_owned(),
             checkout: Some(checkout),
             state,
-            manifest: self.manifest(commit)?,
+            manifest,
         })
+    }
+
+    /// Compiled for the interpreter that children run on. Where there is none, their start will tell.
+    fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, CommandError> {
+        let words = std::iter::once(&manifest.runner).chain(&manifest.tuner).flat_map(|entry| entry.command.clone()).collect();
+        let interpreter = python::find(&self.layout, &manifest.python.requires).ok();
+        let compiler = interpreter.map(|interpreter| Compiler::new(&interpreter, words));
+        Ok(Checkout::of(&self.git, &self.layout, Shelf::Code, code, compiler)?)
     }
 
     fn worktree_target(&self) -> Result<Target, CommandError> {

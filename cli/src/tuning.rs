@@ -15,7 +15,6 @@ use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as name
 use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
-use crate::world::process::Run;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
 use agent_core::discovery::takes_conversation;
@@ -26,7 +25,7 @@ use agent_core::state::Rules;
 use agent_core::wire;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -78,7 +77,6 @@ pub enum Tuned {
 pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
     let scratch = Scratch::take(&repository.layout)?;
     let mut spec = children::tuner(target, repository, context)?.env("TMPDIR", &scratch.folder);
-    compile(&spec, &repository.layout);
     spec.scratch = Some(scratch.folder.clone());
     spec.confinement = Some(confinement::tuner(&scratch.folder));
     Ok((spec, scratch))
@@ -191,25 +189,6 @@ pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Re
         return Ok(Committed::whole(Vec::new()));
     }
     staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
-}
-
-/// Has Python's bytecode of a checkout written once, since a confined Tuner cannot: it would compile everything at every start.
-fn compile(spec: &ChildSpec, layout: &Layout) {
-    let (Some(interpreter), Ok(below_root)) = (spec.command.first(), spec.directory.strip_prefix("/")) else { return };
-    let is_python = Path::new(interpreter).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python"));
-    let marker = layout.bytecode().join(below_root).join(".compiled");
-    let known = fs::read_if_there(&marker).ok().flatten();
-    if !is_python || known.as_deref() == Some(interpreter.as_encoded_bytes()) {
-        return;
-    }
-    let mut compiling = Run::new(interpreter).args(["-m", "compileall", "-q", "-j", "1"]).arg(&spec.directory).directory(&spec.directory);
-    for (name, value) in &spec.environment {
-        compiling = compiling.env(name, value);
-    }
-    // a file that does not compile is the Tuner's start to report, if it needs it
-    if compiling.finish().is_ok() {
-        let _ = fs::replace(&marker, interpreter.as_encoded_bytes(), fs::Durability::Rebuildable);
-    }
 }
 
 fn tool_entry(tool: &Value) -> Option<(String, bool)> {

@@ -1,7 +1,7 @@
 //! The registry as people and programs ask for it: versions, pins, ranges.
 
 use crate::world::World;
-use agent::world::checkout::Checkout;
+use agent::world::checkout::{Checkout, Shelf};
 use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use agent_core::budget::Budget;
 use agent_core::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
@@ -246,7 +246,7 @@ fn gc_removes_what_nothing_serves_and_nobody_used() {
     let layout = registry.git.layout();
     let checkout = |commit: &ObjectId| {
         let code = registry.git.write_code_tree(commit).unwrap();
-        Checkout::of(&registry.git, &layout, &code).unwrap().path().to_owned()
+        Checkout::of(&registry.git, &layout, Shelf::Code, &code, None).unwrap().path().to_owned()
     };
     let old = registry.git.expect("v0.1.2").unwrap();
     let served = checkout(&registry.git.expect("active").unwrap());

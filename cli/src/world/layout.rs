@@ -37,18 +37,19 @@ impl Layout {
         self.home().join("states").join(format!("{revision}.json"))
     }
 
-    /// A checkout by its code tree (the tree without `state/`).
-    pub fn checkout(&self, code_tree: &ObjectId) -> PathBuf {
-        self.home().join("checkouts").join(code_tree.as_str())
+    /// Checkouts, by names that begin with the id of their tree.
+    pub fn checkouts(&self) -> PathBuf {
+        self.home().join("checkouts")
+    }
+
+    /// Checkouts of what judges.
+    pub fn evaluators(&self) -> PathBuf {
+        self.home().join("evaluators")
     }
 
     /// What is known of checkouts, beside them: nothing in it is part of any.
     pub fn checkout_records(&self) -> PathBuf {
         self.home().join("records")
-    }
-
-    pub fn checkout_record(&self, tree: &ObjectId) -> PathBuf {
-        self.checkout_records().join(format!("{tree}.json"))
     }
 
     /// A Python environment by the digest of its lock file and interpreter.
@@ -99,7 +100,7 @@ impl Layout {
         self.architect_runs().join(run)
     }
 
-    /// Compiled Python, kept out of the checkouts.
+    /// Compiled Python of code that runs in a folder of the user's.
     pub fn bytecode(&self) -> PathBuf {
         self.home().join("bytecode")
     }

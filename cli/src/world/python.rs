@@ -117,8 +117,17 @@ fn beside(interpreter: &Path, program: &OsStr) -> Option<PathBuf> {
     (bare_name && fs::is_program(&candidate)).then_some(candidate)
 }
 
-/// What every Python child of a checkout finds in its environment besides the user's own.
-pub fn child_environment(layout: &Layout, code: &Path, python: &Python) -> Vec<(OsString, OsString)> {
+/// Where the compiled files of what a child imports are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bytecode {
+    /// Beside the files, made with the checkout; children write none.
+    InPlace,
+    /// In a folder of ours, since the code stands in a folder of the user's.
+    Apart(PathBuf),
+}
+
+/// What every Python child finds in its environment besides the user's own.
+pub fn child_environment(bytecode: &Bytecode, code: &Path, python: &Python) -> Vec<(OsString, OsString)> {
     let mut roots = vec![code.to_owned()];
     let sources = code.join("src");
     if sources.is_dir() {
@@ -129,17 +138,17 @@ pub fn child_environment(layout: &Layout, code: &Path, python: &Python) -> Vec<(
         roots.extend(env::python_path().iter().flat_map(std::env::split_paths));
     }
     let joined = std::env::join_paths(&roots).unwrap_or_else(|_| code.into());
-    vec![
-        ("PYTHONPATH".into(), joined),
-        ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into()),
-        // empty is unset: without compiled files each start compiles the runtime again
-        ("PYTHONDONTWRITEBYTECODE".into(), OsString::new()),
-    ]
+    // an empty variable is as one that is not set
+    let (prefix, write_none) = match bytecode {
+        Bytecode::InPlace => (OsString::new(), "1".into()),
+        Bytecode::Apart(folder) => (folder.into(), OsString::new()),
+    };
+    vec![("PYTHONPATH".into(), joined), ("PYTHONPYCACHEPREFIX".into(), prefix), ("PYTHONDONTWRITEBYTECODE".into(), write_none)]
 }
 
 /// What a Python process finds in its environment that is to import nothing but what it is given: none of the user's own folders.
-pub fn isolated_environment(layout: &Layout) -> Vec<(OsString, OsString)> {
-    vec![("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONPYCACHEPREFIX".into(), layout.bytecode().into())]
+pub fn isolated_environment() -> Vec<(OsString, OsString)> {
+    vec![("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONDONTWRITEBYTECODE".into(), "1".into())]
 }
 
 // ---- the interpreter
@@ -262,6 +271,8 @@ impl<'a> Probes<'a> {
 
 /// Written last, so that an environment without it is one that was never finished.
 const MARKER: &str = "agent-environment.json";
+/// The schema of a marker. `agent/environment@1` is of an environment whose packages were compiled by whoever imported them first.
+const COMPILED: &str = "agent/environment@2";
 
 #[derive(Serialize)]
 struct Marker<'a> {
@@ -275,23 +286,22 @@ struct Marker<'a> {
 fn environment(layout: &Layout, code: &Path, lock: &Path, bare: &Interpreter, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
     let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
     let folder = layout.environment(&key(&bytes, bare));
+    let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, uv: on_path(OsStr::new("uv")) };
     if let Some(python) = finished(&folder) {
+        if !is_compiled(&folder) {
+            // where that cannot be, each start takes longer
+            let _ = maker.compile();
+        }
         return Ok(python);
     }
     refuse_local_entries(&bytes, lock)?;
-    let mut beside = folder.clone().into_os_string();
-    beside.push(".lock");
-    let _maker = FileLock::acquire(Path::new(&beside))?;
+    let _turn = maker.turn()?;
     if let Some(python) = finished(&folder) {
         return Ok(python);
     }
-    let maker = Maker { code, lock, folder: &folder, bare, hashed: lists_hashes(&bytes), uv: on_path(OsStr::new("uv")) };
     say(&format!("making the Python environment for {} ({})", lock.display(), maker.tool()));
     maker.make()?;
-    let finish =
-        Marker { schema: "agent/environment@1", lock, lock_digest: object_id::digest(&bytes), python: bare, made_with: maker.tool() };
-    let text = serde_json::to_vec_pretty(&finish).expect("a marker serialises");
-    fs::replace(&folder.join(MARKER), &text, Durability::Rebuildable)?;
+    maker.mark()?;
     Ok(python_of(&folder))
 }
 
@@ -311,6 +321,12 @@ fn python_of(folder: &Path) -> PathBuf {
 fn finished(folder: &Path) -> Option<PathBuf> {
     let python = python_of(folder);
     (folder.join(MARKER).is_file() && fs::is_program(&python)).then_some(python)
+}
+
+/// Children write no compiled files, so packages are compiled when they are installed.
+fn is_compiled(folder: &Path) -> bool {
+    let marker = fs::read_if_there(&folder.join(MARKER)).ok().flatten().unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&marker).is_ok_and(|marker| marker["schema"] == COMPILED)
 }
 
 fn lists_hashes(lock: &[u8]) -> bool {
@@ -333,7 +349,7 @@ struct Maker<'a> {
     lock: &'a Path,
     folder: &'a Path,
     bare: &'a Interpreter,
-    hashed: bool,
+    bytes: &'a [u8],
     uv: Option<PathBuf>,
 }
 
@@ -364,7 +380,7 @@ impl Maker<'_> {
 
     fn with_uv(&self, uv: &Path) -> Result<(), ProcessError> {
         self.run(uv).args(["venv", "--quiet", "--python"]).arg(&self.bare.executable).arg(self.folder).succeed()?;
-        let install = self.run(uv).args(["pip", "install", "--quiet", "--python"]).arg(python_of(self.folder));
+        let install = self.run(uv).args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(python_of(self.folder));
         self.lock_of(install).succeed().map(drop)
     }
 
@@ -374,8 +390,34 @@ impl Maker<'_> {
         self.lock_of(install.arg("--quiet")).succeed().map(drop)
     }
 
+    /// Compiles what was installed without that. A package that does not compile is its user's to find.
+    fn compile(&self) -> Result<(), PythonError> {
+        const COMPILE: &str = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)";
+        let _turn = self.turn()?;
+        if !is_compiled(self.folder) {
+            let _ = self.run(&python_of(self.folder)).args(["-I", "-c", COMPILE]).finish();
+            self.mark()?;
+        }
+        Ok(())
+    }
+
+    /// One process at a time makes an environment.
+    fn turn(&self) -> Result<FileLock, FsError> {
+        let mut beside = self.folder.as_os_str().to_owned();
+        beside.push(".lock");
+        FileLock::acquire(Path::new(&beside))
+    }
+
+    /// The environment is whole.
+    fn mark(&self) -> Result<(), FsError> {
+        let lock_digest = object_id::digest(self.bytes);
+        let marker = Marker { schema: COMPILED, lock: self.lock, lock_digest, python: self.bare, made_with: self.tool() };
+        let text = serde_json::to_vec_pretty(&marker).expect("a marker serialises");
+        fs::replace(&self.folder.join(MARKER), &text, Durability::Rebuildable)
+    }
+
     fn lock_of(&self, run: Run) -> Run {
-        let run = if self.hashed { run.arg("--require-hashes") } else { run };
+        let run = if lists_hashes(self.bytes) { run.arg("--require-hashes") } else { run };
         run.arg("-r").arg(self.lock)
     }
 

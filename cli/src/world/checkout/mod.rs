@@ -6,23 +6,25 @@
 //! also forges the record, so what evidence rests on is compared by content, and so is everything that is small.
 
 mod compare;
+mod compile;
 mod record;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use compare::{Difference, How};
+pub use compile::Compiler;
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::git::{Git, GitError, Listed};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
 use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::object_id::ObjectId;
+use agent_core::object_id::{ObjectId, digest};
 use compare::{Comparison, Keeps, compare, read, wanted};
 use record::{Record, clock_is_past};
-use scan::{Found, first_difference, scan};
-use std::collections::BTreeMap;
+use scan::{Found, Kind, first_difference, scan};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -62,11 +64,41 @@ impl Diagnose for CheckoutError {
     }
 }
 
+/// What a checkout is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// Children run it.
+    Code,
+    /// It judges what they answer.
+    Evaluators,
+}
+
+impl Shelf {
+    pub const ALL: [Self; 2] = [Self::Code, Self::Evaluators];
+
+    /// The folder of all such checkouts.
+    pub fn folder(self, layout: &Layout) -> PathBuf {
+        match self {
+            Self::Code => layout.checkouts(),
+            Self::Evaluators => layout.evaluators(),
+        }
+    }
+}
+
+/// What is known of the checkout at a path.
+pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
+    let mut name = place.strip_prefix(layout.home()).unwrap_or(place).as_os_str().to_owned();
+    name.push(".json");
+    layout.checkout_records().join(name)
+}
+
 /// The checkout of a tree. `agent gc` does not remove it while this value, or a clone of it, lives.
 #[derive(Debug, Clone)]
 pub struct Checkout {
     tree: ObjectId,
+    compiler: Option<Compiler>,
     place: PathBuf,
+    record: PathBuf,
     layout: Layout,
     lease: Arc<Mutex<Option<Arc<Lease>>>>,
 }
@@ -86,9 +118,12 @@ pub struct Verified {
 }
 
 impl Checkout {
-    /// The checkout of a tree that is in the repository; made when it is not there yet.
-    pub fn of(git: &Git, layout: &Layout, tree: &ObjectId) -> Result<Self, CheckoutError> {
-        let checkout = Self { tree: tree.clone(), place: layout.checkout(tree), layout: layout.clone(), lease: Arc::default() };
+    /// The checkout of a tree that is in the repository, with compiled Python where there is a compiler; made when it is not there yet.
+    pub fn of(git: &Git, layout: &Layout, shelf: Shelf, tree: &ObjectId, compiler: Option<Compiler>) -> Result<Self, CheckoutError> {
+        let name = compiler.as_ref().map_or_else(|| tree.to_string(), |compiler| format!("{tree}-{}", compiler.kind()));
+        let place = shelf.folder(layout).join(name);
+        let record = record_of(layout, &place);
+        let checkout = Self { tree: tree.clone(), compiler, place, record, layout: layout.clone(), lease: Arc::default() };
         if !checkout.take_lease()? {
             let _turn = checkout.turn()?;
             // another process may have made it by now
@@ -139,7 +174,7 @@ impl Checkout {
 
     fn look(&self, git: &Git) -> Result<Looked, CheckoutError> {
         self.take_lease()?;
-        let record = Record::read(&self.record(), &self.tree);
+        let record = Record::read(&self.record, &self.tree);
         let found = scan(&self.place);
         let is_small = found.len() <= FEW && found.iter().map(|found| found.marks.size).sum::<u64>() <= LITTLE;
         let is_known = record.as_ref().is_some_and(|record| record.holds(&found));
@@ -180,7 +215,7 @@ impl Checkout {
     /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written, the next look reads everything again.
     fn note(&self, found: &[Found], compiled: BTreeMap<String, String>) -> bool {
         let certain = clock_is_past(found, &self.layout.checkout_records()).unwrap_or(false) && scan(&self.place) == found;
-        let _ = Record::new(&self.tree, found, certain, compiled).write(&self.record());
+        let _ = Record::new(&self.tree, found, certain, compiled).write(&self.record);
         certain
     }
 
@@ -189,7 +224,11 @@ impl Checkout {
         let listed = git.tree_files(&self.tree)?;
         let fresh = Under::way(&self.layout)?;
         git.fill(&self.tree, &listed, &fresh.files)?;
-        Record::new(&self.tree, &[], false, BTreeMap::new()).write(&self.record())?;
+        if let Some(compiler) = &self.compiler {
+            compiler.compile(&listed, &fresh.files, &self.place);
+        }
+        let compiled = added(&fresh.files, &listed);
+        Record::new(&self.tree, &[], false, compiled).write(&self.record)?;
         *self.lease.lock().expect("no panic while it is held") = None;
         fresh.put_at(&self.place)?;
         Ok(())
@@ -214,17 +253,13 @@ impl Checkout {
         FileLock::acquire(&self.layout.checkout_records().join("turn"))
     }
 
-    fn record(&self) -> PathBuf {
-        self.layout.checkout_record(&self.tree)
-    }
-
     fn compiled(&self) -> BTreeMap<String, String> {
-        Record::read(&self.record(), &self.tree).map(|record| record.compiled).unwrap_or_default()
+        Record::read(&self.record, &self.tree).map(|record| record.compiled).unwrap_or_default()
     }
 
     /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
     fn mark_used(&self) {
-        fs::mark_used(&self.record());
+        fs::mark_used(&self.record);
     }
 }
 
@@ -257,7 +292,7 @@ impl Watch {
         }
         if read.is_some() {
             // the record was believed, and was wrong
-            fs::remove_if_there(&checkout.record())?;
+            fs::remove_if_there(&checkout.record)?;
         }
         let mended = checkout.verify(git)?.mended;
         Ok(read.or(mended).or(touched))
@@ -268,6 +303,18 @@ impl Keeps {
     fn of(git: &Git) -> Self {
         Self { programs: git.keeps_programs(), links: git.keeps_links() }
     }
+}
+
+/// The files of a folder that are not of its tree, by path, with their digests.
+fn added(folder: &Path, listed: &[Listed]) -> BTreeMap<String, String> {
+    let of_tree: HashSet<&Path> = listed.iter().map(|file| file.path.as_path()).collect();
+    let found = scan(folder);
+    let added = found.iter().filter(|found| found.kind == Kind::File && !of_tree.contains(found.path.as_path()));
+    let with_digest = |found: &Found| {
+        let bytes = read(&folder.join(&found.path), found.marks.size).ok()?;
+        Some((found.path.to_str()?.to_owned(), digest(&bytes)))
+    };
+    added.filter_map(with_digest).collect()
 }
 
 fn same_bytes(one: &Path, other: &Path) -> bool {

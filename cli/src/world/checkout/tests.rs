@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::world::git::tests::Repository;
+use crate::world::process::Run;
+use crate::world::python;
+use agent_core::manifest::Python;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::SystemTime;
 
@@ -37,11 +40,15 @@ impl World {
     }
 
     fn checkout(&self) -> Checkout {
-        Checkout::of(&self.git, &self.layout, &self.tree).unwrap()
+        Checkout::of(&self.git, &self.layout, Shelf::Code, &self.tree, None).unwrap()
+    }
+
+    fn place(&self) -> PathBuf {
+        self.layout.checkouts().join(self.tree.as_str())
     }
 
     fn record(&self) -> PathBuf {
-        self.layout.checkout_record(&self.tree)
+        record_of(&self.layout, &self.place())
     }
 
     /// The record as it is on disk.
@@ -81,7 +88,7 @@ fn makers_of_the_same_checkout_agree() {
     let made: Vec<u64> = std::thread::scope(|scope| {
         let make = || {
             let git = world.repository.open();
-            let checkout = Checkout::of(&git, &world.layout, &world.tree).unwrap();
+            let checkout = Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None).unwrap();
             assert!(checkout.verify(&git).unwrap().mended.is_none());
             checkout.path().metadata().unwrap().ino()
         };
@@ -280,7 +287,7 @@ fn odd_names_and_an_empty_tree_are_kept() {
     assert!(checkout.path().join("a\nb/ü .txt").is_file() && checkout.path().join("aux.py").is_file());
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
     let empty = world.git.edit_tree(None, &[]).unwrap();
-    let checkout = Checkout::of(&world.git, &world.layout, &empty).unwrap();
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None).unwrap();
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
 }
 
@@ -292,9 +299,69 @@ fn a_checkout_that_is_gone_is_made_again_without_a_word() {
     let verified = checkout.verify(&world.git).unwrap();
     assert!(verified.mended.is_none() && checkout.path().join("agent.toml").is_file());
     drop(checkout);
-    assert!(Lease::take_alone(&world.layout.checkout(&world.tree)).unwrap().is_none(), "what a child holds is in use");
+    assert!(Lease::take_alone(&world.place()).unwrap().is_none(), "what a child holds is in use");
     drop(verified);
-    assert!(Lease::take_alone(&world.layout.checkout(&world.tree)).unwrap().is_some());
+    assert!(Lease::take_alone(&world.place()).unwrap().is_some());
+}
+
+/// Python loads what was compiled with the checkout, writes nothing, and what was planted in its place is found.
+#[test]
+fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
+    let repository = Repository::with_code();
+    repository.write("runner/__main__.py", "from helper import answer\nprint(answer())\n");
+    repository.write("helper.py", "def answer():\n    return 42\n");
+    repository.write("broken.py", "def answer(:\n");
+    repository.write("odd\nname.py", "x = 1\n");
+    let world = World::of(repository);
+    let interpreter = python::find(&world.layout, ">=3.11").unwrap();
+    let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler)).unwrap();
+    assert!(checkout.path().file_name().unwrap().to_str().unwrap().ends_with(&interpreter.version));
+    let run = || {
+        let environment = python::child_environment(&python::Bytecode::InPlace, checkout.path(), &Python::default());
+        let run = Run::new(&interpreter.executable).args(["-v", "-m", "runner"]).directory(checkout.path());
+        let finished = environment.iter().fold(run, |run, (name, value)| run.env(name, value)).succeed().unwrap();
+        (finished.text(), String::from_utf8_lossy(&finished.stderr).into_owned())
+    };
+    let made: Vec<_> =
+        scan(checkout.path()).into_iter().filter(|found| found.path.extension().is_some_and(|ending| ending == "pyc")).collect();
+    assert_eq!(made.len(), 3, "{made:?}");
+    assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
+    let (answer, said) = run();
+    assert_eq!(answer, "42");
+    let loaded = said.lines().any(|line| line.starts_with("# code object from") && line.contains("__pycache__/helper."));
+    assert!(loaded || said.lines().any(|line| line.contains("__pycache__/helper.") && line.contains("matches")), "{said}");
+    assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
+
+    let planted = made.iter().find(|found| found.path.to_string_lossy().contains("helper.")).unwrap();
+    let (path, other) = (checkout.path().join(&planted.path), std::fs::read(checkout.path().join(&planted.path)).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, other.iter().map(|byte| if *byte == 42 { 66 } else { *byte }).collect::<Vec<_>>()).unwrap();
+    assert_eq!(run().0, "66", "the attack works");
+    let mended = checkout.verify(&world.git).unwrap().mended;
+    assert_eq!(mended, Some(Difference { path: planted.path.clone(), how: How::Content }));
+    assert_eq!(run().0, "42");
+}
+
+/// Of many files only those are compiled that a start can need.
+#[test]
+fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
+    let repository = Repository::with_code();
+    repository.write("runner/__main__.py", "from . import tools\nimport lib.deep.thing\n");
+    repository.write("runner/tools.py", "def f():\n    from lib import late\n");
+    for path in ["lib/__init__.py", "lib/deep/__init__.py", "lib/deep/thing.py", "lib/late.py", "lib/never.py"] {
+        repository.write(path, "");
+    }
+    for number in 0..400 {
+        repository.write(&format!("data/f{number}.py"), "");
+    }
+    let world = World::of(repository);
+    let interpreter = python::find(&world.layout, ">=3.11").unwrap();
+    let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler)).unwrap();
+    let record = Record::read(&checkout.record, &world.tree).unwrap();
+    let names: Vec<_> = record.compiled.keys().map(|path| path.replace("__pycache__/", "").split('.').next().unwrap().to_owned()).collect();
+    assert_eq!(names, ["lib/__init__", "lib/late", "lib/deep/__init__", "lib/deep/thing", "runner/__main__", "runner/tools"]);
 }
 
 /// A child that runs goes on in the folder it was started in, though the checkout was made again.

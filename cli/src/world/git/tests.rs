@@ -197,7 +197,7 @@ fn a_bare_repository_keeps_its_checkouts_in_the_git_directory() {
     origin.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let git = Git::discover(&bare).unwrap();
     assert!(git.is_bare() && git.worktree().is_none());
-    let place = git.layout().checkout(&git.code_tree(&git.expect("main").unwrap()).unwrap());
+    let place = git.layout().checkouts();
     assert!(place.starts_with(bare.canonicalize().unwrap()));
 }
 
