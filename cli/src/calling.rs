@@ -1,11 +1,10 @@
 //! One call of a Runner tool: the state and the conversation go in with it, the turn is kept.
 
-use crate::conversations::{self, ConversationError, Header, Latest, Turn};
+use crate::conversations::{self, ConversationError, Header, Held, Latest, Turn};
 use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
-use crate::world::layout::Layout;
 use agent_core::discovery::takes_conversation;
 use agent_core::mcp;
 use agent_core::raw_object::RawObject;
@@ -18,10 +17,10 @@ use std::time::Instant;
 /// What a call is made under.
 pub struct Call<'a> {
     pub target: &'a Target,
-    pub layout: &'a Layout,
     /// The parameters of `tools/call` as they came; only `_meta` is touched.
     pub params: RawObject,
-    pub conversation: Option<String>,
+    /// The conversation it is a turn of.
+    pub conversation: Option<&'a mut Held>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
 }
@@ -58,31 +57,31 @@ pub struct Called {
 
 impl Call<'_> {
     pub async fn make(mut self, child: &Child) -> Result<Called, CallError> {
-        let limit = self.target.manifest.limits.conversation();
-        let kept = self.conversation.as_deref().map(|id| conversations::latest(self.layout, id, limit)).transpose()?.flatten();
         let started = Instant::now();
         let tool = self.params.text("name").unwrap_or_default();
-        let operation = Operation::asked(&Request { conversation: self.conversation.as_deref(), ..Request::call(&tool) });
+        let operation =
+            Operation::asked(&Request { conversation: self.conversation.as_ref().map(|held| held.id()), ..Request::call(&tool) });
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
-        self.add_meta(kept.as_ref(), operation.traceparent());
+        self.add_meta(operation.traceparent());
         let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;
         note_outcome(&operation, &result);
         let result = result?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         // a result that asks for more is no turn yet
-        if let Some(id) = self.conversation.as_ref().filter(|_| !mcp::wants_input(result.raw())) {
-            self.keep_turn(id, kept, &result, duration_ms)?;
+        if let Some(held) = self.conversation.take().filter(|_| !mcp::wants_input(result.raw())) {
+            self.keep_turn(held, &result, duration_ms)?;
         }
         Ok(Called { result, duration_ms })
     }
 
-    fn add_meta(&mut self, kept: Option<&Latest>, trace: Option<String>) {
+    fn add_meta(&mut self, trace: Option<String>) {
         let state = &self.target.state;
         let mut meta = self.params.object("_meta").unwrap_or_default();
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.file.path()}));
-        if let Some(id) = &self.conversation {
-            let mut conversation = json!({"id": id, "turn": kept.map_or(1, Latest::next_turn)});
+        if let Some(held) = &self.conversation {
+            let kept = held.latest();
+            let mut conversation = json!({"id": held.id(), "turn": kept.map_or(1, Latest::next_turn)});
             if let Some(kept) = kept {
                 conversation["data"] = json!(kept.data());
             }
@@ -94,15 +93,16 @@ impl Call<'_> {
         self.params.set("_meta", &meta);
     }
 
-    fn keep_turn(&self, id: &str, kept: Option<Latest>, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
+    fn keep_turn(&self, held: &mut Held, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
+        let kept = held.latest();
         let now = clock::rfc3339(clock::now());
         let version = self.target.version.as_ref().map(ToString::to_string);
         let revision = self.target.state.revision.clone();
         let said = result.meta(wire::CONVERSATION);
         let part = |name: &str| said.and_then(|said| said.get(name)).and_then(Value::as_object).cloned();
-        let data = part("data").or_else(|| kept.as_ref().map(Latest::data)).unwrap_or_default();
+        let data = part("data").or_else(|| kept.map(Latest::data)).unwrap_or_default();
         let turn = Turn {
-            turn: kept.as_ref().map_or(1, Latest::next_turn),
+            turn: kept.map_or(1, Latest::next_turn),
             tool: self.params.text("name").unwrap_or_default(),
             arguments: self.params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default(),
             is_error: result.is_error(),
@@ -116,13 +116,14 @@ impl Call<'_> {
         };
         let begun = || Header {
             schema: conversations::SCHEMA.to_owned(),
-            id: id.to_owned(),
+            id: held.id().to_owned(),
             version,
             commit: self.target.commit.clone(),
             revision,
             opened: now,
         };
-        conversations::append(self.layout, &kept.map_or_else(begun, |kept| kept.header), &turn)
+        let header = kept.map_or_else(begun, |kept| kept.header.clone());
+        held.keep(header, turn)
     }
 }
 

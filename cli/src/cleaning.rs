@@ -1,5 +1,6 @@
 //! What can be made again and is no longer used: checkouts, states, folders that killed processes left, and what cases gave.
 
+use crate::conversations::{self, Silences};
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::world::clock;
@@ -23,7 +24,7 @@ pub enum Kind {
     Temporary,
     /// What cases gave: traces, tiers and parts in an object store of files.
     Result,
-    /// One that was silent for longer than its limit, which the next call would begin anew; or what was said of it.
+    /// One that was seen to be silent for longer than its limit, with what was said of it.
     Conversation,
 }
 
@@ -54,8 +55,8 @@ pub struct Snapshot {
     pub items: Vec<Item>,
     pub served: BTreeSet<PathBuf>,
     pub now: Timestamp,
-    /// After so long a silence a conversation is over.
-    pub silence: SignedDuration,
+    /// How long each conversation was silent; those that are over are among the items.
+    pub silences: Silences,
 }
 
 pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
@@ -67,11 +68,9 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
         items.extend(things_in(&folder, kind)?);
     }
     items.extend(results(repository)?);
-    for folder in [layout.conversations(), layout.conversations().join("rewards")] {
-        let is_kept = |item: &Item| item.path.extension().is_some_and(|extension| extension == "jsonl");
-        items.extend(things_in(&folder, Kind::Conversation)?.into_iter().filter(is_kept));
-    }
-    Ok(Snapshot { items, served: served(repository, layout)?, now: clock::now(), silence: silence(repository) })
+    let silences = Silences::observe(layout)?;
+    items.extend(over(repository, &silences)?);
+    Ok(Snapshot { items, served: served(repository, layout)?, now: clock::now(), silences })
 }
 
 /// What is neither served nor was used lately.
@@ -81,22 +80,41 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
         match item.kind {
             Kind::Temporary => age > ABANDONED_AFTER,
             Kind::Result => age > unused_for,
-            Kind::Conversation => age > snapshot.silence,
+            Kind::Conversation => true,
             Kind::Checkout | Kind::State => age > unused_for && !snapshot.served.contains(&item.path),
         }
     };
     snapshot.items.iter().filter(is_expendable).cloned().collect()
 }
 
-/// By the manifest that is served; what no manifest limits stays.
-fn silence(repository: &Repository) -> SignedDuration {
-    let tip = repository.git.reference(crate::world::git::ACTIVE).ok().flatten();
-    let manifest = tip.and_then(|tip| repository.manifest(&tip).ok());
-    manifest.map_or(SignedDuration::MAX, |manifest| SignedDuration::try_from(manifest.limits.conversation()).unwrap_or(SignedDuration::MAX))
+/// The conversations that are over, by the manifest that is served; what no manifest limits goes on.
+fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, CommandError> {
+    let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
+    let mut over = Vec::new();
+    for id in silences.over(manifest.limits.conversation()) {
+        let [path, rewards] = conversations::files(&repository.layout, id)?;
+        over.push(Item { bytes: size(&path) + size(&rewards), path, kind: Kind::Conversation, used: clock::now() });
+    }
+    Ok(over)
+}
+
+/// False for one that goes on: it is no longer silent.
+fn end_conversation(layout: &Layout, silences: &Silences, item: &Item) -> Result<bool, CommandError> {
+    let id = item.path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(silences.end(layout, &id)?)
+}
+
+/// Removes a thing; false where it is in use again by now.
+pub fn remove(layout: &Layout, snapshot: &Snapshot, item: &Item) -> Result<bool, CommandError> {
+    if item.kind == Kind::Conversation {
+        return end_conversation(layout, &snapshot.silences, item);
+    }
+    remove_files(layout, item)?;
+    Ok(true)
 }
 
 /// A checkout goes by a rename first, so that nobody ever finds half of one; half of a result is seen by its digest.
-pub fn remove(layout: &Layout, item: &Item) -> Result<(), FsError> {
+fn remove_files(layout: &Layout, item: &Item) -> Result<(), FsError> {
     let failed = || FsError::while_doing("remove", &item.path);
     if item.kind == Kind::Result {
         return fs::remove_folder(&item.path);
@@ -188,8 +206,8 @@ mod tests {
         let path = PathBuf::from("x");
         let item = Item { path: path.clone(), kind, bytes: 1, used: now - SignedDuration::from_hours(hours_unused) };
         let served = is_served.then_some(path).into_iter().collect();
-        let silence = SignedDuration::from_hours(48);
-        let removed = plan(&Snapshot { items: vec![item], served, now, silence }, SignedDuration::from_hours(24));
+        let snapshot = Snapshot { items: vec![item], served, now, silences: Silences::default() };
+        let removed = plan(&snapshot, SignedDuration::from_hours(24));
         assert_eq!(!removed.is_empty(), goes, "{kind:?} unused for {hours_unused} h, served: {is_served}");
     }
 
@@ -202,8 +220,7 @@ mod tests {
         check(Kind::State, 25, true, false);
         check(Kind::Result, 25, false, true);
         check(Kind::Result, 23, false, false);
-        check(Kind::Conversation, 47, false, false);
-        check(Kind::Conversation, 49, false, true);
+        check(Kind::Conversation, 0, false, true);
         check(Kind::Temporary, 2, false, true);
         check(Kind::Temporary, 0, false, false);
     }

@@ -54,7 +54,8 @@ pub fn main() -> ExitCode {
     };
     world::process::announce_launcher();
     let context = context::Context::new(&arguments.global);
-    let exit = match commands::run(&arguments.command, &context) {
+    let ran = world::process::with_event_loops(|| commands::run(&arguments.command, &context));
+    let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
         Err(error) => context.printer.error(&error),
     };

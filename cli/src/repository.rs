@@ -138,7 +138,7 @@ impl Repository {
     }
 
     /// The manifest of what is served, where something is.
-    fn served_manifest(&self) -> Option<Manifest> {
+    pub fn served_manifest(&self) -> Option<Manifest> {
         self.tip().ok().flatten().and_then(|tip| self.manifest(&tip.commit).ok())
     }
 

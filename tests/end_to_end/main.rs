@@ -9,6 +9,7 @@ mod checkouts;
 mod clients;
 mod clones;
 mod committed;
+mod conversations;
 mod doctor;
 mod eras;
 mod faults;

@@ -51,6 +51,7 @@ pub mod rpc;
 pub mod scratch;
 pub mod semantic;
 pub mod signal;
+pub mod silence;
 pub mod similarity;
 pub mod span_tree;
 pub mod state;

@@ -310,6 +310,11 @@ impl Limits {
         Duration::from_secs_f64(self.call_s)
     }
 
+    /// No call of any tool takes longer.
+    pub fn longest_call(&self) -> Duration {
+        Duration::from_secs_f64(self.tools.values().copied().fold(self.call_s, f64::max))
+    }
+
     pub fn tools(&self) -> BTreeMap<String, Duration> {
         self.tools.iter().map(|(tool, seconds)| (tool.clone(), Duration::from_secs_f64(*seconds))).collect()
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 /// Remove checkouts, states, what cases gave and leftovers that nothing serves and nobody used lately
 ///
-/// All of it can be made again from git: a case whose result is gone is run again. Conversations go that were silent for longer than
-/// `limits.conversation_days`. Versions, the Journal, evaluations, telemetry and Python environments are never touched, nor is anything in a bucket, which
+/// All of it can be made again from git: a case whose result is gone is run again. Conversations go that this command has seen to be
+/// silent for longer than `limits.conversation_days`, from one run of it to the next. Versions, the Journal, evaluations, telemetry and Python environments are never touched, nor is anything in a bucket, which
 /// has lifecycle rules of its own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -24,11 +24,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let snapshot = cleaning::observe(&repository)?;
-    let removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
+    let mut removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
     if !arguments.dry_run {
-        for item in &removed {
-            cleaning::remove(&repository.layout, item)?;
+        let mut went = Vec::with_capacity(removed.len());
+        for item in removed {
+            if cleaning::remove(&repository.layout, &snapshot, &item)? {
+                went.push(item);
+            }
         }
+        removed = went;
+        snapshot.silences.keep(&repository.layout)?;
     }
     let bytes: u64 = removed.iter().map(|item| item.bytes).sum();
     let kept = snapshot.items.len() - removed.len();

@@ -1,7 +1,7 @@
 use crate::calling::{self, Call, CallError, Called};
 use crate::children;
 use crate::context::Context;
-use crate::conversations;
+use crate::conversations::{Header, Held};
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::runner::child::{Child, ChildError};
@@ -38,24 +38,34 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
     let repository = Repository::open(context)?;
     repository.observed("run", || {
-        let target = target(arguments, &repository)?;
-        let called = make(arguments, &given, &target, &repository, context)?;
+        let mut held = arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
+        let header = held.as_ref().and_then(Held::latest).map(|latest| &latest.header);
+        let target = target(arguments, header, &repository)?;
+        let called = make(arguments, &given, &target, held.as_mut(), &repository, context)?;
         report(arguments, &given, &target, &called, context);
         Ok(if called.0.result.is_error() { Exit::No } else { Exit::Done })
     })
 }
 
+/// Takes the conversation, after the calls that are under way in it.
+fn hold(id: &str, repository: &Repository) -> Result<Held, CommandError> {
+    if let Some(held) = Held::try_take(&repository.layout, id)? {
+        return Ok(held);
+    }
+    let limits = repository.served_manifest().map(|manifest| manifest.limits).unwrap_or_default();
+    Ok(process::block_on(Held::take(&repository.layout, id, limits.longest_call()))??)
+}
+
 /// A conversation that has begun keeps what it began with.
-fn target(arguments: &Arguments, repository: &Repository) -> Result<Target, CommandError> {
-    let kept = arguments.conversation.as_deref().map(|id| conversations::load(&repository.layout, id)).transpose()?.flatten();
+fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository) -> Result<Target, CommandError> {
     match (kept, &arguments.at) {
-        (Some(kept), None) => repository.pinned(&kept.header),
+        (Some(kept), None) => repository.pinned(kept),
         (Some(kept), Some(at)) => {
             let asked = repository.target(at)?;
-            let same = asked.commit == kept.header.commit && asked.state.revision == kept.header.revision;
+            let same = asked.commit == kept.commit && asked.state.revision == kept.revision;
             same.then_some(asked).ok_or_else(|| {
-                let began = kept.header.version.map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
-                CommandError::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.header.id))
+                let began = kept.version.as_ref().map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
+                CommandError::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.id))
                     .with_hint("leave `--at` out, or begin another conversation")
             })
         }
@@ -67,6 +77,7 @@ fn make(
     arguments: &Arguments,
     given: &Map<String, Value>,
     target: &Target,
+    conversation: Option<&mut Held>,
     repository: &Repository,
     context: &Context,
 ) -> Result<(Called, Answer), CommandError> {
@@ -74,7 +85,7 @@ fn make(
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
-        let call = Call { target, layout: &repository.layout, params, conversation: arguments.conversation.clone(), id: child.fresh_id() };
+        let call = Call { target, params, conversation, id: child.fresh_id() };
         let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)

@@ -2,7 +2,7 @@
 
 use crate::calling::{self, Call, CallError};
 use crate::children;
-use crate::conversations::{self, Header};
+use crate::conversations::{Header, Held};
 use crate::error::CommandError;
 use crate::runner::child::{Child, ChildError, Opening, Role};
 use crate::serve::frame;
@@ -62,11 +62,11 @@ impl Server for Runner {
         let conversation = Named::of(caller, &mut params).await?;
         Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
         // two calls at once in one conversation would each forget what the other remembered
-        let _turn = match &conversation.id {
-            Some(id) => Some(shim.turns.take(id).await),
-            None => None,
+        let (_turn, mut held) = match &conversation.id {
+            Some(id) => (Some(shim.turns.take(id).await), Some(hold(shim, id).await?)),
+            None => (None, None),
         };
-        let served = serving(caller, conversation.id.as_deref()).await?;
+        let served = serving(caller, held.as_ref()).await?;
         cast_shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
@@ -75,7 +75,7 @@ impl Server for Runner {
                 format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
             return Ok(shim::tool_error(caller.era, &message));
         }
-        let result = make(caller, &served, params, conversation.id.clone()).await?;
+        let result = make(caller, &served, params, held.as_mut()).await?;
         Ok(conversation.shown_in(served.server.suited(caller.era, "tools/call", result)))
     }
 }
@@ -84,14 +84,13 @@ async fn make(
     caller: Caller<'_, Runner>,
     served: &Served<Runner>,
     mut params: RawObject,
-    conversation: Option<String>,
+    mut conversation: Option<&mut Held>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
     served.server.suit(caller, &mut params);
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
         let aloft = served.server.take_off(caller, &mut params, false);
-        let layout = &caller.shim().repository.layout;
-        let call = Call { target: &served.target, layout, params: params.clone(), conversation: conversation.clone(), id: aloft.id };
+        let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: aloft.id };
         let result = match call.make(served.server.child()).await {
             Ok(done) => calling::for_host(done.result.raw()),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
@@ -146,21 +145,29 @@ impl Named {
     }
 }
 
+/// Takes the conversation, also from other shims and commands.
+async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
+    let layout = &shim.repository.layout;
+    if let Some(held) = Held::try_take(layout, id)? {
+        return Ok(held);
+    }
+    let patience = shim.current(&Line::Plan(shim.traffic.main()))?.manifest.limits.longest_call();
+    Ok(Held::take(layout, id, patience).await?)
+}
+
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, conversation: Option<&str>) -> Result<Served<Runner>, CommandError> {
+async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>) -> Result<Served<Runner>, CommandError> {
     let shim = caller.shim();
     let place = match conversation {
-        Some(id) => shim.traffic.pick(id),
+        Some(held) => shim.traffic.pick(held.id()),
         None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
         None => shim.traffic.main(),
     };
     let line = Line::Plan(place);
     let now = shim.current(&line)?;
-    let limit = now.manifest.limits.conversation();
-    let kept = conversation.map(|id| conversations::latest(&shim.repository.layout, id, limit)).transpose()?.flatten();
-    match kept.map(|kept| kept.header) {
+    match conversation.and_then(Held::latest).map(|latest| &latest.header) {
         Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
-            Box::pin(pinned(caller, &line, &now, &header)).await
+            Box::pin(pinned(caller, &line, &now, header)).await
         }
         _ => shim.serving_line(caller, &line).await,
     }

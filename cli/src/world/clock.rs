@@ -1,12 +1,36 @@
 //! The clock. `AGENT_NOW` freezes it, so that tests and replays are repeatable.
 
 use crate::world::env;
+use agent_core::silence::Moment;
 use jiff::Timestamp;
 use std::hash::{BuildHasher as _, RandomState};
 
 /// Now, in UTC.
 pub fn now() -> Timestamp {
     env::frozen_now().and_then(|text| text.parse().ok()).unwrap_or_else(Timestamp::now)
+}
+
+/// Now, by both clocks the machine has.
+pub fn moment() -> Moment {
+    let since_boot = rustix::time::clock_gettime(SINCE_BOOT);
+    let seconds = u64::try_from(since_boot.tv_sec).unwrap_or(0);
+    let uptime_ms = seconds * 1000 + u64::try_from(since_boot.tv_nsec).unwrap_or(0) / 1_000_000;
+    Moment { boot: boot(), uptime_ms, clock_ms: now().as_millisecond() }
+}
+
+/// Counts while the machine sleeps, and is set by nobody.
+#[cfg(target_os = "linux")]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+/// What tells this boot from others. Where it cannot be known, no two looks are of one boot.
+fn boot() -> String {
+    #[cfg(target_os = "linux")]
+    let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    #[cfg(not(target_os = "linux"))]
+    let told = crate::world::process::Run::new("sysctl").args(["-n", "kern.bootsessionuuid"]).succeed().ok().map(|said| said.text());
+    told.map_or_else(|| fresh_id("boot"), |told| told.trim().to_owned())
 }
 
 /// RFC 3339 in UTC with milliseconds: the form every document of ours has.

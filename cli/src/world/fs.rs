@@ -79,17 +79,11 @@ pub fn link_target(path: &Path) -> Result<PathBuf, FsError> {
 /// How much of a file is read at once when only its ends are wanted.
 const END: u64 = 64 << 10;
 
-/// The first line of a file of lines, and the last whole one where that is another; `None` without a whole line, or without the file.
-pub fn first_and_last_line(path: &Path) -> Result<Option<(String, Option<String>)>, FsError> {
-    match ends(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        read => read.map_err(FsError::while_doing("read", path)),
-    }
-}
-
-fn ends(path: &Path) -> std::io::Result<Option<(String, Option<String>)>> {
+/// The first line of a file of lines, and the last whole one where that is another; `None` without a whole line.
+pub fn first_and_last_line(file: &std::fs::File) -> std::io::Result<Option<(String, Option<String>)>> {
     use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-    let mut reader = BufReader::new(std::fs::File::open(path)?);
+    let mut reader = BufReader::new(file);
+    reader.rewind()?;
     let mut first = String::new();
     reader.read_line(&mut first)?;
     if !first.ends_with('\n') {
@@ -115,6 +109,34 @@ fn ends(path: &Path) -> std::io::Result<Option<(String, Option<String>)>> {
         more.append(&mut tail);
         tail = more;
     }
+}
+
+/// Adds whole lines to a file of lines that the caller has locked, in the place of a line that was cut short. All of them stand there, or none.
+pub fn append_lines(file: &std::fs::File, lines: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let end = end_of_lines(file)?;
+    file.set_len(end)?;
+    file.write_all_at(lines.as_bytes(), end).inspect_err(|_| {
+        // a line without its newline is none: taken off, it is in nobody's way
+        let _ = file.set_len(end);
+    })
+}
+
+/// Where the last whole line of a file of lines ends.
+fn end_of_lines(file: &std::fs::File) -> std::io::Result<u64> {
+    use std::os::unix::fs::FileExt as _;
+    let mut end = file.metadata()?.len();
+    let mut chunk = vec![0; usize::try_from(END.min(end)).expect("a chunk is small")];
+    while end > 0 {
+        let from = end.saturating_sub(END);
+        let read = &mut chunk[..usize::try_from(end - from).expect("a chunk is small")];
+        file.read_exact_at(read, from)?;
+        if let Some(last) = read.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(from + last as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
 }
 
 pub fn create_dir(path: &Path) -> Result<(), FsError> {
@@ -451,9 +473,11 @@ mod tests {
         let long = "x".repeat(200_000);
         let ends = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            first_and_last_line(&path).unwrap().map(|(first, last)| (first.trim_end().to_owned(), last))
+            let file = std::fs::File::open(&path).unwrap();
+            let end = usize::try_from(end_of_lines(&file).unwrap()).unwrap();
+            assert_eq!(end, text.rfind('\n').map_or(0, |at| at + 1), "{}", text.len());
+            first_and_last_line(&file).unwrap().map(|(first, last)| (first.trim_end().to_owned(), last))
         };
-        assert_eq!(first_and_last_line(&path).unwrap(), None);
         for (text, expected) in [
             ("", None),
             ("torn", None),

@@ -26,6 +26,8 @@ pub enum ProcessError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the event loop cannot go on: {failure}")]
+    EventLoop { failure: String },
     #[error("`{command}` failed with {status}{}", streams(stdout, stderr))]
     Failed { command: String, status: String, stdout: String, stderr: String },
 }
@@ -47,6 +49,7 @@ impl Diagnose for ProcessError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotStarted { program, .. } => Some(format!("is `{program}` installed and on PATH? `agent doctor` looks")),
+            Self::EventLoop { .. } => Some("look what was done before it is run again".to_owned()),
             Self::Failed { .. } => None,
         }
     }
@@ -539,6 +542,27 @@ async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), 
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, ProcessError> {
     let runtime = event_loop()?;
     Ok(runtime.block_on(future))
+}
+
+/// How tokio says that the kernel does not let it wake its own event loop, which it cannot go on from.
+const NOT_WOKEN: &str = "failed to wake I/O driver";
+
+/// Runs what may run event loops. One that the kernel fails is an error of the surroundings, and no bug to print a stack of.
+pub fn with_event_loops<T>(work: impl FnOnce() -> T) -> Result<T, ProcessError> {
+    let failure = |payload: &(dyn std::any::Any + Send)| {
+        let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        message.filter(|message| message.starts_with(NOT_WOKEN)).map(str::to_owned)
+    };
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if failure(panic.payload()).is_none() {
+            usual(panic);
+        }
+    }));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|payload| match failure(&*payload) {
+        Some(failure) => ProcessError::EventLoop { failure },
+        None => std::panic::resume_unwind(payload),
+    })
 }
 
 /// The same for a future that may leave a read of stdin behind, which nothing can take back: it is not waited for.

@@ -1,17 +1,20 @@
 //! Conversations: what a Runner's session did and remembers, one file each, appended turn by turn.
 //!
-//! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are RFC 3339 UTC.
+//! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are RFC 3339 UTC, for people: no reader ends a
+//! conversation by them. Calls go through `held`; `ending` is for whoever cleans up.
 
-use crate::world::clock;
+mod ending;
+mod held;
+
+pub use ending::{Silences, files};
+pub use held::Held;
+
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::object_id::ObjectId;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::io::Write;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +32,10 @@ pub enum ConversationError {
     Damaged { path: PathBuf, line: usize, problem: String },
     #[error("conversation `{id}` would remember {bytes} bytes; the limit is {DATA_LIMIT}")]
     TooMuchData { id: String, bytes: usize },
+    #[error("conversation `{id}` is busy: turn {turn} has been under way for {} s in another call; this one was not made", patience.as_secs())]
+    Busy { id: String, turn: u64, patience: Duration },
+    #[error("turn {turn} of conversation `{id}` was written by something else during the call; its answer is not kept")]
+    Lost { id: String, turn: u64 },
     #[error(transparent)]
     File(#[from] FsError),
 }
@@ -39,6 +46,7 @@ impl Diagnose for ConversationError {
             Self::Id(_) => Exit::Usage,
             Self::Damaged { .. } => Exit::Input,
             Self::TooMuchData { .. } => Exit::Child,
+            Self::Busy { .. } | Self::Lost { .. } => Exit::Conflict,
             Self::File(error) => error.exit(),
         }
     }
@@ -47,6 +55,8 @@ impl Diagnose for ConversationError {
         match self {
             Self::Damaged { path, .. } => Some(format!("move {} away to start that conversation anew", path.display())),
             Self::TooMuchData { .. } => Some("the Runner keeps too much in `conversation().data`".to_owned()),
+            Self::Busy { .. } => Some("call again once it is answered, or in another conversation".to_owned()),
+            Self::Lost { .. } => Some("call again; only `agent` may write the file of a conversation".to_owned()),
             Self::Id(_) | Self::File(_) => None,
         }
     }
@@ -111,16 +121,6 @@ impl Latest {
     pub fn next_turn(&self) -> u64 {
         self.last.as_ref().map_or(1, |turn| turn.turn + 1)
     }
-
-    /// When something was last said in it.
-    pub fn at(&self) -> &str {
-        self.last.as_ref().map_or(&self.header.opened, |turn| &turn.at)
-    }
-
-    fn is_over(&self, limit: Duration) -> bool {
-        let silent = self.at().parse::<Timestamp>().ok().map(|at| clock::now().duration_since(at));
-        silent.is_some_and(|silent| silent.as_secs_f64() > limit.as_secs_f64())
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -154,34 +154,27 @@ pub fn load(layout: &Layout, id: &str) -> Result<Option<Conversation>, Conversat
     parse(&path, &String::from_utf8_lossy(&bytes))
 }
 
-/// Its two ends, in a time that does not grow with it. One that was silent for longer than the limit is over, and forgotten here.
-pub fn latest(layout: &Layout, id: &str, limit: Duration) -> Result<Option<Latest>, ConversationError> {
+/// Its two ends, in a time that does not grow with it; `None` before its first turn.
+pub fn latest(layout: &Layout, id: &str) -> Result<Option<Latest>, ConversationError> {
     let path = path(layout, id)?;
-    let Some((first, last)) = fs::first_and_last_line(&path)? else { return Ok(None) };
-    let damaged = |error: serde_json::Error| ConversationError::Damaged { path: path.clone(), line: 1, problem: error.to_string() };
-    let header: Header = serde_json::from_str(&first).map_err(damaged)?;
-    let last = last.map(|line| serde_json::from_str(&line)).transpose().map_err(|error| ConversationError::Damaged {
-        path: path.clone(),
-        line: std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()),
-        problem: error.to_string(),
-    })?;
-    let latest = Latest { header, last };
-    if latest.is_over(limit) {
-        forget(layout, id)?;
-        return Ok(None);
+    match std::fs::File::open(&path) {
+        Ok(file) => latest_in(&file, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FsError::while_doing("read", &path)(error).into()),
     }
-    Ok(Some(latest))
 }
 
-/// Takes a conversation away, with what was said of it.
-fn forget(layout: &Layout, id: &str) -> Result<(), ConversationError> {
-    for path in [path(layout, id)?, rewards_path(layout, id)?] {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::while_doing("remove", &path)(error).into()),
-            _ => {}
-        }
-    }
-    Ok(())
+fn latest_in(file: &std::fs::File, path: &Path) -> Result<Option<Latest>, ConversationError> {
+    let ends = fs::first_and_last_line(file).map_err(FsError::while_doing("read", path))?;
+    let Some((first, last)) = ends else { return Ok(None) };
+    let header: Header = serde_json::from_str(&first).map_err(|error| damaged(path, 1, &error))?;
+    let line = || std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    let last = last.map(|last| serde_json::from_str(&last)).transpose().map_err(|error| damaged(path, line(), &error))?;
+    Ok(Some(Latest { header, last }))
+}
+
+fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> ConversationError {
+    ConversationError::Damaged { path: path.to_owned(), line, problem: error.to_string() }
 }
 
 /// The ids of all that are kept, the one with the newest turn first.
@@ -193,7 +186,9 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     };
     let named = entries.flatten().filter_map(|entry| {
         let id = entry.file_name().to_str()?.strip_suffix(".jsonl")?.to_owned();
-        Some((entry.metadata().ok()?.modified().ok()?, id))
+        // one whose first call is under way has no turn yet
+        let file = entry.metadata().ok().filter(|file| file.len() > 0)?;
+        Some((file.modified().ok()?, id))
     });
     let mut named: Vec<_> = named.collect();
     named.sort_unstable_by(|one, other| other.cmp(one));
@@ -203,11 +198,9 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
 /// Notes that staging took a signal of a conversation; the Journal is where it counts, this is where the conversation is looked at.
 pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), ConversationError> {
     let path = rewards_path(layout, id)?;
-    fs::create_dir(path.parent().expect("it is in a folder"))?;
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::while_doing("open", &path))?;
+    let lock = fs::FileLock::acquire(&path)?;
     let line = serde_json::to_string(reward).expect("a reward serialises") + "\n";
-    file.write_all(line.as_bytes()).map_err(FsError::while_doing("write", &path))?;
-    Ok(())
+    Ok(fs::append_lines(lock.file(), &line).map_err(FsError::while_doing("write", &path))?)
 }
 
 /// What was said of a conversation, oldest first.
@@ -225,50 +218,10 @@ fn parse(path: &Path, text: &str) -> Result<Option<Conversation>, ConversationEr
     let Some((_, first)) = lines.next() else {
         return Ok(None);
     };
-    let damaged = |line: usize, error: serde_json::Error| ConversationError::Damaged {
-        path: path.to_owned(),
-        line: line + 1,
-        problem: error.to_string(),
-    };
-    let header = serde_json::from_str(first).map_err(|error| damaged(0, error))?;
-    let turns = lines.map(|(number, line)| serde_json::from_str(line).map_err(|error| damaged(number, error))).collect::<Result<_, _>>()?;
+    let header = serde_json::from_str(first).map_err(|error| damaged(path, 1, &error))?;
+    let turns = lines.map(|(number, line)| serde_json::from_str(line).map_err(|error| damaged(path, number + 1, &error)));
+    let turns = turns.collect::<Result<_, _>>()?;
     Ok(Some(Conversation { header, turns }))
-}
-
-/// Appends a turn; the header is written with the first one. Two processes in one conversation take turns under a lock.
-pub fn append(layout: &Layout, header: &Header, turn: &Turn) -> Result<(), ConversationError> {
-    let bytes = serde_json::to_vec(&turn.data).map_or(0, |data| data.len());
-    if bytes > DATA_LIMIT {
-        return Err(ConversationError::TooMuchData { id: header.id.clone(), bytes });
-    }
-    let path = path(layout, &header.id)?;
-    fs::create_dir(&layout.conversations())?;
-    let _lock = fs::FileLock::acquire(&layout.conversations().join("lock"))?;
-    let mut file =
-        std::fs::OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(FsError::while_doing("open", &path))?;
-    drop_torn_line(&path, &file)?;
-    let mut lines = String::new();
-    if file.metadata().map_err(FsError::while_doing("read", &path))?.len() == 0 {
-        lines.push_str(&serde_json::to_string(header).expect("a header serialises"));
-        lines.push('\n');
-    }
-    lines.push_str(&serde_json::to_string(turn).expect("a turn serialises"));
-    lines.push('\n');
-    file.write_all(lines.as_bytes()).map_err(FsError::while_doing("write", &path))?;
-    Ok(())
-}
-
-/// What a killed writer left after the last newline goes before anything is appended to it.
-fn drop_torn_line(path: &Path, file: &std::fs::File) -> Result<(), ConversationError> {
-    let length = file.metadata().map_err(FsError::while_doing("read", path))?.len();
-    let mut last = [0];
-    let whole = length == 0 || (file.read_exact_at(&mut last, length - 1).is_ok() && last == *b"\n");
-    if !whole {
-        let bytes = std::fs::read(path).map_err(FsError::while_doing("read", path))?;
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        file.set_len(end as u64).map_err(FsError::while_doing("mend", path))?;
-    }
-    Ok(())
 }
 
 fn rewards_path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
@@ -317,36 +270,78 @@ mod tests {
         }
     }
 
+    fn keep(layout: &Layout, number: u64) {
+        Held::try_take(layout, "c1").unwrap().expect("it is free").keep(header(), turn(number)).unwrap();
+    }
+
     #[test]
     fn turns_are_kept_and_a_torn_one_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         assert_eq!(load(&layout, "c1").unwrap(), None);
-        append(&layout, &header(), &turn(1)).unwrap();
+        keep(&layout, 1);
         let file = layout.conversations().join("c1.jsonl");
         let mut torn = std::fs::read(&file).unwrap();
         torn.extend_from_slice(b"{\"turn\":2,\"too");
         std::fs::write(&file, torn).unwrap();
         assert_eq!(load(&layout, "c1").unwrap().unwrap().turns.len(), 1);
-        append(&layout, &header(), &turn(2)).unwrap();
+        keep(&layout, 2);
         let conversation = load(&layout, "c1").unwrap().unwrap();
         assert_eq!(conversation.turns, [turn(1), turn(2)]);
-        let year = Duration::from_secs(365 * 86_400);
-        let latest = latest(&layout, "c1", year * 100).unwrap().unwrap();
+        let latest = latest(&layout, "c1").unwrap().unwrap();
         assert_eq!((&latest.header, latest.last.as_ref()), (&header(), Some(&turn(2))));
         assert_eq!((latest.data(), latest.next_turn()), (turn(2).data, 3));
     }
 
     #[test]
-    fn one_that_was_silent_too_long_is_over() {
+    fn a_conversation_is_one_call_s_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        append(&layout, &header(), &turn(1)).unwrap();
-        let reward = Reward { signal: "s".to_owned(), tool: "reward".to_owned(), arguments: json!({"value": 1}), at: header().opened };
-        note_reward(&layout, "c1", &reward).unwrap();
-        assert_eq!((ids(&layout).unwrap(), rewards(&layout, "c1").unwrap()), (vec!["c1".to_owned()], vec![reward]));
-        assert_eq!(latest(&layout, "c1", Duration::from_millis(1)).unwrap(), None);
-        assert_eq!((ids(&layout).unwrap(), rewards(&layout, "c1").unwrap()), (vec![], vec![]));
+        let held = Held::try_take(&layout, "c1").unwrap().unwrap();
+        assert!(Held::try_take(&layout, "c1").unwrap().is_none());
+        assert!(ids(&layout).unwrap().is_empty(), "it has no turn yet");
+        drop(held);
+        assert!(!layout.conversations().join("c1.jsonl").exists(), "a call that came to nothing leaves none");
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                let layout = layout.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..25 {
+                        let patience = Duration::from_secs(60);
+                        let held = crate::world::process::block_on(Held::take(&layout, "c1", patience)).unwrap();
+                        let mut held = held.unwrap();
+                        let next = held.latest().map_or(1, Latest::next_turn);
+                        held.keep(header(), turn(next)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let turns = load(&layout, "c1").unwrap().unwrap().turns;
+        assert_eq!(turns.iter().map(|turn| turn.turn).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_lost_race_and_a_conversation_that_is_busy_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        keep(&layout, 1);
+        let file = layout.conversations().join("c1.jsonl");
+        let mut held = Held::try_take(&layout, "c1").unwrap().unwrap();
+        let busy = crate::world::process::block_on(Held::take(&layout, "c1", Duration::from_millis(20))).unwrap().unwrap_err();
+        assert!(matches!(&busy, ConversationError::Busy { turn: 2, .. }) && busy.exit() == Exit::Conflict, "{busy}");
+        assert!(busy.to_string().contains("`c1`"), "{busy}");
+        // by hand, past the lock
+        let by_hand = std::fs::read_to_string(&file).unwrap() + &serde_json::to_string(&turn(2)).unwrap() + "\n";
+        std::fs::write(&file, by_hand).unwrap();
+        let lost = held.keep(header(), turn(2)).unwrap_err();
+        assert!(matches!(&lost, ConversationError::Lost { turn: 2, .. }) && lost.exit() == Exit::Conflict, "{lost}");
+        assert_eq!(load(&layout, "c1").unwrap().unwrap().turns, [turn(1), turn(2)]);
+        std::fs::rename(&file, folder.path().join("away")).unwrap();
+        assert!(matches!(held.keep(header(), turn(3)).unwrap_err(), ConversationError::Lost { turn: 3, .. }));
+        assert_eq!(load(&layout, "c1").unwrap(), None);
     }
 
     #[test]

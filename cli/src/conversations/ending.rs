@@ -1,0 +1,95 @@
+//! The end of conversations: whoever cleans up ends those that were seen to be silent for longer than their limit. See `agent_core::silence`.
+//!
+//! What was seen is kept in `.agent/conversations/silence.json`. Lost, the watch begins anew.
+
+use super::held::Held;
+use super::{ConversationError, ids, path, rewards_path};
+use crate::world::clock;
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::layout::Layout;
+use agent_core::silence::{Moment, Observation};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SCHEMA: &str = "agent/silence@1";
+
+/// What is known of how long each conversation has been silent.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Silences {
+    schema: String,
+    conversations: BTreeMap<String, Observation>,
+}
+
+impl Silences {
+    /// Looks at all conversations there are.
+    pub fn observe(layout: &Layout) -> Result<Self, ConversationError> {
+        let before = read(layout)?;
+        let now = clock::moment();
+        let mut conversations = BTreeMap::new();
+        for id in ids(layout)? {
+            if let Some(seen) = look(layout, &id, before.get(&id), &now)? {
+                conversations.insert(id, seen);
+            }
+        }
+        Ok(Self { schema: SCHEMA.to_owned(), conversations })
+    }
+
+    /// For the next look.
+    pub fn keep(&self, layout: &Layout) -> Result<(), FsError> {
+        if self.conversations.is_empty() && !layout.conversations().is_dir() {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(self).expect("observations are JSON");
+        fs::replace(&file(layout), &bytes, Durability::Rebuildable)
+    }
+
+    /// The ids of those that were silent for longer than a limit, as far as was seen.
+    pub fn over(&self, limit: Duration) -> impl Iterator<Item = &str> {
+        self.conversations.iter().filter(move |(_, seen)| seen.silent() > limit).map(|(id, _)| id.as_str())
+    }
+
+    /// Ends a conversation, unless a call is under way in it or it went on meanwhile; says whether it did.
+    pub fn end(&self, layout: &Layout, id: &str) -> Result<bool, ConversationError> {
+        let Some(held) = Held::try_take(layout, id)? else { return Ok(false) };
+        let seen = self.conversations.get(id);
+        if looks(layout, id)?.as_ref() != seen.map(|seen| &seen.looks) {
+            return Ok(false);
+        }
+        for path in files(layout, id)? {
+            fs::remove_if_there(&path)?;
+        }
+        drop(held);
+        Ok(true)
+    }
+}
+
+/// What a conversation consists of: its turns, and what was said of them.
+pub fn files(layout: &Layout, id: &str) -> Result<[PathBuf; 2], ConversationError> {
+    Ok([path(layout, id)?, rewards_path(layout, id)?])
+}
+
+fn file(layout: &Layout) -> PathBuf {
+    layout.conversations().join("silence.json")
+}
+
+fn read(layout: &Layout) -> Result<BTreeMap<String, Observation>, FsError> {
+    let bytes = fs::read_if_there(&file(layout))?.unwrap_or_default();
+    let before = serde_json::from_slice::<Silences>(&bytes).ok().filter(|before| before.schema == SCHEMA);
+    Ok(before.map(|before| before.conversations).unwrap_or_default())
+}
+
+fn look(layout: &Layout, id: &str, before: Option<&Observation>, now: &Moment) -> Result<Option<Observation>, ConversationError> {
+    Ok(looks(layout, id)?.map(|looks| Observation::next(before, looks, now.clone())))
+}
+
+/// What tells a conversation that went on: each turn and each reward makes it look otherwise. `None` where it is gone.
+fn looks(layout: &Layout, id: &str) -> Result<Option<String>, ConversationError> {
+    let [turns, rewards] = files(layout, id)?.map(|path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some(format!("{}:{}:{}.{}", file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    });
+    Ok(turns.map(|turns| format!("{turns} {}", rewards.unwrap_or_default())))
+}
