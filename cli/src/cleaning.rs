@@ -62,9 +62,12 @@ pub struct Snapshot {
 pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
     let layout = &repository.layout;
     let mut items = Vec::new();
-    for (folder, kind) in
-        [(layout.checkouts(), Kind::Checkout), (layout.home().join("states"), Kind::State), (layout.temporary(), Kind::Temporary)]
-    {
+    for (folder, kind) in [
+        (layout.checkouts(), Kind::Checkout),
+        (layout.evaluators(), Kind::Checkout),
+        (layout.home().join("states"), Kind::State),
+        (layout.temporary(), Kind::Temporary),
+    ] {
         items.extend(things_in(&folder, kind)?);
     }
     items.extend(results(repository)?);

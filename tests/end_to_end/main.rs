@@ -12,6 +12,7 @@ mod committed;
 mod conversations;
 mod doctor;
 mod eras;
+mod evaluators;
 mod faults;
 mod gate;
 mod help;

@@ -1,7 +1,7 @@
 //! What is known of the cases of one code: traces in the object store, where colleagues and CI find them too, and beside them those that are not
 //! there yet, so that a killed run goes on where it was.
 
-use super::memo::platform;
+use super::memo::platforms;
 use super::pending::Pending;
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -29,8 +29,7 @@ pub struct RunKey(String);
 impl RunKey {
     /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which cases and scorers these are counts case by case.
     pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, CommandError> {
-        let platforms = [platform(repository, manifest)?, platform(repository, evaluators)?];
-        let parts = json!(["agent/run@2", repository.git.code_tree(tree)?, platforms]);
+        let parts = json!(["agent/run@2", repository.git.code_tree(tree)?, platforms(repository, manifest, evaluators)?]);
         Ok(Self(short_digest(canonical::to_compact(&parts).as_bytes())))
     }
 

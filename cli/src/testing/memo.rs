@@ -31,7 +31,7 @@ impl CacheKey {
     ) -> Result<Option<Self>, CommandError> {
         let Some(identity) = evaluators.identity(&repository.git)? else { return Ok(None) };
         let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
-        let platforms = [platform(repository, manifest)?, platform(repository, &evaluators.manifest)?];
+        let platforms = platforms(repository, manifest, &evaluators.manifest)?;
         let parts = json!([SCHEMA, request.tier, part, code, revision, platforms, identity, templates::harness_digest()]);
         Ok(Some(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned())))
     }
@@ -49,6 +49,14 @@ impl CacheKey {
 pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, CommandError> {
     let interpreter = python::find(&repository.layout, &manifest.python.requires)?;
     Ok(json!([interpreter.implementation, interpreter.version, std::env::consts::OS, std::env::consts::ARCH]))
+}
+
+/// Where the code runs, and where its evaluators do.
+pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<[Value; 2], CommandError> {
+    let of_code = platform(repository, code)?;
+    let of_evaluators =
+        if code.python.requires == evaluators.python.requires { of_code.clone() } else { platform(repository, evaluators)? };
+    Ok([of_code, of_evaluators])
 }
 
 /// The small half of a cached tier: all that a hook needs.

@@ -17,7 +17,7 @@ pub struct PartsKey(String);
 
 impl PartsKey {
     pub fn new(repository: &Repository, manifest: &Manifest, tier: Tier, tree: &ObjectId) -> Result<Self, CommandError> {
-        let parts = json!(["agent/parts@1", tier, tree, platform(repository, manifest)?]);
+        let parts = json!(["agent/parts@2", tier, tree, platform(repository, manifest)?]);
         Ok(Self(format!("parts/{}", short_digest(canonical::to_compact(&parts).as_bytes()))))
     }
 

@@ -55,7 +55,7 @@ impl Diagnose for CheckoutError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotAsGitHasIt { .. } => Some(
-                "does the file system tell upper from lower case, and does nothing else write to `.agent/checkouts`? `git fsck` looks at the repository"
+                "does the file system tell upper from lower case, and does nothing else write to `.agent`? `git fsck` looks at the repository"
                     .to_owned(),
             ),
             Self::Git(error) => error.hint(),
