@@ -126,8 +126,16 @@ impl<'a> LedgerRef<'a> {
         Ok(recorded.map(|()| comparison.judged(entry.expect("it was found or added").level())))
     }
 
+    /// All that the refs of this clone have; `None` where there is no ledger.
+    pub fn whole(&self) -> Result<Option<Ledger>, CommandError> {
+        if self.git.record_heads(RECORD.name)?.is_empty() {
+            return Ok(None);
+        }
+        of_view(&RECORD.view_of_refs(self.git)?).map(Some)
+    }
+
     /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere and did not become a version here is no discovery.
-    fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, CommandError> {
+    pub fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, CommandError> {
         if !ledger.has_discoveries() {
             return Ok(0);
         }

@@ -29,6 +29,7 @@ pub mod repository;
 pub mod runner;
 pub mod scaffold;
 mod serve;
+mod soundness;
 pub mod staging;
 pub mod target;
 pub mod telemetry;

@@ -16,13 +16,20 @@ use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::Path;
 
 pub struct Repository {
     pub git: Git,
     pub layout: Layout,
     printer: Printer,
+    /// Versions that were looked at, and nothing spoke against: the last few.
+    sound: RefCell<VecDeque<Tip>>,
 }
+
+/// More versions than these are looked at again.
+const SOUND: usize = 16;
 
 impl Repository {
     /// Opens the repository the user stands in, and finishes what a killed command left undone.
@@ -39,13 +46,13 @@ impl Repository {
         for line in git.heal()?.lines() {
             context.printer.warn(line);
         }
-        Ok(Self { layout: git.layout(), git, printer: context.printer.clone() })
+        Ok(Self { layout: git.layout(), git, printer: context.printer.clone(), sound: RefCell::default() })
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of somebody's git command.
     pub fn look(context: &Context) -> Result<Self, CommandError> {
         let git = Git::discover(&context.directory)?;
-        Ok(Self { layout: git.layout(), git, printer: context.printer.clone() })
+        Ok(Self { layout: git.layout(), git, printer: context.printer.clone(), sound: RefCell::default() })
     }
 
     /// The manifest of a commit or tree.
@@ -55,9 +62,19 @@ impl Repository {
         Ok(Manifest::parse(&String::from_utf8_lossy(&bytes), &origin)?)
     }
 
-    /// The tip of what is served; `None` before the first release.
+    /// The tip of what is served; `None` before the first release. One that is no sound version is an error.
     pub fn tip(&self) -> Result<Option<Tip>, CommandError> {
-        self.git.reference(ACTIVE)?.map(|commit| self.tip_at(&commit)).transpose()
+        self.git.reference(ACTIVE)?.map(|commit| self.version_at(&commit)).transpose()
+    }
+
+    pub(crate) fn known_sound(&self, commit: &ObjectId) -> Option<Tip> {
+        self.sound.borrow().iter().find(|tip| tip.commit == *commit).cloned()
+    }
+
+    pub(crate) fn remember_sound(&self, tip: &Tip) {
+        let mut sound = self.sound.borrow_mut();
+        sound.push_front(tip.clone());
+        sound.truncate(SOUND);
     }
 
     /// The same, where there has to be one.
@@ -68,20 +85,6 @@ impl Repository {
                 "`agent release` makes the first version of what is on `main`; in a fresh clone, `git fetch origin active:active --tags`",
             )
         })
-    }
-
-    /// A commit of `active` as the version it is, read from its trailers.
-    pub fn tip_at(&self, commit: &ObjectId) -> Result<Tip, CommandError> {
-        let info = self.git.commit(commit)?;
-        let no_version = || {
-            CommandError::input(format!("commit {} is no version: its message has no Agent-Version", commit.short())).with_hint(
-                "`active` is moved by `agent promote`, `agent release` and `agent rollback` alone; `agent doctor` looks for what moved it",
-            )
-        };
-        let (Some(version), Some(revision)) = (info.trailers.version, info.trailers.state) else {
-            return Err(no_version());
-        };
-        Ok(Tip { version, commit: commit.clone(), revision })
     }
 
     /// The state a commit holds; null where it holds none.
@@ -139,7 +142,7 @@ impl Repository {
 
     /// The manifest of what is served, where something is.
     pub fn served_manifest(&self) -> Option<Manifest> {
-        self.tip().ok().flatten().and_then(|tip| self.manifest(&tip.commit).ok())
+        self.git.reference(ACTIVE).ok().flatten().and_then(|tip| self.manifest(&tip).ok())
     }
 
     /// A verb on record: a span from its beginning to its end, and what it does within.

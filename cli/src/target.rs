@@ -71,7 +71,7 @@ impl Repository {
             }
             What::Active => self.target_at(what, &self.expect_tip()?.commit),
             What::Worktree => self.worktree_target(),
-            other => self.target_at(other, &self.commit_named(other)?),
+            other => self.target_at(other, &self.sound_commit(other)?),
         }
     }
 
@@ -109,6 +109,22 @@ impl Repository {
             checkout: Some(checkout),
             state: self.state_of(&bytes, STATE_FILE)?,
         })
+    }
+
+    /// The commit that is to be run as what was named: one that is named as a version has to be that version.
+    fn sound_commit(&self, what: &What) -> Result<ObjectId, CommandError> {
+        let version = match what {
+            What::Version(version) => version.clone(),
+            What::Range(range) => self.newest_in(range)?,
+            What::Name(name) => match self.git.pin(name)? {
+                Some(pinned) => return self.sound_commit(&pinned),
+                None => return Ok(self.git.expect(name)?),
+            },
+            What::Active | What::Staging | What::Worktree => return self.commit_named(what),
+        };
+        let commit = self.commit_of(&version)?;
+        self.sound_version(&version, &commit)?;
+        Ok(commit)
     }
 
     /// The commit a version, a range, a pin or any revision names.

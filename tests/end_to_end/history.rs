@@ -98,10 +98,7 @@ fn a_release_names_its_commits_and_what_else_judged() {
     served.git(["commit", "--quiet", "--all", "--message", "feat: hours"]);
     served.world.write("agent repo ü/tests/fast/estimates.jsonl", CASES.replace("30.0", "31.0"));
     served.git(["commit", "--quiet", "--all", "--message", "test: naps are longer"]);
-    let parent = served.git(["rev-parse", "main"]);
-    served.git(["checkout", "--quiet", "--detach", "active"]);
-    served.git(["merge", "--quiet", "--no-commit", "--no-ff", &parent]);
-    served.release("0.2.0");
+    served.release_under("active", "0.2.0");
     let document = served.agent(["bisect", "nap", "--json"]).ok().json();
     assert_eq!((&document["bad"]["version"], &document["kind"]), (&json!("0.2.0"), &json!("release")));
     assert_eq!(document["redefined"], json!(["case"]));

@@ -229,7 +229,8 @@ fn what_is_not_there_is_a_problem_that_says_what_to_do() {
     api.problem("/v1/versions/9.9.9", 404, "there is no v9.9.9");
     api.problem("/v1/versions/banana", 400, "`version`");
     api.problem("/v1/versions/0.1.0/contract", 404, "agent semver");
-    api.problem("/v1/versions/0.1.1/signals", 404, "not made of signals");
+    api.problem("/v1/versions/0.1.0/signals", 404, "not made of signals");
+    api.problem("/v1/versions/0.1.1/signals", 404, "the Journal of v0.1.1 is not in the object store");
     api.problem("/v1/versions/0.1.1/evaluations/full", 404, "agent test --at v0.1.1 --tier full");
     api.problem("/v1/versions/0.1.1/evaluations/huge", 400, "micro");
     api.problem("/v1/versions/0.1.1/evaluations/micro/nobody", 404, "`nobody`");

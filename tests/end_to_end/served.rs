@@ -35,13 +35,33 @@ impl Served {
         Self::with(&[])
     }
 
-    /// Commits what is staged and serves it as this version.
+    /// Commits what is staged and serves it as this version, under its own state.
     pub fn release(&self, version: &str) {
-        let state = self.git(["hash-object", "state/active.state.json"]);
-        let trailers = format!("Agent-Kind: release\nAgent-Version: {version}\nAgent-State: {state}");
-        self.git(["commit", "--quiet", "--message", "a version", "--message", &trailers]);
-        self.git(["branch", "--force", "active"]);
-        self.git(["tag", &format!("v{version}")]);
+        self.release_under("HEAD", version);
+    }
+
+    /// The same under the state of another commit.
+    pub fn release_under(&self, state_of: &str, version: &str) {
+        let named = format!("Agent-Kind: release\nAgent-Version: {version}\nAgent-Eval: sha256:00\nAgent-Gate: sha256:00");
+        if self.git(["branch", "--list", "active"]).is_empty() {
+            let trailers = format!("{named}\nAgent-State: {}", self.git(["hash-object", "state/active.state.json"]));
+            self.git(["commit", "--quiet", "--message", "a version", "--message", &trailers]);
+            self.git(["branch", "active"]);
+            self.git(["tag", &format!("v{version}")]);
+            return;
+        }
+        if !self.git(["diff", "--cached", "--name-only"]).is_empty() {
+            self.git(["commit", "--quiet", "--message", "a source"]);
+        }
+        let base = self.git(["rev-parse", "active"]);
+        let state = self.git(["rev-parse", &format!("{state_of}:state/active.state.json")]);
+        let trailers = format!("{named}\nAgent-Base: {base}\nAgent-State: {state}");
+        self.git(["update-index", "--cacheinfo", &format!("100644,{state},state/active.state.json")]);
+        let tree = self.git(["write-tree"]);
+        self.git(["read-tree", "HEAD"]);
+        let commit = self.git(["commit-tree", &tree, "-p", &base, "-p", "HEAD", "-m", "a version", "-m", &trailers]);
+        self.git(["branch", "--force", "active", &commit]);
+        self.git(["tag", &format!("v{version}"), &commit]);
     }
 
     pub fn git<const N: usize>(&self, arguments: [&str; N]) -> String {

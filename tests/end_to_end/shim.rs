@@ -16,14 +16,21 @@ fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) 
     let edits: Vec<_> = files.iter().map(|(path, text)| TreeEdit::file(*path, git.write_blob(text.as_bytes()).unwrap())).collect();
     let tree = git.edit_tree(Some(&git.tree_of(&tip).unwrap()), &edits).unwrap();
     let state = git.read(&tree, STATE_FILE).unwrap().unwrap();
+    let mut parents = vec![tip.clone()];
+    if kind == Kind::Release {
+        parents.push(git.write_commit(&CommitSpec { tree: tree.clone(), parents: vec![], message: "a source".to_owned() }).unwrap());
+    }
     let trailers = Trailers {
         kind: Some(kind),
         version: Some(version.clone()),
         state: Some(ObjectId::of_blob(&state)),
+        base: Some(tip.clone()),
+        journal: (kind == Kind::Promotion).then(|| "sha256:00".to_owned()),
         eval: Some("sha256:00".to_owned()),
+        gate: Some("sha256:00".to_owned()),
         ..Trailers::default()
     };
-    let commit = git.write_commit(&CommitSpec { tree, parents: vec![tip.clone()], message: trailers.message("a version", "") }).unwrap();
+    let commit = git.write_commit(&CommitSpec { tree, parents, message: trailers.message("a version", "") }).unwrap();
     let publication = Publication { branch: "active".to_owned(), expect: Some(tip), commit, version };
     assert_eq!(git.publish(&publication).unwrap().value, Published::Done);
 }

@@ -35,6 +35,8 @@ impl Registry {
         let world = World::new();
         world.write(format!("{FOLDER}/agent.toml"), "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n");
         world.write(format!("{FOLDER}/{STATE_FILE}"), "{\n  \"n\": 0\n}\n");
+        world.write(format!("{FOLDER}/tests/micro/a.jsonl"), "{\"id\": \"a\", \"tool\": \"t\", \"expect\": {\"equals\": 1}}\n");
+        world.write(format!("{FOLDER}/ci/budgets.json"), "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rate\": 0}}}\n");
         world.git(FOLDER, ["init", "-q"]);
         world.git(FOLDER, ["add", "-A"]);
         world.git(FOLDER, ["commit", "-q", "-m", "first"]);
@@ -44,38 +46,47 @@ impl Registry {
         registry
     }
 
-    /// Publishes v0.1.`patch` with the state `{"n": n}`.
+    /// Publishes v0.1.`patch` with the state `{"n": n}`; its evidence is named, and not kept.
     pub fn publish(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64]) {
-        self.publish_with(kind, patch, n, undoes, &[]);
+        let commit = self.publish_tested(kind, patch, n, undoes);
+        std::fs::remove_dir_all(self.world.path(FOLDER).join(".agent/store/evals").join(commit.as_str())).unwrap();
+    }
+
+    /// The same with the result of the one case in its tree.
+    pub fn publish_tested(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64]) -> ObjectId {
+        let place = Some("tests/micro/a.jsonl:1".to_owned());
+        self.publish_with(kind, patch, n, undoes, &[CaseResult { place, ..CaseResult::passed("a") }])
     }
 
     /// The same with the results of micro that let it pass, as they are stored.
-    pub fn publish_with(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64], results: &[CaseResult]) {
+    pub fn publish_with(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64], results: &[CaseResult]) -> ObjectId {
         let tip = self.git.target(ACTIVE).unwrap();
         let parent = tip.clone().unwrap_or_else(|| self.git.expect("main").unwrap());
         let blob = self.git.write_blob(format!("{{\n  \"n\": {n}\n}}\n").as_bytes()).unwrap();
         let tree = self.git.edit_tree(Some(&parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
         let mut evaluation = Evaluation::new(Some(tree.to_string()), Some(blob.to_string()));
         let lines: String = results.iter().map(|result| Event::case_line(Tier::Micro, result)).collect();
-        if !results.is_empty() {
-            evaluation.tiers.insert(Tier::Micro, summary(results, &lines));
-            evaluation.definitions.cases.insert(Tier::Micro, "sha256:cases".to_owned());
-        }
+        evaluation.tiers.insert(Tier::Micro, summary(results, &lines));
+        evaluation.definitions.cases.insert(Tier::Micro, "sha256:cases".to_owned());
         let trailers = Trailers {
             kind: Some(kind),
             version: Some(Version::new(0, 1, patch)),
             state: Some(blob),
             base: tip.clone(),
             eval: Some(evaluation.digest()),
+            journal: (kind == Kind::Promotion).then(|| digest(b"a Journal that nobody kept")),
             undoes: undoes.iter().map(|patch| Version::new(0, 1, *patch)).collect(),
             ..Trailers::default()
         };
         let message = trailers.message(&format!("v0.1.{patch}"), "");
         let commit = self.git.write_commit(&CommitSpec { tree, parents: vec![parent], message }).unwrap();
+        evaluation.commit = Some(commit.to_string());
         self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), evaluation.to_bytes());
         self.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/micro.jsonl"), lines);
-        let publication = Publication { branch: "active".to_owned(), expect: tip, commit, version: Version::new(0, 1, patch) };
+        let publication =
+            Publication { branch: "active".to_owned(), expect: tip, commit: commit.clone(), version: Version::new(0, 1, patch) };
         assert_eq!(self.git.publish(&publication).unwrap().value, Published::Done);
+        commit
     }
 
     /// v0.1.0, v0.1.1, v0.1.2 and a rollback of the last as v0.1.3.
@@ -214,9 +225,13 @@ fn outside_a_repository_the_message_says_where_one_is_made() {
     world.agent(".", ["versions"]).code(3).stderr_has("is in no git repository").stderr_has("agent init DIR");
 }
 
+/// Versions as an `agent` made them that kept no record of the gate.
 #[test]
-fn the_evidence_of_a_version_is_checked_again() {
-    let registry = Registry::with_rollback();
+fn the_evidence_of_an_earlier_agents_versions_is_checked_as_far_as_it_goes() {
+    let registry = Registry::new();
+    registry.publish_tested(Kind::Promotion, 1, 1, &[]);
+    registry.publish_tested(Kind::Promotion, 2, 2, &[]);
+    registry.publish_tested(Kind::Rollback, 3, 1, &[2]);
     let verify = |version: &str, code: i32| {
         let report = registry.world.agent(FOLDER, ["verify", version, "--json"]).code(code).json();
         assert_eq!(report["schema"], "agent/verify@1");
@@ -224,13 +239,15 @@ fn the_evidence_of_a_version_is_checked_again() {
         let told = checks.iter().filter(|check| check["status"] != "ok");
         told.map(|check| format!("{}: {}", check["check"], check["message"])).collect::<Vec<_>>()
     };
-    assert_eq!(verify("v0.1.0", 0), Vec::<String>::new());
-    assert_eq!(verify("v0.1.1", 7), [r#""journal": "it names no Journal""#]);
+    let evaluation = r#""evaluation": "the evaluation it names is not in the object store""#;
+    assert_eq!(verify("v0.1.0", 7), [evaluation]);
+    let journal = r#""journal": "the Journal it names is not in the object store""#;
+    assert_eq!(verify("v0.1.1", 7), [journal]);
     assert_eq!(verify("active", 0), Vec::<String>::new());
 
-    let commit = registry.git.expect("v0.1.0").unwrap();
+    let commit = registry.git.expect("v0.1.1").unwrap();
     registry.world.write(format!("{FOLDER}/.agent/store/evals/{commit}/summary.json"), Evaluation::new(None, None).to_bytes());
-    let told = verify("v0.1.0", 1);
+    let told = verify("v0.1.1", 1);
     assert!(told[0].starts_with(r#""evaluation": "the stored evaluation has the digest"#), "{told:?}");
 
     registry.world.git(FOLDER, ["tag", "v0.5.0", "main"]);

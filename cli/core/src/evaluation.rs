@@ -490,6 +490,13 @@ impl Evaluation {
         digest(canonical::to_compact(&without_commit.to_value()).as_bytes())
     }
 
+    /// The same of a stored document, whatever members it has.
+    pub fn digest_of_document(document: &Value) -> String {
+        let mut without_commit = document.clone();
+        without_commit["commit"] = Value::Null;
+        digest(canonical::to_compact(&without_commit).as_bytes())
+    }
+
     pub fn verdict(&self) -> Verdict {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }

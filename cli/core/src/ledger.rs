@@ -91,7 +91,7 @@ impl Entry {
         clippy::cast_sign_loss,
         reason = "a whole number from 1, and what is none is no level of ours"
     )]
-    fn discoveries(&self) -> u64 {
+    pub fn discoveries(&self) -> u64 {
         (self.level / (self.alpha * share(self.index))).round().max(1.0) as u64 - 1
     }
 
@@ -198,7 +198,12 @@ impl Ledger {
 
     /// The entry of the very same test; where two clones asked it, the one at the stricter level.
     pub fn of(&self, asked: &Asked) -> Option<&Entry> {
-        self.entries().filter(|entry| entry.asked == *asked).min_by(|one, other| one.level.total_cmp(&other.level))
+        self.all_of(asked).min_by(|one, other| one.level.total_cmp(&other.level))
+    }
+
+    /// Every entry of the very same test.
+    pub fn all_of<'a>(&'a self, asked: &Asked) -> impl Iterator<Item = &'a Entry> {
+        self.entries().filter(move |entry| entry.asked == *asked)
     }
 
     /// D after the attempt that made a version of this candidate on that baseline; `None` where no attempt did.

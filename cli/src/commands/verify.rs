@@ -1,14 +1,18 @@
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::repository::Repository;
-use crate::verification;
-use agent_core::verification::{Report, SCHEMA, Status, verify};
+use crate::verification::{Subject, Verifier};
+use agent_core::verification::history::BranchReport;
+use agent_core::verification::{Check, Report, SCHEMA, Status};
 use agent_core::version::tag;
 use agent_core::what::What;
 use serde_json::json;
 
-/// Check the evidence of a version again: tag, branch, state, evaluation, Journal, feedback
+/// Check the evidence of a version again: tag, branch, objects, evaluation, gate, Journal, feedback
+///
+/// Reads git objects as they are stored, folds the stored results again to their figures, and computes the gate's decision again from its pairs. The
+/// branches are followed back to the first version. A tag that is missing is made again.
 ///
 /// Exit 1 when something is wrong, 7 when something is only missing here.
 #[derive(Debug, clap::Args)]
@@ -17,31 +21,56 @@ pub struct Arguments {
     /// A version, a range, a pin, or `active`
     #[arg(value_name = "VERSION", default_value = "active", value_parser = |text: &str| text.parse::<What>())]
     what: What,
-    /// Every version there is
+    /// Every version there is, and every pack of the repository
     #[arg(long, conflicts_with = "what")]
     all: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
-    let versions = if arguments.all { repository.git.versions()? } else { vec![repository.version_named(&arguments.what)?] };
+    // a tag that is missing is first looked at
+    let repository = Repository::look(context)?;
+    let mut verifier = Verifier::new(&repository)?;
+    let subjects: Vec<Subject> = if arguments.all { verifier.all()? } else { repository.subject(&arguments.what)?.into_iter().collect() };
     let mut reports = Vec::new();
-    for version in &versions {
-        let report = verify(&verification::facts(&repository, version)?);
-        tell(&report, arguments.all, context);
+    for subject in &subjects {
+        let report = verifier.verify(subject)?;
+        tell(&tag(&report.version), report.status, &report.checks, arguments.all, context);
         reports.push(report);
     }
-    let status = reports.iter().map(|report| report.status).max().unwrap_or(Status::Ok);
-    context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports}));
+    let branches = verifier.branches();
+    for branch in &branches {
+        tell(&branch.branch, branch.status, &branch.checks, arguments.all, context);
+    }
+    let whole = if arguments.all { Some(verifier.repository_report()?) } else { None };
+    if let Some(whole) = whole.as_ref().filter(|whole| whole.status != Status::Ok) {
+        tell("the repository", whole.status, &whole.checks, true, context);
+    }
+    let status = worst(&reports, &branches).max(whole.as_ref().map_or(Status::Ok, |whole| whole.status));
+    context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports, "branches": branches, "repository": whole}));
+    tag_again(&repository, &verifier, context)?;
     Ok(status.exit())
 }
 
+fn worst(reports: &[Report], branches: &[BranchReport]) -> Status {
+    let versions = reports.iter().map(|report| report.status);
+    versions.chain(branches.iter().map(|branch| branch.status)).max().unwrap_or(Status::Missing)
+}
+
+fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context) -> Result<(), CommandError> {
+    let healed = repository.git.tag_again(verifier.untagged())?;
+    healed.notes.iter().for_each(|note| context.printer.warn(note));
+    if !healed.tags.is_empty() {
+        context.printer.say(format!("tagged again: {}", healed.tags.join(", ")));
+    }
+    Ok(())
+}
+
 /// All links of one version; of many, only those that do not hold.
-fn tell(report: &Report, briefly: bool, context: &Context) {
+fn tell(name: &str, status: Status, checks: &[Check], briefly: bool, context: &Context) {
     let printer = &context.printer;
-    printer.data(format!("{}  {}", mark(report.status), Printer::styled(Style::Strong, &tag(&report.version))));
-    for check in report.checks.iter().filter(|check| !briefly || check.status != Status::Ok) {
-        printer.data(format!("  {}  {:<10}  {}", mark(check.status), check.check, check.message));
+    printer.data(format!("{}  {}", mark(status), Printer::styled(Style::Strong, name)));
+    for check in checks.iter().filter(|check| !briefly || check.status != Status::Ok) {
+        printer.data(format!("  {}  {:<11}  {}", mark(check.status), check.check, check.message));
     }
 }
 

@@ -13,7 +13,6 @@ use crate::target::Target;
 use crate::world::git::{ACTIVE, RefStamp};
 use agent_core::discovery::{Discovery, Lifetime};
 use agent_core::mcp::{self, Era};
-use agent_core::object_id::ObjectId;
 use agent_core::raw_object::RawObject;
 use agent_core::traffic::Traffic;
 use agent_core::what::What;
@@ -67,8 +66,15 @@ impl<S: Server, E: Into<CommandError>> From<E> for CallFailure<S> {
     }
 }
 
-/// A target, with what the files of `active` looked like before it was resolved, where that is what it follows.
-type Resolved = (Option<RefStamp>, Rc<Target>);
+/// What was resolved last.
+#[derive(Clone)]
+struct Resolved {
+    target: Rc<Target>,
+    /// What the files of `active` looked like before, where that is what it follows.
+    stamp: Option<RefStamp>,
+    /// Nothing was heard since that could have moved it.
+    is_current: bool,
+}
 
 pub(crate) struct Shim<S: Server> {
     pub repository: Repository,
@@ -79,6 +85,8 @@ pub(crate) struct Shim<S: Server> {
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
     targets: RefCell<HashMap<Line, Resolved>>,
+    /// Why what a line asks for is not served.
+    refused: RefCell<HashMap<Line, String>>,
     sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
@@ -95,6 +103,7 @@ impl<S: Server> Shim<S> {
             traffic,
             shadow,
             targets: RefCell::default(),
+            refused: RefCell::default(),
             sessions: RefCell::default(),
             numbers: Numbers::default(),
             has_many_hosts: Cell::new(false),
@@ -260,25 +269,46 @@ impl<S: Server> Shim<S> {
             Line::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
             Line::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
         };
-        let known = self.targets.borrow().get(line).cloned().filter(|_| !matches!(what, What::Staging | What::Worktree));
+        let is_followed = matches!(what, What::Staging | What::Worktree);
+        let known = self.targets.borrow().get(line).cloned();
         // two calls of the system, where reading the ref takes a dozen and wakes who watches
         let stamp = (*what == What::Active).then(|| self.repository.git.ref_stamp(ACTIVE));
-        let target = match known {
-            Some((seen, target)) if seen == stamp => return Ok(target),
-            Some((_, target)) if self.tip()? == target.commit => target,
-            _ => Rc::new(self.repository.target(what)?),
+        let target = match &known {
+            Some(known) if known.is_current && known.stamp == stamp && !is_followed => return Ok(Rc::clone(&known.target)),
+            Some(known) if known.is_current && !is_followed && self.has_tip(known) => Rc::clone(&known.target),
+            _ => self.resolved(line, what, known.as_ref())?,
         };
-        self.targets.borrow_mut().insert(line.clone(), (stamp, Rc::clone(&target)));
+        self.targets.borrow_mut().insert(line.clone(), Resolved { target: Rc::clone(&target), stamp, is_current: true });
         Ok(target)
     }
 
-    fn tip(&self) -> Result<Option<ObjectId>, CommandError> {
-        Ok(self.repository.git.reference(ACTIVE)?)
+    /// What is to be served from now on. While that cannot be served, the last good target goes on; the log says so once.
+    fn resolved(&self, line: &Line, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, CommandError> {
+        let error = match self.repository.target(what) {
+            Ok(target) => {
+                self.refused.borrow_mut().remove(line);
+                return Ok(Rc::new(target));
+            }
+            Err(error) => error,
+        };
+        let Some(known) = known.filter(|_| !matches!(what, What::Staging | What::Worktree)) else { return Err(error) };
+        let why = error.messages.join(": ");
+        let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        if self.refused.borrow_mut().insert(line.clone(), why.clone()).as_ref() != Some(&why) {
+            self.repository.warn(&format!("{why}; {} is served until that is mended{hint}", known.target.shown()));
+        }
+        Ok(Rc::clone(&known.target))
+    }
+
+    fn has_tip(&self, known: &Resolved) -> bool {
+        self.repository.git.reference(ACTIVE).is_ok_and(|tip| tip == known.target.commit)
     }
 
     /// Something in the repository has moved: what is to be served is looked up, and children for it are started ahead.
     pub fn refresh(self: &Rc<Self>) {
-        self.targets.borrow_mut().clear();
+        for resolved in self.targets.borrow_mut().values_mut() {
+            resolved.is_current = false;
+        }
         for key in self.pool.keys() {
             let (Line::Plan(_) | Line::Shadow) = key.0 else { continue };
             // what cannot be resolved now is the next call's to report

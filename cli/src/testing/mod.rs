@@ -12,6 +12,7 @@ mod record;
 mod subject;
 
 pub use memo::{CacheKey, look_up};
+pub use subject::defined;
 
 use crate::context::Context;
 use crate::error::CommandError;

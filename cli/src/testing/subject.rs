@@ -287,6 +287,14 @@ impl Subject<'_> {
     }
 }
 
+/// The cases of a tier, its budget, and the digests of what judges, as evaluators have them.
+pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definitions), CommandError> {
+    let TierCases { cases, digest } = cases::load(files, tier)?;
+    let judging = judging(files, &cases)?;
+    let (budget, definitions) = definitions(files, tier, digest, judging.as_ref())?;
+    Ok((cases, budget, definitions))
+}
+
 /// What the programs that score see; `None` where no case is scored by one.
 pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Judging<'a>>, CommandError> {
     Ok(cases.list.iter().any(Case::is_scored).then(|| files.judging()).transpose()?)

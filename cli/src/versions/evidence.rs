@@ -128,8 +128,10 @@ impl Evidence {
         let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
         let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
         let verdict = repository.settle(judgement);
+        let (recorded, varying) = recorded(repository, &commit, &old, judged)?;
         let compared = Compared {
-            varying: varying(repository, &commit, &old, judged)?,
+            recorded,
+            varying,
             baseline: commit,
             candidate: tree,
             definitions: old.definitions.clone(),
@@ -241,12 +243,20 @@ fn gate_shown(gate: &GateVerdict) -> Value {
     shown
 }
 
-/// The cases whose result of the baseline is absent now, or another one than the baseline's own evaluation has on record.
-fn varying(repository: &Repository, baseline: &ObjectId, now: &TierOutcome, judged: &TierOutcome) -> Result<Vec<String>, CommandError> {
-    let recorded = Kept::own(repository, &repository.git.commit(baseline)?)?;
-    let named = recorded.tier(now.tier).and_then(|(summary, _)| summary.results.as_ref());
-    let recorded = if named == now.summary.results.as_ref() { None } else { recorded.results(now.tier)? };
-    Ok(evaluation::varying(recorded.as_deref(), now.results(), judged.results()))
+/// The digest of the baseline's results on record, and the cases that have another result of it now, or none.
+fn recorded(
+    repository: &Repository,
+    baseline: &ObjectId,
+    now: &TierOutcome,
+    judged: &TierOutcome,
+) -> Result<(Option<String>, Vec<String>), CommandError> {
+    let kept = Kept::own(repository, &repository.git.commit(baseline)?)?;
+    let named = kept.tier(now.tier).and_then(|(summary, _)| summary.results.clone());
+    let same = named.is_some() && named == now.summary.results;
+    let results = if same { None } else { kept.results(now.tier)? };
+    let at_hand = same || results.is_some();
+    let varying = evaluation::varying(results.as_deref(), now.results(), judged.results());
+    Ok((named.filter(|_| at_hand), varying))
 }
 
 /// The Contract's digest; code that is served already promises what its version says.

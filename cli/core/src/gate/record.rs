@@ -47,7 +47,10 @@ pub struct Compared {
     /// What scored both sides: the baseline's evaluators.
     pub definitions: Definitions,
     pub verdict: GateVerdict,
-    /// Cases of the baseline that have no result, or another one than its own evaluation has on record.
+    /// Digest of the results in the baseline's own evaluation; absent where it has none of this tier, or they were not at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+    /// Cases of the baseline that have no result now, or another one than those on record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub varying: Vec<String>,
     /// The candidate's tier by the baseline's evaluators; there only if the candidate has others.
@@ -113,6 +116,11 @@ impl StoredPairs {
         comparison.pairs.are(&self.0).then_some(comparison)
     }
 
+    /// What the ledger knows these pairs by.
+    pub fn digest(&self) -> String {
+        self.0.digest()
+    }
+
     /// The baseline's side: id, score, and whether it passed.
     pub fn baseline(&self) -> Vec<CaseResult> {
         self.0.baseline()
@@ -139,6 +147,7 @@ mod tests {
             candidate: ObjectId::of_blob(b"candidate"),
             definitions: Definitions::default(),
             verdict: comparison.judged(Level { value: 0.025, index: Some(1) }),
+            recorded: None,
             varying: Vec::new(),
             before: None,
         };

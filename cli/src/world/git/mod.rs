@@ -3,10 +3,12 @@
 //! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires the hooks, and takes no global lock), pushes, and makes
 //! checkouts. A `Git` belongs to one thread; another thread opens its own, which takes about a millisecond.
 
+mod chain;
 mod checkout;
 mod error;
 mod facts;
 mod history;
+mod integrity;
 mod objects;
 mod places;
 mod publish;
@@ -17,8 +19,10 @@ mod remote;
 mod workplace;
 mod worktree;
 
+pub use chain::link;
 pub use checkout::Listed;
 pub use error::GitError;
+pub use integrity::Integrity;
 pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
 pub use publish::{Healed, Publication, Published};
 pub use records::{OWN, PEERS, REMOTES, RecordEdit, SHARED};
@@ -68,6 +72,8 @@ impl Git {
         let common_dir = resolved(repository.common_dir());
         // the same few trees and commits are read again and again
         repository.object_cache_size_if_unset(4 << 20);
+        // what `git replace` shows in place of an object is not the object
+        repository.objects.ignore_replacements = true;
         Ok(Self { repository, root, common_dir })
     }
 
@@ -93,6 +99,13 @@ impl Git {
     /// Whether history ends early: a shallow clone brings neither all commits nor, as a rule, the tags.
     pub fn is_shallow(&self) -> bool {
         self.repository.is_shallow().unwrap_or(false)
+    }
+
+    /// Whether objects that are not here may be fetched from a remote when they are needed.
+    pub fn is_partial(&self) -> bool {
+        let is_promisor =
+            |remote: &gix::bstr::BStr| self.repository.config_snapshot().boolean(&format!("remote.{remote}.promisor")) == Some(true);
+        self.config("extensions.partialClone").is_some() || self.repository.remote_names().iter().any(|remote| is_promisor(remote.as_ref()))
     }
 
     /// The checked-out branch as a full name; `None` when HEAD is detached.
@@ -135,7 +148,12 @@ impl Git {
 
     /// `git` on this repository, free of what a surrounding hook exported.
     pub(super) fn command(&self) -> Run {
-        let mut run = Run::new("git").arg("--git-dir").arg(self.repository.git_dir()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        let mut run = Run::new("git")
+            .arg("--git-dir")
+            .arg(self.repository.git_dir())
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_NO_REPLACE_OBJECTS", "1");
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
             run = run.env_remove(name);
         }

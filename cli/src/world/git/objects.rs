@@ -343,7 +343,7 @@ impl Git {
         self.repository.find_object(to_gix(id)).map_err(GitError::reading(id.as_str()))
     }
 
-    fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
+    pub(super) fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
         self.find(tree_or_commit)?.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
     }
 }
@@ -364,7 +364,7 @@ pub(super) fn from_gix(id: gix::ObjectId) -> ObjectId {
     ObjectId::parse(&id.to_string()).expect("gix gives 40 hex digits")
 }
 
-fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {
+pub(super) fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {
     tree.decode().map(Into::into).map_err(|source| GitError::reading(format!("tree {}", tree.id))(source))
 }
 

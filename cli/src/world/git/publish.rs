@@ -5,6 +5,7 @@ use super::{ACTIVE, CommitInfo, Git, GitError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
+use agent_core::verification::history::Link;
 use agent_core::{legality, version};
 use semver::Version;
 
@@ -34,7 +35,7 @@ impl Publication {
     }
 }
 
-fn tag_ref(version: &Version) -> String {
+pub(super) fn tag_ref(version: &Version) -> String {
     format!("refs/tags/{}", version::tag(version))
 }
 
@@ -152,11 +153,21 @@ impl Git {
         Ok(())
     }
 
-    /// Oldest first, so that a kill in between leaves the same kind of gap.
+    /// Makes the tags of versions of a branch that have none. A clone that lacks all of them has to fetch them.
+    pub fn tag_again<'a>(&self, untagged: impl Iterator<Item = &'a Link>) -> Result<Healed, GitError> {
+        let untagged: Vec<_> = untagged.map(|link| (link.version().clone(), link.commit.clone())).collect();
+        let mut healed = Healed::default();
+        if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
+            self.make_tags(untagged, &mut healed)?;
+        }
+        Ok(healed)
+    }
+
+    /// Oldest first, so that a kill in between leaves the same kind of gap. No commit that is not sound becomes a version by its tag.
     fn make_tags(&self, untagged: Vec<(Version, ObjectId)>, healed: &mut Healed) -> Result<(), GitError> {
         let lock = self.lock_refs()?;
         for (version, commit) in untagged.into_iter().rev() {
-            if self.target(&tag_ref(&version))?.is_some() {
+            if self.target(&tag_ref(&version))?.is_some() || self.breach(&self.commit(&commit)?)?.is_some() {
                 continue;
             }
             let moved = lock.apply(&[Move::create(tag_ref(&version), commit)], "agent: heal")?;

@@ -5,24 +5,31 @@ use super::*;
 use agent_core::committed::Committed;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::trailers::Trailers;
-use agent_core::version::{self, Kind};
+use agent_core::version::{self, Bump, Kind};
 use semver::Version;
 use std::os::unix::fs::PermissionsExt;
 
-/// A version commit on top of `parent` whose state is `state`.
+/// A version commit on top of `parent` whose state is `state`: a promotion where that is the next PATCH, else a release of `main`.
 pub(super) fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {
     let blob = git.write_blob(state.as_bytes()).unwrap();
     let tree = git.edit_tree(Some(parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
+    let before = git.commit(parent).unwrap().trailers.version;
+    let is_promotion = before.as_ref().is_some_and(|before| Bump::Patch.apply(before) == *version);
+    let mut parents = vec![parent.clone()];
+    if before.is_some() && !is_promotion {
+        parents.push(git.expect("main").unwrap());
+    }
     let trailers = Trailers {
-        kind: Some(Kind::Promotion),
+        kind: Some(if is_promotion { Kind::Promotion } else { Kind::Release }),
         version: Some(version.clone()),
         state: Some(blob),
-        base: Some(parent.clone()),
+        base: before.map(|_| parent.clone()),
+        journal: is_promotion.then(|| "sha256:00".to_owned()),
         eval: Some("sha256:00".to_owned()),
         ..Trailers::default()
     };
-    let message = trailers.message(&format!("promote v{version}"), "");
-    git.write_commit(&CommitSpec { tree, parents: vec![parent.clone()], message }).unwrap()
+    let message = trailers.message(&format!("v{version}"), "");
+    git.write_commit(&CommitSpec { tree, parents, message }).unwrap()
 }
 
 pub(super) fn publication(expect: Option<&ObjectId>, commit: &ObjectId, version: &Version) -> Publication {
@@ -74,7 +81,7 @@ fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
     let publication = publication(Some(&first), &second, &patch(1));
     assert_eq!(git.publish(&publication).unwrap(), DONE);
     assert_eq!(git.publish(&publication).unwrap(), DONE, "the second time finds it done");
-    assert_eq!(repository.git(&["log", "--format=%s %D", "-1", "active"]), "promote v0.1.1 tag: v0.1.1, active");
+    assert_eq!(repository.git(&["log", "--format=%s %D", "-1", "active"]), "v0.1.1 tag: v0.1.1, active");
     assert!(repository.git(&["reflog", "active"]).contains("agent: v0.1.1"));
     assert_eq!(std::fs::read(repository.path().join(".git/agent/refs-under-way")).unwrap(), b"");
     repository.git(&["fsck", "--strict"]);
@@ -157,13 +164,28 @@ fn a_branch_without_its_tag_is_healed() {
 #[test]
 fn several_missing_tags_on_every_line_are_healed() {
     let (repository, git, first) = served();
-    let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
-    let third = candidate(&git, &second, &patch(2), "{\"a\":2}\n");
-    let other = candidate(&git, &first, &Version::new(0, 0, 9), "{\"b\":2}\n");
+    let second = candidate(&git, &first, &Version::new(0, 2, 0), "{\"a\":1}\n");
+    let third = candidate(&git, &second, &Version::new(0, 2, 1), "{\"a\":2}\n");
+    let other = candidate(&git, &first, &patch(1), "{\"b\":2}\n");
     repository.git(&["update-ref", "refs/heads/active", third.as_str()]);
-    repository.git(&["update-ref", "refs/heads/line/0.0", other.as_str()]);
-    assert_eq!(git.heal().unwrap().tags, ["v0.1.1", "v0.1.2", "v0.0.9"]);
-    assert_eq!([repository.id("v0.1.1"), repository.id("v0.1.2"), repository.id("v0.0.9")], [second, third, other]);
+    repository.git(&["update-ref", "refs/heads/line/0.1", other.as_str()]);
+    assert_eq!(git.heal().unwrap().tags, ["v0.2.0", "v0.2.1", "v0.1.1"]);
+    assert_eq!([repository.id("v0.2.0"), repository.id("v0.2.1"), repository.id("v0.1.1")], [second, third, other]);
+}
+
+#[test]
+fn a_commit_that_is_no_sound_version_is_not_made_one_by_a_tag() {
+    let (repository, git, first) = served();
+    let sound = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
+    // another state under the same message
+    let blob = git.write_blob(b"{\"a\":666}\n").unwrap();
+    let tree = git.edit_tree(Some(&sound), &[TreeEdit::file(STATE_FILE, blob)]).unwrap();
+    let message = git.commit(&sound).unwrap().message;
+    let forged = git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message }).unwrap();
+    repository.git(&["update-ref", "refs/heads/active", forged.as_str()]);
+    assert_eq!(git.heal().unwrap().tags, Vec::<String>::new());
+    assert!(git.breach(&git.commit(&forged).unwrap()).unwrap().unwrap().why().starts_with("it says its state is "));
+    assert_eq!(git.breach(&git.commit(&sound).unwrap()).unwrap(), None);
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl Git {
         Ok(())
     }
 
-    fn loose_versions(&self) -> Result<Vec<Version>, GitError> {
+    pub(super) fn loose_versions(&self) -> Result<Vec<Version>, GitError> {
         let folder = self.common_dir.join("refs/tags");
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,

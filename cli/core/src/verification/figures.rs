@@ -1,0 +1,183 @@
+//! The figures of an evaluation, folded again from the stored results, case by case.
+
+use crate::budget::Budget;
+use crate::evaluation::{CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict};
+use crate::event::Event;
+use crate::manifest::Tier;
+use crate::object_id::digest;
+use std::collections::BTreeMap;
+
+/// Stored results of one tier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// Digest of the stored bytes.
+    pub digest: String,
+    /// What the lines add up to, or why they are no results of a tier.
+    pub fold: Result<TierFold, String>,
+}
+
+/// What judges one tier, as a commit's tree has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judge {
+    pub definitions: Definitions,
+    pub budget: Budget,
+    /// Each case with what its definition says of its result: place, weight, tags and so on; as if it had passed.
+    pub cases: BTreeMap<String, CaseResult>,
+}
+
+impl Results {
+    pub fn of(tier: Tier, bytes: &[u8]) -> Self {
+        Self { digest: digest(bytes), fold: fold(tier, bytes) }
+    }
+}
+
+/// A line for each case, by id, as they are written.
+fn fold(tier: Tier, bytes: &[u8]) -> Result<TierFold, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let mut fold = TierFold::default();
+    let mut last: Option<String> = None;
+    for (number, line) in text.lines().enumerate() {
+        let wrong = |problem: String| Err(format!("line {}: {problem}", number + 1));
+        let result = match Event::from_line(line) {
+            Some(Event::CaseFinished { tier: its, result }) if its == tier => result,
+            _ => return wrong(format!("it is no result of a case of {tier}")),
+        };
+        if let Some(problem) = impossible(&result) {
+            return wrong(format!("`{}` {problem}", result.id));
+        }
+        if last.as_ref().is_some_and(|last| *last >= result.id) {
+            return wrong(format!("`{}` is out of order, or stands there twice", result.id));
+        }
+        last = Some(result.id.clone());
+        fold.take(Event::CaseFinished { tier, result });
+    }
+    Ok(fold)
+}
+
+/// What no run can give.
+fn impossible(result: &CaseResult) -> Option<&'static str> {
+    let runs = result.runs;
+    match () {
+        () if !(0.0..=1.0).contains(&result.score) => Some("has a score outside of 0 to 1"),
+        () if !(result.weight.is_finite() && result.weight >= 0.0) => Some("has a weight that is none"),
+        () if !(result.ms.is_finite() && result.ms >= 0.0) => Some("took a time that is none"),
+        () if result.outcome == Outcome::Errored && result.score > 0.0 => Some("could not be judged, and has a score"),
+        () if runs.is_some_and(|runs| runs.passed > runs.count) => Some("passed more often than it was run"),
+        () if runs.is_some_and(|runs| (runs.passed == runs.count) != (result.outcome == Outcome::Passed)) => {
+            Some("has another outcome than its runs")
+        }
+        () => None,
+    }
+}
+
+/// What speaks against a summary of these results under this budget; `None` when they add up to it.
+pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option<String> {
+    let mut whole = fold.clone();
+    // what took time and what was known before is in no line
+    whole.take(Event::TierFinished { tier: Tier::Micro, wall_s: summary.wall_s });
+    let again = whole.summary(budget);
+    let figure = |name: &str, says: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
+        Some(format!("it says {name} {says}, its results add up to {is}"))
+    };
+    let counts = [
+        ("cases", summary.cases, again.cases),
+        ("passed", summary.passed, again.passed),
+        ("failed", summary.failed, again.failed),
+        ("errored", summary.errored, again.errored),
+        ("quarantined", summary.quarantined, again.quarantined),
+        ("missing", summary.missing, again.missing),
+    ];
+    if let Some((name, says, is)) = counts.into_iter().find(|(_, says, is)| says != is) {
+        return figure(name, &says, &is);
+    }
+    let measures =
+        [("score", summary.score, again.score), ("p50_ms", summary.p50_ms, again.p50_ms), ("p95_ms", summary.p95_ms, again.p95_ms)];
+    if let Some((name, says, is)) = measures.into_iter().find(|(_, says, is)| !close(*says, *is)) {
+        return figure(name, &says, &is);
+    }
+    if summary.budget != budget {
+        return Some("it was judged by another budget than ci/budgets.json of the commit that judges".to_owned());
+    }
+    if summary.verdict != again.verdict {
+        let why = again.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
+        return Some(format!("it says {}, its results say {}{why}", summary.verdict.as_str(), again.verdict.as_str()));
+    }
+    remaining(summary, &again)
+}
+
+/// The members that few tiers have.
+fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
+    let heldout = match (&summary.heldout, &again.heldout) {
+        (None, None) => true,
+        (Some(says), Some(is)) => (says.cases, says.passed) == (is.cases, is.passed) && close(says.score, is.score),
+        _ => false,
+    };
+    let both = |says: Option<f64>, is: Option<f64>| match (says, is) {
+        (Some(says), Some(is)) => close(says, is),
+        (says, is) => says == is,
+    };
+    let repeated = match (&summary.pass_hat_k, &again.pass_hat_k) {
+        (Some(says), Some(is)) => says.len() == is.len() && says.iter().zip(is).all(|(says, is)| close(*says, *is)),
+        (says, is) => says == is,
+    };
+    let wrong = match () {
+        () if !heldout => "the held-out cases",
+        () if !repeated => "pass^k",
+        () if !both(summary.cost_usd, again.cost_usd) => "the cost",
+        () if summary.quarantined_until != again.quarantined_until => "the end of the quarantine",
+        // cases are flaky by their history as well, and none of the lines has that
+        () if summary.flaky < again.flaky || summary.flaky > summary.cases => "the number of flaky cases",
+        () if summary.cached > summary.cases => "the number of cases that were known",
+        () if !(summary.wall_s.is_finite() && summary.wall_s >= 0.0) => "the wall time",
+        () => return None,
+    };
+    Some(format!("its results do not add up to {wrong} that it says"))
+}
+
+/// What speaks against these being results of these cases; `None` when they are, each once and as it is defined.
+pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
+    for result in fold.results() {
+        let Some(defined) = judge.cases.get(&result.id) else {
+            return Some(format!("`{}` is no case of the tier", result.id));
+        };
+        if let Some(what) = otherwise(result, defined) {
+            return Some(format!("`{}` has another {what} than its definition", result.id));
+        }
+    }
+    let finished: std::collections::BTreeSet<_> = fold.results().map(|result| result.id.as_str()).collect();
+    let absent = judge.cases.keys().find(|id| !finished.contains(id.as_str()))?;
+    Some(format!("there is no result of `{absent}`"))
+}
+
+fn otherwise(result: &CaseResult, defined: &CaseResult) -> Option<&'static str> {
+    // fewer runs only where the child crashed or hung in the last of them
+    let runs = match (result.runs, defined.runs) {
+        (Some(made), Some(wanted)) => made.count == wanted.count || (made.count < wanted.count && result.outcome == Outcome::Errored),
+        (made, wanted) => made.is_none() == wanted.is_none(),
+    };
+    match () {
+        () if result.weight.to_bits() != defined.weight.to_bits() => Some("weight"),
+        () if result.must != defined.must => Some("`must`"),
+        () if result.place != defined.place => Some("place"),
+        () if result.tags != defined.tags => Some("list of tags"),
+        () if result.quarantine != defined.quarantine => Some("quarantine"),
+        () if result.quarantined && result.quarantine.is_none() => Some("quarantine"),
+        () if !runs => Some("number of runs"),
+        () => None,
+    }
+}
+
+/// Equal but for what another machine's rounding makes of it.
+pub fn close(one: f64, other: f64) -> bool {
+    const RELATIVE: f64 = 1e-9;
+    one.to_bits() == other.to_bits() || (one - other).abs() <= RELATIVE * one.abs().max(other.abs())
+}
+
+/// Whether a tier says something: cases were run, and it passed.
+pub fn says_nothing(summary: &TierSummary) -> Option<String> {
+    match () {
+        () if summary.verdict != Verdict::Pass => Some(format!("says {}", summary.verdict.as_str())),
+        () if summary.cases == 0 => Some("has no case".to_owned()),
+        () => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! What is served or judged is first looked at: the part of a version's verification that costs a few reads, once for each commit.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::env::SKIP_HOOKS;
+use crate::world::git::{ACTIVE, CommitInfo, link};
+use crate::world::store::evaluation_key;
+use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
+use agent_core::verification::tip::{Breach, evaluation_breach};
+use agent_core::version::tag;
+use semver::Version;
+
+/// So far back a sound version is looked for to name in the advice.
+const LOOKED_BACK: usize = 1_000;
+
+impl Repository {
+    /// A commit as the version that it says it is, where nothing speaks against that.
+    pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, CommandError> {
+        if let Some(tip) = self.known_sound(commit) {
+            return Ok(tip);
+        }
+        let info = self.git.commit(commit)?;
+        let breach = match self.git.breach(&info)? {
+            Some(breach) => Some(breach),
+            None => self.says_nothing(&info)?.map(Breach::Commit),
+        };
+        match (breach, &info.trailers.version, &info.trailers.state) {
+            (None, Some(version), Some(revision)) => {
+                let tip = Tip { version: version.clone(), commit: commit.clone(), revision: revision.clone() };
+                self.remember_sound(&tip);
+                Ok(tip)
+            }
+            (breach, ..) => Err(self.unsound(&info, breach)),
+        }
+    }
+
+    /// The same, where it was asked for by its version.
+    pub fn sound_version(&self, version: &Version, commit: &ObjectId) -> Result<(), CommandError> {
+        let found = self.version_at(commit)?;
+        if found.version == *version {
+            return Ok(());
+        }
+        Err(CommandError::input(format!(
+            "the tag {} is on commit {}, which says it is {}",
+            tag(version),
+            commit.short(),
+            tag(&found.version)
+        ))
+        .with_hint(
+            "tags are immutable: `agent doctor` tells which were moved; `git fetch origin --tags --force` brings the published ones",
+        ))
+    }
+
+    /// What its own evaluation says against it, where that lies in a folder of this machine; a store that is further away costs too much to ask here.
+    fn says_nothing(&self, commit: &CommitInfo) -> Result<Option<String>, CommandError> {
+        let manifest = self.manifest(&commit.id)?;
+        if manifest.store.is_remote() {
+            return Ok(None);
+        }
+        // a store that cannot be read keeps nobody from being served
+        let stored = self.store(&manifest)?.get(&evaluation_key(commit.id.as_str())).ok().flatten();
+        Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None), &stored)))
+    }
+
+    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> CommandError {
+        let breach = breach.unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
+        let version = commit.trailers.version.as_ref().map(|version| format!(" ({})", tag(version))).unwrap_or_default();
+        let message = format!("commit {}{version} is no sound version: {}", commit.id.short(), breach.why());
+        let is_tip = self.git.reference(ACTIVE).ok().flatten().as_ref() == Some(&commit.id);
+        let hint = match (&breach, &commit.trailers.version) {
+            (Breach::Tag(_), Some(version)) => format!(
+                "`agent verify` tells which of the two is right; `git fetch origin tag {0} --force` brings the published tag, and \
+                 `{SKIP_HOOKS}=1 git tag --force {0} {1}` makes it again",
+                tag(version),
+                commit.id
+            ),
+            _ if is_tip => self.way_back(commit),
+            _ => "`agent verify --all` tells more; `agent versions` lists the others".to_owned(),
+        };
+        CommandError::input(message).with_hint(hint)
+    }
+
+    /// To the newest sound version before a tip that is none.
+    fn way_back(&self, tip: &CommitInfo) -> String {
+        let mut before = self.git.first_parents(&tip.id).skip(1).take(LOOKED_BACK).map_while(Result::ok);
+        let sound = before.find_map(|past| self.version_at_quietly(&past));
+        let Some(sound) = sound else {
+            return "`agent verify` tells more; in a clone, `git fetch origin +active:active --tags` brings the published branch"
+                .to_owned();
+        };
+        format!(
+            "`agent verify` tells more; {} is the newest sound version before it, and to serve that again: {SKIP_HOOKS}=1 git update-ref {ACTIVE} {} {}",
+            tag(&sound.version),
+            sound.commit,
+            tip.id
+        )
+    }
+
+    fn version_at_quietly(&self, commit: &CommitInfo) -> Option<Tip> {
+        let is_sound = matches!(self.git.breach(commit), Ok(None)) && matches!(self.says_nothing(commit), Ok(None));
+        let (version, revision) = (commit.trailers.version.clone()?, commit.trailers.state.clone()?);
+        is_sound.then_some(Tip { version, commit: commit.id.clone(), revision })
+    }
+}

@@ -1,0 +1,61 @@
+//! What judges, as the trees of commits have it; the same for all versions that have the same.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::evaluators::{Evaluators, Source::Objects};
+use crate::testing;
+use agent_core::case::Case;
+use agent_core::evaluation::CaseResult;
+use agent_core::manifest::{Manifest, Tier};
+use agent_core::object_id::ObjectId;
+use agent_core::repetition::Runs;
+use agent_core::verification::Judges;
+use agent_core::verification::figures::Judge;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub struct JudgesByTree<'a> {
+    repository: &'a Repository,
+    /// By all that can change what the evaluators say.
+    known: HashMap<(String, Tier), Result<Arc<Judge>, String>>,
+}
+
+impl<'a> JudgesByTree<'a> {
+    pub fn new(repository: &'a Repository) -> Self {
+        Self { repository, known: HashMap::new() }
+    }
+
+    /// Of a commit, for these tiers; nothing where its tree cannot be read, which its objects tell.
+    pub fn of(&mut self, commit: &ObjectId, manifest: Option<&Manifest>, tiers: &BTreeSet<Tier>) -> Judges {
+        let Some(manifest) = manifest else { return Judges::new() };
+        let evaluators = Evaluators { source: Objects(commit.clone()), manifest: manifest.clone() };
+        let Ok(Some(identity)) = evaluators.identity(&self.repository.git) else { return Judges::new() };
+        let judge = |tier: &Tier| {
+            let known = self.known.entry((identity.clone(), *tier));
+            let judge = known.or_insert_with(|| self.repository.judge(&evaluators, *tier).map_err(|error| error.messages.join(": ")));
+            (*tier, judge.clone())
+        };
+        tiers.iter().map(judge).collect()
+    }
+}
+
+impl Repository {
+    fn judge(&self, evaluators: &Evaluators, tier: Tier) -> Result<Arc<Judge>, CommandError> {
+        let (cases, budget, definitions) = testing::defined(&evaluators.files(&self.git)?, tier)?;
+        let cases = cases.list.iter().map(|case| (case.id.clone(), as_defined(case))).collect();
+        Ok(Arc::new(Judge { definitions, budget, cases }))
+    }
+}
+
+/// What a result of a case has from its definition.
+fn as_defined(case: &Case) -> CaseResult {
+    CaseResult {
+        weight: case.weight,
+        must: case.must,
+        place: Some(case.place.clone()),
+        tags: case.tags.clone(),
+        quarantine: case.quarantine.clone(),
+        runs: (case.repeats > 1).then_some(Runs { count: case.repeats, passed: case.repeats }),
+        ..CaseResult::passed(&case.id)
+    }
+}

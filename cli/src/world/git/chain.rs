@@ -1,0 +1,142 @@
+//! A served branch from its tip back, and the facts of a tip, for verification.
+
+use super::objects::decoded;
+use super::publish::tag_ref;
+use super::{CommitInfo, Git, GitError, STATE_FILE};
+use agent_core::legality::STATE_FOLDER;
+use agent_core::object_id::ObjectId;
+use agent_core::verification::history::{Chain, End, Link};
+use agent_core::verification::tip::{self, Before, Breach, Tip};
+use agent_core::version::Kind;
+use gix::bstr::ByteSlice;
+
+/// So far back the tree of a rollback is looked for before it is served; `agent verify` looks all the way.
+const LOOKED_BACK: usize = 1_000;
+
+impl Git {
+    /// Why a commit is not to be served as the version it says it is, as far as git alone knows; a few reads.
+    pub fn breach(&self, commit: &CommitInfo) -> Result<Option<Breach>, GitError> {
+        Ok(tip::breach(&self.tip_facts(commit)?))
+    }
+
+    fn tip_facts(&self, commit: &CommitInfo) -> Result<Tip, GitError> {
+        let state = self.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id);
+        Ok(Tip {
+            link: link(commit, self.tag_of(commit)?),
+            state_problem: state.as_ref().and_then(|state| self.blob_problem(state)),
+            state,
+            before: self.before(commit)?,
+            changed: self.changed_root(commit)?,
+            restores: self.restores(commit)?,
+        })
+    }
+
+    fn tag_of(&self, commit: &CommitInfo) -> Result<Option<ObjectId>, GitError> {
+        commit.trailers.version.as_ref().map_or(Ok(None), |version| self.reference(&tag_ref(version)))
+    }
+
+    fn before(&self, commit: &CommitInfo) -> Result<Before, GitError> {
+        let Some(parent) = commit.parents.first() else { return Ok(Before::None) };
+        if !self.exists(parent) {
+            return Ok(Before::Absent);
+        }
+        let parent = self.commit(parent)?;
+        Ok(match parent.trailers.as_version() {
+            Some(_) => Before::Version(Box::new(link(&parent, None))),
+            None => Before::None,
+        })
+    }
+
+    /// What of the root differs from the commit whose code this one is to have: from the one it stands on, or from a release's source.
+    fn changed_root(&self, commit: &CommitInfo) -> Result<Option<String>, GitError> {
+        let of = match commit.trailers.kind {
+            Some(Kind::Promotion) => commit.parents.first(),
+            Some(Kind::Release) => commit.parents.last(),
+            _ => None,
+        };
+        match of.filter(|of| self.exists(of)) {
+            Some(of) => self.root_difference(&self.tree_of(of)?, &commit.tree),
+            None => Ok(None),
+        }
+    }
+
+    /// The first name in the root, other than `state`, that two trees do not have alike.
+    fn root_difference(&self, one: &ObjectId, other: &ObjectId) -> Result<Option<String>, GitError> {
+        let entries = |tree: &ObjectId| -> Result<Vec<gix::objs::tree::Entry>, GitError> {
+            let mut tree = decoded(&self.peeled_tree(tree)?)?;
+            tree.entries.retain(|entry| format!("{}/", entry.filename) != STATE_FOLDER);
+            Ok(tree.entries)
+        };
+        let (one, other) = (entries(one)?, entries(other)?);
+        let differs = one.iter().find(|entry| !other.contains(entry)).or_else(|| other.iter().find(|entry| !one.contains(entry)));
+        Ok(differs.map(|entry| entry.filename.to_str_lossy().into_owned()))
+    }
+
+    /// Of a rollback: whether a version before it has its tree; `None` where that takes a longer look.
+    fn restores(&self, commit: &CommitInfo) -> Result<Option<bool>, GitError> {
+        if commit.trailers.kind != Some(Kind::Rollback) {
+            return Ok(None);
+        }
+        for past in self.first_parents(&commit.id).skip(1).take(LOOKED_BACK) {
+            let past = past?;
+            if past.trailers.as_version().is_none() {
+                return Ok(Some(false));
+            }
+            if past.tree == commit.tree {
+                return Ok(Some(true));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every served branch with its versions, as far back as there are any.
+    pub fn chains(&self) -> Result<Vec<Chain>, GitError> {
+        let branches = self.version_branches()?.into_iter();
+        Ok(branches.map(|(branch, tip)| self.chain(branch.trim_start_matches("refs/heads/"), tip)).collect())
+    }
+
+    fn chain(&self, branch: &str, tip: ObjectId) -> Chain {
+        let mut chain = Chain { branch: branch.to_owned(), tip: tip.clone(), links: Vec::new(), end: End::First };
+        let mut next = Some(tip);
+        while let Some(id) = next.take() {
+            let commit = match self.commit(&id) {
+                Ok(commit) => commit,
+                Err(_) if !self.exists(&id) && self.is_shallow() => {
+                    chain.end = End::Shallow;
+                    break;
+                }
+                Err(error) => {
+                    chain.end = End::Unreadable { commit: id, why: explained(&error) };
+                    break;
+                }
+            };
+            if commit.trailers.as_version().is_none() {
+                if chain.links.is_empty() {
+                    chain.end = End::NoVersion;
+                }
+                break;
+            }
+            // a tag that cannot be read is looked at by itself
+            let tagged = self.tag_of(&commit).unwrap_or_default();
+            chain.links.push(link(&commit, tagged));
+            next = commit.parents.first().cloned();
+        }
+        chain
+    }
+}
+
+pub fn link(commit: &CommitInfo, tagged: Option<ObjectId>) -> Link {
+    let CommitInfo { id, tree, parents, trailers, .. } = commit.clone();
+    Link { commit: id, tree, parents, trailers, tagged }
+}
+
+/// An error with its causes, in one line.
+fn explained(error: &GitError) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        texts.push(inner.to_string());
+        cause = inner.source();
+    }
+    texts.join(": ")
+}
