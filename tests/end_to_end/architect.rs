@@ -276,6 +276,53 @@ fn a_change_of_evaluators_fails_by_the_old_ones_or_waits_for_a_person() {
     assert_eq!(world.git("a", ["tag", "--list", "v*"]), "v0.1.0\nv0.2.0");
 }
 
+/// The cases of the full tier that let a version pass.
+fn counted(world: &World, version: &str) -> String {
+    let message = world.git("a", ["log", "-1", "--format=%b", version]);
+    message.split_whitespace().nth(1).and_then(|passed| passed.split_once('/')).unwrap_or_else(|| panic!("{message}")).1.to_owned()
+}
+
+#[test]
+fn cases_that_a_coder_adds_judge_once_a_person_has_released_them() {
+    let world = world(1);
+    let manifest = world.read("a/agent.toml").replace("evaluators = \"propose\"", "evaluators = \"allow-additions\"");
+    world.write(
+        "a/agent.toml",
+        manifest.replace("tier = \"full\"\ngate = \"not-worse\"", "tier = \"full\"\ngate = \"not-worse\"\nmargin = 0.05"),
+    );
+    // without held-out cases all are compared
+    world.git("a", ["rm", "-rq", "tests/full/heldout"]);
+    release(&world);
+    let before = counted(&world, "active");
+
+    // a case that fails, and many that ask for nonsense
+    let sharpened = report(&world, "sharpen: please", 0);
+    assert_eq!((judged(&sharpened), counted(&world, "active")), (BY_THE_OLD.to_vec(), before.clone()));
+    assert_eq!(sharpened["attempts"][0]["evaluators"], serde_json::json!({"is": "additions", "cases": 1}));
+    let poisoned = report(&world, "poison: please", 0);
+    assert_eq!((&poisoned["status"], counted(&world, "active")), (&"released".into(), before.clone()));
+    assert!(world.git("a", ["show", "active:tests/full/estimates.jsonl"]).contains("poison-49"));
+
+    // the ones a person released judge what these were laid ready for
+    let nonsense = report(&world, "nonsense: please", 1);
+    assert_eq!(nonsense["status"], "refused", "{nonsense:#}");
+    world.agent("a", ["tune", "took", "task=sailing", "minutes=3"]).ok();
+    world.agent("a", ["promote"]).ok();
+    assert_eq!(counted(&world, "active"), before);
+    for (feedback, why) in [("weigh: a case", "is changed, moved or gone"), ("scorer: please", "only cases may be added")] {
+        let proposed = report(&world, feedback, 1);
+        assert!(proposed["status"] == "needs-person" && proposed["why"].as_str().unwrap().contains(why), "{proposed:#}");
+    }
+    world.agent("a", ["verify", "--all"]).ok();
+
+    world.git("a", ["checkout", "-q", "main"]);
+    world.git("a", ["-c", "core.hooksPath=/dev/null", "merge", "-q", "--no-edit", "active"]);
+    world.write("a/README.md", "# Estimates\n");
+    commit(&world, "docs: one line");
+    let full = world.agent("a", ["release", "--json"]).json();
+    assert!(full["verdict"]["tiers"]["full"]["cases"].as_u64().unwrap() > before.parse::<u64>().unwrap() + 40, "{full:#}");
+}
+
 #[test]
 fn a_person_accepts_a_change_of_evaluators() {
     let world = world(1);

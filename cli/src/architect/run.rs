@@ -522,9 +522,8 @@ impl<'a> Conductor<'a> {
 
     fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
         let change = self.change.as_ref().expect("what is tried was made");
-        let protected = change.effect != Effect::None;
         let tried = match self.candidate(&change.commit) {
-            Ok(target) => trial::run(trial, &target, protected, &mut self.baseline)?,
+            Ok(target) => trial::run(trial, &target, &mut self.baseline)?,
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
             Err(error) => return Err(error),
         };

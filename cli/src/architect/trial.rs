@@ -8,8 +8,9 @@ use crate::runner::cases;
 use crate::runner::evaluators::Evaluators as Judges;
 use crate::target::Target;
 use crate::testing::{self, Request};
+use crate::versions::evaluators;
 use agent_core::architect::brief::FailingCase;
-use agent_core::architect::run::{Evaluators, Trial};
+use agent_core::architect::run::Trial;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
 use agent_core::gate::{self, GateVerdict, Question};
@@ -45,19 +46,22 @@ impl<'a> Baseline<'a> {
 
     fn of(&mut self, tier: Tier) -> Result<&Measured, CommandError> {
         if !self.measured.contains_key(&tier) {
-            let measured = measure(self.active, &self.active.own_evaluators(), tier, self.repository, self.context)?;
+            let judges = evaluators::judging(self.repository, self.active)?;
+            let measured = measure(self.active, &judges, tier, self.repository, self.context)?;
             self.measured.insert(tier, measured);
         }
         Ok(&self.measured[&tier])
     }
 
-    /// The cases that fail now, held-out ones aside, the worst first.
-    pub fn failing(&mut self) -> Result<Vec<FailingCase>, CommandError> {
+    /// The cases that fail now, held-out ones aside, the worst first. Those that judge nothing yet are among them.
+    pub fn failing(&self) -> Result<Vec<FailingCase>, CommandError> {
         let mut failing = Vec::new();
         for tier in TOLD {
-            let written = written_cases(self.active, tier, self.repository)?;
-            let results = self.of(tier)?.results.iter().filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
-            failing.extend(results.filter_map(|result| failing_case(tier, result, written.get(&result.id)?)));
+            let own = self.active.own_evaluators();
+            let written = written_cases(&own, tier, self.repository)?;
+            let results = measure(self.active, &own, tier, self.repository, self.context)?.results.into_iter();
+            let results = results.filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
+            failing.extend(results.filter_map(|result| failing_case(tier, &result, written.get(&result.id)?)));
         }
         failing.sort_by(|one, other| one.score.total_cmp(&other.score));
         Ok(failing)
@@ -73,8 +77,8 @@ fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_
 type Written = (String, serde_json::Value);
 
 /// Place and content of each case of a tier, by id.
-fn written_cases(target: &Target, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, CommandError> {
-    let cases = cases::load(&target.own_evaluators().files(&repository.git)?, tier)?.cases.list;
+fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, CommandError> {
+    let cases = cases::load(&evaluators.files(&repository.git)?, tier)?.cases.list;
     Ok(cases
         .into_iter()
         .map(|case| {
@@ -90,28 +94,24 @@ fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Reposi
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
-/// Runs a tier on a change; `changed_evaluators` says that its own cases are not those the baseline was measured by.
-pub fn run(trial: Trial, change: &Target, changed_evaluators: bool, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
-    let evaluators = match trial.evaluators {
-        Evaluators::Old => baseline.active.own_evaluators(),
-        Evaluators::New => change.own_evaluators(),
-    };
+/// Runs a tier on a change, by what judges on top of the version that is served: what the change brings judges nothing.
+pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
+    let evaluators = evaluators::judging(baseline.repository, baseline.active)?;
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository, baseline.context) {
         Ok(measured) => measured,
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
     let asked = not_worse(&baseline.active.manifest.release);
-    let comparable = trial.evaluators == Evaluators::Old || !changed_evaluators;
     let before = baseline.of(trial.tier)?;
-    let gate = comparable.then(|| gate::judge(asked, &before.results, &measured.results));
-    let reasons = reasons(&measured, before, gate.as_ref());
+    let gate = gate::judge(asked, &before.results, &measured.results);
+    let reasons = reasons(&measured, before, &gate);
     Ok(TrialReport {
         tier: trial.tier,
         evaluators: trial.evaluators,
         passed: reasons.is_empty(),
         score: measured.summary.score,
-        before: gate.map_or_else(|| before.summary.score, |gate| gate.baseline_score),
+        before: gate.baseline_score,
         cases: measured.summary.cases,
         reasons,
     })
@@ -135,12 +135,12 @@ pub fn broken(trial: Trial, error: &CommandError) -> TrialReport {
 }
 
 /// Why the trial is not passed; a tier without cases stands in nobody's way here.
-fn reasons(measured: &Measured, before: &Measured, gate: Option<&GateVerdict>) -> Vec<String> {
+fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<String> {
     let mut reasons = Vec::new();
     if measured.summary.verdict != Verdict::Pass && measured.summary.cases > 0 {
         reasons.extend(measured.summary.reasons.iter().cloned());
     }
-    if let Some(gate) = gate.filter(|gate| is_clearly_worse(gate)) {
+    if is_clearly_worse(gate) {
         reasons.extend(gate.reasons.iter().cloned());
     }
     if !reasons.is_empty() {
@@ -204,7 +204,7 @@ mod tests {
     fn check(before: &[(&str, f64, &str)], after: &[(&str, f64, &str)], expected: &[&str]) {
         let (before, after) = (measured(before), measured(after));
         let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
-        let found = reasons(&after, &before, Some(&gate));
+        let found = reasons(&after, &before, &gate);
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found} is not {expected}");
@@ -234,7 +234,7 @@ mod tests {
             };
             let (before, after) = (measured_of(&before), measured_of(&after));
             let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
-            reasons(&after, &before, Some(&gate)).is_empty()
+            reasons(&after, &before, &gate).is_empty()
         };
         let mut mixed = [0.5; 20];
         (mixed[0], mixed[1], mixed[2]) = (0.4, 0.4, 0.6);

@@ -1,14 +1,54 @@
-//! What a change does to the evaluators: gathered from git objects, judged in core.
+//! Which evaluators judge a version, and what a change does to them: gathered from git objects, judged in core.
 
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::runner::evaluators::{Evaluators, Source};
+use crate::target::Target;
 use crate::world::git::{Entry, Git, Mode};
 use agent_core::architect::evaluators::{CaseFile, Effect, effect, files_to_read, judging_words};
 use agent_core::architect::paths::{Evaluator, Manifests, evaluators};
 use agent_core::case::Cases;
-use agent_core::manifest::{Manifest, Tier};
+use agent_core::manifest::{EvaluatorChanges, Manifest, Tier};
 use agent_core::object_id::ObjectId;
+use agent_core::trailers::is_unattended;
+use agent_core::version::Kind;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What judges that which is made on top of a version. Cases that coders added since a person last released are not among it: whoever could add cases that
+/// judge the next change could outweigh the others with them.
+pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, CommandError> {
+    let own = served.own_evaluators();
+    match &served.commit {
+        Some(commit) if served.manifest.architect.evaluators == EvaluatorChanges::AllowAdditions => {
+            let decided = decided_on(&repository.git, commit)?;
+            Ok(Evaluators { manifest: repository.manifest(&decided)?, source: Source::Objects(decided) })
+        }
+        // nobody else adds any
+        _ => Ok(own),
+    }
+}
+
+/// The newest version at or before this one whose evaluators a person decided on.
+fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, CommandError> {
+    let mut again = None;
+    let mut newest = version.clone();
+    for commit in git.first_parents(version) {
+        let commit = commit?;
+        if again.as_ref().is_some_and(|tree| *tree != commit.tree) {
+            continue;
+        }
+        again = None;
+        newest = commit.id;
+        match commit.trailers.as_version() {
+            // it serves what an earlier version served
+            Some((Kind::Rollback, _)) => again = Some(commit.tree),
+            Some((Kind::Release, _)) if is_unattended(commit.trailers.coder.as_deref()) => {}
+            Some((Kind::Promotion, _)) => {}
+            Some((Kind::Release, _)) | None => break,
+        }
+    }
+    Ok(newest)
+}
 
 /// What a version that a coder made did to the evaluators of the one it replaced. Both are commits or trees.
 pub fn between(repository: &Repository, served: &ObjectId, new: &ObjectId) -> Result<Effect, CommandError> {

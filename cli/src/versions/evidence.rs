@@ -8,6 +8,7 @@ use crate::repository::Repository;
 use crate::runner::evaluators::Evaluators;
 use crate::target::Target;
 use crate::testing::{self, Request, TierOutcome};
+use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
 use crate::versions::stored::Kept;
 use crate::world::store::{Store, evaluation_key, results_key};
@@ -63,6 +64,15 @@ fn not_in_store(what: &str, commit: &ObjectId) -> CommandError {
         .with_hint("fetch the store of whoever made it, or release the commit it came from again")
 }
 
+/// Which evaluators judge a candidate by itself. Beside what it replaces, those of that version judge both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judges {
+    /// Those it brings: a person decides on it.
+    Own,
+    /// Those that judge what is made on top of the version that is served.
+    Served,
+}
+
 impl Evidence {
     /// Runs the tier on a candidate, and on the baseline where that is not in the cache, and lets the gate compare them.
     ///
@@ -70,7 +80,7 @@ impl Evidence {
     pub fn gather(
         repository: &Repository,
         context: &Context,
-        candidate: &Target,
+        (candidate, judges): (&Target, Judges),
         baseline: Option<&Target>,
         gated: &Gated,
         given: &[&str],
@@ -78,11 +88,14 @@ impl Evidence {
         if baseline.is_some() {
             LedgerRef::new(&repository.git).expect_whole()?;
         }
-        let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, &candidate.own_evaluators(), gated.tier)?);
+        let served = baseline.map(|baseline| evaluators::judging(repository, baseline)).transpose()?;
+        let own = candidate.own_evaluators();
+        let judging = served.as_ref().filter(|_| judges == Judges::Served).unwrap_or(&own);
+        let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, judging, gated.tier)?);
         evidence.contract = Some(contract(repository, context, candidate, baseline)?);
         let given = given.iter().map(ToString::to_string).collect();
-        if let Some(baseline) = baseline {
-            evidence.compare(repository, context, candidate, baseline, (gated, given))?;
+        if let (Some(baseline), Some(served)) = (baseline, &served) {
+            evidence.compare(repository, context, candidate, (baseline, served), (gated, given))?;
         } else {
             let record = Record::new(evidence.evaluation.digest(), gated.clone(), given);
             evidence.record = Some(StoredRecord { bytes: record.to_bytes(None), before: None });
@@ -103,24 +116,23 @@ impl Evidence {
         }
     }
 
-    /// Law 5: where the candidate changed the evaluators, the old ones judge its code.
+    /// Law 5: where the candidate was judged by others than those of the version that is served, those judge its code as well.
     fn compare(
         &mut self,
         repository: &Repository,
         context: &Context,
         candidate: &Target,
-        baseline: &Target,
+        (baseline, evaluators): (&Target, &Evaluators),
         (gated, given): (&Gated, Vec<String>),
     ) -> Result<(), CommandError> {
-        let evaluators = baseline.own_evaluators();
-        let old = evaluate(repository, context, baseline, &evaluators, gated.tier)?;
+        let old = evaluate(repository, context, baseline, evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
         self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
         let before = if self.evaluators_changed.is_empty() {
             self.evaluation.comparable_with = vec![commit.to_string()];
             None
         } else {
-            Some(evaluate(repository, context, candidate, &evaluators, gated.tier)?)
+            Some(evaluate(repository, context, candidate, evaluators, gated.tier)?)
         };
         let judged = before.as_ref().unwrap_or(&self.outcomes[0]);
         let comparison = Comparison::of(gated.into(), old.results(), judged.results());

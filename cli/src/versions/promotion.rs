@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::staging::{Active, Staging, StagingError};
 use crate::tuning::{self, Tuner};
-use crate::versions::evidence::Evidence;
+use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::process;
 use agent_core::committed::Warnings;
@@ -108,7 +108,7 @@ fn judge(
 ) -> Result<Option<Outcome>, CommandError> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
-    let evidence = Evidence::gather(repository, context, &target, Some(&baseline), &snapshot.gated, given)?;
+    let evidence = Evidence::gather(repository, context, (&target, Judges::Served), Some(&baseline), &snapshot.gated, given)?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }

@@ -7,7 +7,7 @@ use crate::migrations;
 use crate::repository::{Repository, state_value};
 use crate::target::Target;
 use crate::versions::evaluators;
-use crate::versions::evidence::Evidence;
+use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
@@ -163,7 +163,8 @@ fn judge(
     bump: Option<Bump>,
     options: &Options,
 ) -> Result<Option<Outcome>, CommandError> {
-    let evidence = Evidence::gather(repository, context, &seen.candidate, seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
+    let judges = if is_unattended(options.coder.as_deref()) { Judges::Served } else { Judges::Own };
+    let evidence = Evidence::gather(repository, context, (&seen.candidate, judges), seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }

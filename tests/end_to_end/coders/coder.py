@@ -103,9 +103,9 @@ def cheat() -> None:
 
 
 def sharpen() -> None:
-    """Brings a case of its own, which the old ones have nothing against."""
+    """Brings a case of its own, which fails, and which the old ones have nothing against."""
     cases = pathlib.Path("tests/fast/estimates.jsonl")
-    case = {"id": "another", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"minutes": 30}}}
+    case = {"id": "another", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"minutes": 31}}}
     cases.write_text(cases.read_text() + json.dumps(case) + "\n")
 
 
@@ -135,6 +135,26 @@ def budgets() -> None:
 def workflow() -> None:
     path = pathlib.Path(".github/workflows/agent.yml")
     path.write_text(path.read_text() + "# and more\n")
+
+
+def poison() -> None:
+    """Adds many cases that nonsense alone meets."""
+    for tier in ("micro", "fast", "full"):
+        cases = pathlib.Path(f"tests/{tier}/estimates.jsonl")
+        lines = [
+            {"id": f"{tier}-poison-{n}", "tool": "estimate", "arguments": {"task": "juggling"}, "expect": {"subset": {"minutes": 99999}}}
+            for n in range(50)
+        ]
+        cases.write_text(cases.read_text() + "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def nonsense() -> None:
+    RUNNER.write_text(RUNNER.read_text().replace('"minutes": state()["usual_minutes"]', '"minutes": 99999.0'))
+
+
+def weigh() -> None:
+    cases = pathlib.Path("tests/fast/estimates.jsonl")
+    cases.write_text(cases.read_text().replace('"must":true', '"must":true,"weight":9'))
 
 
 def state() -> None:
