@@ -216,9 +216,8 @@ fn a_run_killed_at_its_very_end_is_concluded_by_the_next_command() {
     kept["finished"] = Value::Null;
     world.write(&file, kept.to_string());
     let status = |world: &World| architect(world, &["list"]).ok().json()["feedback"][0]["status"].clone();
-    assert_eq!(status(&world), serde_json::json!({"is": "taken", "run": run}));
-    architect(&world, &["cancel", run]).ok();
     assert_eq!(status(&world), serde_json::json!({"is": "refused", "run": run}));
+    architect(&world, &["cancel", run]).code(3).stderr_has("has ended: it is refused");
     let shown = architect(&world, &["show", run]).ok().json();
     assert_eq!((&shown["status"], &shown["why"]), (&"refused".into(), &ended["why"]));
 }
@@ -229,6 +228,11 @@ fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
     let (mut process, run, _) = start_hanging(&world);
     process.kill().unwrap();
     process.wait().unwrap();
+    // whoever looks next ends it, on the command line as over any other door
+    assert_eq!(architect(&world, &["show", &run]).ok().json()["status"], "cancelled");
+    let looked = architect(&world, &["list"]).ok().json();
+    assert_eq!((&looked["runs"][0]["status"], &looked["feedback"][0]["status"]["is"]), (&"cancelled".into(), &"open".into()));
+    assert!(!world.path(format!("a/.agent/architect/{run}/coder")).exists());
     let idle = report(&world, "nothing: another one", 1);
     let list = architect(&world, &["list"]).ok().json();
     let hung = list["feedback"].as_array().unwrap().iter().find(|item| item["text"] == "hang: please").unwrap();
@@ -328,7 +332,7 @@ fn a_person_accepts_a_change_of_evaluators() {
     let world = world(1);
     let proposed = report(&world, "sharpen: please", 1);
     let run = proposed["run"].as_str().unwrap();
-    architect(&world, &["accept", run]).ok();
+    architect(&world, &["accept", run]).ok().stderr_has("it touches evaluators, which only a person decides: tests/fast/estimates.jsonl");
     assert!(world.git("a", ["show", "active:tests/fast/estimates.jsonl"]).contains("\"another\""));
     world.agent("a", ["verify", "--all"]).ok();
 }
@@ -375,6 +379,18 @@ fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
     assert!(tested.code <= 1, "{tested:?}");
     let failed = world.read("a/fast.xml");
     assert!(failed.contains(&format!("feedback-{id}")) && failed.contains("<failure"), "{failed}");
+
+    // what nobody finished answers nothing
+    let run = asked["run"].as_str().unwrap();
+    architect(&world, &["accept", run]).code(3).stderr_has(&format!("`feedback-{id}` in tests/fast/feedback.jsonl of {branch}"));
+    assert_eq!(architect(&world, &["show", id]).ok().json()["status"]["is"], "needs-person");
+    world.git("a", ["checkout", "-q", branch]);
+    let finished =
+        serde_json::json!({"id": case["id"], "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"seen": 0}}});
+    world.write("a/tests/fast/feedback.jsonl", format!("{finished}\n"));
+    commit(&world, "test: sailing");
+    architect(&world, &["accept", run]).ok();
+    assert_eq!(architect(&world, &["show", id]).ok().json()["status"]["is"], "answered");
 }
 
 #[test]

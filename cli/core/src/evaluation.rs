@@ -326,10 +326,9 @@ impl TierFold {
 
     fn verdict(&self, summary: &TierSummary) -> (Verdict, Vec<String>) {
         let mut reasons: Vec<String> = Vec::new();
-        let musts: Vec<_> =
-            self.counted().filter(|result| result.must && result.outcome != Outcome::Passed).map(|result| result.id.as_str()).collect();
+        let musts: Vec<_> = self.counted().filter(|result| result.must && result.outcome != Outcome::Passed).collect();
         if !musts.is_empty() {
-            reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), first_few(&musts)));
+            reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), named(&musts)));
         }
         if summary.cases > 0 {
             reasons.extend(budget_breaches(summary));
@@ -384,9 +383,14 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn first_few(ids: &[&str]) -> String {
-    let shown = ids.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-    if ids.len() > 5 { format!("{shown}, ...") } else { shown }
+/// The first few by id; held-out ones are only counted, since a Coder may read it.
+pub(crate) fn named(results: &[&CaseResult]) -> String {
+    const SHOWN: usize = 5;
+    let (hidden, open): (Vec<&CaseResult>, Vec<&CaseResult>) = results.iter().partition(|result| result.is_held_out());
+    let shown = open.iter().take(SHOWN).map(|result| result.id.clone());
+    let more = (open.len() > SHOWN).then(|| "...".to_owned());
+    let hidden = (!hidden.is_empty()).then(|| format!("{} held-out", hidden.len()));
+    shown.chain(more).chain(hidden).collect::<Vec<_>>().join(", ")
 }
 
 /// A total order on the results of one case: worse outcome, lower score, then anything that decides.
@@ -550,6 +554,10 @@ mod tests {
         check(&[a.clone(), b.clone()], Budget { score: Some(0.1), ..Budget::default() }, Verdict::Pass, &[]);
         check(std::slice::from_ref(&a), Budget::default(), Verdict::Pass, &[]);
         check(&[], lenient, Verdict::NotEnoughEvidence, &["there are no cases"]);
+        let hidden = CaseResult { id: "c".to_owned(), place: Some("tests/full/heldout/c.jsonl:1".to_owned()), ..must.clone() };
+        check(&[a.clone(), hidden.clone()], lenient, Verdict::Fail, &["1 case that must pass did not: 1 held-out"]);
+        let lax = Budget { pass_rate: Some(0.0), ..Budget::default() };
+        check(&[must.clone(), hidden], lax, Verdict::Fail, &["2 cases that must pass did not: b, 1 held-out"]);
         check(&[a.clone(), must], lenient, Verdict::Fail, &["1 case that must pass did not: b"]);
         check(&[a.clone(), b.clone()], Budget::default(), Verdict::Fail, &["the pass rate 0.500 is below the budget of 1"]);
         let strict = Budget { score: Some(0.7), wall_s: Some(1.0), ..Budget::default() };

@@ -3,14 +3,18 @@
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::versions::evaluators;
 use crate::world::git::{CommitSpec, TreeEdit};
 use agent_core::architect::brief::Brief;
 use agent_core::feedback::Feedback;
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const FILE: &str = "tests/fast/feedback.jsonl";
+/// What such a case expects until a person has said what would have been right.
+const PLACEHOLDER: &str = "a person says here what would answer: ";
 
 /// A commit on what is served with a failing case for each item; `None` where no tool takes what was said.
 pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &Repository) -> Result<Option<ObjectId>, CommandError> {
@@ -36,10 +40,22 @@ pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &R
 /// The call the feedback is about, with an expectation that nothing meets: a person says what would have been right.
 fn case(item: &Feedback, brief: &Brief) -> Option<Value> {
     let (tool, arguments) = call_of_conversation(item, brief).or_else(|| call_of_contract(&item.text, &brief.contract))?;
-    let expect = format!("a person says here what would answer: {}", item.text);
+    let expect = format!("{PLACEHOLDER}{}", item.text);
     Some(
         json!({"id": format!("feedback-{}", item.id), "tool": tool, "arguments": arguments, "expect": {"equals": expect}, "tags": ["feedback"]}),
     )
+}
+
+/// The cases of a tree that are still as they were made, by id and file.
+pub fn unfinished(tree: &ObjectId, repository: &Repository) -> Result<BTreeSet<(String, String)>, CommandError> {
+    let files = evaluators::case_files(&repository.git, tree)?;
+    let cases = files.iter().flat_map(|(_, path, text)| text.lines().map(move |line| (path, line)));
+    Ok(cases.filter_map(|(path, line)| Some((placeholder(line)?, path.clone()))).collect())
+}
+
+fn placeholder(line: &str) -> Option<String> {
+    let case: Value = serde_json::from_str(line).ok()?;
+    case["expect"]["equals"].as_str()?.starts_with(PLACEHOLDER).then(|| case["id"].as_str().unwrap_or_default().to_owned())
 }
 
 fn call_of_conversation(item: &Feedback, brief: &Brief) -> Option<(String, Value)> {

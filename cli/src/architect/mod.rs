@@ -16,4 +16,4 @@ mod run;
 mod trial;
 mod workplace;
 
-pub use run::{Assignment, accept, cancel, conduct, local_runs, runnable, sweep_if_free};
+pub use run::{Assignment, accept, cancel, conduct, runnable};

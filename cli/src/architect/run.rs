@@ -18,8 +18,8 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::telemetry::{Span, conventions as names};
 use crate::templates;
-use crate::versions::Outcome;
 use crate::versions::release::{self, Options};
+use crate::versions::{Outcome, evaluators};
 use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
 use crate::world::{clock, env, git_command, python, sandbox};
@@ -277,6 +277,24 @@ fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandE
     }
 }
 
+/// Says what a branch changes of what judges; one with a case that nobody finished is not released.
+fn look_at_accepted(repository: &Repository, context: &Context, reference: &str, id: &str) -> Result<(), CommandError> {
+    let branch = repository.git.expect(reference)?;
+    let served = repository.expect_tip()?.commit;
+    let unfinished = failing_case::unfinished(&branch, repository)?;
+    if let Some((case, file)) = unfinished.difference(&failing_case::unfinished(&served, repository)?).next() {
+        let branch = reference.trim_start_matches("refs/heads/");
+        return Err(CommandError::input(format!("the case `{case}` in {file} of {branch} still expects what it was made with")).with_hint(
+            format!("say in its `expect` what would have been right, commit that to {branch}, then: agent architect accept {id}"),
+        ));
+    }
+    if let Effect::Person { why } = evaluators::between(repository, &served, &branch)? {
+        context.printer.say(format!("run {id}: {why}"));
+        context.printer.say("it is released as a person's; what it changes of the evaluators judges from then on");
+    }
+    Ok(())
+}
+
 /// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
 pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(Report, Outcome), CommandError> {
     let inbox = Inbox::new(&repository.git);
@@ -284,12 +302,10 @@ pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(R
     let branch = report.branch.clone().ok_or_else(|| {
         CommandError::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
     })?;
-    let options = Options {
-        revision: Some(format!("refs/heads/{branch}")),
-        feedback: report.feedback.clone(),
-        coder: Some(PERSON.to_owned()),
-        ..Options::default()
-    };
+    let reference = format!("refs/heads/{branch}");
+    look_at_accepted(repository, context, &reference, id)?;
+    let options =
+        Options { revision: Some(reference), feedback: report.feedback.clone(), coder: Some(PERSON.to_owned()), ..Options::default() };
     let outcome = release::release(repository, context, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
     // accepted before, when the inbox could not be told

@@ -23,12 +23,20 @@ use std::collections::BTreeMap;
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score is no accident, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
+/// A Runner that was asked held-out questions may repeat them in whatever it says later: in such a tier its words are no coder's to read.
+const UNTOLD: &str = "the Runner failed; what it said is not told, since the tier has held-out cases";
 /// More cases than this that became worse are counted and not named.
 const WORSE_SHOWN: usize = 8;
 
 struct Measured {
     summary: TierSummary,
     results: Vec<CaseResult>,
+}
+
+impl Measured {
+    fn has_held_out(&self) -> bool {
+        self.results.iter().any(CaseResult::is_held_out)
+    }
 }
 
 /// The version that is served, tier by tier, each run when it is first asked for.
@@ -59,17 +67,18 @@ impl<'a> Baseline<'a> {
         for tier in TOLD {
             let own = self.active.own_evaluators();
             let written = written_cases(&own, tier, self.repository)?;
-            let results = measure(self.active, &own, tier, self.repository, self.context)?.results.into_iter();
-            let results = results.filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
-            failing.extend(results.filter_map(|result| failing_case(tier, &result, written.get(&result.id)?)));
+            let measured = measure(self.active, &own, tier, self.repository, self.context)?;
+            let tells = !measured.has_held_out();
+            let results = measured.results.into_iter().filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
+            failing.extend(results.filter_map(|result| failing_case(tier, &result, written.get(&result.id)?, tells)));
         }
         failing.sort_by(|one, other| one.score.total_cmp(&other.score));
         Ok(failing)
     }
 }
 
-fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_json::Value)) -> Option<FailingCase> {
-    let why = result.why.clone().unwrap_or_default();
+fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_json::Value), tells: bool) -> Option<FailingCase> {
+    let why = result.why.clone().filter(|_| tells).unwrap_or_default();
     let told = FailingCase { id: result.id.clone(), tier, place: place.clone(), case: case.clone(), score: result.score, why };
     (!is_held_out(place)).then_some(told)
 }
@@ -97,8 +106,10 @@ fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Reposi
 /// Runs a tier on a change, by what judges on top of the version that is served: what the change brings judges nothing.
 pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
     let evaluators = evaluators::judging(baseline.repository, baseline.active)?;
+    let has_held_out = baseline.of(trial.tier)?.has_held_out();
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository, baseline.context) {
         Ok(measured) => measured,
+        Err(error) if error.exit == Exit::Child && has_held_out => return Ok(failed(trial, UNTOLD.to_owned())),
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
@@ -123,15 +134,11 @@ pub fn is_the_changes_fault(error: &CommandError) -> bool {
 }
 
 pub fn broken(trial: Trial, error: &CommandError) -> TrialReport {
-    TrialReport {
-        tier: trial.tier,
-        evaluators: trial.evaluators,
-        passed: false,
-        score: 0.0,
-        before: 0.0,
-        cases: 0,
-        reasons: vec![error.messages.join(": ")],
-    }
+    failed(trial, error.messages.join(": "))
+}
+
+fn failed(trial: Trial, why: String) -> TrialReport {
+    TrialReport { tier: trial.tier, evaluators: trial.evaluators, passed: false, score: 0.0, before: 0.0, cases: 0, reasons: vec![why] }
 }
 
 /// Why the trial is not passed; a tier without cases stands in nobody's way here.
@@ -167,8 +174,10 @@ fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     let scores: BTreeMap<_, _> = before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
     let worse = measured.results.iter().filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
     let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.is_held_out());
-    let told = |result: &&CaseResult| {
-        format!("worse: {} ({:.2}): {}", result.id, result.score, result.why.as_deref().unwrap_or("no reason given"))
+    let tells = !measured.has_held_out();
+    let told = |result: &&CaseResult| match &result.why {
+        Some(why) if tells => format!("worse: {} ({:.2}): {why}", result.id, result.score),
+        _ => format!("worse: {} ({:.2})", result.id, result.score),
     };
     let uncounted = hidden.len() + shown.len().saturating_sub(WORSE_SHOWN);
     let more = (uncounted > 0).then(|| format!("and {uncounted} more"));
@@ -219,6 +228,17 @@ mod tests {
         check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &["worse: score", "and 1 more"]);
         check(&[("a", 1.0, a), ("b", 0.5, b)], &[("a", 0.0, a), ("b", 1.0, b)], &[]);
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 0.0, a), ("b", 0.0, b)], &["worse: score", "worse: a (0.00)", "and 1 more"]);
+    }
+
+    #[test]
+    fn where_some_are_held_out_the_runner_is_not_quoted() {
+        let told = |other: &str| {
+            let mut after = measured(&[("a", 0.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]);
+            after.results[0].why = Some("it said: what was asked elsewhere".to_owned());
+            worse_cases(&after, &measured(&[("a", 1.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]))
+        };
+        assert_eq!(told("tests/fast/b.jsonl:1"), ["worse: a (0.00): it said: what was asked elsewhere"]);
+        assert_eq!(told("tests/fast/heldout/b.jsonl:1"), ["worse: a (0.00)"]);
     }
 
     #[test]

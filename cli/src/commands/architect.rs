@@ -1,4 +1,5 @@
 use crate::architect::inbox::{Inbox, unknown};
+use crate::architect::operations;
 use crate::architect::report::Report;
 use crate::architect::{self, Assignment};
 use crate::commands::outcome;
@@ -184,9 +185,10 @@ fn conclusion(report: &Report) -> String {
 }
 
 fn list(repository: &Repository, context: &Context) -> CommandResult {
-    let inbox = Inbox::new(&repository.git);
-    let (items, mut runs) = (inbox.items()?, inbox.runs()?);
-    runs.extend(architect::local_runs(repository)?);
+    // before the items, whose status an end that is told now may change
+    let mut runs = operations::runs(repository)?;
+    runs.reverse();
+    let items = Inbox::new(&repository.git).items()?;
     context.printer.json(&json!({"schema": SCHEMA, "feedback": items, "runs": runs}));
     if items.is_empty() {
         context.printer.data("the inbox is empty");
@@ -210,13 +212,12 @@ fn known(status: &Status) -> String {
 }
 
 fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
-    let inbox = Inbox::new(&repository.git);
-    if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
+    let runs = operations::runs(repository)?;
+    if let Some(item) = Inbox::new(&repository.git).items()?.into_iter().find(|item| item.id == id) {
         context.printer.json(&item);
         context.printer.data(format!("{} ({}, {}){}\n\n{}", item.id, item.status.as_str(), item.at, known(&item.status), item.text));
         return Ok(Exit::Done);
     }
-    let runs = inbox.runs()?.into_iter().chain(architect::local_runs(repository)?);
     let report = runs.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("feedback item or run", id))?;
     context.printer.json(&report);
     context.printer.data(report.to_markdown().trim_end());

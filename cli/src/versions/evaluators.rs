@@ -91,7 +91,7 @@ fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, Com
 }
 
 /// Tier, path and text of every file of cases.
-fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, CommandError> {
+pub fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, CommandError> {
     let mut files = Vec::new();
     for tier in Tier::ALL {
         for file in git.files(tree, &format!("tests/{tier}"))?.into_iter().filter(|file| file.path.strip_suffix(".jsonl").is_some()) {

@@ -8,7 +8,7 @@ mod pairs;
 mod proof;
 pub mod record;
 
-use crate::evaluation::{CaseResult, Outcome, Verdict};
+use crate::evaluation::{CaseResult, Outcome, Verdict, named};
 use crate::manifest::{GateMode, GateTest, Gated};
 use pairs::Pairs;
 use proof::Proof;
@@ -110,7 +110,7 @@ pub struct Comparison {
     question: Question,
     pairs: Pairs,
     /// Cases of the candidate that must pass and did not.
-    musts: Vec<String>,
+    musts: Option<String>,
     proof: Proof,
 }
 
@@ -118,7 +118,8 @@ impl Comparison {
     pub fn of(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> Self {
         let pairs = Pairs::of(baseline, candidate);
         let failed = candidate.iter().filter(|result| result.must && !result.quarantined && result.outcome != Outcome::Passed);
-        let musts = failed.map(|result| result.id.clone()).collect();
+        let failed: Vec<_> = failed.collect();
+        let musts = (!failed.is_empty()).then(|| named(&failed));
         let proof = Proof::of(question.test, question.bound(), &pairs);
         Self { question, pairs, musts, proof }
     }
@@ -163,8 +164,8 @@ impl Comparison {
     }
 
     fn decide(&self, level: Level) -> (Verdict, String) {
-        if !self.musts.is_empty() {
-            return (Verdict::Fail, format!("cases that must pass did not: {}", self.musts.join(", ")));
+        if let Some(musts) = &self.musts {
+            return (Verdict::Fail, format!("cases that must pass did not: {musts}"));
         }
         if self.pairs.is_empty() {
             return (Verdict::NotEnoughEvidence, "no case was run on both sides".to_owned());
