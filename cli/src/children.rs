@@ -120,10 +120,11 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
     let interpreter = python::interpreter(layout, &folder, python, &|said| context.printer.say(said))?;
     let harness = checkout.path().join(HARNESS);
     let command = vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];
+    let environment = python::isolated_environment(&folder);
     let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
     spec.lease.clone_from(&verified.lease);
     listen(&mut spec, context);
     spec.withheld = env::python_variables();
-    spec.environment = python::isolated_environment();
+    spec.environment = environment;
     Ok(Scorer { spec, checkout, verified })
 }

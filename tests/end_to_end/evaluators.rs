@@ -141,6 +141,25 @@ fn what_a_scorer_imports_is_that_of_the_commit_that_judges() {
     assert!(gate["candidate_score"].as_f64().unwrap() < 0.1 && (gate["baseline_score"].as_f64().unwrap() - before).abs() < 0.2, "{gate}");
 }
 
+#[test]
+fn a_scorer_that_imports_what_is_not_named_is_told_how() {
+    let shop = Shop::new();
+    shop.write("runner/measure.py", "");
+    shop.write("tests/scorers.py", "import runner.measure\n");
+    shop.cases(&[tea("a", json!({"scorer": {"name": "price"}}))]);
+    shop.test(&[]).code(5).stderr_has("No module named 'runner'").stderr_has("`import` under [evaluators]");
+    shop.cases(&[tea("a", json!({"command": {"run": ["python", "runner/measure.py"]}}))]);
+    let said = shop.test(&[]).code(3);
+    said.stderr_has("the judge is given runner/measure.py, which is outside of tests/ and ci/").stderr_has("`import` under [evaluators]");
+    let manifest = shop.world.read("shop/agent.toml");
+    shop.write("agent.toml", &format!("{manifest}[evaluators]\nimport = [\"runner/measure.py\"]\n"));
+    shop.write("runner/measure.py", "print('{\"score\": 1}')\n");
+    shop.write("tests/judge.py", "import runner.measure\n");
+    let judged = |id: &str, file: &str| tea(id, json!({"command": {"run": ["python", file]}}));
+    shop.cases(&[judged("a", "runner/measure.py"), judged("b", "tests/judge.py")]);
+    shop.test(&[]).ok();
+}
+
 /// What a judge said is known by all that it could read: neither the other evaluators nor later ones take it over.
 #[test]
 fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
@@ -164,6 +183,57 @@ fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
     }
 }
 
+/// A server that writes down all there is to see for it.
+const WITNESS: &str = r#"
+import json, os, sys
+from pathlib import Path
+
+with open(os.environ["SEEN"], "a") as seen:
+    print(json.dumps([sys.orig_argv, dict(os.environ), [str(path) for path in Path(".").rglob("*")]]), file=seen)
+    for line in sys.stdin:
+        frame = json.loads(line)
+        scratch = Path(os.environ["AGENT_SCRATCH"])
+        given = [[str(path.relative_to(scratch)), path.read_text()] for path in scratch.rglob("*") if path.is_file()]
+        print(json.dumps([frame, given]), file=seen, flush=True)
+        result = {"content": [{"type": "text", "text": "done"}]}
+        if frame["method"] == "initialize":
+            result = {"protocolVersion": frame["params"]["protocolVersion"], "capabilities": {}, "serverInfo": {"name": "w", "version": "1"}}
+        if "id" in frame:
+            print(json.dumps({"jsonrpc": "2.0", "id": frame["id"], "result": result}), flush=True)
+"#;
+
+#[test]
+fn a_runner_sees_of_a_case_what_a_caller_would_send() {
+    let shop = Shop::with_runner(WITNESS);
+    let secret = "the-answer-is-42";
+    shop.write("tests/scorers.py", "def right(case, result):\n    return {'score': 0, 'why': 'the-answer-is-42'}\n");
+    shop.write("tests/micro/golden/one.txt", secret);
+    shop.write("tests/micro/in.txt", "given");
+    let expectations =
+        [json!({"equals": secret}), json!({"golden": "golden/one.txt"}), json!({"scorer": {"name": "right", "wanted": secret}})];
+    let mut cases: Vec<_> = expectations
+        .iter()
+        .enumerate()
+        .map(|(index, expect)| {
+            json!({"id": format!("{secret}-{index}"), "tags": [secret], "turns": [
+            {"tool": "ask", "arguments": {"text": "what is it"}, "expect": expect}, {"tool": "ask", "expect": expect}]})
+        })
+        .collect();
+    cases.push(json!({"id": secret, "tool": "ask", "arguments": {}, "expect": {"regex": secret}, "files":
+        {"given": {"in.txt": {"copy": "in.txt"}}, "expect": {"out.txt": {"equals": secret}, "one.txt": {"golden": "golden/one.txt"}}}}));
+    shop.cases(&cases);
+    shop.commit();
+    let seen = shop.world.path("seen");
+    let ended = World::finish(shop.world.command(AGENT, "shop").args(["test", "--json", "--at", "HEAD"]).env("SEEN", &seen)).code(1);
+    assert_eq!(told(&ended), [0, 4], "{ended:?}");
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    assert_eq!(seen.matches("\"tools/call\"").count(), 7, "{seen}");
+    assert!(seen.contains("[\"in.txt\", \"given\"]") && seen.contains("what is it"), "{seen}");
+    for word in [secret, "golden", "tests/micro"] {
+        assert!(!seen.contains(word), "{word} in {seen}");
+    }
+}
+
 const ECHO: &str = r#"
 import os
 from agent_runtime import Server, conversation
@@ -171,8 +241,8 @@ from agent_runtime import Server, conversation
 server = Server("echo")
 
 @server.tool
-def seen() -> str:
-    """All that this process is told of the case."""
+def note() -> str:
+    """Writes down the conversation's id."""
     with open(os.environ["SEEN"], "a") as file:
         file.write(conversation().id + "\n")
     return "done"
@@ -183,7 +253,7 @@ server.run()
 #[test]
 fn a_runner_is_told_no_id_of_a_case() {
     let shop = Shop::with_runner(ECHO);
-    let turn = json!({"tool": "seen", "expect": {"equals": "done"}});
+    let turn = json!({"tool": "note", "expect": {"equals": "done"}});
     let talk = |id: &str| json!({"id": id, "turns": [turn, turn], "repeats": 2});
     shop.cases(&[talk("answer-42"), talk("answer-43")]);
     let seen = shop.world.path("seen");
@@ -284,6 +354,24 @@ fn line_ends_of_a_checkout_change_no_verdict() {
         shop.world.agent("clone", ["test", "--no-cache", "--at", at]).ok();
     }
     shop.world.agent("clone", ["test", "--bless", "--dry-run"]).ok().stderr_has("0 golden files would change");
+}
+
+/// Whoever can write to `.git` can put another file under the name of a case's.
+#[test]
+fn an_object_that_is_not_what_its_name_says_judges_nothing() {
+    let shop = Shop::new();
+    shop.cases(&[tea("a", json!({"equals": {"price": 4}}))]);
+    shop.commit();
+    shop.test(&["--at", "HEAD"]).code(1);
+    let easy = shop.world.write("easy", tea("a", json!({"schema": {}})).to_string());
+    let [honest, forged] = [
+        shop.world.git("shop", ["rev-parse", "HEAD:tests/micro/cases.jsonl"]),
+        shop.world.git("shop", ["hash-object", "-w", easy.to_str().unwrap()]),
+    ]
+    .map(|id| shop.world.path(format!("shop/.git/objects/{}/{}", &id[..2], &id[2..])));
+    std::fs::remove_file(&honest).unwrap();
+    std::fs::copy(forged, honest).unwrap();
+    shop.test(&["--at", "HEAD", "--no-cache"]).code(3).stderr_has("has other content than that id stands for");
 }
 
 #[test]

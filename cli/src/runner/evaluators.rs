@@ -106,20 +106,14 @@ impl Source {
     /// All files at or below a path. A link or a submodule stands for itself: what it leads to is in no commit's hands.
     fn below(&self, git: &Git, path: &str) -> Result<Vec<(String, File)>, EvaluatorsError> {
         match self {
-            Self::Objects(tree) => match git.entry(tree, path)? {
-                None => Ok(Vec::new()),
-                Some(Entry { mode: Mode::Folder, .. }) => {
-                    Ok(git.files(tree, path)?.into_iter().map(|entry| (entry.path.clone(), entry.into())).collect())
-                }
-                Some(entry) => Ok(vec![(entry.path.clone(), entry.into())]),
-            },
+            Self::Objects(tree) => Ok(git.checked_files(tree, path)?.into_iter().map(|entry| (entry.path.clone(), entry.into())).collect()),
             Self::Folder(folder) => Ok(on_disk(folder, path)?),
         }
     }
 
     fn read(&self, git: &Git, path: &str, file: &File) -> Result<Vec<u8>, EvaluatorsError> {
         match (self, &file.id) {
-            (_, Some(id)) => Ok(git.blob(id)?),
+            (_, Some(id)) => Ok(git.checked_blob(id)?),
             (Self::Folder(folder), None) => Ok(fs::read_if_there(&folder.join(path))?.unwrap_or_default()),
             (Self::Objects(_), None) => unreachable!("an object has an id"),
         }

@@ -227,6 +227,10 @@ impl Diagnose for ChildError {
                 "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member stands twice".to_owned(),
             ),
             Self::GivenUp { .. } => Some("please report it, with what stands on stderr before this line".to_owned()),
+            Self::Died { role: Role::Scorer, stderr, .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
+                "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
+                    .to_owned(),
+            ),
             Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
         }
     }

@@ -146,9 +146,10 @@ pub fn child_environment(bytecode: &Bytecode, code: &Path, python: &Python) -> V
     vec![("PYTHONPATH".into(), joined), ("PYTHONPYCACHEPREFIX".into(), prefix), ("PYTHONDONTWRITEBYTECODE".into(), write_none)]
 }
 
-/// What a Python process finds in its environment that is to import nothing but what it is given: none of the user's own folders.
-pub fn isolated_environment() -> Vec<(OsString, OsString)> {
-    vec![("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONDONTWRITEBYTECODE".into(), "1".into())]
+/// What a Python process finds in its environment that is to import nothing but what lies in a folder: none of the user's own folders.
+pub fn isolated_environment(folder: &Path) -> Vec<(OsString, OsString)> {
+    let roots = std::env::join_paths([folder, &folder.join("src")]).unwrap_or_else(|_| folder.into());
+    vec![("PYTHONPATH".into(), roots), ("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONDONTWRITEBYTECODE".into(), "1".into())]
 }
 
 // ---- the interpreter

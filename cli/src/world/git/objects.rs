@@ -1,6 +1,6 @@
 //! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind and a torn one is mended.
 
-use super::{Git, GitError};
+use super::{Git, GitError, Listed};
 use crate::world::clock;
 use crate::world::fs::FsError;
 use agent_core::difference::{PathChange, PathStatus};
@@ -11,6 +11,7 @@ use gix::objs::WriteTo;
 use gix::objs::tree::EntryKind;
 use jiff::Timestamp;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Who commits when git knows no identity.
@@ -176,6 +177,52 @@ impl Git {
             .collect::<Result<Vec<_>, GitError>>()?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
+    }
+
+    /// All files at or below a path, sorted by path. Every object on the way is checked against its id, so that they are what that id stands for and nothing
+    /// that was put under its name. A link or a submodule stands for itself.
+    pub fn checked_files(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Vec<Entry>, GitError> {
+        let mut id = self.checked_tree_of(tree_or_commit)?;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let tree = self.checked(&id)?.try_into_tree().map_err(GitError::reading(format!("tree {id}")))?;
+            let found = tree.iter().filter_map(Result::ok).find(|entry| entry.filename() == part.as_bytes());
+            let Some((next, mode)) = found.map(|entry| (from_gix(entry.object_id()), Mode::of(entry.mode().kind()))) else {
+                return Ok(Vec::new());
+            };
+            if mode != Mode::Folder {
+                let is_it = parts.peek().is_none();
+                return Ok(if is_it { vec![Entry { path: path.to_owned(), id: next, mode }] } else { Vec::new() });
+            }
+            id = next;
+        }
+        let entry = |file: Listed| {
+            let below = joined(path, BStr::new(file.path.as_os_str().as_bytes()))?;
+            Ok(Entry { path: below, id: file.id, mode: file.mode })
+        };
+        let mut entries = self.tree_files(&id)?.into_iter().map(entry).collect::<Result<Vec<_>, GitError>>()?;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+
+    /// A blob that is what its id stands for.
+    pub fn checked_blob(&self, id: &ObjectId) -> Result<Vec<u8>, GitError> {
+        let mut blob = self.checked(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
+        Ok(blob.take_data())
+    }
+
+    fn checked_tree_of(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
+        let object = self.checked(tree_or_commit)?;
+        match object.kind {
+            gix::objs::Kind::Commit => Ok(self.commit(tree_or_commit)?.tree),
+            _ => Ok(tree_or_commit.clone()),
+        }
+    }
+
+    fn checked(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
+        let object = self.find(id)?;
+        let is_it = gix::objs::compute_hash(gix::hash::Kind::Sha1, object.kind, &object.data).is_ok_and(|found| found == to_gix(id));
+        if is_it { Ok(object) } else { Err(GitError::Forged { id: id.clone() }) }
     }
 
     /// What differs from `old` (the empty tree, when `None`) to `new`, sorted by path; renames are a removal and an addition.
