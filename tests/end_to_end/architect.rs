@@ -242,6 +242,69 @@ fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
     assert_eq!(world.git("a", ["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
 }
 
+/// What a run leaves alone of a repository: refs but the inbox, configuration, hooks.
+fn standing(world: &World) -> [String; 3] {
+    let refs = world.git("a", ["for-each-ref", "--format=%(refname) %(objectname)"]);
+    let refs: Vec<_> = refs.lines().filter(|line| !line.starts_with("refs/agent/inbox")).collect();
+    let hooks = std::fs::read_dir(world.path("a/.git/hooks")).into_iter().flatten().flatten();
+    let hooks: std::collections::BTreeSet<_> = hooks.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    [refs.join("\n"), world.read("a/.git/config"), format!("{hooks:?}")]
+}
+
+#[test]
+fn a_coder_that_nothing_holds_is_found_out() {
+    let world = world(3);
+    let manifest = world.read("a/agent.toml").replace("confine = true", "confine = false");
+    world.write("a/agent.toml", manifest);
+    release(&world);
+    std::fs::create_dir_all(world.path("a/.git/hooks")).unwrap();
+    let before = standing(&world);
+    for (reach, trace) in [
+        ("active", "refs/heads/active was moved"),
+        ("inbox", "refs/agent/inbox was moved from"),
+        ("settings", "reference-transaction was changed and is as it was before"),
+        ("store", "was changed"),
+        ("lock", "refs/heads/active.lock was left behind"),
+    ] {
+        let found = report(&world, &format!("reach: {reach}"), 1);
+        let why = found["why"].as_str().unwrap();
+        assert!(found["status"] == "refused" && why.contains(trace), "{reach}: {found:#}");
+        let attempts = found["attempts"].as_array().unwrap();
+        assert!(attempts.len() == 1 && attempts[0]["held"] == "switched-off" && attempts[0]["traces"].as_array().is_some(), "{found:#}");
+        assert_eq!(standing(&world), before, "{reach}");
+        let lock = world.path("a/.git/refs/heads/active.lock");
+        assert_eq!(lock.exists(), reach == "lock");
+        let _ = std::fs::remove_file(lock);
+    }
+    for witness in ["a/ran-by-hook", "a/ran-by-fsmonitor"] {
+        assert!(!world.path(witness).exists(), "{witness}");
+    }
+    let list = architect(&world, &["list"]).ok().json();
+    assert_eq!(list["feedback"].as_array().unwrap().len(), 5, "the inbox that was deleted is back");
+    assert_eq!(report(&world, "tamper: please", 0)["status"], "released", "whoever stays at home is not bothered");
+    world.agent("a", ["verify", "--all"]).ok();
+}
+
+#[test]
+fn a_confined_coder_reaches_nothing() {
+    let world = world(1);
+    std::fs::create_dir_all(world.path("a/.git/hooks")).unwrap();
+    let (before, readme) = (standing(&world), world.read("a/README.md"));
+    let grabbed = architect(&world, &["grab: all of it"]);
+    let report = grabbed.json();
+    if report["attempts"][0]["held"] != "confined" {
+        assert_eq!(report["attempts"][0]["held"], "not-by-this-kernel");
+        return;
+    }
+    assert_eq!((&report["status"], &report["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/extra.py"])));
+    let [refs, config, hooks] = standing(&world);
+    let moved: Vec<_> =
+        before[0].lines().filter(|line| !refs.contains(line) && !line.contains("heads/active") && !line.contains("ledger")).collect();
+    assert_eq!((moved, &config, &hooks), (Vec::new(), &before[1], &before[2]));
+    assert_eq!(world.read("a/README.md"), readme);
+    world.agent("a", ["verify", "--all"]).ok();
+}
+
 /// Which evaluators judged, tier by tier, in the first attempt.
 fn judged(report: &Value) -> Vec<(&str, &str)> {
     let trials = report["attempts"][0]["trials"].as_array().unwrap();

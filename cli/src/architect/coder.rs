@@ -17,4 +17,8 @@ pub enum Coded {
         why: String,
     },
     Cancelled,
+    /// Something outside of its workplace is not as it was before.
+    ReachedOut {
+        traces: Vec<String>,
+    },
 }

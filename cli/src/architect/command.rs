@@ -94,8 +94,8 @@ impl CommandCoder<'_> {
             said.push_str(&line);
             said.push('\n');
         }
-        // dropping it kills the whole group: nothing the coder started edits on
-        drop(coder);
+        // nothing the coder started edits on
+        coder.end_at_once().await;
         Ok((ended, said))
     }
 

@@ -9,11 +9,13 @@ mod coder;
 mod command;
 pub mod events;
 mod failing_case;
+mod footprint;
 pub mod inbox;
 pub mod operations;
 pub mod report;
 mod run;
 mod trial;
+
 mod workplace;
 
 pub use run::{Assignment, accept, cancel, conduct, runnable};

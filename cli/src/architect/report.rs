@@ -51,6 +51,9 @@ pub struct Attempt {
     /// How far the coder was held to its workplace; absent for one that runs no program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// What was not as before after the coder had worked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<String>,
     pub trials: Vec<TrialReport>,
     /// Why it was not taken.
     pub why: Option<String>,
@@ -182,6 +185,7 @@ impl Attempt {
             protected: false,
             evaluators: Effect::None,
             held: None,
+            traces: Vec::new(),
             trials: Vec::new(),
             why: None,
             coder_failed: false,
@@ -192,6 +196,9 @@ impl Attempt {
         let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
         if let Some(held) = self.held {
             let _ = writeln!(page, "- {}", held.told());
+        }
+        for trace in &self.traces {
+            let _ = writeln!(page, "- {trace}");
         }
         for path in &self.changed {
             let _ = writeln!(page, "- changed {path}");

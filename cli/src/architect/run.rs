@@ -5,6 +5,7 @@ use crate::architect::change::{self, Authorship, Change, Left, Taken};
 use crate::architect::coder::Coded;
 use crate::architect::command::CommandCoder;
 use crate::architect::events::{Kind, Log};
+use crate::architect::footprint::Footprint;
 use crate::architect::inbox::{Inbox, unknown};
 use crate::architect::report::{Attempt, Held, Report};
 use crate::architect::trial::{self, Baseline};
@@ -424,7 +425,8 @@ impl<'a> Conductor<'a> {
     }
 
     fn note_failure(&mut self, event: &Event) -> Result<(), CommandError> {
-        if let Event::AttemptFailed { why } | Event::TrialFailed { why } | Event::ReleaseRefused { why } = event {
+        if let Event::AttemptFailed { why } | Event::TrialFailed { why } | Event::ReleaseRefused { why } | Event::ReachedOut { why } = event
+        {
             self.report.attempt().why = Some(why.clone());
             self.tell(&format!("  not taken: {why}"))?;
         }
@@ -436,7 +438,7 @@ impl<'a> Conductor<'a> {
         span.set(names::CODER, coder_name(self.report.coder));
         let event = span.within(|| self.code());
         match &event {
-            Ok(Event::AttemptFailed { why } | Event::NothingFits { why }) => span.fail("no_change", why),
+            Ok(Event::AttemptFailed { why } | Event::NothingFits { why } | Event::ReachedOut { why }) => span.fail("no_change", why),
             Ok(_) => {}
             Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
         }
@@ -461,6 +463,11 @@ impl<'a> Conductor<'a> {
                 Ok(Event::AttemptFailed { why })
             }
             Coded::NothingFits { why } => Ok(Event::NothingFits { why }),
+            Coded::ReachedOut { traces } => {
+                let why = format!("the repository is not as it was before the coder worked: {}", traces.join("; "));
+                self.report.attempt().traces = traces;
+                Ok(Event::ReachedOut { why })
+            }
             Coded::Cancelled => Ok(Event::Cancel),
         }
     }
@@ -470,7 +477,13 @@ impl<'a> Conductor<'a> {
         let held = self.held();
         self.report.attempt().held = Some(held);
         let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
-        let coded = self.command(&workplace, held)?.code(brief)?;
+        let footprint = Footprint::of(self.repository, &self.active.manifest, held == Held::Confined)?;
+        let coded = self.command(&workplace, held)?.code(brief);
+        let traces = footprint.compare(self.repository, &self.folder.join("evidence"))?;
+        if !traces.is_empty() {
+            return Ok((Coded::ReachedOut { traces }, Left::unfit("the coder reached out of its workplace")));
+        }
+        let coded = coded?;
         let is_done = matches!(coded, Coded::Done { .. });
         Ok((coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") }))
     }

@@ -126,6 +126,11 @@ pub fn aws() -> Vec<(String, String)> {
     told.filter(|(name, _)| name.starts_with("AWS_")).collect()
 }
 
+/// The file that is the user's git configuration, when it is not the usual one.
+pub fn git_config_global() -> Option<std::path::PathBuf> {
+    folder("GIT_CONFIG_GLOBAL")
+}
+
 pub fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }

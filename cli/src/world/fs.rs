@@ -2,6 +2,7 @@
 
 use agent_core::committed::Warnings;
 use agent_core::diagnose::{Diagnose, Exit};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -327,6 +328,57 @@ pub fn exchange(one: &Path, other: &Path) -> Result<(), FsError> {
 /// Notes that a file is in use, by its time. Where that cannot be noted it counts as unused a little earlier.
 pub fn mark_used(path: &Path) {
     let _ = std::fs::File::open(path).and_then(|file| file.set_modified(crate::world::clock::now().into()));
+}
+
+/// By what a file is known to be untouched: whoever writes it cannot set all of this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    mode: u32,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// The stamps of the files at or below a path, which need not exist; links are not followed.
+pub fn stamp_below(path: &Path, leaves_out: &dyn Fn(&Path) -> bool, into: &mut BTreeMap<PathBuf, Stamp>) -> Result<(), FsError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut paths = vec![path.to_owned()];
+    while let Some(path) = paths.pop() {
+        // what goes meanwhile is not there
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if !metadata.is_dir() {
+            let stamp = Stamp {
+                inode: metadata.ino(),
+                mode: metadata.mode(),
+                length: metadata.len(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            };
+            into.insert(path, stamp);
+            continue;
+        }
+        let names = names(&path)?;
+        paths.extend(names.into_iter().map(|name| path.join(name)).filter(|path| !leaves_out(path)));
+    }
+    Ok(())
+}
+
+/// Moves a file, link or whole folder away, also to another file system; false when there is none. A link is not followed.
+pub fn move_aside(from: &Path, to: &Path) -> Result<bool, FsError> {
+    let Ok(metadata) = from.symlink_metadata() else { return Ok(false) };
+    if std::fs::rename(from, to).is_ok() {
+        return Ok(true);
+    }
+    if metadata.is_file() {
+        write(to, &read_regular(from)?)?;
+    }
+    if metadata.is_dir() {
+        remove_stubborn_folder(from)?;
+    } else {
+        remove_if_there(from)?;
+    }
+    Ok(metadata.is_file())
 }
 
 /// Makes a symbolic link, in the place of whatever link was there.

@@ -54,7 +54,11 @@ impl Layout {
 
     /// A Python environment by the digest of its lock file and interpreter.
     pub fn environment(&self, key: &str) -> PathBuf {
-        self.home().join("environments").join(key)
+        self.environments().join(key)
+    }
+
+    pub fn environments(&self) -> PathBuf {
+        self.home().join("environments")
     }
 
     /// There while `agent init` has not come to its end.
@@ -74,7 +78,11 @@ impl Layout {
 
     /// What a server said of itself, by its code and role.
     pub fn discovery(&self, name: &str) -> PathBuf {
-        self.home().join("discovery").join(name)
+        self.discoveries().join(name)
+    }
+
+    pub fn discoveries(&self) -> PathBuf {
+        self.home().join("discovery")
     }
 
     pub fn conversations(&self) -> PathBuf {

@@ -348,6 +348,8 @@ pub fn allow_open_files(count: u64) {
 
 /// How long a child may take to leave after each of: its stdin closed, SIGTERM.
 const GRACE: Duration = Duration::from_millis(400);
+/// How long the end of a child with all it started may take.
+const LONGEST_END: Duration = Duration::from_secs(10);
 /// What an exchange reads of a child's stdout.
 const OUTPUT_LIMIT: u64 = 1 << 20;
 /// The last stderr lines that are kept for an error message.
@@ -486,6 +488,13 @@ impl Piped {
             self.signal(Signal::TERM);
             let _ = timeout(GRACE, self.child.wait()).await;
         }
+    }
+
+    /// Ends it with all it started, and comes back when that is done.
+    pub async fn end_at_once(mut self) {
+        self.signal(end_at_once());
+        // whoever cannot be killed is not waited for
+        let _ = timeout(LONGEST_END, self.child.wait()).await;
     }
 
     fn signal(&self, signal: Signal) {

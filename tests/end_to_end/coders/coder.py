@@ -70,6 +70,52 @@ def tamper() -> None:
     os.symlink("/nowhere", ".git")
 
 
+def outside() -> pathlib.Path:
+    """The user's repository, from the place this runs in."""
+    return pathlib.Path.cwd().parents[4]
+
+
+def plant_settings() -> None:
+    git("-C", str(outside()), "config", "core.fsmonitor", f"touch {outside()}/ran-by-fsmonitor; false")
+    hook = outside() / ".git/hooks/reference-transaction"
+    hook.write_text(f"#!/bin/sh\ntouch {outside()}/ran-by-hook\n")
+    hook.chmod(0o755)
+
+
+REACHES = {
+    "active": lambda: git("-C", str(outside()), "-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/active", "main"),
+    "tag": lambda: git("-C", str(outside()), "-c", "core.hooksPath=/dev/null", "tag", "-d", "v0.1.0"),
+    "inbox": lambda: git("-C", str(outside()), "-c", "core.hooksPath=/dev/null", "update-ref", "-d", "refs/agent/inbox"),
+    "settings": plant_settings,
+    "store": lambda: [path.write_text("x") for path in (outside() / ".agent/store/results").rglob("*") if path.is_file()],
+    "lock": lambda: (outside() / ".git/refs/heads/active.lock").write_text(""),
+    "files": lambda: (outside() / "README.md").write_text("mine\n"),
+}
+
+
+def reach() -> None:
+    """Beside harmless code, does one thing to the user's repository."""
+    pathlib.Path("runner/extra.py").write_text("NUMBER = 1\n")
+    REACHES[BRIEF["feedback"][0]["text"].split()[-1]]()
+
+
+def grab() -> None:
+    """Tries all of it, and to read what it must not know."""
+    pathlib.Path("runner/extra.py").write_text("NUMBER = 1\n")
+    for reached in REACHES.values():
+        try:
+            reached()
+        except OSError as error:
+            print(error)
+    for secret in [outside() / "tests/full/heldout/estimates.jsonl", outside() / ".git/HEAD", outside() / ".agent/store"]:
+        try:
+            seen = secret.read_text() if secret.is_file() else list(secret.iterdir())
+        except OSError:
+            continue
+        sys.exit(f"it reads {secret}: {seen}")
+    assert not git("-C", str(outside()), "rev-parse", "HEAD")
+
+
 def vanish() -> None:
     shutil.rmtree(os.getcwd())
 

@@ -98,6 +98,10 @@ pub enum Event {
     NothingFits {
         why: String,
     },
+    /// The repository is not as it was before the coder worked: nothing of this run is taken.
+    ReachedOut {
+        why: String,
+    },
     TrialPassed,
     TrialFailed {
         why: String,
@@ -190,6 +194,11 @@ pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
         (_, Event::Cancel) => run.ended(Phase::Cancelled, vec![Step::KeepBranch, Step::Report]),
         (_, Event::Interrupted) => run.ended(Phase::Cancelled, vec![Step::Report]),
         (Phase::Queued, Event::Start) => run.next_attempt(),
+        (Phase::Working, Event::ReachedOut { why }) => {
+            let mut run = run;
+            run.failures.push(Failure { attempt: run.attempt, why: why.clone() });
+            run.ended(Phase::Refused { why }, vec![Step::Report])
+        }
         (Phase::Working, Event::Changed { evaluators }) => run.changed(evaluators).after(None),
         (Phase::Working, Event::AttemptFailed { why })
         | (Phase::Testing { .. }, Event::TrialFailed { why })
@@ -316,6 +325,13 @@ mod tests {
         check(new(3), &[Event::Start, failed, nothing()], steps, "needs-person");
     }
 
+    #[test]
+    fn a_coder_that_reached_out_gets_no_second_attempt() {
+        let reached_out = Event::ReachedOut { why: "refs/heads/active was moved".to_owned() };
+        let run = check(new(3), &[Event::Start, reached_out], &[&[Step::Code], &[Step::Report]], "refused");
+        assert_eq!(run.failures.len(), 1);
+    }
+
     fn effects() -> impl Strategy<Value = Effect> {
         prop_oneof![Just(Effect::None), Just(Effect::Additions { cases: 1 }), Just(for_a_person())]
     }
@@ -327,6 +343,7 @@ mod tests {
             effects().prop_map(changed),
             Just(Event::AttemptFailed { why: why() }),
             Just(Event::NothingFits { why: why() }),
+            Just(Event::ReachedOut { why: why() }),
             Just(Event::TrialPassed),
             Just(Event::TrialFailed { why: why() }),
             Just(Event::Released { version: "v1.0.0".to_owned() }),

@@ -7,6 +7,7 @@ mod chain;
 mod checkout;
 mod error;
 mod facts;
+mod footprint;
 mod history;
 mod integrity;
 mod objects;
@@ -22,6 +23,7 @@ mod worktree;
 pub use chain::link;
 pub use checkout::Listed;
 pub use error::GitError;
+pub use footprint::{Refs, Settings};
 pub use integrity::Integrity;
 pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
 pub use publish::{Healed, Publication, Published};
@@ -183,6 +185,8 @@ fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
+#[cfg(test)]
+mod footprint_tests;
 #[cfg(test)]
 mod publish_tests;
 #[cfg(test)]

@@ -1,0 +1,122 @@
+//! What a coder that nothing holds may have done outside of its workplace. Seen before it works, compared after it.
+//!
+//! Who moved a ref or wrote into the store cannot be told: what others do meanwhile counts as well, and ends the run.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::fs::{self, FsError, Stamp};
+use crate::world::git::{ACTIVE, Refs, Settings};
+use crate::world::store;
+use agent_core::manifest::Manifest;
+use agent_core::object_id::{ObjectId, digest};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// More than this is counted and not named.
+const NAMED: usize = 8;
+
+/// What was seen before a coder works.
+pub struct Footprint {
+    settings: Settings,
+    /// Only of a coder that is not confined.
+    wide: Option<Wide>,
+}
+
+struct Wide {
+    refs: Refs,
+    folders: Vec<PathBuf>,
+    files: BTreeMap<PathBuf, Stamp>,
+    active: Option<ObjectId>,
+    journal: PathBuf,
+    /// Its files grow while signals arrive; a promotion seals them.
+    journals: BTreeMap<PathBuf, Written>,
+}
+
+/// How a file that is only added to begins: up to the room that is kept for more.
+#[derive(PartialEq, Eq)]
+struct Written {
+    length: usize,
+    digest: String,
+}
+
+impl Footprint {
+    /// A confined coder reaches no more of what counts than its user's own configuration.
+    pub fn of(repository: &Repository, manifest: &Manifest, is_confined: bool) -> Result<Self, CommandError> {
+        let settings = repository.git.settings()?;
+        let wide = if is_confined { None } else { Some(Wide::of(repository, manifest)?) };
+        Ok(Self { settings, wide })
+    }
+
+    /// What is not as it was, in words; as it was again, where that can be. What was found lies in the folder `evidence` then.
+    pub fn compare(&self, repository: &Repository, evidence: &Path) -> Result<Vec<String>, CommandError> {
+        // first what git is told, before git is asked for anything
+        let mut said = repository.git.put_back(&self.settings, evidence)?;
+        if let Some(wide) = &self.wide {
+            said.extend(repository.git.refs_put_back(&wide.refs)?);
+            said.extend(wide.compare(repository)?);
+        }
+        Ok(said)
+    }
+}
+
+impl Wide {
+    fn of(repository: &Repository, manifest: &Manifest) -> Result<Self, CommandError> {
+        let layout = &repository.layout;
+        let mut folders = vec![layout.environments(), layout.pending(), layout.discoveries(), layout.pythons()];
+        folders.extend(store::folder(&manifest.store.url, layout.root()));
+        let journal = layout.journal();
+        Ok(Self {
+            refs: repository.git.refs()?,
+            files: stamps(&folders)?,
+            folders,
+            active: repository.git.reference(ACTIVE)?,
+            journals: journals(&journal)?,
+            journal,
+        })
+    }
+
+    fn compare(&self, repository: &Repository) -> Result<Vec<String>, CommandError> {
+        let now = stamps(&self.folders)?;
+        let changed = now.iter().filter(|(path, stamp)| self.files.get(*path) != Some(stamp)).map(|(path, _)| path);
+        let gone = self.files.keys().filter(|path| !now.contains_key(*path));
+        let mut found: Vec<_> = changed.chain(gone).collect();
+        let was_sealed = repository.git.reference(ACTIVE)? != self.active;
+        let journals = journals(&self.journal)?;
+        let lost = |(path, was): &(&PathBuf, &Written)| journals.get(*path).is_none_or(|is| !begins_with(path, is, was));
+        found.extend(self.journals.iter().filter(|_| !was_sealed).filter(lost).map(|(path, _)| path));
+        let more = found.len().saturating_sub(NAMED);
+        let named = found.into_iter().take(NAMED).map(|path| format!("{} was changed", path.display()));
+        Ok(named.chain((more > 0).then(|| format!("and {more} files more were changed"))).collect())
+    }
+}
+
+/// The files below folders, but for telemetry, which never rests and judges nothing.
+fn stamps(folders: &[PathBuf]) -> Result<BTreeMap<PathBuf, Stamp>, FsError> {
+    let mut stamps = BTreeMap::new();
+    for folder in folders {
+        fs::stamp_below(folder, &|path| path.file_name().is_some_and(|name| name == "telemetry"), &mut stamps)?;
+    }
+    Ok(stamps)
+}
+
+fn journals(folder: &Path) -> Result<BTreeMap<PathBuf, Written>, FsError> {
+    let mut found = BTreeMap::new();
+    for name in fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "jsonl")) {
+        let path = folder.join(name);
+        let bytes = written(&path)?;
+        found.insert(path, Written { length: bytes.len(), digest: digest(&bytes) });
+    }
+    Ok(found)
+}
+
+/// The file without the newlines that are room for more.
+fn written(path: &Path) -> Result<Vec<u8>, FsError> {
+    let mut bytes = fs::read_if_there(path)?.unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    Ok(bytes)
+}
+
+fn begins_with(path: &Path, is: &Written, was: &Written) -> bool {
+    is == was || written(path).is_ok_and(|bytes| bytes.get(..was.length).is_some_and(|begin| digest(begin) == was.digest))
+}
