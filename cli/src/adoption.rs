@@ -158,7 +158,7 @@ impl Adoption {
         let interpreter = python::interpreter(&layout, place.path(), &python, say)?;
         let text = adoption::manifest(&self.name, &self.command, &self.requires, None);
         let manifest = Manifest::parse(&text, "agent.toml")?;
-        let command = python::command(&EntryPoint { command: self.command.clone() }, &interpreter);
+        let command = python::command(&EntryPoint { command: self.command.clone(), ..EntryPoint::default() }, &interpreter);
         let mut spec = ChildSpec::new(Role::Runner, command, &self.folder, &manifest.limits);
         spec.environment = python::child_environment(&Bytecode::Apart(layout.bytecode()), &self.folder, &python);
         let spec = spec.env(wire::ENV_STATE_FILE, place.path().join(STATE));

@@ -1,10 +1,137 @@
 //! What each kind of child may reach. `world::sandbox` enforces it, and `agent doctor` tries it.
 
+use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::world::{env, store};
+use crate::runner::child::ChildSpec;
+use crate::target::Target;
+use crate::world::clock::fresh_id;
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::{HOME, Layout};
+use crate::world::{env, python, store};
 use agent_core::confinement::{Confinement, Kind};
-use agent_core::manifest::Manifest;
+use agent_core::manifest::{EntryPoint, Manifest};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+
+/// What every program needs of the system: programs, libraries, configuration, and what the kernel tells of itself.
+const SYSTEM: [&str; 17] = [
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr",
+    "/etc",
+    "/opt",
+    "/var/lib/ca-certificates",
+    "/proc",
+    "/sys/devices",
+    "/sys/fs/cgroup",
+    "/nix/store",
+    "/gnu/store",
+    "/run/current-system",
+    "/home/linuxbrew/.linuxbrew",
+    "/etc/resolv.conf",
+];
+const DEVICES: [&str; 4] = ["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+const NOWHERE: &str = "/dev/null";
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Confines code under test: a Runner in a tier, or a Tuner. It reads the system, its interpreter, its code and its state, and what its `entry` of the
+/// manifest names; folders to write are added by who makes them. The repository stays out of reach, with its cases and its object store.
+pub fn confine(
+    spec: &mut ChildSpec,
+    entry: &EntryPoint,
+    network: bool,
+    target: &Target,
+    repository: &Repository,
+) -> Result<(), CommandError> {
+    let manifest = &target.manifest;
+    let layout = &repository.layout;
+    let holes = holes(repository, manifest);
+    let (asked_devices, asked): (Vec<_>, Vec<_>) = entry.read.iter().map(|path| at_home(path)).partition(|path| path.starts_with("/dev"));
+    refuse_holes(&asked, &holes)?;
+    let python = python::folders(layout, &manifest.python)?;
+    let confinement = Confinement::new(Kind::Tested)
+        .read(SYSTEM.iter().chain(&DEVICES))
+        .read(env::system_files())
+        .read(python.packages)
+        .read(program(spec))
+        .read(asked)
+        .read_own(python.installed)
+        .read_own(environment(spec, layout))
+        .read_own([spec.directory.as_path(), target.state.file.path()])
+        .write([NOWHERE])
+        .write(asked_devices)
+        .write(entry.shared_memory.then_some(SHARED_MEMORY))
+        .without(holes)
+        .network(entry.network.unwrap_or(network));
+    spec.confinement = Some(confinement);
+    spec.withheld = env::secrets(manifest.store.is_remote());
+    spec.withheld.retain(|name| !entry.environment.iter().any(|wanted| OsStr::new(wanted) == name));
+    // git ends with an error when it may not read the user's configuration
+    spec.environment.push(("GIT_CONFIG_GLOBAL".into(), NOWHERE.into()));
+    Ok(())
+}
+
+fn refuse_holes(asked: &[PathBuf], holes: &[PathBuf]) -> Result<(), CommandError> {
+    let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let is_in_hole = |path: &&PathBuf| holes.iter().any(|hole| resolved(path).starts_with(resolved(hole)));
+    asked.iter().find(is_in_hole).map_or(Ok(()), |path| {
+        Err(CommandError::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
+            .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"))
+    })
+}
+
+/// The environment that the program is installed in, when it is one of ours.
+fn environment(spec: &ChildSpec, layout: &Layout) -> Option<PathBuf> {
+    let folder = Path::new(spec.command.first()?).ancestors().nth(2)?;
+    folder.starts_with(layout.environments()).then(|| folder.to_owned())
+}
+
+/// The program itself, with the libraries that are installed beside it.
+fn program(spec: &ChildSpec) -> Vec<PathBuf> {
+    let Some(name) = spec.command.first() else { return Vec::new() };
+    let path = if Path::new(name).components().count() > 1 { Some(spec.directory.join(name)) } else { python::on_path(name) };
+    let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { return Vec::new() };
+    let libraries = path.parent().filter(|folder| folder.ends_with("bin")).map(|folder| folder.with_file_name("lib"));
+    [Some(path), libraries].into_iter().flatten().collect()
+}
+
+fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix('~'), env::home()) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest.trim_start_matches('/')),
+        _ => path.into(),
+    }
+}
+
+/// A folder for a confined child to write: empty when it starts, one of a few that are used again and again.
+pub struct Scratch {
+    folder: PathBuf,
+    _lock: FileLock,
+}
+
+impl Scratch {
+    pub fn take(layout: &Layout) -> Result<Self, FsError> {
+        let all = layout.temporary().join("scratch");
+        for number in 0.. {
+            let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else { continue };
+            let folder = all.join(number.to_string());
+            if fs::remove_stubborn_folder(&folder).is_err() {
+                // such as one that is too deep to be gone through
+                fs::rename(&folder, &all.join(fresh_id("left")))?;
+            }
+            fs::create_dir(&folder)?;
+            return Ok(Self { folder: folder.canonicalize().map_err(FsError::while_doing("find", &folder))?, _lock: lock });
+        }
+        unreachable!("there are more numbers than processes")
+    }
+
+    /// For as long as this value lives.
+    pub fn given_to(&self, spec: ChildSpec) -> ChildSpec {
+        spec.with_folders(&self.folder, &self.folder, &self.folder)
+    }
+}
 
 /// A Coder reads all of the machine but this repository, and writes its home folder, the folder for temporary files and what it is given. `read` and
 /// `write` may lie below the repository.
@@ -12,33 +139,29 @@ use std::path::{Path, PathBuf};
 /// Where the home folder or the folder for temporary files holds the repository, what is in there can be changed and nothing new be created beside it: a
 /// coder that needs to is given a `HOME` and a `TMPDIR` of its own.
 pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], write: &[PathBuf]) -> Confinement {
-    const DEVICES: [&str; 8] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/ptmx", "/dev/pts", "/dev/shm"];
-    let own = [env::home().map(PathBuf::from), Some(std::env::temp_dir())];
+    const TERMINALS: [&str; 2] = ["/dev/ptmx", "/dev/pts"];
     // a disk as a device holds every file of the repository
     let devices = PathBuf::from("/dev");
-    Confinement {
-        kind: Kind::Coder,
-        read: [PathBuf::from("/")].into_iter().chain(read.iter().cloned()).collect(),
-        write: own.into_iter().flatten().chain(DEVICES.map(PathBuf::from)).chain(write.iter().cloned()).collect(),
-        holes: holes(repository, manifest).chain([devices]).collect(),
-        network: true,
-    }
+    Confinement::new(Kind::Coder)
+        .read(["/"])
+        .read_own(DEVICES)
+        .read_own(read)
+        .write(env::home())
+        .write([std::env::temp_dir()])
+        .write_own([NOWHERE, SHARED_MEMORY])
+        .write_own(TERMINALS)
+        .write_own(write)
+        .without(holes(repository, manifest))
+        .without([devices])
+        .network(true)
 }
 
 /// Wherever the files and objects of a repository lie: working trees, git directory, object store, other repositories it takes objects from or pushes
 /// to on this machine.
-fn holes(repository: &Repository, manifest: &Manifest) -> impl Iterator<Item = PathBuf> {
+fn holes(repository: &Repository, manifest: &Manifest) -> Vec<PathBuf> {
     let root = repository.layout.root();
-    let stored = store::folder(&manifest.store.url, root);
-    [root.to_owned()].into_iter().chain(stored).chain(repository.git.places())
-}
-
-/// A Tuner writes one folder.
-pub fn tuner(scratch: &Path) -> Confinement {
-    Confinement {
-        read: vec!["/".into()],
-        write: vec![scratch.to_owned(), "/dev/null".into()],
-        network: true,
-        ..Confinement::new(Kind::Tested)
-    }
+    let mut holes = repository.git.places();
+    holes.extend([root.join(HOME), root.join("tests"), root.join("ci")]);
+    holes.extend(store::folder(&manifest.store.url, root));
+    holes
 }

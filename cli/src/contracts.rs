@@ -1,6 +1,7 @@
 //! The Contract of a target: both servers are started once and asked for their tools.
 
 use crate::children;
+use crate::confinement::{self, Scratch};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::{Repository, state_value};
@@ -132,7 +133,10 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
 fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Listed, CommandError> {
-    let runner = children::runner(target, repository, context)?;
+    let mut runner = children::runner(target, repository, context)?;
+    confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
+    let scratch = Scratch::take(&repository.layout)?;
+    let runner = scratch.given_to(runner);
     let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let (runner, stateless, tuner) = process::block_on(async { tokio::try_join!(described(&runner), stateless(&runner), tuners(tuner)) })??;

@@ -1,7 +1,7 @@
 //! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap, many to a sync.
 
 use crate::children;
-use crate::confinement;
+use crate::confinement::{self, Scratch};
 use crate::context::Context;
 use crate::contracts;
 use crate::conversations::{self, ConversationError, Reward};
@@ -13,7 +13,6 @@ use crate::staging::{Active, Append, Replayed, Staging, StagingError};
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
-use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
@@ -25,7 +24,6 @@ use agent_core::state::Rules;
 use agent_core::wire;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -75,11 +73,12 @@ pub enum Tuned {
 
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
 pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
+    let mut spec = children::tuner(target, repository, context)?;
+    if let Some(entry) = &target.manifest.tuner {
+        confinement::confine(&mut spec, entry, false, target, repository)?;
+    }
     let scratch = Scratch::take(&repository.layout)?;
-    let mut spec = children::tuner(target, repository, context)?.env("TMPDIR", &scratch.folder);
-    spec.scratch = Some(scratch.folder.clone());
-    spec.confinement = Some(confinement::tuner(&scratch.folder));
-    Ok((spec, scratch))
+    Ok((scratch.given_to(spec), scratch))
 }
 
 /// A running Tuner, confined to its scratch folder.
@@ -94,9 +93,20 @@ pub struct Tuner {
 impl Tuner {
     /// Starts the Tuner of a target (active's, as a rule).
     pub async fn start(repository: &Repository, target: &Target, context: &Context) -> Result<Self, CommandError> {
+        Self::start_within(target.manifest.limits.memory(), repository, target, context).await
+    }
+
+    /// The same under another limit of memory.
+    pub async fn start_within(
+        memory: Option<u64>,
+        repository: &Repository,
+        target: &Target,
+        context: &Context,
+    ) -> Result<Self, CommandError> {
         let schema = contracts::state_schema(target, repository)?;
         let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
-        let (spec, scratch) = confined(repository, target, context)?;
+        let (mut spec, scratch) = confined(repository, target, context)?;
+        spec.memory = memory;
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
         Ok(Self { child, tools, rules, _scratch: scratch })
@@ -207,28 +217,6 @@ fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Val
         meta.insert(wire::CONVERSATION.to_owned(), json!({ "id": talk.id, "turns": talk.turns }));
     }
     meta
-}
-
-/// The one folder a Tuner may write: empty when it starts, one of a few that are used again and again.
-pub struct Scratch {
-    folder: PathBuf,
-    _lock: FileLock,
-}
-
-impl Scratch {
-    fn take(layout: &Layout) -> Result<Self, FsError> {
-        let all = layout.temporary().join("scratch");
-        for number in 0.. {
-            let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else { continue };
-            let folder = all.join(number.to_string());
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::while_doing("empty", &folder)(error)),
-                _ => fs::create_dir(&folder)?,
-            }
-            return Ok(Self { folder: folder.canonicalize().map_err(FsError::while_doing("find", &folder))?, _lock: lock });
-        }
-        unreachable!("there are more numbers than processes")
-    }
 }
 
 /// A line of a signals file, or why it is none.

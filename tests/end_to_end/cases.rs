@@ -58,15 +58,13 @@ server.run()
 "#;
 
 fn counting() -> Shop {
-    let shop = Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING));
-    shop.world.write("counts/.keep", "");
-    shop
+    Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING))
 }
 
 /// `agent test ARGUMENTS` on a day.
 fn on(shop: &Shop, day: &str, arguments: &[&str]) -> Ended {
     let mut command = shop.world.command(AGENT, "shop");
-    command.env("AGENT_NOW", format!("{day}T12:00:00Z")).env("COUNTS", shop.world.path("counts"));
+    command.env("AGENT_NOW", format!("{day}T12:00:00Z")).env("COUNTS", shop.world.shared(""));
     World::finish(command.arg("test").args(arguments))
 }
 
@@ -107,7 +105,7 @@ fn a_repeated_case_passes_when_every_run_does() {
 
     // what was repeated for its chance is never taken from the cache
     on(&shop, "2026-11-22", &["--at", "HEAD"]).code(1);
-    assert_eq!(shop.world.read("counts/sometimes").len(), 10);
+    assert_eq!(shop.world.read(shop.world.shared("sometimes")).len(), 10);
     on(&shop, "2026-11-22", &["--repeats", "3"]).code(1).stdout_has("run 1 of 3: $.result: 2");
     on(&shop, "2026-11-22", &["--repeats", "1"]).code(2);
 
@@ -213,7 +211,7 @@ fn a_program_judges_and_is_asked_once() {
         command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         tea(id, json!({"command": command}))
     };
-    let asked = || std::fs::read_to_string(shop.world.path("counts/judge")).map_or(0, |text| text.len());
+    let asked = || std::fs::read_to_string(shop.world.shared("judge")).map_or(0, |text| text.len());
     shop.cases(&[judged("good", json!({})), judged("bad", json!({"at_least": 0.5}))]);
     on(&shop, "2026-11-22", &[]).code(1).stdout_has("1 passed, 1 failed").stdout_has("bad costs 3");
     assert_eq!(asked(), 2);
@@ -227,7 +225,7 @@ fn a_program_judges_and_is_asked_once() {
     on(&shop, "2026-11-22", &[]).code(1).stdout_has("bad is 3");
     assert_eq!(asked(), 6);
 
-    shop.world.write("counts/judge", "");
+    shop.world.write(shop.world.shared("judge"), "");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3, "agree": 0.67}))]);
     on(&shop, "2026-11-22", &["--no-cache"]).code(1).stdout_has("the judge disagrees with itself: 2 of 3");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3}))]);
@@ -341,7 +339,7 @@ fn one_slow_case_holds_nobody() {
     );
     shop.write("runner/__main__.py", &last);
     let ran = |shop: &Shop| {
-        let who = shop.world.read("counts/who");
+        let who = shop.world.read(shop.world.shared("who"));
         let mut by_child = std::collections::BTreeMap::<String, usize>::new();
         for line in who.lines() {
             *by_child.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
@@ -349,13 +347,13 @@ fn one_slow_case_holds_nobody() {
         by_child.into_values().collect::<Vec<_>>()
     };
     // the first time nobody knows; what its Runner answered together with it shares its time
-    shop.world.write("counts/go", "");
+    shop.world.write(shop.world.shared("go"), "");
     on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
     assert_eq!(ran(&shop).iter().sum::<usize>(), 41);
 
     // known to be slow, it goes first and alone. Now it ends when all others have: were one of them behind it, none would
     for file in ["who", "go"] {
-        std::fs::remove_file(shop.world.path("counts").join(file)).unwrap();
+        std::fs::remove_file(shop.world.shared(file)).unwrap();
     }
     on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
     assert_eq!(ran(&shop).iter().sum::<usize>(), 41);
@@ -418,5 +416,5 @@ fn a_case_that_a_repeat_finds_flaky_is_never_certain_again() {
     run(&["--repeats", "3"]);
     let second = run(&[]);
     assert_eq!((&second["flaky"], &second["cached"]), (&json!(1), &json!(1)));
-    assert_eq!(shop.world.read("counts/sometimes").len(), 2 + 1 + 3 + 1);
+    assert_eq!(shop.world.read(shop.world.shared("sometimes")).len(), 2 + 1 + 3 + 1);
 }

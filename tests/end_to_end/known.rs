@@ -77,7 +77,7 @@ fn cases() -> Vec<Value> {
 /// The calls that a run of the tier makes, sorted; it ends with `code`.
 #[track_caller]
 fn calls(shop: &Shop, arguments: &[&str], code: i32) -> Vec<String> {
-    let log = shop.world.path("calls");
+    let log = shop.world.shared("calls");
     let _ = std::fs::remove_file(&log);
     let mut command = shop.world.command(AGENT, "shop");
     let ended = World::finish(command.env("CALL_LOG", &log).args(["test", "--json"]).args(arguments)).code(code);
@@ -157,7 +157,7 @@ fn what_comes_out_differently_is_never_taken_for_certain() {
     assert_eq!(calls(&shop, &[], 0), ["look a", "tick"]);
     assert!(calls(&shop, &[], 0).is_empty());
     // the second tick of one log
-    let log = shop.world.write("calls", "tick\n");
+    let log = shop.world.write(shop.world.shared("calls"), "tick\n");
     let mut command = shop.world.command(AGENT, "shop");
     World::finish(command.env("CALL_LOG", &log).args(["test", "--no-cache"])).code(1).stdout_has("FAIL  tick");
     assert_eq!(calls(&shop, &[], 0), ["tick"]);
@@ -168,11 +168,11 @@ fn what_comes_out_differently_is_never_taken_for_certain() {
 #[test]
 fn a_killed_run_goes_on_where_it_was() {
     let shop = shop();
-    let gate = shop.world.path("gate");
+    let gate = shop.world.shared("gate");
     let mut cases: Vec<_> = (0..40).map(|number| look(&number.to_string())).collect();
     cases.push(call("wait", "wait", json!({"path": gate}), json!({"equals": true})));
     shop.cases(&cases);
-    let log = shop.world.path("calls");
+    let log = shop.world.shared("calls");
     let mut command = shop.world.command(AGENT, "shop");
     command.env("CALL_LOG", &log).args(["test", "--shards", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut run = command.spawn().unwrap();
@@ -211,7 +211,7 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
     // files where folders should be
     shop.write(".agent/store/traces", "");
     shop.write(".agent/store/results", "");
-    let first = shop.world.path("first");
+    let first = shop.world.shared("first");
     let mut command = shop.world.command(AGENT, "shop");
     let ended = World::finish(command.env("CALL_LOG", &first).arg("test")).ok();
     ended.stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
@@ -224,7 +224,7 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
 fn a_save_runs_what_it_can_have_changed() {
     let shop = shop();
     shop.cases(&[look("a"), look("b"), call("upper", "upper", json!({"text": "x"}), json!({"equals": "X"}))]);
-    let log = shop.world.path("calls");
+    let log = shop.world.shared("calls");
     let mut command = shop.world.command(AGENT, "shop");
     let mut watch = command.env("CALL_LOG", &log).args(["test", "--watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
@@ -236,7 +236,7 @@ fn a_save_runs_what_it_can_have_changed() {
     wrong.push(call("upper", "upper", json!({"text": "x"}), json!({"equals": "Y"})));
     shop.cases(&wrong);
     assert!(next().contains("1 failed"));
-    assert_eq!(shop.world.read("calls").lines().skip(3).collect::<Vec<_>>(), ["look a", "upper x"]);
+    assert_eq!(shop.world.read(shop.world.shared("calls")).lines().skip(3).collect::<Vec<_>>(), ["look a", "upper x"]);
     watch.kill().unwrap();
     watch.wait().unwrap();
     shop.test(&["--watch", "--at", "HEAD"]).code(2).stderr_has("the working tree");

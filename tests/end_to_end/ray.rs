@@ -12,15 +12,17 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// `lose` kills the worker that runs it, once; `stay` never answers.
+/// `lose` answers from its second call on; `stay` never answers. Each says who it is.
 const RUNNER: &str = r#"
-import os, pathlib, signal, time
+import os, pathlib, time
 from agent_runtime import Server, state
 
 server = Server("shop")
 
-def parent(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+def stand(marker):
+    pathlib.Path(marker + "~").write_text(str(os.getpid()))
+    os.rename(marker + "~", marker)
+    time.sleep(1000)
 
 @server.tool
 def price(item: str) -> dict:
@@ -29,19 +31,15 @@ def price(item: str) -> dict:
 
 @server.tool
 def lose(marker: str) -> bool:
-    """Kills the worker, the first time."""
+    """Stays, the first time."""
     if not pathlib.Path(marker).exists():
-        pathlib.Path(marker).touch()
-        # ours is a guard, its parent `agent test`, that one's a guard again, and then comes the worker
-        os.kill(parent(parent(parent(os.getppid()))), signal.SIGKILL)
-        time.sleep(1000)
+        stand(marker)
     return True
 
 @server.tool
 def stay(marker: str) -> bool:
     """Says that it is there, and stays."""
-    pathlib.Path(marker).write_text(str(os.getpid()))
-    time.sleep(1000)
+    stand(marker)
     return True
 
 server.run()
@@ -102,11 +100,21 @@ impl Drop for Cluster {
     }
 }
 
+/// Kills the worker of the cluster that a Runner runs for: above the Runner are a guard, `agent test`, a guard again, and then the worker.
+fn kill_worker(runner: i32) {
+    let parent = |process: i32| -> i32 {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let worker = (0..4).fold(runner, |process, _| parent(process));
+    rustix::process::kill_process(rustix::process::Pid::from_raw(worker).unwrap(), rustix::process::Signal::KILL).unwrap();
+}
+
 fn shop() -> Shop {
     let shop = Shop::with_runner(RUNNER);
     let mut cases: Vec<_> = (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
     cases.push(tea("dear", json!({"subset": {"price": 30}})));
-    cases.push(call("lost", "lose", json!({"marker": shop.world.path("lost")}), json!({"equals": true})));
+    cases.push(call("lost", "lose", json!({"marker": shop.world.shared("lost")}), json!({"equals": true})));
     shop.cases(&cases);
     shop.commit();
     shop
@@ -117,8 +125,13 @@ fn shop() -> Shop {
 fn a_cluster_says_what_one_machine_says() {
     let shop = shop();
     let cluster = Cluster::start(&shop.world);
-    let far = cluster.test(&shop, &["--at", "HEAD", "--shards", "3", "--json", "--events", "events.jsonl"]).code(1);
-    assert!(shop.world.path("lost").exists(), "a worker was killed, and its part was run again");
+    let far = std::thread::scope(|scope| {
+        let run = scope.spawn(|| cluster.test(&shop, &["--at", "HEAD", "--shards", "3", "--json", "--events", "events.jsonl"]));
+        let marker = shop.world.shared("lost");
+        eventually(DEADLINE, "the case runs", || marker.exists());
+        kill_worker(std::fs::read_to_string(marker).unwrap().parse().unwrap());
+        run.join().unwrap().code(1)
+    });
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert!(shop.world.path(format!("shop/.agent/store/evals/{commit}/summary.json")).exists());
     let near = shop.test(&["--at", "HEAD", "--json"]).code(1);
@@ -138,7 +151,7 @@ fn a_cluster_says_what_one_machine_says() {
     assert_eq!(changed.json()["against"]["incomparable"], json!({}), "what it is compared with was run there too");
 
     // an interrupt ends what runs far away
-    let marker = shop.world.path("staying");
+    let marker = shop.world.shared("staying");
     shop.cases(&[call("stay", "stay", json!({"marker": marker}), json!({"equals": true}))]);
     let mut run = cluster.command(&shop, &["--shards", "1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually(DEADLINE, "the case runs", || std::fs::read_to_string(&marker).is_ok_and(|id| !id.is_empty()));

@@ -82,7 +82,7 @@ impl Shop {
 
     pub fn with_runner(runner: &str) -> Self {
         let shop = Self { world: World::new() };
-        shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n[limits]\ncall_s = 2.0\n");
+        shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\nshared_memory = true\n[limits]\ncall_s = 2.0\n");
         shop.write("runner/__main__.py", runner);
         shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 3\n  }\n}\n");
         shop.write("tests/scorers.py", SCORERS);
@@ -335,7 +335,7 @@ fn what_was_run_is_not_run_again() {
     let shop = Shop::new();
     shop.cases(&[tea("a", json!({"subset": {"price": 3}}))]);
     shop.commit();
-    let log = shop.world.path("starts");
+    let log = shop.world.shared("starts");
     let test = |arguments: &[&str]| {
         let mut command = shop.world.command(AGENT, "shop");
         World::finish(command.env("START_LOG", &log).args(["test", "--json", "--at", "HEAD"]).args(arguments)).ok().json()

@@ -17,7 +17,11 @@ pub fn source_root() -> PathBuf {
 
 pub struct World {
     folder: tempfile::TempDir,
+    shared: tempfile::TempDir,
 }
+
+/// Where a confined Runner can write that has `shared_memory`.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// How a command ended.
 #[derive(Debug)]
@@ -65,7 +69,10 @@ impl Ended {
 impl World {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("agent-test-").tempdir().expect("a temporary folder");
-        let world = Self { folder };
+        let mut shared = tempfile::Builder::new();
+        let shared = shared.prefix("agent-test-");
+        let shared = if cfg!(target_os = "linux") { shared.tempdir_in(SHARED_MEMORY) } else { shared.tempdir() };
+        let world = Self { folder, shared: shared.expect("a folder in shared memory") };
         std::fs::create_dir(world.home()).expect("HOME");
         std::fs::write(
             world.home().join(".gitconfig"),
@@ -82,6 +89,11 @@ impl World {
     /// A path inside the world.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(relative)
+    }
+
+    /// A path that a Runner under test and the test share, where its manifest has `shared_memory = true`.
+    pub fn shared(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.shared.path().join(relative)
     }
 
     pub fn write(&self, relative: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {

@@ -1,6 +1,5 @@
 //! What a child may reach: folders granted, holes in them, the network. As data; `world::sandbox` enforces it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -26,18 +25,25 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confinement {
     pub kind: Kind,
-    /// Files and folders it may read and execute.
-    pub read: Vec<PathBuf>,
-    /// Files and folders it may read and change.
-    pub write: Vec<PathBuf>,
-    /// Out of reach even below a granted folder. What is granted below a hole stays granted.
+    pub grants: Vec<Grant>,
+    /// Out of reach even below a granted folder.
     pub holes: Vec<PathBuf>,
     pub network: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub path: PathBuf,
+    pub access: Access,
+    /// Granted although it is a hole or lies below one; the holes below it stay.
+    pub own: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
+    /// Reading and executing.
     Read,
+    /// Reading, executing and changing.
     Write,
 }
 
@@ -50,40 +56,81 @@ pub struct Rule {
 
 impl Confinement {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, read: Vec::new(), write: Vec::new(), holes: Vec::new(), network: false }
+        Self { kind, grants: Vec::new(), holes: Vec::new(), network: false }
     }
 
-    /// The same with each path as `resolve` gives it; a path it does not resolve is left out.
     #[must_use]
-    pub fn resolved(self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Self {
-        let all = |paths: Vec<PathBuf>| paths.iter().filter_map(|path| resolve(path)).collect();
-        Self { read: all(self.read), write: all(self.write), holes: all(self.holes), ..self }
+    pub fn read<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.grant(paths, Access::Read, false)
     }
 
-    /// The grants as a list that knows no exceptions: a folder with a hole below it is replaced by its entries, the one towards the hole left
-    /// out or replaced in turn. What is created in such a folder later is not granted. A path that is both granted and a hole is granted.
+    #[must_use]
+    pub fn write<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.grant(paths, Access::Write, false)
+    }
+
+    /// What is the child's own, wherever it lies.
+    #[must_use]
+    pub fn read_own<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.grant(paths, Access::Read, true)
+    }
+
+    #[must_use]
+    pub fn write_own<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.grant(paths, Access::Write, true)
+    }
+
+    fn grant<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>, access: Access, own: bool) -> Self {
+        self.grants.extend(paths.into_iter().map(|path| Grant { path: path.into(), access, own }));
+        self
+    }
+
+    #[must_use]
+    pub fn without(mut self, holes: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.holes.extend(holes);
+        self
+    }
+
+    #[must_use]
+    pub fn network(mut self, network: bool) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// The same with each path as `resolve` gives it.
+    #[must_use]
+    pub fn resolved(mut self, resolve: impl Fn(&Path) -> PathBuf) -> Self {
+        let paths = self.grants.iter_mut().map(|grant| &mut grant.path).chain(&mut self.holes);
+        paths.for_each(|path| *path = resolve(path));
+        self
+    }
+
+    /// The grants as a list that knows no exceptions: a folder with a hole below it is replaced by its entries, the one towards the hole left out or
+    /// replaced in turn. What is created in such a folder later is not granted.
     ///
     /// Paths are free of symbolic links; `entries` lists a folder, without the symbolic links in it.
     pub fn rules(&self, entries: impl Fn(&Path) -> Vec<PathBuf>) -> Vec<Rule> {
-        let mut grants = BTreeMap::new();
-        for (paths, access) in [(&self.read, Access::Read), (&self.write, Access::Write)] {
-            for path in paths {
-                grants.insert(path.as_path(), access);
+        let mut rules = Vec::new();
+        for Grant { path, access, own } in &self.grants {
+            if *own || !self.holes.iter().any(|hole| path.starts_with(hole)) {
+                let holes: Vec<&Path> =
+                    self.holes.iter().map(PathBuf::as_path).filter(|hole| hole.starts_with(path) && hole != path).collect();
+                expand(path.clone(), *access, &holes, &entries, &mut rules);
             }
         }
-        let holes: Vec<&Path> = self.holes.iter().map(PathBuf::as_path).filter(|hole| !grants.contains_key(hole)).collect();
-        let mut rules = Vec::new();
-        for (path, access) in grants {
-            expand(path.to_owned(), access, &holes, &entries, &mut rules);
-        }
+        rules.sort();
+        rules.dedup();
         rules
     }
 
-    /// The arguments that `from_words` reads.
+    /// The arguments that `take_word` reads.
     pub fn to_words(&self) -> Vec<OsString> {
-        let paths = [(READ, &self.read), (WRITE, &self.write), (HOLE, &self.holes)];
         let mut words = vec![CONFINE.into(), self.kind.as_str().into()];
-        words.extend(paths.into_iter().flat_map(|(word, paths)| paths.iter().flat_map(move |path| [word.into(), path.into()])));
+        for Grant { path, access, own } in &self.grants {
+            let (word, ..) = GRANTS.iter().find(|(_, of, at_any_place)| (of, at_any_place) == (access, own)).expect("each kind has a word");
+            words.extend([(*word).into(), path.into()]);
+        }
+        words.extend(self.holes.iter().flat_map(|path| [HOLE.into(), path.into()]));
         if self.network {
             words.push(NETWORK.into());
         }
@@ -103,25 +150,28 @@ impl Confinement {
             this.network = true;
             return true;
         }
-        let paths = match word.to_str() {
-            Some(READ) => &mut this.read,
-            Some(WRITE) => &mut this.write,
-            Some(HOLE) => &mut this.holes,
-            _ => return false,
-        };
-        rest.next().map(|path| paths.push(path.into())).is_some()
+        let Some(path) = rest.next().map(PathBuf::from) else { return false };
+        if word == HOLE {
+            this.holes.push(path);
+            return true;
+        }
+        let found = GRANTS.iter().find(|(name, ..)| word == name);
+        found.map(|(_, access, own)| this.grants.push(Grant { path, access: *access, own: *own })).is_some()
     }
 }
 
 const CONFINE: &str = "--confine";
-const READ: &str = "--read";
-const WRITE: &str = "--write";
+const GRANTS: [(&str, Access, bool); 4] = [
+    ("--read", Access::Read, false),
+    ("--write", Access::Write, false),
+    ("--read-own", Access::Read, true),
+    ("--write-own", Access::Write, true),
+];
 const HOLE: &str = "--hole";
 const NETWORK: &str = "--network";
 
 fn expand(path: PathBuf, access: Access, holes: &[&Path], entries: &impl Fn(&Path) -> Vec<PathBuf>, rules: &mut Vec<Rule>) {
-    let has_hole = holes.iter().any(|hole| hole.starts_with(&path));
-    if !has_hole {
+    if !holes.iter().any(|hole| hole.starts_with(&path)) {
         rules.push(Rule { path, access });
         return;
     }
@@ -167,81 +217,74 @@ mod tests {
         paths.iter().map(PathBuf::from).collect()
     }
 
-    fn check(read: &[&str], write: &[&str], holes: &[&str], expected: &[(&str, Access)]) {
-        let confinement = Confinement { read: paths(read), write: paths(write), holes: paths(holes), ..Confinement::new(Kind::Tested) };
-        let mut rules = confinement.rules(entries);
-        rules.sort();
+    fn check(confinement: &Confinement, expected: &[(&str, Access)]) {
         let expected: Vec<_> = expected.iter().map(|(path, access)| Rule { path: path.into(), access: *access }).collect();
-        assert_eq!(rules, expected, "read {read:?}, write {write:?}, holes {holes:?}");
+        assert_eq!(confinement.rules(entries), expected, "{confinement:?}");
+    }
+
+    fn read(granted: &[&str], holes: &[&str]) -> Confinement {
+        Confinement::new(Kind::Tested).read(granted).without(paths(holes))
     }
 
     #[test]
     fn a_grant_without_a_hole_is_one_rule() {
         use Access::{Read, Write};
-        check(&["/usr"], &[], &[], &[("/usr", Read)]);
-        check(&["/usr"], &["/home/bob"], &["/home/ann"], &[("/home/bob", Write), ("/usr", Read)]);
+        check(&read(&["/usr"], &[]), &[("/usr", Read)]);
+        check(&read(&["/usr"], &["/home/ann"]).write(["/home/bob"]), &[("/home/bob", Write), ("/usr", Read)]);
         // a name that only begins alike is no hole
-        check(&["/home/ann/work"], &[], &["/home/ann/wo"], &[("/home/ann/work", Read)]);
+        check(&read(&["/home/ann/work"], &["/home/ann/wo"]), &[("/home/ann/work", Read)]);
     }
 
     #[test]
     fn a_hole_leaves_its_siblings() {
         use Access::{Read, Write};
-        check(&["/opt"], &[], &["/opt/clone"], &[("/opt/tool", Read)]);
+        check(&read(&["/opt"], &["/opt/clone"]), &[("/opt/tool", Read)]);
         check(
-            &["/home"],
-            &[],
-            &["/home/ann/work/repo"],
+            &read(&["/home"], &["/home/ann/work/repo"]),
             &[("/home/ann/.ssh", Read), ("/home/ann/notes", Read), ("/home/ann/work/other", Read), ("/home/bob", Read)],
         );
-        check(&[], &["/opt"], &["/opt/clone/.git", "/opt/tool"], &[]);
-        // a hole that is not there yet takes its place from the grant
-        check(&["/opt"], &[], &["/opt/tool/store"], &[("/opt/clone", Read), ("/opt/tool/bin", Read)]);
-        check(&["/opt/tool"], &["/opt/clone"], &["/opt/clone/x"], &[("/opt/clone/.git", Write), ("/opt/tool", Read)]);
+        check(&read(&["/"], &["/home/ann", "/opt/clone"]), &[("/home/bob", Read), ("/opt/tool", Read), ("/usr", Read)]);
+        check(&read(&[], &["/opt/clone/.git", "/opt/tool"]).write(["/opt"]), &[]);
+        // one that is not there yet takes its place from the grant as well
+        check(&read(&["/opt"], &["/opt/tool/store"]), &[("/opt/clone", Read), ("/opt/tool/bin", Read)]);
+        check(&read(&["/opt/tool"], &["/opt/clone/x"]).write(["/opt/clone"]), &[("/opt/clone/.git", Write), ("/opt/tool", Read)]);
     }
 
     #[test]
-    fn what_is_granted_below_a_hole_stays_granted() {
+    fn nothing_is_granted_in_a_hole() {
+        check(&read(&["/home/ann/work/repo", "/home/ann/work/repo/tests"], &["/home/ann/work/repo"]), &[]);
+        check(&read(&["/home/ann"], &["/"]), &[]);
+    }
+
+    #[test]
+    fn a_childs_own_files_are_granted_in_a_hole_without_the_holes_below_them() {
         use Access::{Read, Write};
         let repository = "/home/ann/work/repo";
+        let own = read(&["/home/ann/work"], &[repository])
+            .read_own(["/home/ann/work/repo/.agent/checkouts/one"])
+            .write_own(["/home/ann/work/repo/.agent/tmp/tier"]);
         check(
-            &["/home/ann/work", "/home/ann/work/repo/.agent/checkouts/one"],
-            &["/home/ann/work/repo/.agent/tmp/tier"],
-            &[repository],
+            &own,
             &[
                 ("/home/ann/work/other", Read),
                 ("/home/ann/work/repo/.agent/checkouts/one", Read),
                 ("/home/ann/work/repo/.agent/tmp/tier", Write),
             ],
         );
-    }
-
-    #[test]
-    fn a_path_that_is_granted_and_a_hole_is_granted_with_the_holes_below_it() {
-        use Access::Read;
-        let repository = "/home/ann/work/repo";
         let below = ["tests", ".git", ".agent"].map(|name| format!("{repository}/{name}"));
         let holes = [repository, &below[0], &below[1], &below[2]];
-        check(&[repository], &[], &holes, &[("/home/ann/work/repo/agent.toml", Read), ("/home/ann/work/repo/runner", Read)]);
-        check(&["/", repository], &[], &["/home", repository], &[("/home/ann/work/repo", Read), ("/opt", Read), ("/usr", Read)]);
-    }
-
-    #[test]
-    fn the_root_may_be_granted() {
-        use Access::Read;
-        let holes = ["/home/ann", "/opt/clone"];
-        check(&["/"], &[], &holes, &[("/home/bob", Read), ("/opt/tool", Read), ("/usr", Read)]);
+        check(&read(&[], &holes).read_own([repository]), &[("/home/ann/work/repo/agent.toml", Read), ("/home/ann/work/repo/runner", Read)]);
     }
 
     #[test]
     fn words_carry_all_of_it() {
-        let confinement = Confinement {
-            kind: Kind::Coder,
-            read: paths(&["/a", "/b c"]),
-            write: paths(&["/--read"]),
-            holes: paths(&["/a/x"]),
-            network: true,
-        };
+        let confinement = Confinement::new(Kind::Coder)
+            .read(["/a", "/b c"])
+            .write(["/--read"])
+            .read_own(["/c"])
+            .write_own(["/d"])
+            .without(paths(&["/a/x"]))
+            .network(true);
         let read = |words: Vec<OsString>| {
             let mut rest = words.into_iter();
             let mut found = None;
@@ -253,7 +296,13 @@ mod tests {
             found
         };
         assert_eq!(read(confinement.to_words()), Some(confinement));
-        let none: [&[&str]; 4] = [&["--read", "/a"], &["--confine"], &["--confine", "x"], &["--confine", "tested", "--hole"]];
+        let none: [&[&str]; 5] = [
+            &["--read", "/a"],
+            &["--confine"],
+            &["--confine", "x"],
+            &["--confine", "tested", "--hole"],
+            &["--confine", "tested", "/a", "/b"],
+        ];
         for words in none {
             assert_eq!(read(words.iter().map(OsString::from).collect()), None, "{words:?}");
         }

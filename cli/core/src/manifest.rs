@@ -32,11 +32,31 @@ pub struct Manifest {
     pub store: Store,
 }
 
-/// How a child is started; the word `python` stands for the environment's interpreter.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// How a child is started, and what it may reach while it is confined.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryPoint {
+    /// The word `python` stands for the environment's interpreter.
     pub command: Vec<String>,
+    /// Files and folders it may read besides its code, its environment and the system; `~` is the home folder. A device may also be written.
+    #[serde(default)]
+    pub read: Vec<String>,
+    /// Variables it gets although they are withheld as a rule, such as those with keys of the object store.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// A Runner may use the network unless this is false, a Tuner may not unless this is true.
+    pub network: Option<bool>,
+    /// Whether it may use `/dev/shm`, which it then shares with other programs. Locks and pools of Python's `multiprocessing` need it.
+    #[serde(default)]
+    pub shared_memory: bool,
+}
+
+impl EntryPoint {
+    /// What is wrong with a path of `read`.
+    fn problem(&self) -> Option<String> {
+        let wrong = self.read.iter().find(|path| !path.starts_with('/') && *path != "~" && !path.starts_with("~/"))?;
+        Some(format!("names `{wrong}`; a path begins with `/` or `~/`"))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -293,11 +313,18 @@ pub struct Limits {
     pub tools: BTreeMap<String, f64>,
     /// A conversation that was silent for so many days is over.
     pub conversation_days: f64,
+    /// What each process of a child may allocate, in MiB: in tiers, `agent run` and `agent tune`. Without it there is no limit.
+    pub memory_mb: Option<u64>,
+    /// The same for a child that serves a host.
+    pub serving_memory_mb: Option<u64>,
 }
+
+/// Below it no interpreter starts; above it the number is no limit.
+const MEMORY_MB: std::ops::RangeInclusive<u64> = 64..=1 << 24;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { start_s: 10.0, call_s: 30.0, tools: BTreeMap::new(), conversation_days: 30.0 }
+        Self { start_s: 10.0, call_s: 30.0, tools: BTreeMap::new(), conversation_days: 30.0, memory_mb: None, serving_memory_mb: None }
     }
 }
 
@@ -323,7 +350,23 @@ impl Limits {
         Duration::from_secs_f64(self.conversation_days * 86_400.0)
     }
 
+    /// In bytes.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory_mb.map(|megabytes| megabytes << 20)
+    }
+
+    pub fn serving_memory(&self) -> Option<u64> {
+        self.serving_memory_mb.map(|megabytes| megabytes << 20)
+    }
+
     fn problem(&self) -> Option<(String, String)> {
+        let memory = [("limits.memory_mb", self.memory_mb), ("limits.serving_memory_mb", self.serving_memory_mb)];
+        if let Some((key, Some(megabytes))) =
+            memory.into_iter().find(|(_, megabytes)| megabytes.is_some_and(|count| !MEMORY_MB.contains(&count)))
+        {
+            let (least, most) = (MEMORY_MB.start(), MEMORY_MB.end());
+            return Some((key.to_owned(), format!("is {megabytes}; it is a number of MiB from {least} to {most}")));
+        }
         let named = [("limits.start_s".to_owned(), self.start_s), ("limits.call_s".to_owned(), self.call_s)];
         let tools = self.tools.iter().map(|(tool, seconds)| (format!("limits.tools.{tool}"), *seconds));
         let wrong = named.into_iter().chain(tools).find(|(_, seconds)| !(*seconds > 0.0 && *seconds <= 86_400.0));
@@ -422,6 +465,11 @@ impl Manifest {
         if self.tuner.as_ref().is_some_and(|tuner| tuner.command.is_empty()) {
             return problem("tuner.command", "is empty; it is the program and its arguments".to_owned());
         }
+        let entries = [("runner.read", Some(&self.runner)), ("tuner.read", self.tuner.as_ref())];
+        let wrong = entries.into_iter().find_map(|(key, entry)| Some((key, entry?.problem()?)));
+        if let Some((key, wrong)) = wrong {
+            return problem(key, wrong);
+        }
         if self.architect.coder == CoderKind::Command && self.architect.command.is_empty() {
             return problem("architect.command", "is empty, but `architect.coder` is `command`".to_owned());
         }
@@ -479,6 +527,8 @@ mod tests {
         check("[promote]\ntier = \"tiny\"\n", "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`");
         check("[limits.tools]\nslow = -1\n", "agent.toml: `limits.tools.slow` is -1; it is a number of seconds above 0 and at most a day");
         check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
+        check("[limits]\nmemory_mb = 3\n", "agent.toml: `limits.memory_mb` is 3; it is a number of MiB from 64 to 16777216");
+        check("[tuner]\ncommand = [\"a\"]\nread = [\"/a\", \"b\"]\n", "agent.toml: `tuner.read` names `b`; a path begins with `/` or `~/`");
         check(
             "[runer]\n",
             "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`",

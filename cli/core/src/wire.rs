@@ -21,8 +21,12 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const ENV_STATE_FILE: &str = "AGENT_STATE_FILE";
 /// The process whose end must end the child.
 pub const ENV_PARENT_PID: &str = "AGENT_PARENT_PID";
+/// The guard of a child, told to all that comes of it: so they are known when their guard was killed.
+pub const ENV_GUARD: &str = "AGENT_GUARD";
 /// The one folder a Tuner may write; to a Runner under test, the folder whose files cases look at.
 pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";
+/// The folder for files of a server's own; to a Runner under test an empty one.
+pub const ENV_DATA: &str = "AGENT_DATA";
 
 /// Whether a `_meta` key is one of ours.
 pub fn is_ours(key: &str) -> bool {

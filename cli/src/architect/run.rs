@@ -514,7 +514,7 @@ impl<'a> Conductor<'a> {
         let environment = interpreter.ancestors().nth(2).filter(|folder| folder.starts_with(layout.home())).map(Path::to_owned);
         let read: Vec<_> = environment.into_iter().collect();
         let write = [workplace.home().to_owned()];
-        let entry = EntryPoint { command: manifest.architect.command.clone() };
+        let entry = EntryPoint { command: manifest.architect.command.clone(), ..EntryPoint::default() };
         Ok(CommandCoder {
             command: python::command(&entry, &interpreter),
             workplace,

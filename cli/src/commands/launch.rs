@@ -5,7 +5,7 @@
 use crate::error::{CommandError, CommandResult};
 use crate::world::process::{LAUNCH, MEMORY};
 use crate::world::{env, guard, process};
-use agent_core::confinement::Confinement;
+use agent_core::confinement::{Confinement, Kind};
 use agent_core::diagnose::Exit;
 use std::ffi::OsString;
 
@@ -40,13 +40,15 @@ pub fn run(launch: &Launch) -> CommandResult {
     let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
     process::hear_of_the_end_of(env::parent_pid(), guard::END).map_err(gone)?;
     process::limit_memory(launch.memory).map_err(gone)?;
+    if launch.confinement.as_ref().is_some_and(|confinement| confinement.kind == Kind::Tested) {
+        process::limit_files().map_err(gone)?;
+    }
     guard::end_as(guard::guard(&launch.command, launch.confinement.as_ref())?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::confinement::Kind;
 
     fn check(line: &str, expected: Option<(Option<Confinement>, Option<u64>, &[&str])>) {
         let found = asked(line.split(' ').map(OsString::from));
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_what_agent_itself_says_is_a_launch() {
-        let confined = Confinement { read: vec!["/r".into()], write: vec!["/w".into()], ..Confinement::new(Kind::Tested) };
+        let confined = Confinement::new(Kind::Tested).read(["/r"]).write(["/w"]);
         check("agent launch -- a --memory b", Some((None, None, &["a", "--memory", "b"])));
         check("agent launch --memory 7 --confine tested --read /r --write /w -- a", Some((Some(confined), Some(7), &["a"])));
         for line in [

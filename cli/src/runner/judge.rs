@@ -55,7 +55,7 @@ impl Question<'_> {
     /// The program, ready to be asked. It is started as a scorer is: in the same folder, with the same environment.
     pub(super) fn asking(&self, limit: Duration) -> Asking {
         let scorer = &self.judges.scorer;
-        let entry = EntryPoint { command: self.call.run.clone() };
+        let entry = EntryPoint { command: self.call.run.clone(), ..EntryPoint::default() };
         let command = match scorer.command.first() {
             Some(interpreter) => python::command(&entry, Path::new(interpreter)),
             None => entry.command.iter().map(Into::into).collect(),

@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -96,8 +96,6 @@ pub struct ChildSpec {
     pub call_limit: Duration,
     /// Tools with limits of their own.
     pub tool_limits: BTreeMap<String, Duration>,
-    /// The one folder a Tuner may write.
-    pub scratch: Option<PathBuf>,
     /// What the child may reach; without it, all that this process may.
     pub confinement: Option<Confinement>,
     /// What each of its processes may allocate, in bytes.
@@ -141,9 +139,8 @@ impl ChildSpec {
             start_limit: limits.start(),
             call_limit: limits.call(),
             tool_limits: limits.tools(),
-            scratch: None,
             confinement: None,
-            memory: None,
+            memory: limits.memory(),
             listener: None,
             lease: None,
             skipping: None,
@@ -156,13 +153,17 @@ impl ChildSpec {
         self
     }
 
+    /// Gives a confined child folders to write, and tells it of them: one for each use, which may be the same.
+    #[must_use]
+    pub fn with_folders(mut self, scratch: &Path, data: &Path, temporary: &Path) -> Self {
+        self.confinement = self.confinement.map(|confinement| confinement.write_own([scratch, data, temporary]));
+        self.env(wire::ENV_SCRATCH, scratch).env(wire::ENV_DATA, data).env("TMPDIR", temporary)
+    }
+
     pub(super) fn pipe(&self) -> Pipe {
         let mut environment = Vec::new();
         if self.role != Role::Scorer {
             environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));
-        }
-        if let Some(scratch) = &self.scratch {
-            environment.push((wire::ENV_SCRATCH.into(), scratch.clone().into_os_string()));
         }
         environment.extend(self.environment.iter().cloned());
         Pipe {
@@ -189,7 +190,14 @@ pub enum ChildError {
     #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(), shown_stderr(stderr))]
     StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
     #[error("the {role} (`{command}`) died: {status}{}", shown_stderr(stderr))]
-    Died { role: Role, command: String, status: String, stderr: Vec<String> },
+    Died {
+        role: Role,
+        command: String,
+        status: String,
+        stderr: Vec<String>,
+        /// What it was allowed to allocate, in bytes.
+        memory: Option<u64>,
+    },
     #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
     BrokeProtocol { role: Role, command: String, problem: String, line: String, stderr: Vec<String> },
     #[error("the {role} did not answer `{what}` within {} s", limit.as_secs_f64())]
@@ -231,9 +239,19 @@ impl Diagnose for ChildError {
                 "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
                     .to_owned(),
             ),
+            Self::Died { stderr, memory: Some(bytes), .. } if says_no_memory(stderr) => Some(format!(
+                "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` while a host is served)",
+                bytes >> 20
+            )),
             Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
         }
     }
+}
+
+/// As Python, C++, Node, Go and the C library say it.
+fn says_no_memory(stderr: &[String]) -> bool {
+    const WORDS: [&str; 5] = ["MemoryError", "std::bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory"];
+    stderr.iter().any(|line| WORDS.iter().any(|word| line.contains(word)))
 }
 
 /// What a child said.
@@ -291,6 +309,7 @@ pub struct Link {
     role: Role,
     command: String,
     call_limit: Duration,
+    memory: Option<u64>,
     process: Piped,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -330,6 +349,7 @@ impl Link {
             role: spec.role,
             command: spec.shown(),
             call_limit: spec.call_limit,
+            memory: spec.memory,
             process,
             stdin,
             stdout,
@@ -631,7 +651,7 @@ impl Link {
             Some(status) => status.to_string(),
             None => "it closed its stdout and stayed".to_owned(),
         };
-        ChildError::Died { role: self.role, command: self.command.clone(), status, stderr: self.process.stderr_tail() }
+        ChildError::Died { role: self.role, command: self.command.clone(), status, stderr: self.process.stderr_tail(), memory: self.memory }
     }
 
     /// Ends the child and all it started.

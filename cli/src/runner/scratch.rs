@@ -1,7 +1,8 @@
 //! The scratch folder of a shard: emptied and filled for each case that looks at files, and judged after it.
 
 use crate::runner::attempt::Answered;
-use crate::world::fs::{self, FsError};
+use crate::world::child_folder::{ChildFolder, Found};
+use crate::world::fs::FsError;
 use agent_core::expectation::{Check, Judgement};
 use agent_core::scratch::{FileCheck, Files, Given};
 use std::path::{Path, PathBuf};
@@ -11,36 +12,27 @@ const FILE_LIMIT: u64 = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct Scratch {
-    folder: PathBuf,
-}
-
-/// What a file turned out to be.
-enum Found {
-    Nothing,
-    Bytes(Vec<u8>),
-    /// Something that is not looked into.
-    Odd(String),
+    folder: ChildFolder,
 }
 
 impl Scratch {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder: ChildFolder::new(folder) }
     }
 
     pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// Nothing but what the case is given.
     pub(super) fn prepare(&self, files: &Files) -> Result<(), FsError> {
-        fs::remove_folder(&self.folder)?;
-        fs::create_dir(&self.folder)?;
+        self.folder.clear()?;
         for (name, given) in &files.given {
             let bytes = match given {
                 Given::Text(text) => text.as_bytes(),
                 Given::Copy { bytes, .. } => bytes,
             };
-            fs::write(&self.folder.join(name), bytes)?;
+            self.folder.put(name, bytes)?;
         }
         Ok(())
     }
@@ -49,7 +41,7 @@ impl Scratch {
     pub(super) fn judge(&self, files: &Files) -> (Vec<Judgement>, Vec<Answered>) {
         let mut goldens = Vec::new();
         let judge = |(name, check): &(String, FileCheck)| {
-            let bytes = match self.find(name) {
+            let bytes = match self.folder.find(name, FILE_LIMIT) {
                 Found::Nothing => None,
                 Found::Bytes(bytes) => Some(bytes),
                 Found::Odd(what) => return Judgement::failed(format!("file {name}: {what}")),
@@ -60,27 +52,6 @@ impl Scratch {
             check.judge(name, bytes.as_deref())
         };
         (files.expect.iter().map(judge).collect(), goldens)
-    }
-
-    /// A link is not followed: what lies elsewhere is no effect on this folder.
-    fn find(&self, name: &str) -> Found {
-        let mut path = self.folder.clone();
-        for part in Path::new(name) {
-            path.push(part);
-            match path.symlink_metadata() {
-                Ok(metadata) if metadata.is_symlink() => return Found::Odd("it is a symbolic link, or lies behind one".to_owned()),
-                Ok(metadata) if metadata.is_file() && metadata.len() > FILE_LIMIT => {
-                    return Found::Odd(format!("it has more than {} MiB", FILE_LIMIT >> 20));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Found::Nothing,
-                Err(error) => return Found::Odd(format!("it cannot be looked at: {error}")),
-            }
-        }
-        if !path.is_file() {
-            return Found::Odd("it is no file".to_owned());
-        }
-        std::fs::read(&path).map_or_else(|error| Found::Odd(format!("it cannot be read: {error}")), Found::Bytes)
     }
 }
 
@@ -96,7 +67,9 @@ mod tests {
     #[test]
     fn a_folder_holds_what_its_case_is_given() {
         let parent = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(parent.path().join("0"));
+        let folder = parent.path().join("0");
+        std::fs::create_dir(&folder).unwrap();
+        let scratch = Scratch::new(folder);
         scratch.prepare(&files(json!({"given": {"a/in.txt": "one", "b": "two"}}))).unwrap();
         assert_eq!(std::fs::read_to_string(scratch.folder().join("a/in.txt")).unwrap(), "one");
         std::fs::write(parent.path().join("beside"), "mine").unwrap();

@@ -8,17 +8,15 @@ use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
 use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
 use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::runner::scratch::Scratch;
-use crate::runner::tier::{Queue, ShardEnd, TierError, TierJob};
+use crate::runner::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
 use agent_core::call_result::{Answer, Unreadable, value_of};
 use agent_core::event::Event;
 use agent_core::expectation::Expectation;
 use agent_core::opinion::Opinion;
-use agent_core::wire;
 use serde_json::Value;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::task::{Id, JoinSet};
@@ -36,10 +34,10 @@ const JUDGES: usize = 4;
 type Outcome = Result<Box<RawValue>, RpcError>;
 
 /// Works on cases until there are none left.
-pub(super) async fn run(job: &TierJob, queue: &Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+pub(super) async fn run(job: &TierJob, queue: &Queue, folders: Folders, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
     let began = Instant::now();
     // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
-    let spec = job.runner.clone().env(wire::ENV_SCRATCH, &scratch);
+    let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
     let mut runner = Line::new(Role::Runner);
     // before the cases are there
     runner.start(&spec).await?;
@@ -55,7 +53,7 @@ pub(super) async fn run(job: &TierJob, queue: &Queue, scratch: PathBuf, events: 
         broken_scorers: HashMap::new(),
         judges: JoinSet::new(),
         judged: HashMap::new(),
-        scratch: Scratch::new(scratch),
+        scratch: Scratch::new(folders.scratch),
         reserved: None,
         again: VecDeque::new(),
         usual: None,

@@ -286,7 +286,7 @@ pub fn run<E: From<TierError>>(
         let (sender, events) = mpsc::channel();
         let start = |number: usize, sender: mpsc::Sender<Vec<Event>>| {
             let (queue, folder) = (&queue, scratch.path().join(number.to_string()));
-            scope.spawn(move || work(job, queue, folder, sender))
+            scope.spawn(move || work(job, queue, &folder, sender))
         };
         let mut workers = vec![start(0, sender.clone())];
         let (work, error) = match load() {
@@ -347,11 +347,29 @@ fn scratch_folders(job: &TierJob) -> Result<tempfile::TempDir, FsError> {
     folder.map_err(FsError::while_doing("make a folder in", &job.temporary))
 }
 
-fn work(job: &TierJob, queue: &Queue, scratch: PathBuf, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
-    crate::world::fs::create_dir(&scratch)?;
+/// What a Runner under test may write.
+pub(super) struct Folders {
+    /// What cases look at.
+    pub(super) scratch: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) temporary: PathBuf,
+}
+
+impl Folders {
+    fn make(below: &Path) -> Result<Self, FsError> {
+        let [scratch, data, temporary] = ["scratch", "data", "tmp"].map(|name| below.join(name));
+        for folder in [&scratch, &data, &temporary] {
+            crate::world::fs::create_dir(folder)?;
+        }
+        Ok(Self { scratch, data, temporary })
+    }
+}
+
+fn work(job: &TierJob, queue: &Queue, below: &Path, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+    let folders = Folders::make(below)?;
     let ended = process::block_on(async {
         tokio::select! {
-            ended = shard::run(job, queue, scratch, events) => ended,
+            ended = shard::run(job, queue, folders, events) => ended,
             () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }

@@ -30,7 +30,8 @@ impl Server for Tuner {
     const IS_SHARED: bool = true;
 
     async fn start(shim: &Shim<Self>, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
-        Self::start(&shim.repository, target, &shim.context).await
+        let memory = target.manifest.limits.serving_memory();
+        Self::start_within(memory, &shim.repository, target, &shim.context).await
     }
 
     fn child(&self) -> &Child {

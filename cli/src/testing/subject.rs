@@ -6,6 +6,7 @@ use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::{Request, TierOutcome};
 use crate::children::{self, Scorer};
+use crate::confinement;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -214,7 +215,11 @@ impl Subject<'_> {
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
         let Self { repository, target, request, context, .. } = self;
         let verified = children::verified(target, repository, context)?;
-        let runner = children::runner_on(verified.as_ref(), target, repository, context)?;
+        let mut runner = children::runner_on(verified.as_ref(), target, repository, context)?;
+        // the folder of the working tree is the user's own, and no evidence comes of it
+        if target.code.is_some() {
+            confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
+        }
         if let (Some(checkout), Some(verified)) = (&target.checkout, verified) {
             let watch = checkout.watch(verified, &repository.git)?;
             watches.push(Watched { of: target.shown(), place: checkout.path().to_owned(), watch });

@@ -110,6 +110,48 @@ pub fn python_variables() -> Vec<OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"PYTHON")).collect()
 }
 
+/// Where the user's own packages lie, when it is not `~/.local`.
+pub fn python_user_base() -> Option<std::path::PathBuf> {
+    folder("PYTHONUSERBASE")
+}
+
+/// Files and folders that programs are told of by variables: certificates, and libraries to load.
+pub fn system_files() -> Vec<std::path::PathBuf> {
+    const NAMES: [&str; 8] = [
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "PIP_CERT",
+        "GCONV_PATH",
+        "LD_LIBRARY_PATH",
+    ];
+    let values = NAMES.iter().filter_map(std::env::var_os);
+    values.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute()).collect()
+}
+
+/// Variables that name or hold what code under test is not to have: our own keys, keys of the object store and of the host of the repository, and the
+/// repository a git hook runs for.
+pub fn secrets(store_is_remote: bool) -> Vec<OsString> {
+    const PREFIXES: [&str; 2] = ["GIT_", "ACTIONS_"];
+    const NAMES: [&str; 9] = [
+        TOKEN,
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        "GITHUB_TOKEN",
+        "GH_TOKEN",
+        "GITLAB_TOKEN",
+        "CI_JOB_TOKEN",
+    ];
+    let is_secret = |name: &str| {
+        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || (store_is_remote && name.starts_with("AWS_"))
+    };
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_secret)).collect()
+}
+
 /// What a `pyenv` shim chooses by, before any file.
 pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)

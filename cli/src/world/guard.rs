@@ -8,6 +8,7 @@
 use crate::world::process::{ProcessError, block_on};
 use crate::world::sandbox;
 use agent_core::confinement::Confinement;
+use agent_core::wire;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;
@@ -57,7 +58,8 @@ async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::
 #[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
 fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
-    program.args(&command[1..]).env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string()).process_group(0);
+    let own = std::process::id().to_string();
+    program.args(&command[1..]).env(wire::ENV_PARENT_PID, &own).env(wire::ENV_GUARD, &own).process_group(0);
     let child = match confinement {
         None => program.spawn(),
         Some(confinement) => {
@@ -137,27 +139,65 @@ fn end_all() {
                 Err(_) => return,
             }
         }
-        for process in descendants(rustix::process::getpid()) {
+        for process in descendants(&[rustix::process::getpid()], &processes()) {
             let _ = rustix::process::kill_process(process, Signal::KILL);
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// All that came of a process, as far as `/proc` tells at this moment.
-fn descendants(of: Pid) -> Vec<Pid> {
+/// Makes this process the parent of what a guard leaves behind that is killed.
+pub fn adopt_strays() {
+    // without it they live on, as they do without a guard
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// Ends what a guard of this process left behind when it was killed: its children, which are this process's now, with all that came of them. They are known by
+/// what the guard told them.
+pub fn end_strays(guard: Pid) {
+    let own = rustix::process::getpid();
+    let mark = format!("{}={}", wire::ENV_GUARD, guard.as_raw_nonzero());
+    let mut killed: Vec<Pid> = Vec::new();
+    for _ in 0..ROUNDS {
+        let processes = processes();
+        let adopted =
+            processes.iter().filter(|(process, parent)| *parent == own && is_marked(*process, &mark)).map(|(process, _)| *process);
+        let adopted: Vec<_> = adopted.collect();
+        for process in adopted.iter().copied().chain(descendants(&adopted, &processes)) {
+            let _ = rustix::process::kill_process(process, Signal::KILL);
+        }
+        killed.extend(&adopted);
+        killed.retain(|process| matches!(rustix::process::waitpid(Some(*process), WaitOptions::NOHANG), Ok(None)));
+        if adopted.is_empty() && killed.is_empty() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn is_marked(process: Pid, mark: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// Each process with its parent, as far as `/proc` tells at this moment.
+fn processes() -> Vec<(Pid, Pid)> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
         let process = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
         Some((process, parent(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?))
     });
-    let processes: Vec<_> = processes.collect();
-    let mut found = vec![of];
+    processes.collect()
+}
+
+/// All that came of some processes.
+fn descendants(of: &[Pid], processes: &[(Pid, Pid)]) -> Vec<Pid> {
+    let mut found = of.to_vec();
     let mut at = 0;
     while let Some(parent) = found.get(at).copied() {
         found.extend(processes.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
         at += 1;
     }
-    found.split_off(1)
+    found.split_off(of.len())
 }
 
 /// The parent in a line of `/proc/PID/stat`: the second word after the name, which stands in parentheses and may hold any character.
@@ -200,7 +240,8 @@ mod tests {
     #[test]
     fn this_test_descends_from_its_parent() {
         let parent = rustix::process::getppid().expect("a test has a parent");
-        assert!(descendants(parent).contains(&rustix::process::getpid()));
-        assert!(!descendants(rustix::process::getpid()).contains(&parent));
+        let processes = processes();
+        assert!(descendants(&[parent], &processes).contains(&rustix::process::getpid()));
+        assert!(!descendants(&[rustix::process::getpid()], &processes).contains(&parent));
     }
 }

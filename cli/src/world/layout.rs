@@ -52,13 +52,13 @@ impl Layout {
         self.home().join("records")
     }
 
+    pub fn environments(&self) -> PathBuf {
+        self.home().join("environments")
+    }
+
     /// A Python environment by the digest of its lock file and interpreter.
     pub fn environment(&self, key: &str) -> PathBuf {
         self.environments().join(key)
-    }
-
-    pub fn environments(&self) -> PathBuf {
-        self.home().join("environments")
     }
 
     /// There while `agent init` has not come to its end.

@@ -4,6 +4,7 @@
 //! alone names notify.
 
 pub mod checkout;
+pub mod child_folder;
 pub mod clock;
 pub mod env;
 pub mod fs;

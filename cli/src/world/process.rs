@@ -4,11 +4,12 @@
 use crate::world::guard::END;
 use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 pub use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 #[derive(Debug, thiserror::Error)]
@@ -280,10 +282,21 @@ pub const MEMORY: &str = "--memory";
 /// Limits what this process, and each that it starts, may allocate: private memory that is written to. Address space that is only reserved does not
 /// count, since runtimes with a compiler of their own reserve more of it than there is memory.
 pub fn limit_memory(bytes: Option<u64>) -> std::io::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Some(bytes) = bytes else { return Ok(()) };
-    let least = getrlimit(Resource::Data).maximum.map_or(bytes, |maximum| maximum.min(bytes));
-    Ok(setrlimit(Resource::Data, Rlimit { current: Some(least), maximum: Some(least) })?)
+    bytes.map_or(Ok(()), |bytes| limit(Resource::Data, bytes))
+}
+
+/// Limits the files that this process, and each that it starts, may write, and has none of them leave its memory in one.
+pub fn limit_files() -> std::io::Result<()> {
+    limit(Resource::Fsize, FILE_SIZE)?;
+    limit(Resource::Core, 0)
+}
+
+const FILE_SIZE: u64 = 1 << 30;
+
+/// What is lower already stays.
+fn limit(resource: Resource, most: u64) -> std::io::Result<()> {
+    let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+    Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
 /// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
@@ -337,7 +350,6 @@ fn exit(code: Exit) {
 
 /// Lets this process hold so many files and connections open, as far as the system allows it.
 pub fn allow_open_files(count: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(count, |maximum| count.min(maximum));
     if current.is_some_and(|current| current < wanted) {
@@ -378,7 +390,9 @@ pub struct Pipe {
 #[derive(Debug)]
 pub struct Piped {
     group: Option<Pid>,
-    child: tokio::process::Child,
+    /// How it ended, once it has.
+    ended: watch::Receiver<Option<ExitStatus>>,
+    waiting: tokio::task::JoinHandle<()>,
     tail: Arc<Mutex<VecDeque<String>>>,
     stderr: tokio::task::JoinHandle<()>,
 }
@@ -386,13 +400,22 @@ pub struct Piped {
 impl Pipe {
     /// Starts the child. What its guard hears is bound to the calling thread, so that thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
+        adopt_strays();
         let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         groups().extend(group);
         let stderr = tokio::spawn(keep_tail(stderr.expect("stderr is piped"), Arc::clone(&tail), self.listener.clone()));
-        Ok((Piped { group, child, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
+        let (end, ended) = watch::channel(None);
+        let waiting = tokio::spawn(async move {
+            let status = child.wait().await.ok();
+            if let (Some(guard), Some(KILLED)) = (group, status.and_then(|status| status.signal())) {
+                end_strays(guard);
+            }
+            let _ = end.send(status);
+        });
+        Ok((Piped { group, ended, waiting, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
     }
 
     /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
@@ -460,17 +483,17 @@ impl Piped {
     }
 
     pub fn id(&self) -> Option<u32> {
-        self.child.id()
+        self.group.map(|group| group.as_raw_nonzero().get().cast_unsigned())
     }
 
     /// Waits until the child ends, however long that takes.
     pub async fn wait(&mut self) -> Option<ExitStatus> {
-        self.child.wait().await.ok()
+        *self.ended.wait_for(Option::is_some).await.ok()?
     }
 
     /// Waits for a child that has closed its stdout; `None` when it stays.
     pub async fn wait_a_little(&mut self) -> Option<ExitStatus> {
-        let status = timeout(GRACE, self.child.wait()).await.ok()?.ok();
+        let status = timeout(GRACE, self.wait()).await.ok()?;
         self.hear_the_last().await;
         status
     }
@@ -484,9 +507,9 @@ impl Piped {
 
     /// Ends it with all it started, gently at first. The child's stdin has to be closed by now.
     pub async fn end(mut self) {
-        if timeout(GRACE, self.child.wait()).await.is_err() {
+        if timeout(GRACE, self.wait()).await.is_err() {
             self.signal(Signal::TERM);
-            let _ = timeout(GRACE, self.child.wait()).await;
+            let _ = timeout(GRACE, self.wait()).await;
         }
     }
 
@@ -510,6 +533,40 @@ impl Drop for Piped {
         self.signal(end_at_once());
         groups().retain(|group| Some(*group) != self.group);
         self.stderr.abort();
+        self.waiting.abort();
+        if let Some(guard) = self.group.filter(|guard| was_killed(*guard)) {
+            end_strays(guard);
+        }
+    }
+}
+
+/// Of a process whose end was not taken notice of yet.
+fn was_killed(process: Pid) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let ended = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
+    ended.is_ok_and(|status| status.is_some_and(|status| status.terminating_signal() == Some(KILLED)))
+}
+
+const KILLED: i32 = Signal::KILL.as_raw();
+
+/// Only a killed guard leaves anything behind.
+#[cfg(target_os = "linux")]
+fn end_strays(guard: Pid) {
+    if guards() {
+        crate::world::guard::end_strays(guard);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_strays(_guard: Pid) {}
+
+fn adopt_strays() {
+    #[cfg(target_os = "linux")]
+    {
+        static ONCE: Once = Once::new();
+        if guards() {
+            ONCE.call_once(crate::world::guard::adopt_strays);
+        }
     }
 }
 

@@ -72,11 +72,20 @@ pub struct Interpreter {
     pub version: String,
     /// `cpython`, and the letter of a build of another kind (`cpython-t`: free-threaded).
     pub implementation: String,
+    /// The folders it is installed in.
+    pub prefixes: Vec<PathBuf>,
 }
 
 impl Interpreter {
     fn release(&self) -> Option<PythonVersion> {
         self.version.parse().ok()
+    }
+
+    /// Where `pip install --user` puts packages.
+    fn user_packages(&self) -> Option<PathBuf> {
+        let base = env::python_user_base().or_else(|| Some(PathBuf::from(env::home()?).join(".local")))?;
+        let (minor, _) = self.version.rsplit_once('.')?;
+        Some(base.join(format!("lib/python{minor}/site-packages")))
     }
 }
 
@@ -88,6 +97,24 @@ pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&
         None => Ok(bare.executable),
         Some(lock) => environment(layout, code, Path::new(lock), &bare, say),
     }
+}
+
+/// Where the interpreter of a repository and what it imports lie, the code and a lock's environment aside.
+pub struct Folders {
+    /// The installation of the interpreter.
+    pub installed: Vec<PathBuf>,
+    /// What the user gave it, where no lock says all there is.
+    pub packages: Vec<PathBuf>,
+}
+
+pub fn folders(layout: &Layout, python: &Python) -> Result<Folders, PythonError> {
+    let bare = find(layout, &python.requires)?;
+    let mut packages = Vec::new();
+    if python.lock.is_none() {
+        packages.extend(env::python_path().iter().flat_map(std::env::split_paths).filter(|path| path.is_absolute()));
+        packages.extend(bare.user_packages());
+    }
+    Ok(Folders { installed: bare.prefixes, packages })
 }
 
 /// Whether the interpreter of a checkout is there already: a lock's environment takes its time to make.
@@ -193,13 +220,13 @@ pub fn on_path(name: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| fs::is_program(file))
 }
 
-const PROBES: &str = "agent/pythons@1";
+const PROBES: &str = "agent/pythons@2";
 /// Isolated and without `site`, which is what takes the time.
 const QUESTION: [&str; 4] = [
     "-I",
     "-S",
     "-c",
-    "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3]); print(sys.implementation.name + ('-' + sys.abiflags if sys.abiflags else ''))",
+    "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3]); print(sys.implementation.name + ('-' + sys.abiflags if sys.abiflags else '')); print(sys.base_prefix); print(sys.base_exec_prefix)",
 ];
 
 /// What interpreters have answered, by path, time of change and what steers a version manager's shim: no process is started for one that is known.
@@ -264,7 +291,12 @@ impl<'a> Probes<'a> {
         let (Some(executable), Some(version), Some(implementation)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(format!("{} does not answer as Python does", path.display()));
         };
-        Ok(Interpreter { executable: executable.into(), version: version.to_owned(), implementation: implementation.to_owned() })
+        let executable = PathBuf::from(executable);
+        let mut prefixes: Vec<PathBuf> = lines.map(PathBuf::from).collect();
+        // an environment of the user's own
+        prefixes.extend(executable.ancestors().nth(2).filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_owned));
+        prefixes.dedup();
+        Ok(Interpreter { executable, version: version.to_owned(), implementation: implementation.to_owned(), prefixes })
     }
 }
 
@@ -544,7 +576,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     fn a_leading_python_stands_for_the_interpreter() {
         let python = Path::new("/opt/python/bin/python3.13");
         let check = |words: &[&str], expected: &[&str]| {
-            let entry = EntryPoint { command: words.iter().map(|word| (*word).to_owned()).collect() };
+            let entry = EntryPoint { command: words.iter().map(|word| (*word).to_owned()).collect(), ..EntryPoint::default() };
             assert_eq!(command(&entry, python), expected.iter().map(OsString::from).collect::<Vec<_>>());
         };
         check(&["python", "-m", "runner"], &["/opt/python/bin/python3.13", "-m", "runner"]);

@@ -1,7 +1,7 @@
 //! The system calls that a confined child is refused, as seccomp filters.
 //!
-//! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes is refused wherever its file lies. Changes of modes
-//! and times report success and have no effect: `shutil.copy`, `cp -p` and `tar` make them on every file, and end with an error when they fail.
+//! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes is refused wherever its file lies. Changes of modes,
+//! owners and times report success and have no effect: `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when they fail.
 
 use agent_core::confinement::Kind;
 use linux_raw_sys::errno::{EACCES, ENOSYS, EOPNOTSUPP, EPERM};
@@ -125,14 +125,12 @@ fn processes() -> Result<Refused, BackendError> {
         sys::__NR_msgget,
         sys::__NR_mq_open,
         sys::__NR_mq_unlink,
-        sys::__NR_fchown,
-        sys::__NR_fchownat,
         sys::__NR_file_setattr,
         // the names of files that others open
         sys::__NR_inotify_add_watch,
     ]);
     #[cfg(target_arch = "x86_64")]
-    calls.extend(plain(&[sys::__NR_chown, sys::__NR_lchown, sys::__NR_uselib, sys::__NR_iopl, sys::__NR_ioperm, sys::__NR_modify_ldt]));
+    calls.extend(plain(&[sys::__NR_uselib, sys::__NR_iopl, sys::__NR_ioperm, sys::__NR_modify_ldt]));
     calls.push((
         sys::__NR_clone,
         NAMESPACES.into_iter().map(|flag| argument(0, Compare::MaskedEq(flag.into()), flag)).collect::<Result<_, _>>()?,
@@ -171,9 +169,10 @@ fn absent() -> Refused {
 }
 
 fn metadata_without_effect() -> Refused {
-    let mut calls = plain(&[sys::__NR_fchmod, sys::__NR_fchmodat, sys::__NR_fchmodat2, sys::__NR_utimensat]);
+    let mut calls =
+        plain(&[sys::__NR_fchmod, sys::__NR_fchmodat, sys::__NR_fchmodat2, sys::__NR_fchown, sys::__NR_fchownat, sys::__NR_utimensat]);
     #[cfg(target_arch = "x86_64")]
-    calls.extend(plain(&[sys::__NR_chmod, sys::__NR_utime, sys::__NR_utimes, sys::__NR_futimesat]));
+    calls.extend(plain(&[sys::__NR_chmod, sys::__NR_chown, sys::__NR_lchown, sys::__NR_utime, sys::__NR_utimes, sys::__NR_futimesat]));
     Refused { error: 0, calls }
 }
 
