@@ -1,8 +1,11 @@
 //! What `agent doctor` looks at: the machine, the repository, and what is between the two. Each look gives one finding, and never fails itself.
 
+use crate::architect::inbox::Inbox;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::githooks::{Hooks, Standing};
+use crate::ledger::LedgerRef;
+use crate::refspecs;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::world::clock;
 use crate::world::git::{ACTIVE, Git, GitError};
@@ -14,6 +17,7 @@ use crate::world::store::{Probe, Store};
 use agent_core::diagnose::Diagnose;
 use agent_core::legality::STAGING_FILE;
 use agent_core::manifest::{Manifest, Python};
+use agent_core::object_id::ObjectId;
 use agent_core::version;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -81,6 +85,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     findings.push(locks(&git));
     findings.push(hooks(context, fix));
     findings.extend(remotes(&git, fix));
+    findings.extend(records(&git));
     findings.push(staging(context));
     findings
 }
@@ -273,44 +278,80 @@ fn hooks(context: &Context, fix: bool) -> Finding {
     }
 }
 
-/// Refs of ours that a clone does not bring by itself. Nothing is forced: what was not pushed yet is never lost to a fetch.
-const AGENT_REFS: &str = "refs/agent/*:refs/agent/*";
-
 fn remotes(git: &Git, fix: bool) -> Vec<Finding> {
-    let command = GitCommand::isolated(git.common_dir());
-    let Ok(remotes) = command.remotes() else { return Vec::new() };
-    remotes.iter().map(|remote| refspecs(&command, remote, fix)).collect()
+    let remotes = git.remotes();
+    remotes.iter().flat_map(|remote| [Some(refspecs(git, remote, fix)), beside(git, remote)]).flatten().collect()
 }
 
-fn refspecs(command: &GitCommand, remote: &str, fix: bool) -> Finding {
-    let set_up = || -> Result<bool, CommandError> {
-        let (fetch, push) = (format!("remote.{remote}.fetch"), format!("remote.{remote}.push"));
-        let lists =
-            |key: &str| command.config_values(key).map(|values| values.iter().any(|value| value.trim_start_matches('+') == AGENT_REFS));
-        let (fetched, pushed) = (lists(&fetch)?, lists(&push)?);
-        if fix && !fetched {
-            command.add_config(&fetch, AGENT_REFS)?;
+fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {
+    const CARRIED: &str = "feedback and the gate's ledger";
+    let look = || {
+        if fix {
+            refspecs::set_up(git, remote)?;
         }
-        if fix && !pushed {
-            // with any push refspec of its own a remote no longer gets the current branch unless it is named
-            if command.config_values(&push)?.is_empty() {
-                command.add_config(&push, "HEAD")?;
-            }
-            command.add_config(&push, AGENT_REFS)?;
-        }
-        Ok(fix || (fetched && pushed))
+        refspecs::standing(git, remote)
     };
-    match set_up() {
-        Ok(true) => Finding::ok("refspecs", format!("{remote} is sent and asked for refs/agent/* (feedback, pins, the gate's ledger)")),
-        Ok(false) => Finding::warn(
+    match look() {
+        Ok(refspecs::Standing::Set) => Finding::ok("refspecs", format!("git push and git fetch carry {CARRIED} to and from {remote}")),
+        Ok(refspecs::Standing::Missing) => Finding::warn(
             "refspecs",
-            format!(
-                "feedback, pins and the gate's ledger (refs/agent/*) are neither fetched from {remote} nor pushed to it as a matter of course"
-            ),
+            format!("{CARRIED} are neither fetched from {remote} nor pushed to it by git push and git fetch; `agent sync` carries them"),
+            "agent doctor --fix",
+        ),
+        Ok(refspecs::Standing::Old) => Finding::warn(
+            "refspecs",
+            format!("the refspecs of {remote} are those of an earlier version, by which two clones refuse each other's pushes"),
             "agent doctor --fix",
         ),
         Err(error) => Finding::of("refspecs", error),
     }
+}
+
+/// Where `active` is beside the remote's, as far as that was fetched.
+fn beside(git: &Git, remote: &str) -> Option<Finding> {
+    const MEND: &str = "agent sync";
+    let look = || -> Result<Option<Finding>, CommandError> {
+        let theirs = git.reference(&format!("refs/remotes/{remote}/active"))?;
+        let (Some(ours), Some(theirs)) = (git.reference(ACTIVE)?, theirs) else { return Ok(None) };
+        let versions = |from: &ObjectId, to: &ObjectId| {
+            git.first_parents(to).take_while(|commit| commit.as_ref().is_ok_and(|at| at.id != *from)).count()
+        };
+        let found = match git.merge_base(&ours, &theirs)? {
+            _ if ours == theirs => Finding::ok("remote", format!("active is where {remote}/active is")),
+            Some(parted) if parted == ours => {
+                Finding::warn("remote", format!("active is {} versions behind {remote}/active", versions(&ours, &theirs)), MEND)
+            }
+            Some(parted) if parted == theirs => {
+                let text = format!("active is {} versions ahead of {remote}/active: they are not pushed", versions(&theirs, &ours));
+                Finding::warn("remote", text, MEND)
+            }
+            _ => {
+                let text = format!(
+                    "active and {remote}/active have diverged: another clone was first, and {remote} does not have what was made here"
+                );
+                Finding::bad("remote", text, MEND)
+            }
+        };
+        Ok(Some(found))
+    };
+    look().unwrap_or_else(|error| Some(Finding::of("remote", error)))
+}
+
+/// Whether everything is here that the versions of `active` say they were made with.
+fn records(git: &Git) -> [Finding; 2] {
+    let ledger = LedgerRef::new(git);
+    let ledger = match ledger.lack().map(|lack| (lack, ledger.shown())) {
+        Ok((Some(lack), _)) => Finding::bad("ledger", format!("{lack}; nothing is judged here"), lack.mend(git)),
+        Ok((None, Ok(shown))) => Finding::ok("ledger", shown),
+        Ok((None, Err(error))) | Err(error) => Finding::of("ledger", error),
+    };
+    let inbox = Inbox::new(git);
+    let inbox = match inbox.lack().and_then(|lack| Ok((lack, inbox.items()?.len()))) {
+        Ok((Some(lack), _)) => Finding::bad("inbox", lack, "agent sync"),
+        Ok((None, count)) => Finding::ok("inbox", format!("{count} items of feedback")),
+        Err(error) => Finding::of("inbox", error),
+    };
+    [ledger, inbox]
 }
 
 // ---- staging

@@ -115,7 +115,17 @@ impl Record {
         Ok(edited.map(drop))
     }
 
-    /// The one commit that has all that is known of the record, made where there are several heads.
+    /// The one commit that has all that is known of the record, written where there are several heads; no ref is moved to it.
+    pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, CommandError> {
+        let view = self.view(git)?;
+        match view.heads.as_slice() {
+            [] => Ok(None),
+            [head] => Ok(Some(head.commit.clone())),
+            _ => Ok(Some(git.record_commit(&self.join_subject(), &view.commits(), &view.edits(Vec::new())?)?)),
+        }
+    }
+
+    /// The same, and this clone's own ref has it.
     fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, CommandError> {
         let heads = self.view(git)?.commits();
         if heads.len() < 2 {
@@ -124,8 +134,12 @@ impl Record {
         git.edit_record(self.name, || {
             let view = self.view(git)?;
             let edits = view.edits(Vec::new())?;
-            Ok::<_, CommandError>(Some(RecordEdit { subject: format!("{}: join", self.name), heads: view.commits(), edits }))
+            Ok::<_, CommandError>(Some(RecordEdit { subject: self.join_subject(), heads: view.commits(), edits }))
         })
+    }
+
+    fn join_subject(&self) -> String {
+        format!("{}: join", self.name)
     }
 
     /// What a version that is about to be made says of the record. A clone that does not have what the version before named says the same again.

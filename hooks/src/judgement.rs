@@ -12,8 +12,8 @@ pub fn commit(branch: Option<&str>, head: Option<ObjectId>, tree: ObjectId, trac
         // the commit has no id yet; its tree stands for it
         new: Some(tree),
         is_forward: true,
-        old_version: None,
         added: vec![CommitFacts { tracks_staging, ..CommitFacts::default() }],
+        ..RefUpdate::default()
     }
 }
 
@@ -25,9 +25,7 @@ pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
             reference: change.name.clone(),
             old: change.old.clone(),
             new: change.new.clone(),
-            is_forward: false,
-            old_version: None,
-            added: Vec::new(),
+            ..RefUpdate::default()
         })
     };
     changes.iter().filter_map(blind).collect()

@@ -134,3 +134,136 @@ fn feedback_whose_ref_was_deleted_is_still_read() {
     assert_eq!(listed().as_array().unwrap().len(), 3);
     assert_eq!(served.git(["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count(), 3, "what was there is back at its ref");
 }
+
+/// A bare hub that serves v0.1.0, and clones of it that are set up as `agent doctor --fix` does.
+struct Hub {
+    world: World,
+}
+
+impl Hub {
+    fn new(clones: &[&str]) -> Self {
+        Self::of(Served::new(), clones)
+    }
+
+    fn of(served: Served, clones: &[&str]) -> Self {
+        let hub = Self { world: served.world };
+        hub.world.git(".", ["clone", "--quiet", "--bare", FOLDER, "hub"]);
+        for clone in clones {
+            hub.cloned("hub", clone);
+        }
+        hub
+    }
+
+    fn cloned(&self, from: &str, to: &str) {
+        self.world.git(".", ["clone", "--quiet", &format!("file://{}", self.world.path(from).display()), to]);
+        self.world.agent(to, ["doctor", "--fix"]);
+        self.world.git(to, ["fetch", "--quiet", "origin", "active:active", "--tags"]);
+    }
+
+    fn git<const N: usize>(&self, clone: &str, arguments: [&str; N]) -> String {
+        self.world.git(clone, arguments)
+    }
+
+    /// git, whatever comes of it.
+    fn try_git<const N: usize>(&self, clone: &str, arguments: [&str; N]) -> i32 {
+        World::finish(self.world.command("git", clone).args(arguments)).code
+    }
+
+    fn say(&self, clone: &str, text: &str) {
+        self.world.agent(clone, ["architect", text, "--queue-only"]).ok();
+    }
+
+    /// The feedback that a clone knows of, sorted.
+    fn heard(&self, clone: &str) -> Vec<String> {
+        let list = self.world.agent(clone, ["architect", "list", "--json"]).ok().json();
+        let mut texts: Vec<_> = list["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect();
+        texts.sort();
+        texts
+    }
+}
+
+#[test]
+fn clones_share_feedback_by_plain_git_in_any_order() {
+    let hub = Hub::new(&["a", "b", "c"]);
+    let all = ["from a", "from b", "from c"];
+    for clone in ["a", "b", "c"] {
+        hub.say(clone, &format!("from {clone}"));
+    }
+    for clone in ["a", "b", "c"] {
+        hub.git(clone, ["push", "--quiet", "origin"]);
+    }
+    for clone in ["b", "a", "c"] {
+        hub.git(clone, ["fetch", "--quiet", "--prune", "origin"]);
+        assert_eq!(hub.heard(clone), all, "{clone}");
+    }
+    // and on from there, again at the same time
+    for clone in ["a", "b"] {
+        hub.say(clone, &format!("more from {clone}"));
+        hub.git(clone, ["push", "--quiet", "origin"]);
+    }
+    hub.git("c", ["fetch", "--quiet", "origin"]);
+    assert_eq!(hub.heard("c").len(), 5);
+    // a clone of a clone has what that one wrote, though it was never pushed
+    hub.say("c", "only in c");
+    hub.cloned("c", "d");
+    hub.git("d", ["fetch", "--quiet", "origin"]);
+    assert_eq!(hub.heard("d").len(), 6);
+    // what was written and not pushed outlives a prune, by the configured refspecs and by those of an earlier version
+    hub.git("c", ["fetch", "--quiet", "--prune", "origin"]);
+    hub.git("c", ["fetch", "--quiet", "--prune", "origin", "+refs/agent/*:refs/agent/*"]);
+    assert_eq!(hub.heard("c").len(), 6);
+}
+
+#[test]
+fn the_shared_record_has_everything_whatever_refspec_it_is_pushed_by() {
+    let hub = Hub::new(&["a", "b", "c"]);
+    let items = || hub.git("hub", ["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count();
+    for (number, clone) in ["a", "b", "c"].into_iter().enumerate() {
+        hub.say(clone, &format!("from {clone}"));
+        // by the refspec of an earlier version, which pushes what each clone has at the same ref
+        assert_eq!(hub.try_git(clone, ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]), 0, "{clone}");
+        assert_eq!(items(), number + 1);
+    }
+    // a knows an older one, so that push is refused; what a wrote is there all the same, and the next time nothing is refused
+    hub.say("a", "more from a");
+    hub.try_git("a", ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]);
+    assert_eq!(items(), 4);
+    hub.git("a", ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]);
+    for clone in ["a", "b", "c"] {
+        hub.git(clone, ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*"]);
+        assert_eq!(hub.heard(clone).len(), 4, "{clone}");
+    }
+    // a push that git was told not to make makes none
+    hub.say("a", "not yet");
+    hub.git("a", ["push", "--quiet", "--dry-run", "origin"]);
+    assert_eq!(items(), 4);
+    // a mirror of what another clone has written since would take it away
+    hub.say("b", "from b again");
+    hub.git("b", ["push", "--quiet", "origin"]);
+    let names = || hub.git("hub", ["for-each-ref", "--format=%(refname)"]);
+    let before = names();
+    let ended = World::finish(hub.world.command("git", "a").args(["push", "--mirror", "origin"])).code(1);
+    ended.stderr_has("active would be deleted (served-branches-stay)").stderr_has("would be deleted (records-only-grow)");
+    assert_eq!(names(), before);
+    // a mirror is a clone like any other
+    hub.world.git(".", ["clone", "--quiet", "--mirror", "hub", "mirror"]);
+    let before = hub.heard("mirror").len();
+    hub.say("mirror", "from a mirror");
+    assert_eq!((before, hub.heard("mirror").len()), (6, 7));
+}
+
+#[test]
+fn a_copy_of_a_clone_is_another_clone() {
+    let hub = Hub::new(&["a"]);
+    hub.say("a", "before");
+    World::finish(hub.world.command("cp", ".").args(["-r", "a", "copy"])).ok();
+    for clone in ["a", "copy"] {
+        hub.say(clone, &format!("from {clone}"));
+    }
+    for clone in ["a", "copy", "a"] {
+        hub.git(clone, ["push", "--quiet", "origin"]);
+        hub.git(clone, ["fetch", "--quiet", "origin"]);
+    }
+    assert_eq!(hub.heard("a"), ["before", "from a", "from copy"]);
+    assert_eq!(hub.heard("copy"), hub.heard("a"));
+}

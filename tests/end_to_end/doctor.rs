@@ -39,11 +39,17 @@ fn fix_sets_up_hooks_and_refspecs_in_a_clone() {
     world.agent("b", ["doctor", "--fix"]).ok();
     world.agent("b", ["doctor", "--fix"]).ok();
     assert_eq!(finding(&doctor(&world, "b"), "refspecs").0, "ok");
-    assert_eq!(world.git("b", ["config", "--get-all", "remote.origin.push"]), "HEAD\nrefs/agent/*:refs/agent/*");
+    let set = |direction: &str| world.git("b", ["config", "--get-all", &format!("remote.origin.{direction}")]);
+    let clone: Value = serde_json::from_str(&world.read("b/.git/agent/clone.json")).unwrap();
+    let clone = clone["id"].as_str().unwrap();
+    assert_eq!(set("push"), format!("HEAD\nrefs/agent-own/{clone}/*:refs/agent/peers/{clone}/*"));
+    let fetched = "+refs/agent/*:refs/agent-remotes/origin/*\n+refs/agent-own/*:refs/agent-remotes/origin/own/*";
+    assert_eq!(set("fetch"), format!("+refs/heads/*:refs/remotes/origin/*\n{fetched}"));
 
     // a plain push and a plain fetch now carry what is ours, and the branch as before
-    let pin = world.git("b", ["rev-parse", "HEAD"]);
-    world.git("b", ["update-ref", "refs/agent/pins/stable", &pin]);
+    world.git("b", ["fetch", "--quiet", "origin", "active:active", "--tags"]);
+    world.agent("b", ["pin", "stable", "v0.1.0"]).ok();
+    let pin = world.git("b", ["rev-parse", "refs/agent/pins/stable"]);
     world.write("b/README.md", "changed\n");
     world.git("b", ["commit", "--quiet", "--all", "-m", "readme"]);
     world.git("b", ["push", "--quiet"]);
@@ -52,7 +58,24 @@ fn fix_sets_up_hooks_and_refspecs_in_a_clone() {
     world.git(".", ["clone", "--quiet", "server", "c"]);
     world.agent("c", ["doctor", "--fix"]).ok();
     world.git("c", ["fetch", "--quiet"]);
-    assert_eq!(world.git("c", ["rev-parse", "refs/agent/pins/stable"]), pin);
+    world.git("c", ["fetch", "--quiet", "origin", "active:active"]);
+    world.agent("c", ["pin"]).ok().stdout_has("stable = v0.1.0");
+}
+
+#[test]
+fn refspecs_of_an_earlier_version_are_replaced() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
+    world.git(".", ["clone", "--quiet", "server", "b"]);
+    for (key, value) in [("fetch", "refs/agent/*:refs/agent/*"), ("push", "HEAD"), ("push", "refs/agent/*:refs/agent/*")] {
+        world.git("b", ["config", "--add", &format!("remote.origin.{key}"), value]);
+    }
+    assert!(finding(&doctor(&world, "b"), "refspecs").1.contains("those of an earlier version"));
+    world.agent("b", ["doctor", "--fix"]).ok();
+    assert_eq!(finding(&doctor(&world, "b"), "refspecs").0, "ok");
+    let all = world.git("b", ["config", "--get-regexp", "remote\\.origin\\.(push|fetch)"]);
+    assert!(!all.contains(" refs/agent/*:refs/agent/*") && all.contains("remote.origin.push HEAD"), "{all}");
 }
 
 #[test]

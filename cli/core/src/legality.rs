@@ -3,6 +3,7 @@
 //! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they break it, why, and how to mend it.
 
 use crate::object_id::ObjectId;
+use crate::record_refs::{self, Place};
 use crate::trailers::Trailers;
 use crate::version::{self, Bump, Kind};
 use semver::Version;
@@ -13,16 +14,18 @@ pub const STATE_FOLDER: &str = "state/";
 pub const STAGING_FILE: &str = "state/staging.state.json";
 
 /// A ref about to be moved, with what is needed to judge it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RefUpdate {
     pub reference: String,
     /// Where it is; `None` when it is being created.
     pub old: Option<ObjectId>,
     /// Where it goes; `None` when it is being deleted.
     pub new: Option<ObjectId>,
-    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors).
+    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors, and all it holds is still there).
     pub is_forward: bool,
-    /// The version that `old` is.
+    /// Whether `old` lost the race for `active`: it is kept below `lost/`, and `new` is what a remote of this clone serves.
+    pub is_superseded: bool,
+    /// The version that `old` is; the one that both stand on, where it is superseded.
     pub old_version: Option<Version>,
     /// The commits that come to the ref along first parents, oldest first. For a tag: the one it names.
     pub added: Vec<CommitFacts>,
@@ -65,9 +68,9 @@ pub enum Role {
     Active,
     /// `line/X.Y`
     Line(u64, u64),
-    /// Grows and is never rewritten: the inbox, the ledger of the gate.
+    /// Grows and is never rewritten: the inbox, the ledger of the gate, wherever a clone keeps it.
     Record,
-    /// Written once: the late result of a tier.
+    /// Written once: the late result of a tier, a version that lost the race for `active`.
     Once,
     /// `main`, other branches and tags, pins: whatever their owner wants.
     Free,
@@ -82,11 +85,12 @@ impl Role {
             let parts = line.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             return parts.map_or(Self::Free, |(major, minor)| Self::Line(major, minor));
         }
-        match reference {
-            "refs/heads/active" => Self::Active,
-            "refs/agent/inbox" | "refs/agent/ledger" => Self::Record,
-            _ if reference.starts_with("refs/agent/results/") => Self::Once,
-            _ => Self::Free,
+        match record_refs::place(reference) {
+            Some(Place::Record(_)) => Self::Record,
+            Some(Place::Lost) => Self::Once,
+            None if reference == "refs/heads/active" => Self::Active,
+            None if reference.starts_with("refs/agent/results/") => Self::Once,
+            None => Self::Free,
         }
     }
 
@@ -110,6 +114,11 @@ const TABLE: &[Law] = &[
     },
     Law { id: "a-tag-names-its-commit", breach: wrong_tag, mend: "let `agent` make the tags of versions" },
     Law { id: "written-once", breach: rewritten, mend: "leave it as it is; another result has another name" },
+    Law {
+        id: "records-only-grow",
+        breach: lost_entries,
+        mend: "`agent sync` joins it with what other clones have pushed; where this was a push, the same push again goes through then",
+    },
     Law {
         id: "served-branches-stay",
         breach: deleted,
@@ -137,7 +146,7 @@ pub fn judge(update: &RefUpdate) -> Vec<Breach> {
 
 fn moved_tag(role: &Role, update: &RefUpdate) -> Option<String> {
     let Role::VersionTag(version) = role else { return None };
-    let moved = update.old.is_some() && update.old != update.new;
+    let moved = update.old.is_some() && update.old != update.new && !update.is_superseded;
     moved.then(|| format!("tag v{version} exists and would be {}", if update.new.is_some() { "moved" } else { "deleted" }))
 }
 
@@ -152,11 +161,15 @@ fn wrong_tag(role: &Role, update: &RefUpdate) -> Option<String> {
 }
 
 fn rewritten(role: &Role, update: &RefUpdate) -> Option<String> {
-    let written = &update.reference;
+    let written = *role == Role::Once && update.old.is_some() && update.old != update.new;
+    written.then(|| format!("{} is written already", update.reference))
+}
+
+fn lost_entries(role: &Role, update: &RefUpdate) -> Option<String> {
+    let reference = &update.reference;
     match role {
-        Role::Once if update.old.is_some() && update.old != update.new => Some(format!("{written} is written already")),
-        Role::Record if update.new.is_none() => Some(format!("{written} would be deleted")),
-        Role::Record if update.old.is_some() && !update.is_forward => Some(format!("{written} would lose what it holds")),
+        Role::Record if update.new.is_none() => Some(format!("{reference} would be deleted")),
+        Role::Record if update.old.is_some() && !update.is_forward => Some(format!("{reference} would lose what it holds")),
         _ => None,
     }
 }
@@ -166,7 +179,7 @@ fn deleted(role: &Role, update: &RefUpdate) -> Option<String> {
 }
 
 fn moved_back(role: &Role, update: &RefUpdate) -> Option<String> {
-    let replaced = role.is_served() && update.old.is_some() && update.new.is_some() && !update.is_forward;
+    let replaced = role.is_served() && update.old.is_some() && update.new.is_some() && !update.is_forward && !update.is_superseded;
     replaced.then(|| format!("{} would move to a commit that is not on top of it", branch(update)))
 }
 
@@ -303,11 +316,12 @@ mod tests {
             is_forward: true,
             old_version: Some(Version::new(0, 1, 0)),
             added,
+            ..RefUpdate::default()
         }
     }
 
     fn of(reference: &str, old: Option<&str>, new: Option<&str>, added: Vec<CommitFacts>) -> RefUpdate {
-        RefUpdate { reference: reference.to_owned(), old: old.map(id), new: new.map(id), is_forward: false, old_version: None, added }
+        RefUpdate { reference: reference.to_owned(), old: old.map(id), new: new.map(id), added, ..RefUpdate::default() }
     }
 
     fn check(update: &RefUpdate, expected: &[&str]) {
@@ -388,6 +402,19 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_lost_the_race_gives_way_once_it_is_kept() {
+        let kept = |update: RefUpdate| RefUpdate { is_superseded: true, ..update };
+        let theirs = || RefUpdate { is_forward: false, ..moves(vec![promotion("0.1.1")]) };
+        check(&theirs(), &["served-branches-move-forward"]);
+        check(&kept(theirs()), &[]);
+        check(&kept(RefUpdate { new: None, ..theirs() }), &["served-branches-stay"]);
+        let tag = || of("refs/tags/v0.1.1", Some("a"), Some("x"), vec![promotion("0.1.1")]);
+        check(&kept(tag()), &[]);
+        check(&kept(RefUpdate { added: vec![promotion("0.1.2")], ..tag() }), &["a-tag-names-its-commit"]);
+        check(&kept(of("refs/agent/ledger", Some("a"), Some("x"), vec![])), &["records-only-grow"]);
+    }
+
+    #[test]
     fn main_is_free_but_staging_is_never_committed() {
         let state = CommitFacts { changed: vec!["state/active.state.json".to_owned()], ..CommitFacts::default() };
         check(&of("refs/heads/main", Some("a"), Some("x"), vec![state]), &[]);
@@ -397,12 +424,19 @@ mod tests {
 
     #[test]
     fn refs_of_ours_keep_what_they_hold() {
-        check(&of("refs/agent/inbox", Some("a"), Some("x"), vec![]), &["written-once"]);
-        check(&RefUpdate { is_forward: true, ..of("refs/agent/inbox", Some("a"), Some("x"), vec![]) }, &[]);
-        check(&of("refs/agent/inbox", Some("a"), None, vec![]), &["written-once"]);
-        check(&of("refs/agent/ledger", Some("a"), Some("x"), vec![]), &["written-once"]);
-        check(&of("refs/agent/results/abc/full", None, Some("x"), vec![]), &[]);
-        check(&of("refs/agent/results/abc/full", Some("a"), Some("x"), vec![]), &["written-once"]);
-        check(&of("refs/agent/pins/stable", Some("a"), Some("x"), vec![]), &[]);
+        for reference in ["refs/agent/inbox", "refs/agent/ledger", "refs/agent/peers/c1/ledger", "refs/agent-own/c1/inbox"] {
+            let update = of(reference, Some("a"), Some("x"), vec![]);
+            check(&update, &["records-only-grow"]);
+            check(&RefUpdate { is_forward: true, ..update }, &[]);
+            check(&of(reference, Some("a"), None, vec![]), &["records-only-grow"]);
+        }
+        for reference in ["refs/agent/results/abc/full", "refs/agent-own/c1/lost/v0.1.1-abc"] {
+            check(&of(reference, None, Some("x"), vec![]), &[]);
+            check(&of(reference, Some("a"), Some("x"), vec![]), &["written-once"]);
+            check(&of(reference, Some("a"), None, vec![]), &["written-once"]);
+        }
+        for reference in ["refs/agent/pins/stable", "refs/agent-remotes/origin/ledger"] {
+            check(&of(reference, Some("a"), Some("x"), vec![]), &[]);
+        }
     }
 }

@@ -43,6 +43,7 @@ pub mod python_version;
 pub mod quarantine;
 pub mod ranking;
 pub mod raw_object;
+pub mod record_refs;
 pub mod registry;
 pub mod release;
 pub mod repetition;

@@ -182,6 +182,9 @@ pub struct Pin {
     pub schema: String,
     /// `v1.2.3`, or a range such as `^1.2`.
     pub what: String,
+    /// When it was set, RFC 3339 in UTC: of two clones' pins of one name the newer one counts. Pins from before this was recorded are older than any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,23 +212,23 @@ impl crate::diagnose::Diagnose for PinError {
 }
 
 impl Pin {
-    pub fn new(what: &What) -> Self {
-        Self { schema: PIN_SCHEMA.to_owned(), what: what.to_string() }
+    pub fn new(what: &What, at: String) -> Self {
+        Self { schema: PIN_SCHEMA.to_owned(), what: what.to_string(), at: Some(at) }
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
         crate::canonical::to_bytes(&serde_json::to_value(self).expect("a pin serialises"))
     }
 
-    /// What the stored bytes point to: a version or a range.
-    pub fn parse(name: &str, bytes: &[u8]) -> Result<What, PinError> {
+    /// What the stored bytes point to, a version or a range, and when that was set.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<(What, Option<String>), PinError> {
         let wrong = |why: String| PinError::Content { name: name.to_owned(), why };
         let pin: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if pin.schema != PIN_SCHEMA {
             return Err(wrong(format!("it is in format `{}`; this `agent` reads `{PIN_SCHEMA}`", pin.schema)));
         }
         match pin.what.parse() {
-            Ok(what @ (What::Version(_) | What::Range(_))) => Ok(what),
+            Ok(what @ (What::Version(_) | What::Range(_))) => Ok((what, pin.at)),
             _ => Err(wrong(format!("`{}` is neither a version nor a range", pin.what))),
         }
     }
@@ -290,10 +293,17 @@ mod tests {
     fn a_pin_is_read_back_as_what_was_pinned() {
         for (what, stored) in [("0.1.2", "v0.1.2"), ("^0.1", "^0.1")] {
             let what: What = what.parse().unwrap();
-            let pin = Pin::new(&what);
+            let at = "2026-11-22T12:00:00.000Z".to_owned();
+            let pin = Pin::new(&what, at.clone());
             assert_eq!(pin.what, stored);
-            assert_eq!(Pin::parse("stable", &pin.to_bytes()), Ok(what));
+            assert_eq!(Pin::parse("stable", &pin.to_bytes()), Ok((what, Some(at))));
         }
+    }
+
+    #[test]
+    fn a_pin_from_before_times_were_recorded_is_read() {
+        let bytes = br#"{"schema":"agent/pin@1","what":"^0.1"}"#;
+        assert_eq!(Pin::parse("stable", bytes), Ok(("^0.1".parse().unwrap(), None)));
     }
 
     #[test]

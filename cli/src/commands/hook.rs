@@ -3,12 +3,13 @@ use crate::error::{CommandError, CommandResult};
 use crate::githooks;
 use crate::precheck::{Precheck, Said};
 use crate::repository::Repository;
+use crate::sharing;
 use crate::world::env;
 use crate::world::git::{ACTIVE, Git, GitError};
 use crate::world::git_command::{GitCommand, common_dir_of_hook};
-use crate::world::process::Run;
+use crate::world::process::{self, PushFlags, Run};
 use agent_core::diagnose::Exit;
-use agent_core::legality::{RefUpdate, STAGING_FILE};
+use agent_core::legality::{RefUpdate, Role, STAGING_FILE};
 use agent_core::manifest::{self, Tier};
 use agent_core::object_id::ObjectId;
 use agent_hooks::event::{HookEvent, HookName, RefChange, TransactionState};
@@ -66,10 +67,14 @@ impl Asked<'_> {
     fn answer(self, event: &HookEvent) -> CommandResult {
         match event {
             HookEvent::PreCommit | HookEvent::PreMergeCommit => self.commit(),
-            HookEvent::PrePush { pushes, .. } => {
-                let changes: Vec<_> = pushes.iter().map(|push| push.change.clone()).collect();
-                self.refuse_changes(&changes)?;
-                self.pushed(&changes)
+            HookEvent::PrePush { remote, pushes, .. } => {
+                let flags = process::parent_push_flags();
+                let mut changes: Vec<_> = pushes.iter().map(|push| push.change.clone()).collect();
+                changes.extend(self.unlisted_deletions(remote, &changes, flags)?);
+                self.refuse_changes(&changes).inspect_err(|_| self.share(remote, &[], flags))?;
+                let judged = self.pushed(&changes)?;
+                self.share(remote, &changes, flags);
+                Ok(judged)
             }
             HookEvent::Update(change) => self.refuse_changes(std::slice::from_ref(change)),
             HookEvent::PreReceive(changes) => self.refuse(&judgement::without_objects(changes)),
@@ -105,6 +110,48 @@ impl Asked<'_> {
             }
         }
         Ok(Exit::Done)
+    }
+
+    /// What a push with `--mirror` or `--prune` deletes of what is protected, and git does not list.
+    fn unlisted_deletions(self, remote: &str, listed: &[RefChange], flags: PushFlags) -> Result<Vec<RefChange>, CommandError> {
+        let git = Git::discover(&self.context.directory)?;
+        let is_mirror = flags.mirror || git.config(&format!("remote.{remote}.mirror")).is_some_and(|value| value == "true");
+        if !is_mirror && !flags.prune {
+            return Ok(Vec::new());
+        }
+        // where refspecs are configured, a mirror is what they push, and not every ref that is here
+        let by_refspecs = is_mirror && git.config(&format!("remote.{remote}.push")).is_some();
+        let mut deletions = Vec::new();
+        for (name, old) in git.remote_refs(remote, &[])? {
+            let is_listed = listed.iter().any(|change| change.name == name);
+            if !is_listed && Role::of(&name) != Role::Free && (by_refspecs || git.target(&name)?.is_none()) {
+                deletions.push(RefChange { name, old: Some(old), new: None });
+            }
+        }
+        Ok(deletions)
+    }
+
+    /// Brings the records here and at the remote together, beside the push itself: git has settled which refs that one moves before it runs this hook, so
+    /// refs of ours that another clone has moved since can only be refused, and go through the next time. `changes` are those that git goes on to make.
+    fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
+        let work = || -> Result<(), CommandError> {
+            let git = Git::discover(&self.context.directory)?;
+            if flags.dry_run || !sharing::has_unshared(&git, remote)? {
+                return Ok(());
+            }
+            let taken = changes.iter().map(|change| change.name.clone()).collect();
+            let shared = sharing::share(&git, remote, &taken)?;
+            self.context.printer.detail(format!("agent: shared with {remote}: {}", shared.value.join(", ")));
+            shared.warnings.into_iter().for_each(|warning| self.context.printer.warn(warning));
+            Ok(())
+        };
+        // the push that is under way is another matter
+        if let Err(error) = work() {
+            let why = error.messages.join(": ");
+            self.context
+                .printer
+                .warn(format!("feedback and the gate's ledger were not shared with {remote}: {why}; `agent sync` does that"));
+        }
     }
 
     fn check(self, repository: &Repository, precheck: Precheck, tree: &ObjectId, again: &str) -> CommandResult {

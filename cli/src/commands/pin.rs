@@ -10,9 +10,7 @@ use serde_json::json;
 ///
 /// A pin of a range moves with the range; a pin of anything else is the version it is now. Without WHAT, the pins there are.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  git push origin 'refs/agent/pins/*:refs/agent/pins/*'"
-)]
+#[command(after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  agent sync   # shares it with the other clones")]
 pub struct Arguments {
     /// The word to be told: letters, digits, `-`, `_` and `.`
     #[arg(requires = "what")]

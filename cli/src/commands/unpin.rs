@@ -1,6 +1,7 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
+use crate::world::git::Unpinned;
 use agent_core::diagnose::Exit;
 use agent_core::suggestion::did_you_mean;
 use serde_json::json;
@@ -24,9 +25,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let suggestion = did_you_mean(name, names.iter().map(String::as_str));
         return Err(CommandError::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
     }
-    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.settle(repository.git.remove_pin(name)?) };
-    let before = before.map(|before| before.to_string());
+    let removed = if arguments.dry_run {
+        Unpinned { before: repository.git.pin(name)?, remotes: Vec::new() }
+    } else {
+        repository.settle(repository.git.remove_pin(name)?)
+    };
+    let before = removed.before.map(|before| before.to_string());
     context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null, "before": before, "done": !arguments.dry_run}));
     context.printer.data(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")));
+    for remote in removed.remotes {
+        context.printer.say(format!("{remote} still has it: git push {remote} --delete refs/agent/pins/{name}"));
+    }
     Ok(Exit::Done)
 }

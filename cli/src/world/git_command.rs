@@ -154,6 +154,11 @@ impl GitCommand {
         self.text(&["config", "--local", "--add", key, value]).map(drop)
     }
 
+    /// Removes one value of such a key.
+    pub fn remove_config(&self, key: &str, value: &str) -> Result<(), ProcessError> {
+        self.text(&["config", "--local", "--fixed-value", "--unset-all", key, value]).map(drop)
+    }
+
     pub fn remotes(&self) -> Result<Vec<String>, ProcessError> {
         Ok(self.text(&["remote"])?.lines().map(str::to_owned).collect())
     }

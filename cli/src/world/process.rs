@@ -66,12 +66,21 @@ pub struct Finished {
 }
 
 impl Finished {
+    fn of(output: std::process::Output) -> Self {
+        Self { code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
+    }
+
     pub fn success(&self) -> bool {
         self.code == Some(0)
     }
 
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+
+    /// What it said on stderr.
+    pub fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }
 }
 
@@ -147,11 +156,18 @@ impl Run {
 
     /// Runs to the end and hands back whatever the status was.
     pub fn finish(&self) -> Result<Finished, ProcessError> {
-        self.run_to_end(&self.expression()?.stdout_capture().stderr_capture()).map(|output| Finished {
-            code: output.status.code(),
-            stdout: output.stdout,
-            stderr: output.stderr,
-        })
+        self.run_to_end(&self.expression()?.stdout_capture().stderr_capture()).map(Finished::of)
+    }
+
+    /// The same within a time; what takes longer is ended, and there is `None`.
+    pub fn finish_within(&self, limit: Duration) -> Result<Option<Finished>, ProcessError> {
+        let expression = self.expression()?.stdout_capture().stderr_capture();
+        let started = expression.unchecked().start().map_err(|source| self.not_started(source))?;
+        let output = started.wait_timeout(limit).map_err(|source| self.not_started(source))?.cloned();
+        if output.is_none() {
+            started.kill().map_err(|source| self.not_started(source))?;
+        }
+        Ok(output.map(Finished::of))
     }
 
     /// Runs to the end with our own stdout and stderr as its own; gives the exit code, `None` after a signal.
@@ -260,6 +276,36 @@ pub fn own_program() -> OsString {
         return "/proc/self/exe".into();
     }
     crate::world::env::binary().map_or_else(|| "agent".into(), PathBuf::into_os_string)
+}
+
+/// What the `git push` that runs this hook was told, and does not tell the hook: as far as its command line can be seen (Linux).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PushFlags {
+    /// It changes nothing, and runs the hook all the same.
+    pub dry_run: bool,
+    /// It makes the remote what is here, and deletes the rest, which git leaves out of what it lists.
+    pub mirror: bool,
+    /// It deletes what is not here among what it pushes, likewise.
+    pub prune: bool,
+}
+
+pub fn parent_push_flags() -> PushFlags {
+    let parent = rustix::process::getppid();
+    let arguments = parent.and_then(|parent| std::fs::read(format!("/proc/{}/cmdline", parent.as_raw_nonzero())).ok());
+    push_flags(&arguments.unwrap_or_default())
+}
+
+/// From words that end in zero bytes.
+fn push_flags(arguments: &[u8]) -> PushFlags {
+    let words = arguments.split(|byte| *byte == 0).skip_while(|word| *word != b"push").take_while(|word| *word != b"--");
+    let mut flags = PushFlags::default();
+    for word in words.skip(1) {
+        let is_short = word.starts_with(b"-") && !word.starts_with(b"--");
+        flags.dry_run |= word == b"--dry-run" || (is_short && word.contains(&b'n'));
+        flags.mirror |= word == b"--mirror";
+        flags.prune |= word == b"--prune";
+    }
+    flags
 }
 
 /// Asks the kernel for a signal when the thread that started this process ends.
@@ -642,4 +688,25 @@ pub fn block_on_and_leave<F: Future>(future: F) -> Result<F::Output, ProcessErro
 fn event_loop() -> Result<tokio::runtime::Runtime, ProcessError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_push_was_told_is_read_off_its_words() {
+        let none = PushFlags::default();
+        for (words, expected) in [
+            ("git push origin", none),
+            ("git -c x=n push --dry-run origin", PushFlags { dry_run: true, ..none }),
+            ("git push -qn origin main", PushFlags { dry_run: true, ..none }),
+            ("git push --mirror origin", PushFlags { mirror: true, ..none }),
+            ("git push --prune origin refs/agent/*", PushFlags { prune: true, ..none }),
+            ("git push origin -- --mirror", none),
+            ("", none),
+        ] {
+            assert_eq!(push_flags(words.replace(' ', "\0").as_bytes()), expected, "{words}");
+        }
+    }
 }

@@ -55,6 +55,8 @@ pub enum GitError {
     Illegal { breaches: Vec<Breach> },
     #[error("the remote {remote} did not take it{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotPushed { remote: String, why: String, was_judged: bool },
+    #[error("nothing was fetched from the remote {remote}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    NotFetched { remote: String, why: String },
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
     #[error("the system gave no randomness for the name of this clone: {why}")]
@@ -110,9 +112,11 @@ impl Diagnose for GitError {
             Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
             Self::NotMoved { why, .. } if is_refused(why) => Exit::No,
             Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
-            Self::NotMoved { .. } | Self::InDoubt { .. } | Self::NotPushed { was_judged: false, .. } | Self::Random { .. } => {
-                Exit::Surroundings
-            }
+            Self::NotMoved { .. }
+            | Self::InDoubt { .. }
+            | Self::NotPushed { was_judged: false, .. }
+            | Self::NotFetched { .. }
+            | Self::Random { .. } => Exit::Surroundings,
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
         }
@@ -137,7 +141,7 @@ impl Diagnose for GitError {
             }
             Self::Illegal { breaches } => return breaches.first().map(|breach| breach.mend.to_owned()),
             Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused it, in the words above".to_owned(),
-            Self::NotPushed { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
+            Self::NotPushed { remote, .. } | Self::NotFetched { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::InDoubt { name, .. } => format!("`git rev-parse {name}` says where it is; run it again only when it was not moved"),
             Self::Name { .. } => "rename the file, and commit that".to_owned(),

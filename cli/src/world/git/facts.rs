@@ -1,34 +1,78 @@
 //! The facts of a ref's update that the legality table judges.
 
 use super::{Git, GitError, STATE_FILE};
+use agent_core::difference::PathStatus;
 use agent_core::legality::{CommitFacts, RefUpdate, Role, STAGING_FILE};
 use agent_core::object_id::ObjectId;
+use agent_core::record_refs;
 use agent_core::version;
+use std::collections::HashSet;
 
 impl Git {
     /// What moving a ref would mean; works before the move as well as in a hook that asks whether it may happen.
     pub fn ref_update(&self, reference: &str, old: Option<&ObjectId>, new: Option<&ObjectId>) -> Result<RefUpdate, GitError> {
-        let mut update = RefUpdate {
-            reference: reference.to_owned(),
-            old: old.cloned(),
-            new: new.cloned(),
-            is_forward: false,
-            old_version: None,
-            added: Vec::new(),
-        };
+        let mut update = RefUpdate { reference: reference.to_owned(), old: old.cloned(), new: new.cloned(), ..RefUpdate::default() };
         let Some(new) = new else { return Ok(update) };
         match Role::of(reference) {
             Role::VersionTag(_) => {
+                update.is_superseded = self.is_superseded(old, new)?;
                 // a tag of something that is no commit names no version
                 let named = self.resolve(new.as_str())?.map(|commit| self.commit_facts(&commit)).transpose()?;
                 update.added.push(named.unwrap_or_default());
             }
             Role::Active | Role::Line(..) => self.along_first_parents(&mut update, new)?,
-            Role::Record => update.is_forward = old.map_or(Ok(true), |old| self.is_ancestor(old, new))?,
+            Role::Record => update.is_forward = old.map_or(Ok(true), |old| self.holds_all_of(old, new))?,
             Role::Free if reference.starts_with("refs/heads/") => update.added.push(self.changes_at_once(old, new)?),
             Role::Once | Role::Free => {}
         }
         Ok(update)
+    }
+
+    /// Whether a record's commit stands on another and has all that it has: what is not here cannot be looked at, and would be lost.
+    fn holds_all_of(&self, old: &ObjectId, new: &ObjectId) -> Result<bool, GitError> {
+        if !self.is_commit(old) || !self.is_ancestor(old, new)? {
+            return Ok(false);
+        }
+        for change in self.diff(Some(old), new)? {
+            let keeps = match change.status {
+                PathStatus::Removed => false,
+                // in a file of lines each is an entry; what became of an item or a run may change
+                PathStatus::Modified if has_lines(&change.path) => {
+                    let [old, new] = [old, new].map(|commit| self.read(commit, &change.path).map(Option::unwrap_or_default));
+                    let (old, new) = (old?, new?);
+                    let lines: HashSet<&[u8]> = new.split(|byte| *byte == b'\n').collect();
+                    old.split(|byte| *byte == b'\n').all(|line| lines.contains(line))
+                }
+                PathStatus::Added | PathStatus::Modified => true,
+            };
+            if !keeps {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a commit lost the race for `active` to what a remote serves, and is kept.
+    fn is_superseded(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<bool, GitError> {
+        let Some(old) = old.filter(|old| *old != new) else { return Ok(false) };
+        if !self.is_set_aside(old)? {
+            return Ok(false);
+        }
+        for remote in self.remotes() {
+            for (name, tip) in self.references(&format!("refs/remotes/{remote}/"))? {
+                let is_served = name.ends_with("/active") || name.contains("/line/");
+                if is_served && self.is_commit(new) && self.is_ancestor(new, &tip)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a commit is kept as a version that lost the race for `active`.
+    fn is_set_aside(&self, commit: &ObjectId) -> Result<bool, GitError> {
+        let kept = self.references(record_refs::OWN)?;
+        Ok(kept.iter().any(|(name, kept)| kept == commit && record_refs::place(name) == Some(record_refs::Place::Lost)))
     }
 
     /// What a commit on a branch that is free brings, as one change from where the branch was.
@@ -40,20 +84,27 @@ impl Git {
 
     fn along_first_parents(&self, update: &mut RefUpdate, new: &ObjectId) -> Result<(), GitError> {
         let old = update.old.clone();
-        if let Some(old) = old.as_ref().filter(|old| self.exists(old)) {
-            update.old_version = self.commit(old)?.trailers.version;
+        let is_new = old.is_none();
+        update.is_superseded = self.is_superseded(old.as_ref(), new)?;
+        let from = match old.filter(|old| self.exists(old)) {
+            Some(old) if update.is_superseded => self.merge_base(&old, new)?,
+            other => other,
+        };
+        if let Some(from) = &from {
+            update.old_version = self.commit(from)?.trailers.version;
         }
         for commit in self.first_parents(new) {
             let commit = commit?;
-            update.is_forward = old.as_ref() == Some(&commit.id);
+            let is_on_it = from.as_ref() == Some(&commit.id);
+            update.is_forward = is_on_it && !update.is_superseded;
             // a branch that begins does so on commits that are no versions
-            let begins = old.is_none() && commit.trailers.as_version().is_none();
-            if update.is_forward || begins {
+            let begins = is_new && commit.trailers.as_version().is_none();
+            if is_on_it || begins {
                 break;
             }
             update.added.push(self.commit_facts(&commit.id)?);
         }
-        if old.is_some() && !update.is_forward {
+        if !is_new && !update.is_forward && !update.is_superseded {
             // not on top of it: its own history says nothing about the branch
             update.added.clear();
         }
@@ -68,6 +119,11 @@ impl Git {
             Some(version) => self.reference(&format!("refs/tags/{}", version::tag(version)))?,
             None => None,
         };
+        // the tag of a version that lost the race follows the one that won
+        let tagged = match tagged {
+            Some(tagged) if tagged != *id && self.is_superseded(Some(&tagged), id)? => None,
+            other => other,
+        };
         Ok(CommitFacts {
             id: Some(id.clone()),
             state: self.entry(id, STATE_FILE)?.map(|entry| entry.id),
@@ -81,4 +137,8 @@ impl Git {
     fn tracks_staging(&self, id: &ObjectId) -> Result<bool, GitError> {
         Ok(self.entry(id, STAGING_FILE)?.is_some())
     }
+}
+
+fn has_lines(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "jsonl")
 }

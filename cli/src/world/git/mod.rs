@@ -27,10 +27,10 @@ pub use footprint::{Refs, Settings};
 pub use integrity::Integrity;
 pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
 pub use publish::{Healed, Publication, Published};
-pub use records::{OWN, PEERS, REMOTES, RecordEdit, SHARED};
+pub use records::RecordEdit;
 pub use refs::{Move, Moved, RefStamp};
-pub use registry::Catalog;
-pub use remote::Pushed;
+pub use registry::{Catalog, Unpinned};
+pub use remote::{PrePush, Pushed};
 pub use workplace::{Edited, HandedOut, Lost};
 
 use crate::world::layout::Layout;

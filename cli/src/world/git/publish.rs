@@ -33,6 +33,12 @@ impl Publication {
     pub(super) fn tag_ref(&self) -> String {
         tag_ref(&self.version)
     }
+
+    /// The branch, then its tag, which must not exist.
+    pub fn moves(&self) -> [Move; 2] {
+        let branch = Move { name: self.branch_ref(), from: self.expect.clone(), to: Some(self.commit.clone()) };
+        [branch, Move::create(self.tag_ref(), self.commit.clone())]
+    }
 }
 
 pub(super) fn tag_ref(version: &Version) -> String {

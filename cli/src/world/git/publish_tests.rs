@@ -408,12 +408,12 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     repository.git(&["init", "-q", "--bare", remote]);
     let there = || Git::discover(&bare).unwrap();
     let begin = publication(None, &first, &patch(0));
-    assert_eq!(git.publish_remote(remote, &begin).unwrap(), Pushed::Done);
-    assert_eq!(git.publish_remote(remote, &begin).unwrap(), Pushed::Done, "the second time finds it done");
+    assert_eq!(git.push(remote, &begin.moves(), PrePush::Runs).unwrap(), Pushed::Done);
+    assert_eq!(git.push(remote, &begin.moves(), PrePush::Runs).unwrap(), Pushed::Done, "the second time finds it done");
     let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
-    assert_eq!(git.publish_remote(remote, &publication(Some(&first), &theirs, &patch(1))).unwrap(), Pushed::Done);
+    assert_eq!(git.push(remote, &publication(Some(&first), &theirs, &patch(1)).moves(), PrePush::Runs).unwrap(), Pushed::Done);
     for lost in [publication(Some(&first), &mine, &patch(2)), publication(Some(&theirs), &mine, &patch(1))] {
-        let pushed = git.publish_remote(remote, &lost).unwrap();
+        let pushed = git.push(remote, &lost.moves(), PrePush::Runs).unwrap();
         assert!(matches!(pushed, Pushed::Conflict { .. }), "{pushed:?}");
     }
     assert_eq!(there().target(ACTIVE).unwrap(), Some(theirs.clone()));
@@ -425,6 +425,6 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let next = candidate(&git, &theirs, &patch(2), "{\"n\":2}\n");
     let next = publication(Some(&theirs), &next, &patch(2));
-    assert_eq!(git.publish_remote(remote, &next).unwrap_err().exit(), Exit::No);
-    assert_eq!(git.publish_remote("/no/such/remote", &next).unwrap_err().exit(), Exit::Surroundings);
+    assert_eq!(git.push(remote, &next.moves(), PrePush::Runs).unwrap_err().exit(), Exit::No);
+    assert_eq!(git.push("/no/such/remote", &next.moves(), PrePush::Runs).unwrap_err().exit(), Exit::Surroundings);
 }

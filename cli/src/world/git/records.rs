@@ -1,12 +1,4 @@
-//! Records: histories of ours that every clone adds to, such as the gate's ledger and the inbox.
-//!
-//! Two clones must be able to push at any time, in any order, without one of them ever being refused. So a clone with a remote writes to a ref of its own,
-//! and reads all that it knows of together:
-//! - `refs/agent/NAME`: the record as it is shared. Where there is no remote, this is where it is written.
-//! - `refs/agent-own/CLONE/NAME`: what this clone wrote, which nobody else moves and no fetch writes over. It lies outside of `refs/agent/`, so that a
-//!   `git fetch --prune` of `refs/agent/*` cannot take it.
-//! - `refs/agent/peers/CLONE/NAME`: where the clones push theirs to.
-//! - `refs/agent-remotes/REMOTE/...`: what a remote was seen to have, as `refs/remotes/` has its branches.
+//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says `agent_core::record_refs`.
 //!
 //! Each commit of a record has every head that was known as a parent, so whoever has it has all of them.
 
@@ -16,20 +8,12 @@ use crate::world::fs::{self, Durability, FileLock};
 use crate::world::random;
 use agent_core::committed::Committed;
 use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{self, OWN, PEERS, Place, REMOTES, SHARED};
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
-
-/// What is shared through a remote.
-pub const SHARED: &str = "refs/agent/";
-/// What this clone alone writes.
-pub const OWN: &str = "refs/agent-own/";
-/// What remotes were seen to have.
-pub const REMOTES: &str = "refs/agent-remotes/";
-/// Below `SHARED`: where each clone pushes its own.
-pub const PEERS: &str = "peers/";
 
 /// How often an edit is made anew when others were first.
 const ATTEMPTS: usize = 64;
@@ -69,7 +53,7 @@ impl Git {
         }
         for prefix in [format!("{SHARED}{PEERS}"), OWN.to_owned(), REMOTES.to_owned()] {
             for (name, commit) in self.references(&prefix)? {
-                if is_record(&name[prefix.len()..], record) {
+                if record_refs::is_head_of(&name[prefix.len()..], record) {
                     found.entry(commit).or_insert(name);
                 }
             }
@@ -160,28 +144,54 @@ impl Git {
         self.write_commit(&CommitSpec { tree, parents: heads.to_vec(), message: format!("{subject}\n") })
     }
 
-    /// What this clone is called among the clones of the repository.
+    /// What this clone is called among the clones of the repository; one that has no name yet gets one.
     pub fn clone_id(&self) -> Result<String, GitError> {
-        let path = self.clone_file();
         if let Some(known) = self.known_clone_id()? {
             return Ok(known);
         }
+        let path = self.clone_file();
         let _lock = FileLock::acquire(&path.with_extension("lock"))?;
         if let Some(known) = self.known_clone_id()? {
             return Ok(known);
         }
         let id = random::secret().map_err(|error| GitError::Random { why: error.to_string() })?[..16].to_owned();
+        let of_another = self.clone_document()?.map(|document| document.id);
         let document = CloneId { schema: CLONE_SCHEMA.to_owned(), id: id.clone(), inode: self.inode() };
-        let bytes = serde_json::to_vec(&document).expect("an id is JSON");
-        fs::replace(&path, &bytes, Durability::Durable)?;
+        fs::replace(&path, &serde_json::to_vec(&document).expect("an id is JSON"), Durability::Durable)?;
+        if let Some(other) = of_another {
+            self.replace_push_refspec(&record_refs::push_refspec(&other), &record_refs::push_refspec(&id))?;
+        }
         Ok(id)
     }
 
     /// `None` while this clone has no name: it is new, or a copy of another's folder.
     pub fn known_clone_id(&self) -> Result<Option<String>, GitError> {
+        Ok(self.clone_document()?.filter(|document| document.inode == self.inode()).map(|document| document.id))
+    }
+
+    /// Takes another name, because another clone pushes by this one: a copy of a folder can look like the folder itself.
+    pub fn rename_clone(&self) -> Result<String, GitError> {
+        if let Some(document) = self.clone_document()? {
+            let document = CloneId { inode: 0, ..document };
+            fs::replace(&self.clone_file(), &serde_json::to_vec(&document).expect("an id is JSON"), Durability::Durable)?;
+        }
+        self.clone_id()
+    }
+
+    fn clone_document(&self) -> Result<Option<CloneId>, GitError> {
         let bytes = fs::read_if_there(&self.clone_file())?;
-        let known = bytes.and_then(|bytes| serde_json::from_slice::<CloneId>(&bytes).ok());
-        Ok(known.filter(|known| known.schema == CLONE_SCHEMA && known.inode == self.inode()).map(|known| known.id))
+        let document = bytes.and_then(|bytes| serde_json::from_slice::<CloneId>(&bytes).ok());
+        Ok(document.filter(|document| document.schema == CLONE_SCHEMA))
+    }
+
+    /// In the configuration of every remote.
+    fn replace_push_refspec(&self, old: &str, new: &str) -> Result<(), GitError> {
+        for remote in self.remotes() {
+            let key = format!("remote.{remote}.push");
+            // a remote without it is left as it is, which git calls a failure
+            self.command().args(["config", "--local", "--fixed-value", "--replace-all", &key, new, old]).finish()?;
+        }
+        Ok(())
     }
 
     fn clone_file(&self) -> PathBuf {
@@ -221,40 +231,10 @@ impl Git {
     }
 }
 
-/// Whether a ref, by its name below one of the prefixes, is a head of a record: `CLONE/NAME`, `REMOTE/NAME`, `REMOTE/peers/CLONE/NAME`, `REMOTE/own/CLONE/NAME`.
-fn is_record(name: &str, record: &str) -> bool {
-    let Some(before) = name.strip_suffix(record).and_then(|before| before.strip_suffix('/')) else { return false };
-    // a pin may be called like a record
-    !before.is_empty() && !before.ends_with("/pins")
-}
-
 /// The record that a ref is the home of in some clone.
 fn written_record(name: &str) -> Option<&str> {
-    let own = name.strip_prefix(OWN).and_then(|rest| rest.split_once('/')).map(|(_, record)| record);
-    own.or_else(|| name.strip_prefix(SHARED)).filter(|record| !record.contains('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_are_known_by_where_they_stand() {
-        for (name, expected) in [
-            ("a1/ledger", true),
-            ("origin/ledger", true),
-            ("origin/peers/a1/ledger", true),
-            ("team/origin/own/a1/ledger", true),
-            ("origin/pins/ledger", false),
-            ("ledger", false),
-            ("a1/inbox", false),
-            ("a1/my-ledger", false),
-        ] {
-            assert_eq!(is_record(name, "ledger"), expected, "{name}");
-        }
-        assert_eq!(written_record("refs/agent-own/a1/ledger"), Some("ledger"));
-        assert_eq!(written_record("refs/agent/inbox"), Some("inbox"));
-        assert_eq!(written_record("refs/agent/peers/a1/inbox"), None);
-        assert_eq!(written_record("refs/heads/inbox"), None);
+    match record_refs::place(name) {
+        Some(Place::Record(record)) if !name.starts_with(&format!("{SHARED}{PEERS}")) => Some(record),
+        _ => None,
     }
 }

@@ -4,16 +4,16 @@ use super::{CommitInfo, Git, GitError, Move, Moved};
 use crate::world::clock;
 use agent_core::committed::Committed;
 use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{PINS, REMOTES, SHARED};
 use agent_core::registry::{self, Entry, Filter, Listing, Pin};
 use agent_core::version::{self, Kind, tag};
 use agent_core::what::What;
 use gix::bstr::ByteSlice;
 use semver::{Version, VersionReq};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 const TAGS: &[u8] = b"refs/tags/";
-const PINS: &str = "refs/agent/pins/";
 
 /// Versions out of service, with the rollback that took each of them out; complete for versions above `floor`.
 struct Yanks {
@@ -41,6 +41,15 @@ struct Seen {
     packed: Option<(SystemTime, u64)>,
     loose: Option<SystemTime>,
     branches: Vec<(String, ObjectId)>,
+}
+
+/// A pin that was removed.
+#[derive(Debug, Default, PartialEq)]
+pub struct Unpinned {
+    /// What it pointed to; `None` when there was none.
+    pub before: Option<What>,
+    /// The remotes that were seen to have it.
+    pub remotes: Vec<String>,
 }
 
 /// A file that was written a moment ago may be written again within the same tick of its clock.
@@ -264,12 +273,25 @@ impl Git {
         Ok(entries.flatten().filter_map(|entry| version::from_tag(entry.file_name().to_str()?)).collect())
     }
 
-    /// What a pin points to; `None` when there is no such pin.
+    /// What a pin points to, here or as a remote was seen to have it, whichever was set last; `None` when there is no such pin.
     pub fn pin(&self, name: &str) -> Result<Option<What>, GitError> {
         if registry::check_pin_name(name).is_err() {
             return Ok(None);
         }
-        match self.target(&format!("{PINS}{name}"))? {
+        let mut newest = self.pin_at(&format!("{SHARED}{PINS}{name}"), name)?;
+        for (reference, _) in self.pins_of_remotes()?.into_iter().filter(|(_, pin)| pin == name) {
+            // a remote's pin that cannot be read is for whoever set it
+            let Ok(Some(theirs)) = self.pin_at(&reference, name) else { continue };
+            if newest.as_ref().is_none_or(|(_, at)| *at < theirs.1) {
+                newest = Some(theirs);
+            }
+        }
+        Ok(newest.map(|(what, _)| what))
+    }
+
+    /// What the pin at a ref points to, and when that was set.
+    pub fn pin_at(&self, reference: &str, name: &str) -> Result<Option<(What, Option<String>)>, GitError> {
+        match self.target(reference)? {
             Some(blob) => Ok(Some(Pin::parse(name, &self.blob(&blob)?)?)),
             None => Ok(None),
         }
@@ -277,40 +299,64 @@ impl Git {
 
     /// Every pin by name, with what it points to.
     pub fn pins(&self) -> Result<Vec<(String, What)>, GitError> {
+        let mut names: BTreeSet<String> = self.own_pins()?.into_iter().map(|(name, _)| name).collect();
+        names.extend(self.pins_of_remotes()?.into_iter().map(|(_, name)| name));
         let mut pins = Vec::new();
-        for (reference, blob) in self.references(PINS)? {
-            let name = reference.trim_start_matches(PINS).to_owned();
-            let what = Pin::parse(&name, &self.blob(&blob)?)?;
-            pins.push((name, what));
+        for name in names {
+            pins.extend(self.pin(&name)?.map(|what| (name, what)));
         }
         Ok(pins)
+    }
+
+    /// The pins at this clone's own refs, by name, each with its blob.
+    pub fn own_pins(&self) -> Result<Vec<(String, ObjectId)>, GitError> {
+        let prefix = format!("{SHARED}{PINS}");
+        Ok(self.references(&prefix)?.into_iter().map(|(name, blob)| (name[prefix.len()..].to_owned(), blob)).collect())
+    }
+
+    /// The refs and names of the pins that remotes were seen to have.
+    fn pins_of_remotes(&self) -> Result<Vec<(String, String)>, GitError> {
+        let between = format!("/{PINS}");
+        let named = |reference: String| reference.rsplit_once(&between).map(|(_, name)| name.to_owned()).map(|name| (reference, name));
+        Ok(self.references(REMOTES)?.into_iter().filter_map(|(reference, _)| named(reference)).collect())
     }
 
     /// Sets a pin, or moves it; gives back what it pointed to before.
     pub fn set_pin(&self, name: &str, what: &What) -> Result<Committed<Option<What>>, GitError> {
         registry::check_pin_name(name)?;
-        let blob = self.write_blob(&Pin::new(what).to_bytes())?;
-        self.replace_pin(name, Some(blob))
-    }
-
-    /// Removes a pin; gives back what it pointed to, `None` when there was none.
-    pub fn remove_pin(&self, name: &str) -> Result<Committed<Option<What>>, GitError> {
-        registry::check_pin_name(name)?;
-        self.replace_pin(name, None)
-    }
-
-    fn replace_pin(&self, name: &str, to: Option<ObjectId>) -> Result<Committed<Option<What>>, GitError> {
-        let reference = format!("{PINS}{name}");
-        let from = self.target(&reference)?;
-        // a pin that cannot be read can still be set again or removed
-        let before = from.as_ref().and_then(|blob| Pin::parse(name, &self.blob(blob).ok()?).ok());
-        if from == to {
+        let before = self.pin(name).ok().flatten();
+        if before.as_ref() == Some(what) {
             return Ok(Committed::whole(before));
+        }
+        let blob = self.write_blob(&Pin::new(what, clock::rfc3339(clock::now())).to_bytes())?;
+        Ok(self.replace_pin(name, Some(blob))?.map(|()| before))
+    }
+
+    /// Removes a pin from this clone.
+    pub fn remove_pin(&self, name: &str) -> Result<Committed<Unpinned>, GitError> {
+        registry::check_pin_name(name)?;
+        let before = self.pin(name).ok().flatten();
+        let mut removed = self.replace_pin(name, None)?;
+        let mut remotes = Vec::new();
+        for (reference, _) in self.pins_of_remotes()?.into_iter().filter(|(_, pin)| pin == name) {
+            let from = self.target(&reference)?;
+            self.move_ref(Move { name: reference.clone(), from, to: None }, "agent: pin")?.unpack(&mut removed.warnings);
+            remotes
+                .extend(reference.strip_prefix(REMOTES).and_then(|rest| rest.strip_suffix(&format!("/{PINS}{name}"))).map(str::to_owned));
+        }
+        Ok(removed.map(|()| Unpinned { before, remotes }))
+    }
+
+    fn replace_pin(&self, name: &str, to: Option<ObjectId>) -> Result<Committed<()>, GitError> {
+        let reference = format!("{SHARED}{PINS}{name}");
+        let from = self.target(&reference)?;
+        if from == to {
+            return Ok(Committed::whole(()));
         }
         let moved = self.move_ref(Move { name: reference.clone(), from, to }, "agent: pin")?;
         match moved.value {
             Moved::Conflict { .. } => Err(GitError::Busy { name: reference }),
-            Moved::All | Moved::FirstOnly { .. } => Ok(moved.map(|_| before)),
+            Moved::All | Moved::FirstOnly { .. } => Ok(moved.map(drop)),
         }
     }
 }

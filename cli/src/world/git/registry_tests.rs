@@ -110,12 +110,33 @@ fn a_pin_is_set_moved_pushed_and_removed() {
     repository.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);
     repository.git(&["push", "-q", bare.to_str().unwrap(), "refs/agent/pins/*:refs/agent/pins/*"]);
     assert_eq!(Git::discover(&bare).unwrap().pin("stable").unwrap(), Some(range.clone()));
-    assert_eq!(git.remove_pin("stable").unwrap().value, Some(range));
-    assert_eq!((git.remove_pin("stable").unwrap().value, git.pin("stable").unwrap()), (None, None));
+    assert_eq!(git.remove_pin("stable").unwrap().value, Unpinned { before: Some(range), remotes: Vec::new() });
+    assert_eq!((git.remove_pin("stable").unwrap().value, git.pin("stable").unwrap()), (Unpinned::default(), None));
     assert_eq!(
         git.set_pin("active", &"0.1.0".parse().unwrap()).unwrap_err().to_string(),
         "`active` cannot name a pin: it already means something where a version is asked for"
     );
+}
+
+#[test]
+fn of_a_pin_here_and_at_a_remote_the_one_that_was_set_last_counts() {
+    let (repository, git, _) = served();
+    let theirs = "refs/agent-remotes/origin/pins/stable";
+    let put = |what: &str, at: &str| {
+        let pin = agent_core::registry::Pin::new(&what.parse().unwrap(), at.to_owned());
+        repository.git(&["update-ref", theirs, git.write_blob(&pin.to_bytes()).unwrap().as_str()]);
+    };
+    put("^0.1", "2000-01-01T00:00:00.000Z");
+    assert_eq!(git.pins().unwrap(), [("stable".to_owned(), "^0.1".parse().unwrap())]);
+    assert_eq!(git.set_pin("stable", &"0.1.0".parse().unwrap()).unwrap().value, Some("^0.1".parse().unwrap()));
+    assert_eq!(git.pin("stable").unwrap(), Some("0.1.0".parse().unwrap()));
+    put("^0.2", "9999-01-01T00:00:00.000Z");
+    assert_eq!(git.pin("stable").unwrap(), Some("^0.2".parse().unwrap()));
+    assert_eq!(
+        git.remove_pin("stable").unwrap().value,
+        Unpinned { before: Some("^0.2".parse().unwrap()), remotes: vec!["origin".to_owned()] }
+    );
+    assert_eq!(git.pins().unwrap(), []);
 }
 
 #[test]

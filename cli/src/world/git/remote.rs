@@ -1,50 +1,103 @@
-//! A remote as the place where versions meet: one atomic push with leases is the compare-and-swap there.
+//! A remote as the place where clones meet: one atomic push with leases is the compare-and-swap there.
 
-use super::{Git, GitError, Publication};
-use agent_core::object_id::ObjectId;
+use super::{Git, GitError, Move};
+use crate::world::process::Run;
+use agent_core::object_id::{ObjectId, short_digest};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
-    /// Branch and tag are there, both or neither being the only ways it can end.
+    /// All of it is there.
     Done,
-    /// The remote's branch is elsewhere, or the tag is taken there; nothing was changed.
+    /// A ref of the remote is not where it had to be; nothing was changed.
     Conflict { why: String },
 }
 
+/// Whether git runs the `pre-push` hook of this clone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrePush {
+    Runs,
+    /// For refs of ours, which hold nothing to be tested.
+    Skipped,
+}
+
 impl Git {
-    /// Pushes a version: the branch must still be at `expect` there, and the tag must not exist; the same tag on the same commit counts as done.
-    pub fn publish_remote(&self, remote: &str, publication: &Publication) -> Result<Pushed, GitError> {
-        let (branch, tag) = (publication.branch_ref(), publication.tag_ref());
-        let commit = &publication.commit;
-        let expected = publication.expect.as_ref().map(ObjectId::as_str).unwrap_or_default();
-        let finished = self
-            .command()
-            .args(["push", "--atomic", "--porcelain"])
-            .arg(format!("--force-with-lease={branch}:{expected}"))
-            .arg(format!("--force-with-lease={tag}:"))
-            .arg(remote)
-            .args([format!("{commit}:{branch}"), format!("{commit}:{tag}")])
-            .finish()?;
+    /// Moves refs of a remote, all or none: each must still be where it is moved from. What is there already counts as done.
+    pub fn push(&self, remote: &str, moves: &[Move], hook: PrePush) -> Result<Pushed, GitError> {
+        let mut run = self.command().args(["push", "--atomic", "--porcelain"]);
+        if hook == PrePush::Skipped {
+            run = run.arg("--no-verify");
+        }
+        for Move { name, from, .. } in moves {
+            run = run.arg(format!("--force-with-lease={name}:{}", from.as_ref().map(ObjectId::as_str).unwrap_or_default()));
+        }
+        let refspecs =
+            moves.iter().map(|change| format!("{}:{}", change.to.as_ref().map(ObjectId::as_str).unwrap_or_default(), change.name));
+        let finished = run.arg(remote).args(refspecs).finish()?;
         if finished.success() {
             return Ok(Pushed::Done);
         }
         let lines = finished.text();
         let rejected: Vec<&str> = lines.lines().filter(|line| line.starts_with('!')).collect();
-        if self.remote_has(remote, &[(&branch, commit), (&tag, commit)])? {
+        if self.remote_has(remote, moves) {
             return Ok(Pushed::Done);
         }
-        if rejected.iter().any(|line| line.contains("stale info") || line.contains("already exists") || line.contains("fetch first")) {
+        if rejected.iter().any(|line| LOST_RACES.iter().any(|said| line.contains(said))) {
             return Ok(Pushed::Conflict { why: rejected.join("; ") });
         }
-        let why = if rejected.is_empty() { String::from_utf8_lossy(&finished.stderr).trim().to_owned() } else { rejected.join("; ") };
+        let why = if rejected.is_empty() { finished.complaint() } else { rejected.join("; ") };
         Err(GitError::NotPushed { remote: remote.to_owned(), why, was_judged: !rejected.is_empty() })
     }
 
     /// Whether refs of a remote are where they should be; false as well when it cannot be asked.
-    fn remote_has(&self, remote: &str, refs: &[(&String, &ObjectId)]) -> Result<bool, GitError> {
-        let listed = self.command().arg("ls-remote").arg(remote).args(refs.iter().map(|(name, _)| name)).finish()?;
-        let text = listed.text();
-        Ok(listed.success() && refs.iter().all(|(name, id)| text.lines().any(|line| line == format!("{id}\t{name}"))))
+    fn remote_has(&self, remote: &str, moves: &[Move]) -> bool {
+        let names: Vec<_> = moves.iter().map(|change| change.name.clone()).collect();
+        self.remote_refs(remote, &names).is_ok_and(|there| moves.iter().all(|change| there.get(&change.name) == change.to.as_ref()))
     }
+
+    /// The refs of a remote that match patterns, as `git ls-remote` takes them.
+    pub fn remote_refs(&self, remote: &str, patterns: &[String]) -> Result<BTreeMap<String, ObjectId>, GitError> {
+        let listed = self.listing_of(remote, patterns).finish()?;
+        if !listed.success() {
+            return Err(GitError::NotFetched { remote: remote.to_owned(), why: listed.complaint() });
+        }
+        Ok(parse_listing(&listed.text()))
+    }
+
+    /// The same where an answer is not worth waiting for: `None` when none came in time.
+    pub fn remote_refs_within(&self, limit: Duration, remote: &str, patterns: &[String]) -> Option<BTreeMap<String, ObjectId>> {
+        let listed = self.listing_of(remote, patterns).finish_within(limit).ok()??;
+        listed.success().then(|| parse_listing(&listed.text()))
+    }
+
+    fn listing_of(&self, remote: &str, patterns: &[String]) -> Run {
+        self.command().args(["ls-remote", "--refs"]).arg(remote).args(patterns)
+    }
+
+    /// Fetches refs, and takes away those that were fetched before and are no longer there.
+    pub fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
+        let quiet = ["-c", "maintenance.auto=false", "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules"];
+        let finished = self.command().args(quiet).arg(remote).args(refspecs).finish()?;
+        if finished.success() {
+            return Ok(());
+        }
+        Err(GitError::NotFetched { remote: remote.to_owned(), why: finished.complaint() })
+    }
+
+    /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address that has none.
+    pub fn remote_place(&self, remote: &str) -> String {
+        let named = self.remotes().iter().any(|name| name == remote);
+        if named { remote.to_owned() } else { format!("url-{}", short_digest(remote.as_bytes())) }
+    }
+}
+
+/// What git says of a push that others were faster than.
+const LOST_RACES: [&str; 5] = ["stale info", "already exists", "fetch first", "cannot lock ref", "failed to update ref"];
+
+/// `ID<tab>NAME` lines.
+fn parse_listing(text: &str) -> BTreeMap<String, ObjectId> {
+    let parse = |line: &str| line.split_once('\t').and_then(|(id, name)| Some((name.to_owned(), ObjectId::parse(id)?)));
+    text.lines().filter_map(parse).collect()
 }

@@ -1,0 +1,141 @@
+//! What is the repository's own, brought together with a remote: records joined, pins, versions that lost the race for `active`.
+//!
+//! A push of ours never takes anything from anybody: a record is pushed as the join of what the remote has and what is known here, under a lease on
+//! what was fetched; where another clone was faster, it is fetched and joined again.
+
+use crate::error::CommandError;
+use crate::ledger;
+use crate::records::{INBOX, Record};
+use crate::world::git::{Git, Move, PrePush, Pushed};
+use agent_core::committed::Committed;
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_refspecs};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+pub const RECORDS: [&Record; 2] = [&ledger::RECORD, &INBOX];
+
+/// How often others may be faster.
+const ATTEMPTS: usize = 16;
+
+/// Refs of a remote that are to be moved, and ours once they are.
+#[derive(Debug, Default)]
+struct Plan {
+    there: Vec<Move>,
+    here: Vec<Move>,
+}
+
+/// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were moved. `taken` are refs of the remote that a push
+/// under way moves itself.
+pub fn share(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, CommandError> {
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        fetch(git, remote)?;
+        let plan = plan(git, remote, taken)?;
+        if !plan.there.is_empty()
+            && let Pushed::Conflict { why } = git.push(remote, &plan.there, PrePush::Skipped)?
+        {
+            last = why;
+            continue;
+        }
+        let mut shared = Committed::whole(plan.there.into_iter().map(|change| change.name).collect());
+        for change in plan.here {
+            let moved = git.move_ref(change, "agent: shared");
+            // what another process of this clone moved meanwhile has all of it or is shared next time
+            if let Some(moved) = shared.warnings.note(moved, "it is shared, but not noted here that it is; the next `agent sync` does that")
+            {
+                moved.unpack(&mut shared.warnings);
+            }
+        }
+        return Ok(shared);
+    }
+    Err(CommandError::new(Exit::Conflict, format!("others kept pushing to {remote}: {last}")).with_hint("run it again; nothing was lost"))
+}
+
+/// What the remote has of ours, and nothing else.
+pub fn fetch(git: &Git, remote: &str) -> Result<(), CommandError> {
+    Ok(git.fetch(remote, &fetch_refspecs(&git.remote_place(remote)))?)
+}
+
+fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, CommandError> {
+    let mut plan = Plan::default();
+    for record in RECORDS {
+        let Some(joined) = record.joined(git)? else { continue };
+        let shared = format!("{SHARED}{}", record.name);
+        plan.push(git, remote, &shared, &joined, taken)?;
+        let here = git.target(&shared)?;
+        if here.as_ref() != Some(&joined) && !taken.contains(&shared) {
+            plan.here.push(Move { name: shared, from: here, to: Some(joined) });
+        }
+    }
+    if let Some(clone) = git.known_clone_id()? {
+        let own = format!("{OWN}{clone}/");
+        for (name, commit) in git.references(&own)? {
+            let below = &name[own.len()..];
+            if !below.starts_with(LOST) && !RECORDS.iter().any(|record| record.name == below) {
+                continue;
+            }
+            let pushed = format!("{SHARED}{PEERS}{clone}/{below}");
+            let theirs = seen(git, remote, &pushed)?;
+            if theirs.is_some_and(|theirs| !git.is_ancestor(&theirs, &commit).unwrap_or(false)) {
+                // another clone goes by this name; what was written under it is in the shared records
+                git.rename_clone()?;
+                break;
+            }
+            plan.push(git, remote, &pushed, &commit, taken)?;
+        }
+    }
+    for (name, blob) in git.own_pins()? {
+        plan.pin(git, remote, &name, &blob, taken)?;
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// Of a pin here and there, the one that was set last stands in both places.
+    fn pin(&mut self, git: &Git, remote: &str, name: &str, blob: &ObjectId, taken: &BTreeSet<String>) -> Result<(), CommandError> {
+        let reference = format!("{SHARED}{PINS}{name}");
+        let Some(theirs) = seen(git, remote, &reference)? else { return self.push(git, remote, &reference, blob, taken) };
+        let set_at = |reference: &str| git.pin_at(reference, name).ok().flatten().and_then(|(_, at)| at);
+        match set_at(&reference).cmp(&set_at(&format!("{REMOTES}{}/{PINS}{name}", git.remote_place(remote)))) {
+            Ordering::Greater => self.push(git, remote, &reference, blob, taken),
+            Ordering::Less => {
+                self.here.push(Move { name: reference, from: Some(blob.clone()), to: Some(theirs) });
+                Ok(())
+            }
+            Ordering::Equal => Ok(()),
+        }
+    }
+
+    fn push(&mut self, git: &Git, remote: &str, name: &str, to: &ObjectId, taken: &BTreeSet<String>) -> Result<(), CommandError> {
+        let from = seen(git, remote, name)?;
+        if from.as_ref() != Some(to) && !taken.contains(name) {
+            self.there.push(Move { name: name.to_owned(), from, to: Some(to.clone()) });
+        }
+        Ok(())
+    }
+}
+
+/// Where a ref of ours was at the remote when it was last fetched.
+fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, CommandError> {
+    let below = name.strip_prefix(SHARED).unwrap_or(name);
+    Ok(git.target(&format!("{REMOTES}{}/{below}", git.remote_place(remote)))?)
+}
+
+/// Whether there is something of ours here that the remote was not seen to have; the remote is not asked.
+pub fn has_unshared(git: &Git, remote: &str) -> Result<bool, CommandError> {
+    for record in RECORDS {
+        let theirs = seen(git, remote, &format!("{SHARED}{}", record.name))?;
+        let heads: Vec<_> = git.record_heads(record.name)?.into_keys().collect();
+        if !heads.is_empty() && heads != theirs.into_iter().collect::<Vec<_>>() {
+            return Ok(true);
+        }
+    }
+    for (name, blob) in git.own_pins()? {
+        if seen(git, remote, &format!("{SHARED}{PINS}{name}"))? != Some(blob) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
