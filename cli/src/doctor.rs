@@ -1,5 +1,7 @@
 //! What `agent doctor` looks at: the machine, the repository, and what is between the two. Each look gives one finding, and never fails itself.
 
+mod branches;
+
 use crate::architect::inbox::Inbox;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -80,6 +82,8 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     findings.extend(manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| object_store(&git, manifest)));
     findings.extend(manifest.map(manifest_finding));
     findings.push(history(&git));
+    // what is missing is named before the next look makes it again
+    findings.extend([branches::forced_back(&git), branches::tags(&git)]);
     findings.push(served(context));
     findings.extend(ignored(&git));
     findings.push(locks(&git));

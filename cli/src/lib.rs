@@ -25,6 +25,7 @@ pub mod printer;
 pub mod records;
 pub mod refspecs;
 pub mod registry;
+mod replay;
 pub mod report;
 pub mod repository;
 pub mod runner;

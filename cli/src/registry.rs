@@ -111,9 +111,14 @@ impl Repository {
         Ok(())
     }
 
-    /// The commit of a version.
+    /// The commit of a version. One of a branch whose tag is gone is tagged again.
     pub fn commit_of(&self, version: &Version) -> Result<ObjectId, CommandError> {
-        self.git.version_commit(version)?.ok_or_else(|| self.no_version(version))
+        if let Some(commit) = self.git.version_commit(version)? {
+            return Ok(commit);
+        }
+        let commit = self.git.untagged(version)?.ok_or_else(|| self.no_version(version))?;
+        self.warn(&format!("the tag {} was gone; it is made again from what its commit says", tag(version)));
+        Ok(commit)
     }
 
     /// The newest version in service that a range means.

@@ -14,9 +14,11 @@ use serde_json::json;
 /// Reads git objects as they are stored, folds the stored results again to their figures, and computes the gate's decision again from its pairs. The
 /// branches are followed back to the first version. A tag that is missing is made again.
 ///
+/// With `--run` the cases are run again, and compared by outcome and score. A case that comes out in two ways is flaky, and speaks against nothing.
+///
 /// Exit 1 when something is wrong, 7 when something is only missing here.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --all -q")]
+#[command(after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent verify --all -q")]
 pub struct Arguments {
     /// A version, a range, a pin, or `active`
     #[arg(value_name = "VERSION", default_value = "active", value_parser = |text: &str| text.parse::<What>())]
@@ -24,6 +26,9 @@ pub struct Arguments {
     /// Every version there is, and every pack of the repository
     #[arg(long, conflicts_with = "what")]
     all: bool,
+    /// Run the evidence again as well: the tiers under the evaluators that judged, without the cache, and the Journal through the Tuner
+    #[arg(long)]
+    run: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
@@ -33,7 +38,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let subjects: Vec<Subject> = if arguments.all { verifier.all()? } else { repository.subject(&arguments.what)?.into_iter().collect() };
     let mut reports = Vec::new();
     for subject in &subjects {
-        let report = verifier.verify(subject)?;
+        let mut report = verifier.verify(subject)?;
+        if arguments.run
+            && let Ok(commit) = repository.git.commit(&subject.commit)
+        {
+            report = report.with(verifier.run_again(&commit, context)?);
+        }
         tell(&tag(&report.version), report.status, &report.checks, arguments.all, context);
         reports.push(report);
     }

@@ -194,8 +194,11 @@ pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcom
 /// The summary comes first: of two who store at once one gets it in, and the results beside it are that one's.
 pub fn store_evaluation(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<bool, StoreError> {
     let stored = Evaluation { commit: Some(commit.to_string()), ..evaluation.clone() };
-    keep_once(store, commit, &evaluation_key(commit.as_str()), &stored, outcomes)
+    keep_once(store, commit, &evaluation_key(commit.as_str()), &stored, (results_key, outcomes))
 }
+
+/// Where the results of a tier of a commit lie.
+pub type ResultsKey = fn(&str, Tier) -> String;
 
 /// Writes an evaluation where there is none, and the results it names where they are missing; false when there was one.
 pub fn keep_once(
@@ -203,7 +206,7 @@ pub fn keep_once(
     commit: &ObjectId,
     key: &str,
     evaluation: &Evaluation,
-    outcomes: &[TierOutcome],
+    (results_key, outcomes): (ResultsKey, &[TierOutcome]),
 ) -> Result<bool, StoreError> {
     let there = store.get(key)?;
     let is_new = there.is_none() && store.put_new(key, evaluation.to_bytes())?;

@@ -4,6 +4,7 @@
 
 mod judges;
 mod kept;
+mod rerun;
 
 use crate::error::CommandError;
 use crate::ledger::LedgerRef;
@@ -22,7 +23,7 @@ use agent_core::manifest::{Gated, Manifest, Tier};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::is_unattended;
 use agent_core::verification::figures::Results;
-use agent_core::verification::history::{BranchReport, Chain, Link};
+use agent_core::verification::history::{BranchReport, Chain};
 use agent_core::verification::{Base, Check, Facts, Report, Source, Status, verify};
 use agent_core::version::Kind;
 use semver::Version;
@@ -81,9 +82,10 @@ impl<'a> Verifier<'a> {
         self.chains.iter().map(Chain::verify).collect()
     }
 
-    /// The branches' own versions without a tag, to be tagged again.
-    pub fn untagged(&self) -> impl Iterator<Item = &Link> {
-        self.chains.iter().flat_map(|chain| &chain.links).filter(|link| link.tagged.is_none())
+    /// The branches' own versions without a tag, newest first, to be tagged again.
+    pub fn untagged(&self) -> Vec<(Version, ObjectId)> {
+        let links = self.chains.iter().flat_map(|chain| &chain.links).filter(|link| link.tagged.is_none());
+        links.map(|link| (link.version().clone(), link.commit.clone())).collect()
     }
 
     /// Every version of the branches, newest first, and every tag that names another commit than these.

@@ -1,7 +1,8 @@
 //! What the object store keeps of a commit's tiers. Reading it starts nothing.
 //!
 //! A version's own evaluation lies at `evals/{commit}/summary.json` and is never replaced. Tiers that were run later lie beside it, each as an
-//! evaluation of its own at `evals/{commit}/{tier}.json`, written once.
+//! evaluation of its own at `evals/{commit}/{tier}.json`, written once, with its results at `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence
+//! can test it, and nothing lies where that evidence belongs. (An earlier `agent` kept late results at `evals/{commit}/{tier}.jsonl`.)
 
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -18,6 +19,10 @@ fn late_key(commit: &ObjectId, tier: Tier) -> String {
     format!("evals/{commit}/{tier}.json")
 }
 
+fn late_results_key(commit: &str, tier: Tier) -> String {
+    format!("evals/{commit}/{tier}.late.jsonl")
+}
+
 /// Keeps the tiers that a commit's evaluation has not, once; says which were new.
 pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<Vec<Tier>, StoreError> {
     let first = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
@@ -30,7 +35,7 @@ pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outc
             definitions: outcome.definitions.clone(),
             ..evaluation.clone()
         };
-        if testing::keep_once(store, commit, &late_key(commit, outcome.tier), &late, std::slice::from_ref(outcome))? {
+        if testing::keep_once(store, commit, &late_key(commit, outcome.tier), &late, (late_results_key, std::slice::from_ref(outcome)))? {
             kept.push(outcome.tier);
         }
     }
@@ -83,9 +88,13 @@ impl Kept {
     /// The stored lines of a tier, if they are those its summary names.
     fn lines(&self, tier: Tier) -> Result<Option<String>, StoreError> {
         let Some((summary, _)) = self.tier(tier) else { return Ok(None) };
-        let lines = self.store.get(&results_key(self.commit.as_str(), tier))?;
         let named = |lines: &Vec<u8>| summary.results.as_ref().is_none_or(|named| digest(lines) == *named);
-        Ok(lines.filter(named).and_then(|lines| String::from_utf8(lines).ok()))
+        for key in [results_key, late_results_key] {
+            if let Some(lines) = self.store.get(&key(self.commit.as_str(), tier))?.filter(named) {
+                return Ok(String::from_utf8(lines).ok());
+            }
+        }
+        Ok(None)
     }
 
     /// By case id; `None` where they are not kept.

@@ -5,7 +5,7 @@
 
 use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
-use crate::evaluation::{CaseResult, Definitions, TierSummary};
+use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use crate::ledger::Asked;
 use crate::manifest::Gated;
 use crate::object_id::ObjectId;
@@ -116,6 +116,12 @@ impl StoredPairs {
         comparison.pairs.are(&self.0).then_some(comparison)
     }
 
+    /// Of a result what a pair keeps.
+    pub fn as_kept(result: &CaseResult) -> CaseResult {
+        let outcome = if result.outcome == Outcome::Passed { Outcome::Passed } else { Outcome::Failed };
+        CaseResult { outcome, score: result.score, ..CaseResult::passed(result.id.clone()) }
+    }
+
     /// What the ledger knows these pairs by.
     pub fn digest(&self) -> String {
         self.0.digest()
@@ -130,7 +136,6 @@ impl StoredPairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::Outcome;
     use crate::manifest::{GateMode, GateTest};
 
     fn result(id: &str, score: f64) -> CaseResult {

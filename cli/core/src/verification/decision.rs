@@ -2,7 +2,7 @@
 
 use super::figures::{self, Judge, Results, close};
 use super::{Facts, Finding, Subject, missing, ok, wrong};
-use crate::evaluation::{CaseResult, Outcome, TierFold, TierSummary, Verdict, varying};
+use crate::evaluation::{CaseResult, TierFold, TierSummary, Verdict, varying};
 use crate::gate::record::{Compared, Record, StoredPairs};
 use crate::gate::{Comparison, GateVerdict, Question};
 use crate::ledger::{Entry, Ledger};
@@ -147,7 +147,7 @@ fn baseline_as_recorded(facts: &Facts, (gated, compared): (&Gated, &Compared), p
         return Err(wrong("the gate's record names other results of the version before it than that one's own evaluation does"));
     }
     let recorded = results.and_then(|results| results.fold.as_ref().ok());
-    let recorded: Option<Vec<CaseResult>> = recorded.map(|fold| fold.results().map(as_paired).collect());
+    let recorded: Option<Vec<CaseResult>> = recorded.map(|fold| fold.results().map(StoredPairs::as_kept).collect());
     let named: BTreeSet<&String> = compared.varying.iter().collect();
     let unnamed = varying(recorded.as_deref(), &now, &counted).into_iter().find(|id| !named.contains(id));
     match unnamed {
@@ -157,12 +157,6 @@ fn baseline_as_recorded(facts: &Facts, (gated, compared): (&Gated, &Compared), p
         }
         Some(id) => Err(wrong(format!("`{id}` counts, and is not among the pairs"))),
     }
-}
-
-/// What a pair keeps of a result.
-fn as_paired(result: &CaseResult) -> CaseResult {
-    let outcome = if result.outcome == Outcome::Passed { Outcome::Passed } else { Outcome::Failed };
-    CaseResult { outcome, score: result.score, ..CaseResult::passed(result.id.clone()) }
 }
 
 fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Checked<()> {

@@ -1,11 +1,12 @@
 //! The evidence of a version, checked again: every link of the chain from its tag to its tests.
 //!
 //! `tip` is the part that costs nothing and that whatever is served or judged has to pass; `history` looks at a branch as a whole; `figures` folds stored results
-//! again; `decision` computes the gate's answer again.
+//! again; `decision` computes the gate's answer again; `rerun` compares what was run again.
 
 mod decision;
 pub mod figures;
 pub mod history;
+pub mod rerun;
 pub mod tip;
 
 use crate::architect::evaluators::Effect;
@@ -152,6 +153,13 @@ impl Report {
         Self { version: version.clone(), commit: commit.clone(), status, checks }
     }
 
+    /// With what else was found.
+    #[must_use]
+    pub fn with(mut self, more: Vec<Check>) -> Self {
+        self.checks.extend(more);
+        Self::of(&self.version, &self.commit, self.checks)
+    }
+
     /// Of a version whose commit cannot be read.
     pub fn unreadable(version: &Version, commit: &ObjectId, why: &str) -> Self {
         let message = format!("commit {} cannot be read: {why}", commit.short());
@@ -177,17 +185,18 @@ impl Status {
     }
 }
 
-type Finding = (Status, String);
+/// What a look at one link of the chain comes to.
+pub type Finding = (Status, String);
 
-fn ok(message: impl Into<String>) -> Finding {
+pub fn ok(message: impl Into<String>) -> Finding {
     (Status::Ok, message.into())
 }
 
-fn missing(message: impl Into<String>) -> Finding {
+pub fn missing(message: impl Into<String>) -> Finding {
     (Status::Missing, message.into())
 }
 
-fn wrong(message: impl Into<String>) -> Finding {
+pub fn wrong(message: impl Into<String>) -> Finding {
     (Status::Wrong, message.into())
 }
 

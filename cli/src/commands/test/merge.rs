@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let comparison = compare(arguments, &repository, &manifest, (&mut evaluation, &outcomes), context)?;
     let what = commit.as_ref().map_or("parts", ObjectId::short).to_owned();
     match commit {
-        Some(commit) if is_whole => keep(&repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
+        Some(commit) if is_whole => keep(&repository, &repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
         Some(commit) => {
             evaluation.commit = Some(commit.to_string());
             context.printer.say("what is missing is missing: nothing was kept under the commit");

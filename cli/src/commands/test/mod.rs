@@ -142,7 +142,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         None => None,
     };
     if let Some(commit) = commit_to_keep(&target).filter(|_| arguments.shard.is_none() && arguments.cases.is_empty()) {
-        keep(&repository.store(&target.manifest)?, commit, &mut evaluation, &outcomes, context)?;
+        keep(repository, &repository.store(&target.manifest)?, commit, &mut evaluation, &outcomes, context)?;
     }
     let verdict = judged(&evaluation, comparison.as_ref());
     let report = reporting::gather(target.shown(), outcomes, verdict, comparison.as_ref());
@@ -263,8 +263,9 @@ fn commit_to_keep(target: &Target) -> Option<&ObjectId> {
     target.commit.as_ref().filter(|_| target.what != What::Staging)
 }
 
-/// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced.
+/// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced, and nothing is put in its place where it is not here.
 fn keep(
+    repository: &Repository,
     store: &Store,
     commit: &ObjectId,
     evaluation: &mut Evaluation,
@@ -272,9 +273,10 @@ fn keep(
     context: &Context,
 ) -> Result<(), CommandError> {
     evaluation.commit = Some(commit.to_string());
-    if !testing::store_evaluation(store, commit, evaluation, outcomes)? {
+    let names_its_own = repository.git.commit(commit)?.trailers.eval.is_some();
+    if names_its_own || !testing::store_evaluation(store, commit, evaluation, outcomes)? {
         let kept = stored::keep_late(store, commit, evaluation, outcomes)?;
-        context.printer.detail(format!("{} has an evaluation already, which stays", commit.short()));
+        context.printer.detail(format!("{} has an evaluation of its own, which stays", commit.short()));
         for tier in kept {
             context.printer.detail(format!("the results of {tier} are kept beside it"));
         }

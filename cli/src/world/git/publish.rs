@@ -5,7 +5,6 @@ use super::{ACTIVE, CommitInfo, Git, GitError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
-use agent_core::verification::history::Link;
 use agent_core::{legality, version};
 use semver::Version;
 
@@ -160,8 +159,7 @@ impl Git {
     }
 
     /// Makes the tags of versions of a branch that have none. A clone that lacks all of them has to fetch them.
-    pub fn tag_again<'a>(&self, untagged: impl Iterator<Item = &'a Link>) -> Result<Healed, GitError> {
-        let untagged: Vec<_> = untagged.map(|link| (link.version().clone(), link.commit.clone())).collect();
+    pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Healed, GitError> {
         let mut healed = Healed::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
             self.make_tags(untagged, &mut healed)?;

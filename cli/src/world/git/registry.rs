@@ -15,10 +15,13 @@ use std::time::{Duration, SystemTime};
 
 const TAGS: &[u8] = b"refs/tags/";
 
-/// Versions out of service, with the rollback that took each of them out; complete for versions above `floor`.
+/// Versions out of service, with the rollback that took each of them out; complete for versions above `floor`, or for all.
+#[derive(Default)]
 struct Yanks {
     by: BTreeMap<Version, Version>,
     floor: Option<Version>,
+    /// The versions of the branches above `floor`, newest first of each branch.
+    made: Vec<(Version, ObjectId)>,
 }
 
 /// The registry as it was at a look, for whoever looks again and again: it is read anew only as far as refs have moved.
@@ -92,6 +95,15 @@ impl Catalog {
         }
         Ok((page, false))
     }
+}
+
+/// At most `limit` versions below `after`, newest first, and whether there are more.
+fn page_of(versions: &[Version], limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> (Vec<Version>, bool) {
+    let is_wanted = |version: &&Version| after.is_none_or(|after| *version < after) && range.is_none_or(|range| range.matches(version));
+    let mut page: Vec<Version> = versions.iter().rev().filter(is_wanted).take(limit.saturating_add(1)).cloned().collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    (page, more)
 }
 
 impl Git {
@@ -182,10 +194,10 @@ impl Git {
 
     /// The newest version in service that matches the range.
     pub fn newest(&self, range: Option<&VersionReq>) -> Result<Option<Version>, GitError> {
-        let mut yanks = Yanks { by: BTreeMap::new(), floor: None };
+        let mut yanks = Yanks::default();
         registry::newest(self.versions()?, range, |version| {
             if yanks.floor.as_ref().is_none_or(|floor| version < floor) {
-                yanks = self.yanks_above(version)?;
+                yanks = self.yanks_above(Some(version))?;
             }
             Ok(yanks.by.contains_key(version))
         })
@@ -196,27 +208,39 @@ impl Git {
         self.reference(&format!("refs/tags/{}", tag(version)))
     }
 
-    /// A page of the registry, newest first: at most `limit` versions below `after`.
+    /// A page of the registry, newest first: at most `limit` versions below `after`. Versions of the branches that have no tag are tagged again.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, GitError> {
-        let mut page: Vec<Version> = self
-            .versions()?
-            .into_iter()
-            .rev()
-            .filter(|version| after.is_none_or(|after| version < after) && range.is_none_or(|range| range.matches(version)))
-            .take(limit.saturating_add(1))
-            .collect();
-        let more = page.len() > limit;
-        page.truncate(limit);
-        let Some(oldest) = page.last() else { return Ok(Listing::new(Vec::new(), None)) };
-        let yanks = self.yanks_above(oldest)?;
-        let next = more.then(|| oldest.clone());
+        let mut versions = self.versions()?;
+        let (mut page, mut more) = page_of(&versions, limit, after, range);
+        let mut yanks = self.yanks_above(page.last().filter(|_| more))?;
+        let untagged: Vec<_> = yanks.made.drain(..).filter(|(version, _)| versions.binary_search(version).is_err()).collect();
+        if !self.tag_again(untagged)?.tags.is_empty() {
+            versions = self.versions()?;
+            (page, more) = page_of(&versions, limit, after, range);
+        }
+        let next = page.last().filter(|_| more).cloned();
         let entries = page.iter().map(|version| self.described(version, yanks.by.get(version))).collect::<Result<_, _>>()?;
         Ok(Listing::new(entries, next))
     }
 
+    /// The commit of a version of a branch that has no tag, which is then made again where it is sound.
+    pub fn untagged(&self, version: &Version) -> Result<Option<ObjectId>, GitError> {
+        for (_, tip) in self.version_branches()? {
+            for commit in self.first_parents(&tip) {
+                let commit = commit?;
+                let Some((_, made)) = commit.trailers.as_version().filter(|(_, made)| *made >= version) else { break };
+                if made == version {
+                    let healed = self.tag_again(vec![(made.clone(), commit.id.clone())])?;
+                    return Ok((!healed.tags.is_empty()).then_some(commit.id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// One version of the registry.
     pub fn registered(&self, version: &Version) -> Result<Entry, GitError> {
-        let yanks = self.yanks_above(version)?;
+        let yanks = self.yanks_above(Some(version))?;
         self.described(version, yanks.by.get(version))
     }
 
@@ -232,21 +256,21 @@ impl Git {
 
     /// What rollbacks above `version` took out of service. Versions rise along a branch and a rollback undoes what is below it, so
     /// the walk ends where the branch comes down to `version`.
-    fn yanks_above(&self, version: &Version) -> Result<Yanks, GitError> {
-        let mut by = BTreeMap::new();
+    fn yanks_above(&self, floor: Option<&Version>) -> Result<Yanks, GitError> {
+        let mut yanks = Yanks { floor: floor.cloned(), ..Yanks::default() };
         for (_, tip) in self.version_branches()? {
             for commit in self.first_parents(&tip) {
-                let trailers = commit?.trailers;
-                let Some((_, made)) = trailers.as_version() else { break };
-                if made <= version {
+                let commit = commit?;
+                let Some((_, made)) = commit.trailers.as_version().filter(|(_, made)| floor.is_none_or(|floor| *made > floor)) else {
                     break;
+                };
+                for undone in &commit.trailers.undoes {
+                    yanks.by.entry(undone.clone()).or_insert_with(|| made.clone());
                 }
-                for undone in &trailers.undoes {
-                    by.entry(undone.clone()).or_insert_with(|| made.clone());
-                }
+                yanks.made.push((made.clone(), commit.id));
             }
         }
-        Ok(Yanks { by, floor: Some(version.clone()) })
+        Ok(yanks)
     }
 
     fn each_packed_version(&self, mut visit: impl FnMut(Version)) -> Result<(), GitError> {

@@ -1,0 +1,180 @@
+//! Whether `active` is where it was left, and whether the tags of versions are where their commits say.
+
+use super::Finding;
+use crate::error::CommandError;
+use crate::world::env::SKIP_HOOKS;
+use crate::world::fs::read_if_there;
+use crate::world::git::{ACTIVE, CommitInfo, Git};
+use agent_core::object_id::ObjectId;
+use agent_core::verification::history::{Chain, Link};
+use agent_core::version::tag;
+use semver::Version;
+use std::collections::HashSet;
+
+/// So many of the last moves of `active` are looked at.
+const MOVES: usize = 1_000;
+/// So many versions of a kind are named.
+const SHOWN: usize = 5;
+
+/// A version on top of what is served, and where it was seen.
+struct Ahead {
+    version: Version,
+    commit: ObjectId,
+    seen: Seen,
+}
+
+enum Seen {
+    /// Its tag.
+    Tag,
+    /// `active` was there, says its reflog.
+    Moved,
+    /// A remote has it, as it was when it was last fetched.
+    Remote(String),
+}
+
+/// Whether something is known that `active` should have, and has not.
+pub(super) fn forced_back(git: &Git) -> Finding {
+    const CHECK: &str = "moved back";
+    let look = || -> Result<Option<(CommitInfo, Ahead)>, CommandError> {
+        let Some(tip) = git.reference(ACTIVE)? else { return Ok(None) };
+        let tip = git.commit(&tip)?;
+        Ok(ahead(git, &tip)?.map(|ahead| (tip, ahead)))
+    };
+    let (tip, ahead) = match look() {
+        Ok(Some(found)) => found,
+        Ok(None) => return Finding::ok(CHECK, "nothing is on top of what active serves"),
+        Err(error) => return Finding::of(CHECK, error),
+    };
+    let newer = tag(&ahead.version);
+    let served = tip.trailers.version.as_ref().map_or_else(|| tip.id.short().to_owned(), tag);
+    let mend = format!("to serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
+    match ahead.seen {
+        Seen::Tag => Finding::bad(
+            CHECK,
+            format!("active is at {served}, and {newer} was made on top of it: its tag is here, and no branch has it"),
+            mend,
+        ),
+        Seen::Moved => {
+            Finding::bad(CHECK, format!("active is at {served}, and was at {newer} on top of it before: somebody moved it back"), mend)
+        }
+        Seen::Remote(remote) => Finding::warn(
+            CHECK,
+            format!("active is at {served}, and {remote} has {newer} on top of it"),
+            format!("agent sync (by git alone: git fetch {remote} active:active --tags)"),
+        ),
+    }
+}
+
+/// The newest sound version that is known to have been made on top of the tip.
+fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, CommandError> {
+    let on_top = |commit: &ObjectId, seen: Seen| -> Result<Option<Ahead>, CommandError> {
+        let Some(version) = stands_on(git, commit, tip) else { return Ok(None) };
+        Ok(Some(Ahead { version, commit: commit.clone(), seen }))
+    };
+    let mut found = Vec::new();
+    for version in git.versions()?.into_iter().rev().take_while(|version| tip.trailers.version.as_ref().is_none_or(|tip| version > tip)) {
+        if let Ok(Some(commit)) = git.version_commit(&version) {
+            found.extend(on_top(&commit, Seen::Tag)?);
+        }
+    }
+    for commit in moves(git)? {
+        found.extend(on_top(&commit, Seen::Moved)?);
+    }
+    if found.is_empty() {
+        for remote in git.remotes() {
+            if let Some(commit) = git.reference(&format!("refs/remotes/{remote}/active"))? {
+                found.extend(on_top(&commit, Seen::Remote(remote))?);
+            }
+        }
+    }
+    Ok(found.into_iter().reduce(|newest, other| if other.version > newest.version { other } else { newest }))
+}
+
+/// Where `active` was, the last first.
+fn moves(git: &Git) -> Result<Vec<ObjectId>, CommandError> {
+    let log = read_if_there(&git.common_dir().join("logs").join(ACTIVE))?.unwrap_or_default();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let mut seen = HashSet::new();
+    let to = |line: &str| ObjectId::parse(line.split(' ').nth(1)?);
+    Ok(log.lines().rev().take(MOVES).filter_map(to).filter(|commit| seen.insert(commit.clone())).collect())
+}
+
+/// The version of a commit that stands on another one, along first parents, and is sound.
+fn stands_on(git: &Git, commit: &ObjectId, tip: &CommitInfo) -> Option<Version> {
+    let newest = git.commit(commit).ok().filter(|newest| newest.id != tip.id)?;
+    let version = newest.trailers.version.clone()?;
+    let above = git
+        .first_parents(commit)
+        .map_while(Result::ok)
+        .take_while(|past| past.trailers.version > tip.trailers.version || past.id == tip.id);
+    let stands = above.into_iter().any(|past| past.id == tip.id);
+    (stands && matches!(git.breach(&newest), Ok(None))).then_some(version)
+}
+
+/// Every version of a branch has its tag, and every tag of a version is on a branch.
+pub(super) fn tags(git: &Git) -> Finding {
+    const CHECK: &str = "tags";
+    let chains = match git.chains() {
+        Ok(chains) => chains,
+        Err(error) => return Finding::from(CHECK, error),
+    };
+    let newest = git.versions().unwrap_or_default().pop();
+    if let (true, Some(newest)) = (chains.is_empty(), newest) {
+        let mend = format!("git fetch origin active:active --tags, or from the tag: git branch active {}", tag(&newest));
+        return Finding::bad(CHECK, format!("there are tags of versions up to {}, and no branch has them", tag(&newest)), mend);
+    }
+    let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();
+    let moved: Vec<_> = links.iter().filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit)).collect();
+    if let Some(link) = moved.first() {
+        let (name, commit) = (tag(link.version()), &link.commit);
+        return Finding::bad(
+            CHECK,
+            format!("{} not on the commit that says it is that version", named(moved.iter().map(|link| link.version()))),
+            format!("git fetch origin tag {name} --force, or from the branch: {SKIP_HOOKS}=1 git tag --force {name} {commit}"),
+        );
+    }
+    let gone: Vec<_> = links.iter().filter(|link| link.tagged.is_none()).collect();
+    if !gone.is_empty() && !git.is_shallow() {
+        return Finding::warn(
+            CHECK,
+            format!("{} gone", named(gone.iter().map(|link| link.version()))),
+            "agent verify --all makes them again",
+        );
+    }
+    let foreign = match foreign(git, &links) {
+        Ok(foreign) => foreign,
+        Err(error) => return Finding::of(CHECK, error),
+    };
+    match foreign.first() {
+        None => Finding::ok(CHECK, "each version of a branch has its tag, and each tag of a version is on a branch"),
+        Some(first) => Finding::warn(
+            CHECK,
+            format!("{} on a commit that neither active nor a line has", named(foreign.iter())),
+            format!("fetch the branch that has it, or where nobody published it: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
+        ),
+    }
+}
+
+/// The versions whose tags are on a commit of no branch, or of another version; those on top of active aside, from which it was moved back.
+fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, CommandError> {
+    let ours: HashSet<(&Version, &ObjectId)> = links.iter().map(|link| (link.version(), &link.commit)).collect();
+    let tip = git.reference(ACTIVE)?.map(|tip| git.commit(&tip)).transpose()?;
+    let mut foreign = Vec::new();
+    for version in git.versions()? {
+        let commit = git.version_commit(&version)?;
+        let is_ours = commit.as_ref().is_some_and(|commit| ours.contains(&(&version, commit)));
+        let is_ahead = || commit.as_ref().zip(tip.as_ref()).is_some_and(|(commit, tip)| stands_on(git, commit, tip).is_some());
+        if !is_ours && !is_ahead() {
+            foreign.push(version);
+        }
+    }
+    Ok(foreign)
+}
+
+fn named<'a>(versions: impl ExactSizeIterator<Item = &'a Version>) -> String {
+    let count = versions.len();
+    let shown: Vec<_> = versions.take(SHOWN).map(tag).collect();
+    let more = count.saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    if count == 1 { format!("the tag {} is", shown[0]) } else { format!("the tags {}{rest} are", shown.join(", ")) }
+}

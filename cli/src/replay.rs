@@ -1,0 +1,49 @@
+//! A Journal through the Tuner once more: each update has to come to the state on record.
+
+use crate::staging::Replayed;
+use crate::tuning::{Tuner, TuningError};
+use agent_core::canonical;
+use agent_core::journal::Record;
+use serde_json::Value;
+
+/// The update at which a replay came to something else.
+pub struct Mismatch {
+    pub record: Record,
+    pub what: String,
+}
+
+/// Replays records, each with the state after it, from the state before the first. What no Tuner made is taken as it is.
+pub async fn journal(
+    tuner: &Tuner,
+    start: &Value,
+    walked: &[(Record, Value)],
+    mut on_update: impl FnMut(),
+) -> Result<Option<Mismatch>, TuningError> {
+    let mut before = start;
+    for (record, after) in walked {
+        if record.is_by_tuner() && !is_dropped(record) {
+            let replayed = tuner.replay(before, record).await?;
+            if let Some(what) = difference(&replayed, before, after) {
+                return Ok(Some(Mismatch { record: record.clone(), what }));
+            }
+        }
+        before = after;
+        on_update();
+    }
+    Ok(None)
+}
+
+/// A signal that a rebase left without effect is not asked again.
+fn is_dropped(record: &Record) -> bool {
+    record.summary.as_ref().is_some_and(|summary| summary.get("dropped").is_some())
+}
+
+fn difference(replayed: &Replayed, before: &Value, after: &Value) -> Option<String> {
+    let state = match replayed {
+        Replayed::Unchanged => before,
+        Replayed::State(state) => state,
+        Replayed::Dropped(why) => return Some(format!("is refused now: {why}")),
+    };
+    let (again, recorded) = (canonical::revision(state), canonical::revision(after));
+    (again != recorded).then(|| format!("led to {}, and leads to {} now", recorded.short(), again.short()))
+}
