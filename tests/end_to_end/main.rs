@@ -42,6 +42,7 @@ mod surroundings;
 mod telemetry;
 mod tiers;
 mod tune;
+mod verify;
 mod versions;
 mod web;
 mod world;

@@ -121,7 +121,7 @@ pub(super) fn tags(git: &Git) -> Finding {
     let newest = git.versions().unwrap_or_default().pop();
     if let (true, Some(newest)) = (chains.is_empty(), newest) {
         let mend = format!("git fetch origin active:active --tags, or from the tag: git branch active {}", tag(&newest));
-        return Finding::bad(CHECK, format!("there are tags of versions up to {}, and no branch has them", tag(&newest)), mend);
+        return Finding::warn(CHECK, format!("there are tags of versions up to {}, and no branch has them", tag(&newest)), mend);
     }
     let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();
     let moved: Vec<_> = links.iter().filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit)).collect();
