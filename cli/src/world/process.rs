@@ -563,7 +563,7 @@ impl Piped {
     pub async fn end_at_once(mut self) {
         self.signal(end_at_once());
         // whoever cannot be killed is not waited for
-        let _ = timeout(LONGEST_END, self.child.wait()).await;
+        let _ = timeout(LONGEST_END, self.wait()).await;
     }
 
     fn signal(&self, signal: Signal) {
