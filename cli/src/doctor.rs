@@ -12,7 +12,7 @@ use crate::repository::{Repository, manifest_on_disk};
 use crate::world::clock;
 use crate::world::git::{ACTIVE, Git, GitError};
 use crate::world::git_command::GitCommand;
-use crate::world::layout::Layout;
+use crate::world::layout::{self, Layout};
 use crate::world::python::{self, on_path};
 use crate::world::sandbox;
 use crate::world::store::{Probe, Store};
@@ -235,14 +235,15 @@ fn served(context: &Context) -> Finding {
 fn ignored(git: &Git) -> Option<Finding> {
     let folder = git.worktree()?;
     let asked = GitCommand::isolated(&folder);
-    let open: Vec<_> = [STAGING_FILE, ".agent/x"].into_iter().filter(|path| !asked.ignores(path).unwrap_or(true)).collect();
+    let home = if folder.join(layout::HOME).is_symlink() { layout::HOME } else { ".agent/x" };
+    let open: Vec<_> = [STAGING_FILE, home].into_iter().filter(|path| !asked.ignores(path).unwrap_or(true)).collect();
     Some(if open.is_empty() {
         Finding::ok("ignored", "state/staging.state.json and .agent/ are kept out of commits")
     } else {
         Finding::bad(
             "ignored",
             format!("git does not ignore {}", open.join(" and ")),
-            "add state/staging.state.json and .agent/ to .gitignore",
+            "add state/staging.state.json and .agent to .gitignore",
         )
     })
 }

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 pub const HOOKS_FOLDER: &str = ".githooks";
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
-/// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code.
-const IGNORED: [&str; 5] = ["state/staging.state.json", ".agent/", "/part-*.jsonl", "/report.*", "/junit.xml"];
+/// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code. Without a slash at its end, `.agent`
+/// is also ignored where it is a link to a folder on another disk.
+const IGNORED: [&str; 5] = ["state/staging.state.json", ".agent", "/part-*.jsonl", "/report.*", "/junit.xml"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {

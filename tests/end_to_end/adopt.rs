@@ -38,7 +38,7 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
     let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
     assert_eq!((&outcome["tools"], &outcome["cases"]), (&serde_json::json!(["double"]), &1.into()));
     assert_eq!(world.read("a/server.py"), SERVER);
-    assert!(world.read("a/.gitignore").starts_with("*.log\nstate/staging.state.json\n.agent/\n"));
+    assert!(world.read("a/.gitignore").starts_with("*.log\nstate/staging.state.json\n.agent\n"));
     assert_eq!(world.git("a", ["diff", "--cached", "--name-only"]), "", "nothing is staged");
     assert!(world.agent("a", ["run", "double", "number=21", "--at", "worktree"]).ok().stdout.contains("42"));
 

@@ -26,6 +26,45 @@ fn the_loop_works_on_a_detached_head_in_a_dirty_tree_from_a_subfolder_and_in_a_l
     served.world.agent("linked", ["promote"]).ok().stdout_has("v0.1.2");
 }
 
+/// A folder on another file system than the worlds', where this machine has one that anybody may write.
+fn elsewhere(served: &Served) -> Option<tempfile::TempDir> {
+    use std::os::unix::fs::MetadataExt as _;
+    let here = std::fs::metadata(served.path("")).unwrap().dev();
+    let there = std::fs::metadata("/dev/shm").ok().filter(|there| there.dev() != here)?;
+    there.is_dir().then(|| tempfile::tempdir_in("/dev/shm").ok()).flatten()
+}
+
+#[test]
+fn the_loop_works_with_our_folder_on_another_file_system() {
+    let served = Served::new();
+    let Some(other) = elsewhere(&served) else { return };
+    std::os::unix::fs::symlink(other.path(), served.path(".agent")).unwrap();
+    let quiet = |arguments: &[&str]| {
+        let ended = World::finish(served.command().args(arguments)).ok();
+        assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    };
+    quiet(&["tune", "took", "task=tea", "minutes=3"]);
+    quiet(&["tune", "took", "task=tea", "minutes=5"]);
+    let view: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(served.path("state/staging.state.json")).unwrap()).unwrap();
+    assert_eq!(view["tasks"]["tea"]["seen"], 2, "the view is on the other side");
+    quiet(&["run", "estimate", "task=tea", "--conversation", "c1"]);
+    quiet(&["promote"]);
+    quiet(&["test"]);
+    assert_eq!(
+        served.agent(["test", "--json"]).ok().json()["tiers"]["micro"]["cached"],
+        served.agent(["test", "--json"]).ok().json()["tiers"]["micro"]["cases"]
+    );
+    edit(&served, "runner/__main__.py", "server =", "# an edit\nserver =");
+    served.git(["commit", "--quiet", "--all", "--message", "an edit"]);
+    quiet(&["release"]);
+    quiet(&["rollback", "v0.1.1"]);
+    quiet(&["state", "reset"]);
+    quiet(&["gc", "--days", "0"]);
+    quiet(&["verify", "v0.1.1"]);
+    let left: Vec<_> = std::fs::read_dir(served.path("state")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+}
+
 #[test]
 fn a_bare_clone_serves_versions_and_says_what_it_has_not() {
     let served = Served::new();

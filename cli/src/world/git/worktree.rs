@@ -2,7 +2,7 @@
 
 use super::{Git, GitError};
 use crate::world::fs::{self, FileLock};
-use crate::world::layout::Layout;
+use crate::world::layout::{self, Layout};
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
 use std::collections::HashSet;
@@ -37,7 +37,9 @@ impl Git {
     }
 
     fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
-        self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
+        // ours are no part of the code, also where a link to them is not ignored
+        let but_ours = format!(":(exclude){}", layout::HOME);
+        self.with_index(folder, index).args(["add", "--all", "--", ".", &but_ours]).succeed()?;
         self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
     }
 
