@@ -116,16 +116,17 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
     let Some(code) = &target.code else {
         return listed(target, repository, context).map(|(contract, _)| contract);
     };
-    let store = repository.store(&target.manifest)?;
+    // what is kept is only found sooner: a store that does not answer is left out
+    let store = repository.store(&target.manifest)?.briefly();
     let key = kept_key(code);
-    if let Some(contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
+    if let Some(contract) = store.get(&key).ok().flatten().and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
         return Ok(contract);
     }
     let (contract, said) = listed(target, repository, context)?;
-    for (role, discovery) in &said {
-        keep_discovery(repository, target, *role, discovery)?;
+    let kept = said.iter().try_for_each(|(role, discovery)| keep_discovery(repository, target, *role, discovery));
+    if let Err(error) = kept.and_then(|()| Ok(store.put(&key, contract.to_bytes())?)) {
+        context.printer.detail(format!("the Contract is not kept in the object store: {}", error.messages.join(": ")));
     }
-    store.put(&key, contract.to_bytes())?;
     Ok(contract)
 }
 
@@ -182,7 +183,7 @@ pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result
     if let Some(discovery) = fs::read_if_there(&here)?.and_then(|bytes| Discovery::parse(&bytes)) {
         return Ok(Some(discovery));
     }
-    let Some(bytes) = repository.store(&target.manifest)?.get(&discovery_key(code, role))? else { return Ok(None) };
+    let Some(bytes) = repository.store(&target.manifest)?.briefly().get(&discovery_key(code, role))? else { return Ok(None) };
     fs::replace(&here, &bytes, fs::Durability::Rebuildable)?;
     Ok(Discovery::parse(&bytes))
 }
@@ -191,7 +192,7 @@ pub fn keep_discovery(repository: &Repository, target: &Target, role: Role, disc
     let Some(code) = &target.code else { return Ok(()) };
     let bytes = serde_json::to_vec(discovery).expect("a record serialises");
     fs::replace(&repository.layout.discovery(&discovery_name(code, role)), &bytes, fs::Durability::Rebuildable)?;
-    Ok(repository.store(&target.manifest)?.put(&discovery_key(code, role), bytes)?)
+    Ok(repository.store(&target.manifest)?.briefly().put(&discovery_key(code, role), bytes)?)
 }
 
 fn discovery_name(code: &ObjectId, role: Role) -> String {

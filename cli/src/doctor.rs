@@ -172,7 +172,7 @@ fn manifest_finding(manifest: Result<Manifest, CommandError>) -> Finding {
 /// Tries it: what is written is read, and is not written over.
 fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     let key = format!("probe/{}-{}", std::process::id(), clock::now().as_nanosecond());
-    let store = match Store::open(&manifest.store.url, git.layout().root()) {
+    let store = match Store::open(&manifest.store, git.layout().root()) {
         Ok(store) => store,
         Err(error) => return Finding::from("store", error),
     };

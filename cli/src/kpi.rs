@@ -6,6 +6,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::telemetry::{Records, Signal, Source};
 use crate::world::fs::{self, Durability};
+use agent_core::committed::Warnings;
 use agent_core::feedback::Feedback;
 use agent_core::kpi::{Kpi, Tally};
 use agent_core::otlp;
@@ -17,12 +18,12 @@ use std::collections::BTreeSet;
 const SCHEMA: &str = "agent/tally@1";
 
 /// By version, newest version first.
-pub fn by_version(repository: &Repository) -> Result<Vec<Kpi>, CommandError> {
+pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), CommandError> {
     since(repository, Timestamp::UNIX_EPOCH)
 }
 
-/// The same from the beginning of the hour that holds a moment.
-pub fn since(repository: &Repository, at: Timestamp) -> Result<Vec<Kpi>, CommandError> {
+/// The same from the beginning of the hour that holds a moment. A store that does not answer takes what it has out of it, and nothing else.
+pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), CommandError> {
     let records = repository.records()?;
     let mut tally = Kept::read(repository).brought_up_to_date(repository, &records)?;
     for (version, at) in feedback(repository)? {
@@ -30,7 +31,9 @@ pub fn since(repository: &Repository, at: Timestamp) -> Result<Vec<Kpi>, Command
     }
     let mut kpis = tally.since(nanoseconds(at));
     kpis.sort_by_cached_key(|kpi| std::cmp::Reverse(kpi.version.parse::<Version>().ok()));
-    Ok(kpis)
+    let mut warnings = Warnings::none();
+    records.missed().into_iter().for_each(|missed| warnings.push(missed));
+    Ok((kpis, warnings))
 }
 
 fn nanoseconds(at: Timestamp) -> u64 {
@@ -64,7 +67,8 @@ impl Kept {
                 }
                 let tally = if source.is_stored() { &mut self.tally } else { &mut under_way };
                 take(tally, signal, records, &source)?;
-                if source.is_stored() {
+                // what could not be read now is read another time
+                if source.is_stored() && records.missed().is_none() {
                     self.read.insert(source.key);
                     is_new = true;
                 }

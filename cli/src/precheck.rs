@@ -96,7 +96,7 @@ fn verdict_within(budget: Budget, report: &TierReport) -> Verdict {
 fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Request) -> Result<bool, CommandError> {
     let manifest = repository.manifest(tree)?;
     let Some(state) = repository.git.entry(tree, STATE_FILE)? else { return Ok(false) };
-    let store = Store::open(&manifest.store.url, repository.layout.root())?;
+    let store = Store::open(&manifest.store, repository.layout.root())?.briefly();
     let code = repository.git.code_tree(tree)?;
     let evaluators = Evaluators { source: Source::Objects(tree.clone()), manifest };
     let Some(key) = CacheKey::new(repository, (&evaluators.manifest, &code, &state.id), &evaluators, request)? else { return Ok(false) };

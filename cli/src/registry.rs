@@ -3,6 +3,7 @@
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::world::git::Catalog;
+use agent_core::committed::Warnings;
 use agent_core::evaluation::Evaluation;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::{Entry, Filter, Listing};
@@ -11,7 +12,7 @@ use agent_core::version::tag;
 use agent_core::what::What;
 use semver::{Version, VersionReq};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// Entries that are kept; one has a few kilobytes.
@@ -25,25 +26,40 @@ pub struct Known {
     entries: Mutex<HashMap<Version, Entry>>,
 }
 
+const TIERS_NOT_SHOWN: &str = "the object store does not tell how versions did, so their tiers are not shown";
+
+/// Whether the store has nothing of the evaluation that it names.
+fn has_no_tiers(entry: &Entry) -> bool {
+    entry.eval.as_ref().is_some_and(|eval| eval.tiers.as_ref().is_none_or(BTreeMap::is_empty))
+}
+
 impl Repository {
     /// A page of the registry, newest first, from what is known.
-    pub fn known_listing(&self, known: &Known, limit: usize, after: Option<&Version>, filter: &Filter) -> Result<Listing, CommandError> {
+    pub fn known_listing(
+        &self,
+        known: &Known,
+        limit: usize,
+        after: Option<&Version>,
+        filter: &Filter,
+    ) -> Result<(Listing, Warnings), CommandError> {
         let (page, more) = self.up_to_date(known, |catalog| {
             let (page, more) = self.git.page(catalog, limit, after, filter)?;
             let page: Vec<_> = page.into_iter().map(|version| (catalog.undone_by(&version).cloned(), version)).collect();
             Ok((page, more))
         })?;
         let next = page.last().filter(|_| more).map(|(_, version)| version.clone());
-        Ok(Listing::new(self.known_entries(known, page)?, next))
+        let (entries, warnings) = self.known_entries(known, page)?;
+        Ok((Listing::new(entries, next), warnings))
     }
 
     /// One version of it; `None` where there is no such version.
-    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<Entry>, CommandError> {
+    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<(Entry, Warnings)>, CommandError> {
         if self.git.version_commit(version)?.is_none() {
             return Ok(None);
         }
         let by = self.up_to_date(known, |catalog| Ok(catalog.undone_by(version).cloned()))?;
-        Ok(self.known_entries(known, vec![(by, version.clone())])?.pop())
+        let (mut entries, warnings) = self.known_entries(known, vec![(by, version.clone())])?;
+        Ok(entries.pop().map(|entry| (entry, warnings)))
     }
 
     /// The newest version in service, or of those in a range.
@@ -58,33 +74,33 @@ impl Repository {
     }
 
     /// The entries of versions, each with the rollback that took it out of service.
-    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<Vec<Entry>, CommandError> {
+    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<(Vec<Entry>, Warnings), CommandError> {
         let mut found: Vec<Option<Entry>> = {
             let entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().map(|(_, version)| entries.get(version).cloned()).collect()
         };
         let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
         let mut read = missing.map(|((_, version), _)| self.git.described(version, None)).collect::<Result<Vec<_>, _>>()?;
-        self.add_tiers(&mut read)?;
+        let warnings = self.add_tiers(&mut read);
         let mut entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() + read.len() > ENTRIES {
             entries.clear();
         }
         // an evaluation that is not in the store may still come
-        let whole = |entry: &&Entry| entry.eval.as_ref().is_none_or(|eval| !eval.tiers.is_empty());
+        let whole = |entry: &&Entry| !has_no_tiers(entry);
         entries.extend(read.iter().filter(whole).map(|entry| (entry.version.clone(), entry.clone())));
         drop(entries);
         let mut read = read.into_iter();
         for slot in found.iter_mut().filter(|slot| slot.is_none()) {
             *slot = read.next();
         }
-        Ok(found.into_iter().flatten().zip(wanted).map(|(entry, (by, _))| entry.undone_by(by)).collect())
+        Ok((found.into_iter().flatten().zip(wanted).map(|(entry, (by, _))| entry.undone_by(by)).collect(), warnings))
     }
 
-    /// A page of the registry, newest first.
+    /// A page of the registry, newest first; what the object store does not tell is said.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
         let mut listing = self.git.listing(limit, after, range)?;
-        self.add_tiers(&mut listing.versions)?;
+        self.add_tiers_or_say(&mut listing.versions);
         Ok(listing)
     }
 
@@ -92,23 +108,39 @@ impl Repository {
     pub fn entry(&self, version: &Version) -> Result<Entry, CommandError> {
         self.commit_of(version)?;
         let mut entries = [self.git.registered(version)?];
-        self.add_tiers(&mut entries)?;
+        self.add_tiers_or_say(&mut entries);
         let [entry] = entries;
         Ok(entry)
     }
 
-    /// The summaries of the evaluations, as far as the object store has those that the commits name.
-    fn add_tiers(&self, entries: &mut [Entry]) -> Result<(), CommandError> {
-        let Some(newest) = entries.first() else { return Ok(()) };
-        // a tag made by hand may be on anything
-        let Ok(manifest) = self.manifest(&newest.commit) else { return Ok(()) };
-        let store = self.store(&manifest)?;
-        for eval in entries.iter_mut().filter_map(|entry| entry.eval.as_mut()) {
-            let stored = store.get(&eval.uri)?.and_then(|bytes| Evaluation::from_bytes(&bytes));
-            let Some(stored) = stored.filter(|stored| stored.digest() == eval.digest) else { continue };
-            eval.tiers = stored.tiers.iter().map(|(tier, summary)| (tier.to_string(), json!(summary))).collect();
+    fn add_tiers_or_say(&self, entries: &mut [Entry]) {
+        let mut warnings = self.add_tiers(entries);
+        let lacking = entries.iter().filter(|entry| has_no_tiers(entry)).count();
+        if warnings.is_empty() && lacking > 0 {
+            warnings.push(match lacking {
+                1 => "the evaluation of one version here is not in the object store: its tiers are not shown".to_owned(),
+                more => format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"),
+            });
         }
-        Ok(())
+        self.say(warnings);
+    }
+
+    /// The summaries of the evaluations, as far as the object store has those that the commits name. They are only nice to have: one that does not answer is
+    /// asked no further.
+    fn add_tiers(&self, entries: &mut [Entry]) -> Warnings {
+        let mut warnings = Warnings::none();
+        let Some(newest) = entries.first() else { return warnings };
+        // a tag made by hand may be on anything
+        let Ok(manifest) = self.manifest(&newest.commit) else { return warnings };
+        let Some(store) = warnings.note(self.store(&manifest), TIERS_NOT_SHOWN) else { return warnings };
+        let store = store.briefly();
+        for eval in entries.iter_mut().filter_map(|entry| entry.eval.as_mut()) {
+            let Some(stored) = warnings.note(store.get(&eval.uri), TIERS_NOT_SHOWN) else { break };
+            let stored = stored.and_then(|bytes| Evaluation::from_bytes(&bytes)).filter(|stored| stored.digest() == eval.digest);
+            let tiers = stored.into_iter().flat_map(|stored| stored.tiers);
+            eval.tiers = Some(tiers.map(|(tier, summary)| (tier.to_string(), json!(summary))).collect());
+        }
+        warnings
     }
 
     /// The commit of a version. One of a branch whose tag is gone is tagged again.

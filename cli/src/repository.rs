@@ -97,7 +97,8 @@ impl Repository {
 
     /// The object store that a manifest names.
     pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
-        Ok(Store::open(&manifest.store.url, self.layout.root())?)
+        let printer = self.printer.clone();
+        Ok(Store::open(&manifest.store, self.layout.root())?.waiting(move |text| printer.say(text)))
     }
 
     /// What is served, as far as staging needs to know.
@@ -129,15 +130,15 @@ impl Repository {
     pub fn telemetry(&self) -> telemetry::Guard<'_> {
         // without one the defaults do: telemetry is no reason to refuse anything
         let manifest = self.served_manifest();
-        let store_url = manifest.as_ref().map_or_else(|| manifest::Store::default().url, |manifest| manifest.store.url.clone());
-        let settings = telemetry::Settings { layout: self.layout.clone(), store_url, agent: manifest.map(|manifest| manifest.name) };
+        let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
+        let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
         telemetry::start(settings, |problem| self.printer.detail(problem))
     }
 
     /// What is on record.
     pub fn records(&self) -> Result<telemetry::Records, CommandError> {
-        let url = self.served_manifest().map_or_else(|| manifest::Store::default().url, |manifest| manifest.store.url);
-        Ok(telemetry::Records::new(self.layout.clone(), Store::open(&url, self.layout.root())?))
+        let settings = self.served_manifest().map(|manifest| manifest.store).unwrap_or_default();
+        Ok(telemetry::Records::new(self.layout.clone(), Store::open(&settings, self.layout.root())?.briefly()))
     }
 
     /// The manifest of what is served, where something is.

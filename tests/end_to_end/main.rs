@@ -37,6 +37,7 @@ mod rest;
 mod s3;
 mod served;
 mod shim;
+mod store_away;
 mod surface;
 mod surroundings;
 mod telemetry;

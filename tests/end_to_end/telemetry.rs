@@ -206,7 +206,7 @@ fn a_version_is_told_by_its_calls_and_rewards() {
     let repository = Repository::open(&context(&served)).unwrap();
     let check = || {
         let kpis = kpi::by_version(&repository).unwrap();
-        let [kpi] = kpis.as_slice() else { panic!("one version: {kpis:?}") };
+        let [kpi] = kpis.0.as_slice() else { panic!("one version: {kpis:?}") };
         assert_eq!((kpi.version.as_str(), kpi.calls, kpi.errors, kpi.conversations, kpi.feedback), ("0.1.0", 3, 1, 1, 1));
         assert_eq!(kpi.rewards, Rewards { count: 2, mean: Some(0.5) });
         assert!(kpi.p50_ms.unwrap() > 0.0 && kpi.p95_ms >= kpi.p50_ms);
@@ -215,9 +215,9 @@ fn a_version_is_told_by_its_calls_and_rewards() {
     // what is kept of it says the same, and what comes after is added
     check();
     served.agent(["run", "ask", "question=who"]).ok();
-    assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
+    assert_eq!(kpi::by_version(&repository).unwrap().0[0].calls, 4);
     std::fs::write(served.path(".agent/tally.json"), "{\"torn").unwrap();
-    assert_eq!(kpi::by_version(&repository).unwrap()[0].calls, 4);
+    assert_eq!(kpi::by_version(&repository).unwrap().0[0].calls, 4);
 }
 
 /// Python with what reads the files, in an environment that `agent` itself makes from the lock, once.

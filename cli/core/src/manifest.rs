@@ -379,13 +379,25 @@ impl Limits {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub url: String,
+    /// How long a read or write of a store elsewhere may keep a command waiting; longer only while bytes move.
+    pub timeout_s: f64,
 }
 
 impl Store {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.timeout_s)
+    }
+
+    fn problem(&self) -> Option<String> {
+        let seconds = self.timeout_s;
+        let fits = seconds > 0.0 && seconds <= 3600.0;
+        (!fits).then(|| format!("is {seconds}; it is a number of seconds above 0 and at most an hour"))
+    }
+
     /// Whether it lies elsewhere, and is reached with keys.
     pub fn is_remote(&self) -> bool {
         self.url.starts_with("s3://")
@@ -394,7 +406,7 @@ impl Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: "file:.agent/store".to_owned() }
+        Self { url: "file:.agent/store".to_owned(), timeout_s: 20.0 }
     }
 }
 
@@ -475,6 +487,9 @@ impl Manifest {
         }
         if let Some((key, wrong)) = self.limits.problem() {
             return problem(&key, wrong);
+        }
+        if let Some(wrong) = self.store.problem() {
+            return problem("store.timeout_s", wrong);
         }
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);

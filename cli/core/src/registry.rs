@@ -43,8 +43,8 @@ pub struct Eval {
     /// Its key in the object store.
     pub uri: String,
     pub digest: String,
-    /// The summaries, tier by tier, as far as the store has them.
-    pub tiers: BTreeMap<String, Value>,
+    /// The summaries, tier by tier, as far as the store has them; `None` when it could not be asked.
+    pub tiers: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -88,7 +88,7 @@ impl Entry {
         base: Option<Version>,
         undone_by: Option<Version>,
     ) -> Self {
-        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(commit.as_str()), digest, tiers: BTreeMap::new() });
+        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(commit.as_str()), digest, tiers: None });
         Self {
             tag: version::tag(&version),
             kind: trailers.kind,

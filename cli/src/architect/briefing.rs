@@ -57,7 +57,7 @@ pub fn gather(
 /// What the version that is served did so far.
 fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, CommandError> {
     let served = active.version.as_ref().map(ToString::to_string);
-    let kpis = kpi::by_version(repository)?.into_iter().filter(|kpi| Some(&kpi.version) == served.as_ref());
+    let kpis = kpi::by_version(repository)?.0.into_iter().filter(|kpi| Some(&kpi.version) == served.as_ref());
     Ok(kpis.map(|kpi| serde_json::to_value(kpi).expect("a KPI is JSON")).collect())
 }
 

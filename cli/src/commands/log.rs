@@ -66,12 +66,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // before anything is read, so that nothing is missed
     let watch = if arguments.follow { Some(watch(&repository)?) } else { None };
     let mut reader = Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
-    let traces = if arguments.conversation.is_some() || arguments.trace.is_some() {
+    let (traces, missed) = if arguments.conversation.is_some() || arguments.trace.is_some() {
         reader.read_all(arguments.since.or_else(|| opened(arguments, &repository)))?;
-        reader.chosen(arguments)
+        let missed = reader.records.missed();
+        (reader.chosen(arguments), missed)
     } else {
-        reader.read_newest(arguments.since, arguments.limit)?
+        (reader.read_newest(arguments.since, arguments.limit)?, reader.records.missed())
     };
+    if let Some(missed) = missed {
+        context.printer.warn(missed);
+    }
     let skipped = traces.len().saturating_sub(arguments.limit);
     report(arguments, &traces[skipped..], context);
     match watch {

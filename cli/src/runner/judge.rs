@@ -48,7 +48,7 @@ impl Question<'_> {
 
     /// What the judge said the last time it was asked this.
     pub(super) fn recall(&self, store: &Store) -> Option<Vec<Opinion>> {
-        let kept: Kept = serde_json::from_slice(&store.get(&self.key()).ok()??).ok()?;
+        let kept: Kept = serde_json::from_slice(&store.briefly().get(&self.key()).ok()??).ok()?;
         (kept.schema == SCHEMA).then_some(kept.votes)
     }
 

@@ -23,6 +23,7 @@ pub use spool::{Signal, SpoolError};
 
 use crate::world::env;
 use crate::world::layout::Layout;
+use agent_core::manifest::Store;
 use collector::{Collector, Exporters};
 use metrics::Measured;
 use opentelemetry::logs::LoggerProvider as _;
@@ -42,7 +43,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub struct Settings {
     pub layout: Layout,
     /// The object store, as `agent.toml` has it.
-    pub store_url: String,
+    pub store: Store,
     /// The agent's name there.
     pub agent: Option<String>,
 }

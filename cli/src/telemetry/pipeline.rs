@@ -25,7 +25,7 @@ const BATCH: usize = 512;
 /// Beyond this things are dropped.
 const MOST: usize = 8192;
 /// The end does not wait longer for a store that does not answer.
-const END_WITHIN: Duration = Duration::from_secs(10);
+const END_WITHIN: Duration = Duration::from_secs(4);
 
 type Log = (SdkLogRecord, InstrumentationScope);
 
@@ -186,8 +186,11 @@ impl Writer {
         if spool.close(flush) {
             let store = match &mut self.store {
                 Some(store) => store,
-                none => none.insert(Store::open(&self.settings.store_url, self.settings.layout.root())?),
+                none => none.insert(Store::open(&self.settings.store, self.settings.layout.root())?),
             };
+            // the end of a command is not kept waiting: what is not shipped now, the next one ships
+            let brief = flush.then(|| store.briefly());
+            let store = brief.as_ref().unwrap_or(store);
             spool.ship(store)?;
             if flush {
                 spool.leave();
@@ -273,7 +276,7 @@ mod tests {
     fn beyond_the_bound_things_are_dropped_and_their_count_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
         let layout = crate::world::layout::Layout::new(folder.path());
-        let settings = Settings { layout: layout.clone(), store_url: "file:.agent/store".to_owned(), agent: None };
+        let settings = Settings { layout: layout.clone(), store: agent_core::manifest::Store::default(), agent: None };
         let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
         // a disk that does not take anything for a while: the thread does not come to it
         let mut writer = buffer.lock().unstarted.take().unwrap();

@@ -2,10 +2,12 @@
 
 use super::spool::{self, STORE_FOLDER, Signal, SpoolError};
 use crate::world::layout::Layout;
-use crate::world::store::Store;
+use crate::world::store::{Store, StoreError};
 use crate::world::{clock, fs};
+use agent_core::diagnose::Messages as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -17,6 +19,8 @@ const DAYS_LISTED: i64 = 31;
 pub struct Records {
     layout: Layout,
     store: Store,
+    /// Why the store was not read to its end, the first of it.
+    missed: OnceCell<String>,
 }
 
 /// A file of lines. Those in the store never change.
@@ -35,7 +39,22 @@ impl Source {
 
 impl Records {
     pub const fn new(layout: Layout, store: Store) -> Self {
-        Self { layout, store }
+        Self { layout, store, missed: OnceCell::new() }
+    }
+
+    /// What is missing of what was asked for; the store is left out once it did not answer.
+    pub fn missed(&self) -> Option<String> {
+        self.missed.get().map(|why| format!("what is in the object store is not among this: {why}"))
+    }
+
+    fn ask<T: Default>(&self, asked: impl FnOnce(&Store) -> Result<T, StoreError>) -> T {
+        if self.missed.get().is_some() {
+            return T::default();
+        }
+        asked(&self.store).unwrap_or_else(|error| {
+            self.missed.get_or_init(|| error.messages().join(": "));
+            T::default()
+        })
     }
 
     /// The files of a signal, oldest first; with a time, those that can hold something since then.
@@ -47,7 +66,7 @@ impl Records {
                 sources.insert(key.clone(), Source { key, spooled: Some(path) });
             }
         }
-        for key in self.stored(signal, since)? {
+        for key in self.ask(|store| stored(store, signal, since)) {
             sources.insert(key.clone(), Source { key, spooled: None });
         }
         let earliest = since.map(|since| spool::key_at(signal, since - SLACK));
@@ -60,29 +79,29 @@ impl Records {
         Ok(files.into_iter().flatten().collect())
     }
 
-    fn stored(&self, signal: Signal, since: Option<Timestamp>) -> Result<Vec<String>, SpoolError> {
-        let today = TimeZone::UTC.to_datetime(clock::now()).date();
-        let first = since.map(|since| TimeZone::UTC.to_datetime(since - SLACK).date());
-        let days = first.map(|first| (first, i64::from(first.until(today).map_or(i32::MAX, |span| span.get_days()))));
-        match days {
-            Some((first, days)) if days < DAYS_LISTED => {
-                let listed = first.series(jiff::Span::new().days(1)).take_while(|day| *day <= today);
-                let keys = listed.map(|day| self.store.list(&spool::day_folder(signal, day))).collect::<Result<Vec<_>, _>>()?;
-                Ok(keys.into_iter().flatten().collect())
-            }
-            _ => Ok(self.store.list(&folder(signal))?),
-        }
-    }
-
     /// The whole lines of a file; of one that was shipped a moment ago, from where it is now.
     pub fn read(&self, source: &Source) -> Result<String, SpoolError> {
         let spooled = source.spooled.as_deref().map(fs::read_if_there).transpose()?.flatten();
         let bytes = match spooled {
             Some(bytes) => bytes,
-            None => self.store.get(&source.key)?.unwrap_or_default(),
+            None => self.ask(|store| Ok(store.get(&source.key)?.unwrap_or_default())),
         };
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
+    }
+}
+
+fn stored(store: &Store, signal: Signal, since: Option<Timestamp>) -> Result<Vec<String>, StoreError> {
+    let today = TimeZone::UTC.to_datetime(clock::now()).date();
+    let first = since.map(|since| TimeZone::UTC.to_datetime(since - SLACK).date());
+    let days = first.map(|first| (first, i64::from(first.until(today).map_or(i32::MAX, |span| span.get_days()))));
+    match days {
+        Some((first, days)) if days < DAYS_LISTED => {
+            let listed = first.series(jiff::Span::new().days(1)).take_while(|day| *day <= today);
+            let keys = listed.map(|day| store.list(&spool::day_folder(signal, day))).collect::<Result<Vec<_>, _>>()?;
+            Ok(keys.into_iter().flatten().collect())
+        }
+        _ => store.list(&folder(signal)),
     }
 }
 

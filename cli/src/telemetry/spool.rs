@@ -228,7 +228,7 @@ mod tests {
     fn world() -> (tempfile::TempDir, Layout, Store) {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        let store = Store::open("file:.agent/store", folder.path()).unwrap();
+        let store = Store::open(&agent_core::manifest::Store::default(), folder.path()).unwrap();
         (folder, layout, store)
     }
 

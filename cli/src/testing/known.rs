@@ -82,10 +82,11 @@ impl<'a> Known<'a> {
             self.adopted.push(pending);
         }
         self.written = self.news.len();
-        self.packs = self.store.list(&self.run.folder())?;
+        let store = self.store.briefly();
+        self.packs = store.list(&self.run.folder())?;
         for key in &self.packs {
             // a pack whose name is not its digest is torn; one that is gone was put together with others
-            if let Some(text) = self.store.get(key)?.and_then(|bytes| String::from_utf8(bytes).ok())
+            if let Some(text) = store.get(key)?.and_then(|bytes| String::from_utf8(bytes).ok())
                 && self.run.pack(&text) == *key
             {
                 self.traces.read(&text);

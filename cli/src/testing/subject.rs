@@ -66,7 +66,7 @@ impl Subject<'_> {
 
     /// A store that cannot be read knows nothing.
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
-        memo::look_up_whole(self.store, key).unwrap_or_else(|error| {
+        memo::look_up_whole(&self.store.briefly(), key).unwrap_or_else(|error| {
             self.context.printer.warn(format!("what was run before is not known: {error}"));
             None
         })
@@ -74,7 +74,7 @@ impl Subject<'_> {
 
     /// A result that may come out otherwise is not only not kept: an older one would be no truer.
     pub(super) fn remember_whole(&self, key: &CacheKey, outcome: &TierOutcome, certain: bool) {
-        let kept = if certain { memo::keep(self.store, key, outcome) } else { memo::forget(self.store, key) };
+        let kept = if certain { memo::keep(self.store, key, outcome) } else { memo::forget(&self.store.briefly(), key) };
         if let Err(error) = kept {
             self.context.printer.warn(format!("the tier's result is not kept for the next time: {error}"));
         }

@@ -110,7 +110,7 @@ fn row(entry: &Entry) -> Vec<String> {
 
 /// The score of the largest tier there is: `full 0.93`.
 fn score(entry: &Entry) -> Option<String> {
-    let tiers = &entry.eval.as_ref()?.tiers;
+    let tiers = entry.eval.as_ref()?.tiers.as_ref()?;
     let (tier, summary) = ["full", "fast", "micro"].iter().find_map(|tier| tiers.get(*tier).map(|summary| (tier, summary)))?;
     Some(format!("{tier} {:.3}", summary.get("score")?.as_f64()?))
 }
@@ -148,7 +148,7 @@ fn show(repository: &Repository, what: &What, context: &Context) -> CommandResul
     fact("coder", entry.evidence.coder.clone());
     if let Some(eval) = &entry.eval {
         fact("evaluation", Some(format!("{} ({})", eval.digest, eval.uri)));
-        for (tier, summary) in &eval.tiers {
+        for (tier, summary) in eval.tiers.iter().flatten() {
             let part = |key: &str| summary.get(key).map(ToString::to_string).unwrap_or_default();
             fact(tier, Some(format!("score {} over {} cases, {} passed", part("score"), part("cases"), part("passed"))));
         }

@@ -55,8 +55,11 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
 
 fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
-    let kept = Kept::of(&reader.repository, &commit)?;
-    let tiers: Map<_, _> = kept.tiers().filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0)))).collect();
+    // a store that does not answer tells of no tier, and the rest is known all the same
+    let kept = Kept::of(&reader.repository, &commit).ok();
+    let summaries =
+        |kept: &Kept| kept.tiers().filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0)))).collect::<Map<_, _>>();
+    let tiers = kept.as_ref().map(summaries);
     let own = commit.trailers.eval.as_ref().map(|digest| json!({"digest": digest, "uri": evaluation_key(commit.id.as_str())}));
     Ok(Reply::json(&json!({
         "schema": "agent/evaluations@1", "version": commit.trailers.version, "commit": commit.id, "eval": own, "tiers": tiers,

@@ -3,6 +3,7 @@
 use super::{Named, Reader, VERSION};
 use crate::error::CommandError;
 use crate::kpi;
+use crate::printer::WithWarnings;
 use crate::serve::rest::{Call, Problem, Reply, Route};
 use crate::world::clock::rfc3339;
 use agent_core::kpi::Kpi;
@@ -33,9 +34,10 @@ pub(super) fn routes() -> [Route<Reader>; 1] {
 
 fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let wanted = call.query::<Named>("version")?.map(|Named(version)| version.to_string());
-    let kpis = kpi::by_version(&reader.repository)?;
+    let (kpis, warnings) = kpi::by_version(&reader.repository)?;
     let kpis = kpis.iter().filter(|kpi| wanted.as_ref().is_none_or(|wanted| kpi.version == *wanted));
-    Ok(Reply::json(&json!({"schema": "agent/kpi@1", "versions": kpis.map(document).collect::<Vec<_>>()})))
+    let document = json!({"schema": "agent/kpi@1", "versions": kpis.map(document).collect::<Vec<_>>()});
+    Ok(Reply::json(&WithWarnings { document: &document, warnings: warnings.as_slice() }))
 }
 
 fn document(kpi: &Kpi) -> Value {
@@ -51,7 +53,7 @@ fn moment(nanoseconds: u64) -> String {
 
 /// In the text format of Prometheus.
 pub(super) fn metrics(reader: &mut Reader) -> Result<String, CommandError> {
-    let kpis = kpi::by_version(&reader.repository)?;
+    let (kpis, _) = kpi::by_version(&reader.repository)?;
     let mut text = String::new();
     for (name, kind, help, value) in MEASURES {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");

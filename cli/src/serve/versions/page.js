@@ -42,7 +42,7 @@ function tiersThere() {
   return ["full", "fast", "micro"].filter((tier) => there.has(tier));
 }
 
-const summaryOf = (entry, tier) => entry.eval && entry.eval.tiers[tier];
+const summaryOf = (entry, tier) => entry.eval && entry.eval.tiers && entry.eval.tiers[tier];
 
 /** What or who made a version, in a few words. */
 function maker(entry) {

@@ -2,6 +2,7 @@
 
 use super::{ANY, LINE, Named, PAGE, RANGE, Reader, VERSION, no_version, of_version};
 use crate::error::CommandError;
+use crate::printer::WithWarnings;
 use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::registry::{Filter, Resolved};
 use agent_core::what::What;
@@ -37,8 +38,8 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let after = call.query::<Named>("after")?.map(|Named(version)| version);
     let kind = call.query::<String>("kind")?.and_then(|kind| agent_core::version::Kind::parse(&kind));
     let filter = Filter { range: call.query::<VersionReq>("range")?, kind, line: call.query("line")? };
-    let listing = reader.repository.known_listing(&reader.known, limit, after.as_ref(), &filter)?;
-    let reply = Reply::json(&listing);
+    let (listing, warnings) = reader.repository.known_listing(&reader.known, limit, after.as_ref(), &filter)?;
+    let reply = Reply::json(&WithWarnings { document: &listing, warnings: warnings.as_slice() });
     Ok(match &listing.next {
         Some(next) => reply.header("Link", call.link_to_next(&next.to_string())),
         None => reply,
@@ -47,8 +48,8 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Named(version) = call.path("version")?;
-    let entry = reader.repository.known_entry(&reader.known, &version)?.ok_or_else(|| no_version(&version))?;
-    Ok(Reply::json(&entry.document()))
+    let (entry, warnings) = reader.repository.known_entry(&reader.known, &version)?.ok_or_else(|| no_version(&version))?;
+    Ok(Reply::json(&WithWarnings { document: &entry.document(), warnings: warnings.as_slice() }))
 }
 
 fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {

@@ -92,8 +92,12 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let base = trailers.base.as_ref().filter(|base| reader.repository.git.exists(base));
     let base = base.map(|base| reader.repository.git.commit(base)).transpose().map_err(CommandError::from)?;
     let entry = reader.repository.known_entry(&reader.known, &version)?;
-    let journal = trailers.journal.as_deref().map(|named| journal_of(reader, &commit, named)).transpose()?.map(|records| {
-        json!({"digest": trailers.journal, "kept": records.is_some(), "signals": records.as_ref().map(Vec::len), "tools": records.map(by_tool)})
+    let journal = trailers.journal.as_deref().map(|named| {
+        // whether it is kept is not known of a store that does not answer
+        let records = journal_of(reader, &commit, named).ok();
+        let kept = records.as_ref().map(Option::is_some);
+        let records = records.flatten();
+        json!({"digest": named, "kept": kept, "signals": records.as_ref().map(Vec::len), "tools": records.map(by_tool)})
     });
     Ok(Reply::json(&json!({
         "schema": "agent/provenance@1", "version": version, "commit": commit.id, "kind": trailers.kind,
@@ -102,7 +106,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "commits": commits(reader, &commit, base.as_ref())?,
         "feedback": feedback(reader, &trailers.feedback)?,
         "journal": journal, "evaluation": trailers.eval, "contract": trailers.contract,
-        "undoes": trailers.undoes, "undone_by": entry.and_then(|entry| entry.evidence.undone_by),
+        "undoes": trailers.undoes, "undone_by": entry.and_then(|(entry, _)| entry.evidence.undone_by),
     })))
 }
 

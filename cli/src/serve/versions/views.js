@@ -94,7 +94,7 @@ async function versionView(version) {
     element("div", { class: "title large" }, element("h2", {}, entry.tag, chip(entry.kind || "plain", entry.kind || "tag"), entry.yanked && chip("warn", `undone by v${entry.evidence.undone_by}`)), picker(entry.base, version)),
     element("div", { class: "two" }, madeCard(entry, provenance), learnedCard(provenance)),
     kpis.versions.map(servedCard),
-    element("section", { class: "cards", "aria-label": "Tiers" }, Object.entries(evaluations.tiers).map(([tier, summary]) => tierCard(version, tier, summary))),
+    element("section", { class: "cards", "aria-label": "Tiers" }, Object.entries(evaluations.tiers || {}).map(([tier, summary]) => tierCard(version, tier, summary))),
     change && element("section", { "aria-label": `What changed since v${entry.base}` }, changeCards(change, `since v${entry.base}`)),
   ];
 }

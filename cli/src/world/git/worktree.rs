@@ -37,9 +37,11 @@ impl Git {
     }
 
     fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
-        // ours are no part of the code, also where a link to them is not ignored
-        let but_ours = format!(":(exclude){}", layout::HOME);
-        self.with_index(folder, index).args(["add", "--all", "--", ".", &but_ours]).succeed()?;
+        self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
+        // a link to ours is no part of the code; `.agent/` in a .gitignore is a folder's name, and not its own
+        if folder.join(layout::HOME).is_symlink() {
+            self.with_index(folder, index).args(["update-index", "--force-remove", "--", layout::HOME]).succeed()?;
+        }
         self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
     }
 

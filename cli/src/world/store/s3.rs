@@ -5,7 +5,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, RetryConfig};
 use std::future::Future;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -58,20 +58,32 @@ fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {
     told.fold(builder, |builder, (key, value)| builder.with_config(key, value)).with_bucket_name(bucket)
 }
 
-/// The store that last did not answer, however often it was asked, and when that was: a command that asks it for ten things waits once.
-static UNREACHABLE: Mutex<Option<(String, Instant)>> = Mutex::new(None);
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
-
-pub(super) fn note_unreachable(url: String) {
-    UNREACHABLE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((url, Instant::now()));
+/// A store that did not answer, however often it was asked, and when that was: a command that asks it for ten things waits once.
+struct Unreachable {
+    url: String,
+    /// It was asked for what is only nice to have, and may answer whoever waits longer.
+    brief: bool,
+    when: Instant,
 }
 
-pub(super) fn was_unreachable(url: &str) -> bool {
+static UNREACHABLE: Mutex<Vec<Unreachable>> = Mutex::new(Vec::new());
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+fn unreachable() -> MutexGuard<'static, Vec<Unreachable>> {
     let mut unreachable = UNREACHABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if unreachable.as_ref().is_some_and(|(_, when)| when.elapsed() > ASKED_AGAIN_AFTER) {
-        *unreachable = None;
+    unreachable.retain(|one| one.when.elapsed() < ASKED_AGAIN_AFTER);
+    unreachable
+}
+
+pub(super) fn note_unreachable(url: String, brief: bool) {
+    if !was_unreachable(&url, brief) {
+        unreachable().push(Unreachable { url, brief, when: Instant::now() });
     }
-    unreachable.as_ref().is_some_and(|(named, _)| named == url)
+}
+
+/// Whether it need not be asked: not at all, or not for what is only nice to have.
+pub(super) fn was_unreachable(url: &str, brief: bool) -> bool {
+    unreachable().iter().any(|one| one.url == url && (brief || !one.brief))
 }
 
 /// Hands a future to the event loop of the network, a thread of its own: the caller may be in another event loop, and waits in any way it likes.
