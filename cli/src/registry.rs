@@ -100,7 +100,7 @@ impl Repository {
     /// A page of the registry, newest first; what the object store does not tell is said.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
         let mut listing = self.git.listing(limit, after, range)?;
-        self.add_tiers_or_say(&mut listing.versions);
+        self.say(self.add_tiers(&mut listing.versions));
         Ok(listing)
     }
 
@@ -108,21 +108,9 @@ impl Repository {
     pub fn entry(&self, version: &Version) -> Result<Entry, CommandError> {
         self.commit_of(version)?;
         let mut entries = [self.git.registered(version)?];
-        self.add_tiers_or_say(&mut entries);
+        self.say(self.add_tiers(&mut entries));
         let [entry] = entries;
         Ok(entry)
-    }
-
-    fn add_tiers_or_say(&self, entries: &mut [Entry]) {
-        let mut warnings = self.add_tiers(entries);
-        let lacking = entries.iter().filter(|entry| has_no_tiers(entry)).count();
-        if warnings.is_empty() && lacking > 0 {
-            warnings.push(match lacking {
-                1 => "the evaluation of one version here is not in the object store: its tiers are not shown".to_owned(),
-                more => format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"),
-            });
-        }
-        self.say(warnings);
     }
 
     /// The summaries of the evaluations, as far as the object store has those that the commits name. They are only nice to have: one that does not answer is
@@ -139,6 +127,16 @@ impl Repository {
             let stored = stored.and_then(|bytes| Evaluation::from_bytes(&bytes)).filter(|stored| stored.digest() == eval.digest);
             let tiers = stored.into_iter().flat_map(|stored| stored.tiers);
             eval.tiers = Some(tiers.map(|(tier, summary)| (tier.to_string(), json!(summary))).collect());
+        }
+        let lacking = entries.iter().filter(|entry| has_no_tiers(entry)).count();
+        match lacking {
+            // why is said already
+            _ if !warnings.is_empty() => {}
+            0 => {}
+            1 => warnings.push("the evaluation of one version here is not in the object store: its tiers are not shown"),
+            more => {
+                warnings.push(format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"))
+            }
         }
         warnings
     }

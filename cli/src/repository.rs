@@ -97,8 +97,13 @@ impl Repository {
 
     /// The object store that a manifest names.
     pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+        self.store_of(&manifest.store)
+    }
+
+    /// The same by its settings; what is waited for is said.
+    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
         let printer = self.printer.clone();
-        Ok(Store::open(&manifest.store, self.layout.root())?.waiting(move |text| printer.say(text)))
+        Ok(Store::open(settings, self.layout.root())?.waiting(move |text| printer.say(text)))
     }
 
     /// What is served, as far as staging needs to know.

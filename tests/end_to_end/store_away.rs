@@ -35,7 +35,7 @@ fn versions_are_listed_without_their_evaluations_and_that_is_said() {
     std::fs::rename(&store, &kept).unwrap();
     let listing = served.agent(["versions", "list", "--json"]).ok();
     assert_eq!(*tiers(&listing.json()), json!({}));
-    warns(&listing, "is not in the object store");
+    warns(&listing, "are not in the object store");
     // and where it cannot be asked at all
     std::fs::write(&store, "in the way").unwrap();
     let listing = served.agent(["versions", "list", "--json"]).ok();
@@ -96,14 +96,6 @@ fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
     let manifest = std::fs::read_to_string(source_root().join("templates/minimal/agent.toml")).unwrap();
     let store = "url = \"s3://bucket/pre\"\ntimeout_s = 3";
     let served = Served::with(&[("agent.toml", &manifest.replace("url = \"file:.agent/store\"", store))]);
-    let trailers = format!(
-        "Agent-Kind: release\nAgent-Version: 0.1.1\nAgent-State: {}\nAgent-Eval: sha256:{}",
-        served.git(["hash-object", "state/active.state.json"]),
-        "0".repeat(64)
-    );
-    served.git(["commit", "--quiet", "--allow-empty", "--message", "a version", "--message", &trailers]);
-    served.git(["branch", "--force", "active"]);
-    served.git(["tag", "v0.1.1"]);
     let at = dripping();
     let timed = |arguments: &[&str]| {
         let mut command = served.command();
@@ -119,12 +111,12 @@ fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
         ended
     };
     let listing = timed(&["versions", "list", "--json"]).ok();
-    assert_eq!(*tiers(&listing.json()), Value::Null);
+    assert_eq!(listing.json()["versions"][0]["eval"]["tiers"], Value::Null);
     warns(&listing, "did not answer within 2 s");
     timed(&["run", "estimate", "task=tea"]).ok();
     timed(&["tune", "took", "task=tea", "minutes=3"]).ok();
     timed(&["verify"]).code(6).stderr_has("waiting for the object store s3://bucket/pre to read").stderr_has("did not answer within 3 s");
     timed(&["test"]).ok().stderr_has("what was run before is not known");
     timed(&["promote"]).code(6);
-    assert_eq!(served.git(["tag", "--points-at", "active"]), "v0.1.1", "no version without its evidence");
+    assert_eq!(served.git(["tag", "--points-at", "active"]), "v0.1.0", "no version without its evidence");
 }

@@ -6,7 +6,7 @@ use crate::world::git::CommitInfo;
 use crate::world::store::{Store, evaluation_key, results_key};
 use agent_core::evaluation::Evaluation;
 use agent_core::gate::record;
-use agent_core::manifest::{self, Tier};
+use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::journal_key;
 use agent_core::verification::figures::Results;
@@ -89,12 +89,12 @@ impl<'a> Reader<'a> {
 
     /// The store that the commit's manifest names; the usual one where that cannot be read.
     fn store(&self, commit: &ObjectId) -> Result<Store, CommandError> {
-        let url = self.repository.manifest(commit).map_or_else(|_| manifest::Store::default().url, |manifest| manifest.store.url);
-        if let Some(store) = self.stores.borrow().get(&url) {
+        let settings = self.repository.manifest(commit).map(|manifest| manifest.store).unwrap_or_default();
+        if let Some(store) = self.stores.borrow().get(&settings.url) {
             return Ok(store.clone());
         }
-        let store = Store::open(&url, self.repository.layout.root())?;
-        self.stores.borrow_mut().insert(url, store.clone());
+        let store = self.repository.store_of(&settings)?;
+        self.stores.borrow_mut().insert(settings.url, store.clone());
         Ok(store)
     }
 }
