@@ -129,14 +129,12 @@ impl Repository {
             eval.tiers = Some(tiers.map(|(tier, summary)| (tier.to_string(), json!(summary))).collect());
         }
         let lacking = entries.iter().filter(|entry| has_no_tiers(entry)).count();
-        match lacking {
-            // why is said already
-            _ if !warnings.is_empty() => {}
-            0 => {}
-            1 => warnings.push("the evaluation of one version here is not in the object store: its tiers are not shown"),
-            more => {
-                warnings.push(format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"))
-            }
+        // a store that did not answer is the reason, and is named already
+        if warnings.is_empty() && lacking > 0 {
+            warnings.push(match lacking {
+                1 => "the evaluation of one version here is not in the object store: its tiers are not shown".to_owned(),
+                more => format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"),
+            });
         }
         warnings
     }

@@ -4,7 +4,9 @@ use crate::served::{FOLDER, Served};
 use crate::tiers::{Shop, call, tea};
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 /// Answers with what it finds of the cases, and makes those it finds easy.
 const CHEAT: &str = r#"
@@ -66,9 +68,52 @@ fn a_runner_finds_no_cases_beside_its_code_and_what_it_puts_there_is_no_case() {
     assert_eq!(shop.world.git("shop", ["status", "--porcelain"]), "", "the user's folder is the user's");
 }
 
-/// Notes which program of Python's loaded it.
-const LOADED: &str =
-    "import os, sys\nwith open(os.environ['LOADED'], 'a') as file:\n    file.write(' '.join(map(str, sys.orig_argv)) + '\\n')\n";
+/// Collects what programs of a test send to it: a confined Runner writes no file outside of its own folders, but may use the network.
+struct Collector {
+    port: u16,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+const END: &str = "end of what was sent";
+
+impl Collector {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for socket in listener.incoming() {
+                let send = send.clone();
+                std::thread::spawn(move || {
+                    BufReader::new(socket.unwrap()).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
+                });
+            }
+        });
+        Self { port, lines }
+    }
+
+    /// All that was sent up to now by programs that have ended.
+    fn take(&self) -> String {
+        // connections are accepted in their order, and one that is closed has been read before the bound of silence is over
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap().write_all(format!("{END}\n").as_bytes()).unwrap();
+        let mut all = String::new();
+        let mut ended = false;
+        while let Ok(line) = self.lines.recv_timeout(if ended { QUIET } else { Duration::from_secs(10) }) {
+            if line == END {
+                ended = true;
+            } else {
+                all += &line;
+                all.push('\n');
+            }
+        }
+        all
+    }
+}
+
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Sends which program of Python's loaded it.
+const LOADED: &str = "import os, sys, socket\nwith socket.create_connection(('127.0.0.1', int(os.environ['LOADED']))) as to:\n    to.sendall((' '.join(map(str, sys.orig_argv)) + '\\n').encode())\n";
 const SCORER: &str = "import json\n\ndef price(case, result):\n    return float(json.loads(result['content'][0]['text'])['price'] == 3)\n";
 const JUDGE: &str = "import json\nimport sys\n\nasked = json.load(sys.stdin)\nprint(json.dumps({'score': float(asked['result']['structuredContent']['price'] == 3)}))\n";
 
@@ -93,15 +138,14 @@ fn scorers_and_judges_load_nothing_of_the_code_under_test() {
     ]);
     shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"gold\": 4,\n    \"tea\": 3\n  }\n}\n");
     shop.commit();
-    let loaded = shop.world.path("loaded");
+    let collector = Collector::start();
     for at in ["HEAD", "worktree"] {
-        let _ = std::fs::remove_file(&loaded);
         let mut command = shop.world.command(AGENT, "shop");
-        command.args(["test", "--no-cache", "--json", "--at", at]).env("LOADED", &loaded);
+        command.args(["test", "--no-cache", "--json", "--at", at]).env("LOADED", collector.port.to_string());
         command.env("PYTHONPATH", shop.world.path("shop/elsewhere")).env("PYTHONSTARTUP", shop.world.path("shop/json.py"));
         let ended = World::finish(&mut command).code(1);
         assert_eq!(told(&ended), [2, 3], "{ended:?}");
-        let loaded = std::fs::read_to_string(&loaded).unwrap();
+        let loaded = collector.take();
         assert!(loaded.contains("-m runner"), "the modules do load where nothing keeps them out: {loaded}");
         let judged = loaded.lines().find(|line| line.contains("scorers.py") || line.contains("judge.py"));
         assert_eq!(judged, None);
@@ -185,10 +229,10 @@ fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
 
 /// A server that writes down all there is to see for it.
 const WITNESS: &str = r#"
-import json, os, sys
+import json, os, socket, sys
 from pathlib import Path
 
-with open(os.environ["SEEN"], "a") as seen:
+with socket.create_connection(("127.0.0.1", int(os.environ["SEEN"]))).makefile("w") as seen:
     print(json.dumps([sys.orig_argv, dict(os.environ), [str(path) for path in Path(".").rglob("*")]]), file=seen)
     for line in sys.stdin:
         frame = json.loads(line)
@@ -223,10 +267,11 @@ fn a_runner_sees_of_a_case_what_a_caller_would_send() {
         {"given": {"in.txt": {"copy": "in.txt"}}, "expect": {"out.txt": {"equals": secret}, "one.txt": {"golden": "golden/one.txt"}}}}));
     shop.cases(&cases);
     shop.commit();
-    let seen = shop.world.path("seen");
-    let ended = World::finish(shop.world.command(AGENT, "shop").args(["test", "--json", "--at", "HEAD"]).env("SEEN", &seen)).code(1);
+    let collector = Collector::start();
+    let port = collector.port.to_string();
+    let ended = World::finish(shop.world.command(AGENT, "shop").args(["test", "--json", "--at", "HEAD"]).env("SEEN", port)).code(1);
     assert_eq!(told(&ended), [0, 4], "{ended:?}");
-    let seen = std::fs::read_to_string(&seen).unwrap();
+    let seen = collector.take();
     assert_eq!(seen.matches("\"tools/call\"").count(), 7, "{seen}");
     assert!(seen.contains("[\"in.txt\", \"given\"]") && seen.contains("what is it"), "{seen}");
     for word in [secret, "golden", "tests/micro"] {
@@ -235,16 +280,16 @@ fn a_runner_sees_of_a_case_what_a_caller_would_send() {
 }
 
 const ECHO: &str = r#"
-import os
+import os, socket
 from agent_runtime import Server, conversation
 
 server = Server("echo")
 
 @server.tool
 def note() -> str:
-    """Writes down the conversation's id."""
-    with open(os.environ["SEEN"], "a") as file:
-        file.write(conversation().id + "\n")
+    """Sends the conversation's id."""
+    with socket.create_connection(("127.0.0.1", int(os.environ["SEEN"]))) as to:
+        to.sendall((conversation().id + "\n").encode())
     return "done"
 
 server.run()
@@ -256,13 +301,13 @@ fn a_runner_is_told_no_id_of_a_case() {
     let turn = json!({"tool": "note", "expect": {"equals": "done"}});
     let talk = |id: &str| json!({"id": id, "turns": [turn, turn], "repeats": 2});
     shop.cases(&[talk("answer-42"), talk("answer-43")]);
-    let seen = shop.world.path("seen");
+    let collector = Collector::start();
     let run = || {
-        let _ = std::fs::remove_file(&seen);
-        World::finish(shop.world.command(AGENT, "shop").args(["test", "--no-cache"]).env("SEEN", &seen)).ok();
-        let mut ids: Vec<_> = std::fs::read_to_string(&seen).unwrap().lines().map(str::to_owned).collect();
-        assert!(ids.chunks(2).all(|turns| turns[0] == turns[1]), "one conversation has one id: {ids:?}");
+        let port = collector.port.to_string();
+        World::finish(shop.world.command(AGENT, "shop").args(["test", "--no-cache"]).env("SEEN", port)).ok();
+        let mut ids: Vec<_> = collector.take().lines().map(str::to_owned).collect();
         ids.sort();
+        assert!(ids.chunks(2).all(|turns| turns[0] == turns[1]), "one conversation has one id: {ids:?}");
         ids.dedup();
         ids
     };
@@ -325,7 +370,7 @@ fn a_working_tree_that_git_cannot_describe_is_tested_and_nothing_of_it_is_kept()
     for _ in 0..2 {
         let said = shop.test(&["--json"]).ok();
         assert_eq!(said.json()["tiers"]["micro"]["cached"], 0);
-        said.stderr_has("the working tree is tested where it stands, and no result is kept: git does not ignore .agent/");
+        said.stderr_has("the working tree is tested where it stands, and no result is kept: git tracks files below .agent/");
     }
     shop.write(".gitignore", ".agent/\n");
     assert_eq!([cached(&[]), cached(&[])], [0, 2]);

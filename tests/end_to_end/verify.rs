@@ -452,7 +452,7 @@ fn rewritten(world: &World, change: impl FnOnce(&mut Value)) {
     let lines = std::fs::read_to_string(folder.join("micro.jsonl")).unwrap();
     let mut results: Value = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     change(&mut results);
-    let lines: String = results.as_array().unwrap().iter().map(|line| format!("{line}\n")).collect();
+    let lines = results.as_array().unwrap().iter().fold(String::new(), |lines, line| lines + &line.to_string() + "\n");
     let digest = agent_core::object_id::digest;
     let mut evaluation = Evaluation::from_bytes(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     let micro = evaluation.tiers.values_mut().next().unwrap();

@@ -24,7 +24,7 @@ use agent_core::object_id::ObjectId;
 use agent_core::trailers::is_unattended;
 use agent_core::verification::figures::Results;
 use agent_core::verification::history::{BranchReport, Chain};
-use agent_core::verification::{Base, Check, Facts, Report, Source, Status, verify};
+use agent_core::verification::{Base, Check, Facts, Judges, Report, Source, Status, verify};
 use agent_core::version::Kind;
 use semver::Version;
 use serde::Serialize;
@@ -161,7 +161,7 @@ impl<'a> Verifier<'a> {
             ledger_named_before,
             discoveries: self.discoveries(record.as_ref()),
             gated: self.gated(&commit, manifest.as_ref()),
-            own: self.judges.of(&commit.id, manifest.as_ref(), &tiers),
+            own: self.judges_of(&evaluators::judged_by(git, &commit)?, &tiers),
             evaluators: self.evaluators(&commit, base.as_ref()),
             evaluation: kept.evaluation.clone(),
             results: kept.results.clone(),
@@ -176,6 +176,11 @@ impl<'a> Verifier<'a> {
             trailers: commit.trailers,
             commit: commit.id,
         })
+    }
+
+    fn judges_of(&mut self, commit: &ObjectId, tiers: &BTreeSet<Tier>) -> Judges {
+        let manifest = self.repository.manifest(commit).ok();
+        self.judges.of(commit, manifest.as_ref(), tiers)
     }
 
     fn changed(&self, commit: &CommitInfo) -> Vec<String> {
@@ -197,7 +202,7 @@ impl<'a> Verifier<'a> {
             version: version.clone(),
             state,
             canonical: value.map(|value| canonical::revision(&value)),
-            judges: self.judges.of(&parent.id, self.repository.manifest(&parent.id).ok().as_ref(), &Tier::ALL.into_iter().collect()),
+            judges: self.judges_of(&evaluators::judging_on(git, &parent.id)?, &Tier::ALL.into_iter().collect()),
             results: kept.named_results(),
         }))
     }

@@ -4,11 +4,11 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
-use crate::world::git::{Entry, Git, Mode};
+use crate::world::git::{CommitInfo, Entry, Git, Mode};
 use agent_core::architect::evaluators::{CaseFile, Effect, effect, files_to_read, judging_words};
 use agent_core::architect::paths::{Evaluator, Manifests, evaluators};
 use agent_core::case::Cases;
-use agent_core::manifest::{EvaluatorChanges, Manifest, Tier};
+use agent_core::manifest::{self, EvaluatorChanges, Manifest, Tier};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::is_unattended;
 use agent_core::version::Kind;
@@ -26,6 +26,41 @@ pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, C
         // nobody else adds any
         _ => Ok(own),
     }
+}
+
+/// The same by commit: whose evaluators judge what is made on top of a version.
+pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, CommandError> {
+    if allows_additions(git, served) { decided_on(git, served) } else { Ok(served.clone()) }
+}
+
+fn allows_additions(git: &Git, commit: &ObjectId) -> bool {
+    let bytes = git.read(commit, manifest::FILE).ok().flatten();
+    let manifest = bytes.and_then(|bytes| Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok());
+    manifest.is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions)
+}
+
+/// The commit whose evaluators the evaluation of a version was made with. A rollback has the evaluation of the version that it serves again.
+pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, CommandError> {
+    let parent = version.parents.first().filter(|parent| git.exists(parent));
+    match (version.trailers.kind, parent) {
+        (Some(Kind::Promotion), Some(parent)) => judging_or_own(git, version, parent),
+        (Some(Kind::Release), Some(parent)) if is_unattended(version.trailers.coder.as_deref()) => judging_or_own(git, version, parent),
+        (Some(Kind::Rollback), Some(parent)) => {
+            for earlier in git.first_parents(parent) {
+                let earlier = earlier?;
+                if earlier.tree == version.tree {
+                    return judged_by(git, &earlier);
+                }
+            }
+            Ok(version.id.clone())
+        }
+        _ => Ok(version.id.clone()),
+    }
+}
+
+/// Where coders may not add cases, a version's own tree has what judged it, and what differs there is found.
+fn judging_or_own(git: &Git, version: &CommitInfo, parent: &ObjectId) -> Result<ObjectId, CommandError> {
+    if allows_additions(git, parent) { decided_on(git, parent) } else { Ok(version.id.clone()) }
 }
 
 /// The newest version at or before this one whose evaluators a person decided on.
