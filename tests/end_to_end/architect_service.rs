@@ -97,7 +97,7 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
     for round in 0..ROUNDS {
         let mut server = api(&world);
         let address = server.address.clone();
-        let (begin, begun) = std::sync::mpsc::channel();
+        let (first, acknowledged_one) = std::sync::mpsc::channel();
         let giving = std::thread::spawn(move || {
             let mut given = Vec::new();
             for number in 0.. {
@@ -113,12 +113,12 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
                     Ok(_) if answer.starts_with("HTTP/1.1 202") => given.push(format!("{round}-{number}")),
                     _ => break,
                 }
-                let _ = begin.send(());
+                let _ = first.send(());
             }
             given
         });
         // however slow the machine is, at least one is acknowledged before the kill
-        begun.recv_timeout(Duration::from_secs(30)).expect("the server answers");
+        acknowledged_one.recv_timeout(Duration::from_secs(30)).expect("the server answers");
         std::thread::sleep(Duration::from_millis(moments.below(300)));
         server.kill();
         acknowledged.extend(giving.join().unwrap());

@@ -85,7 +85,7 @@ impl Collector {
             for socket in listener.incoming() {
                 let send = send.clone();
                 std::thread::spawn(move || {
-                    BufReader::new(socket.unwrap()).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
+                    BufReader::new(socket.unwrap()).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
                 });
             }
         });

@@ -138,13 +138,13 @@ fn errors_silence_and_lost_answers_lose_nothing() {
     let ended = agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD"]).ok();
     proxy.is_done();
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("has an evaluation already"), "what was written was this run's own\n{}", ended.stderr);
+    assert!(!ended.stderr.contains("has an evaluation of its own"), "what was written was this run's own\n{}", ended.stderr);
     assert!(server.keys().contains(&format!("team/shop/evals/{commit}/summary.json")));
 
     // another's stays, with and without an answer to the first try
     proxy.spoil("PUT", "summary.json", Fault::LostAnswer, 1);
     let other = agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD", "--no-cache", "--json"]).ok();
-    other.stderr_has("has an evaluation already, which stays");
+    other.stderr_has("has an evaluation of its own, which stays");
     proxy.spoil("PUT", "/probe/", Fault::Unconditional, 2);
     agent(&shop, proxy.address, &["doctor"]).code(6).stdout_has("writes over an object that it was asked to leave");
 }

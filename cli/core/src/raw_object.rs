@@ -129,6 +129,7 @@ mod tests {
         let why = |text: &str| RawObject::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap_err().to_string();
         assert!(why("[1]").contains("expected a JSON object"));
         assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` stands there twice"));
-        assert!(why(r#"{"\ud83d":1}"#).contains("surrogate"));
+        let why = why(r#"{"\ud83d":1}"#);
+        assert!(why.contains("surrogate") || why.contains("hex escape"), "{why}");
     }
 }

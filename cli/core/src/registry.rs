@@ -344,6 +344,6 @@ mod tests {
         assert_eq!(shown["line"], "0.1");
         assert_eq!(shown["base"], "0.1.0");
         assert_eq!(shown["yanked"], false);
-        assert_eq!(shown["eval"], serde_json::json!({"uri": format!("evals/{commit}/summary.json"), "digest": "sha256:aa", "tiers": {}}));
+        assert_eq!(shown["eval"], serde_json::json!({"uri": format!("evals/{commit}/summary.json"), "digest": "sha256:aa", "tiers": null}));
     }
 }

@@ -162,7 +162,10 @@ impl Git {
     pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Healed, GitError> {
         let mut healed = Healed::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
-            self.make_tags(untagged, &mut healed)?;
+            // a reader goes on without the tag, and the next command tries again
+            if let Err(error) = self.make_tags(untagged, &mut healed) {
+                healed.postponed("versions without tags cannot be tagged now", &error);
+            }
         }
         Ok(healed)
     }
