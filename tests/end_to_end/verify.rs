@@ -519,6 +519,7 @@ fn a_case_that_comes_out_in_two_ways_speaks_against_nothing() {
     world.write("a/ci/budgets.json", BUDGETS);
     world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "luck"]);
     world.agent("a", ["release", "-q"]).ok();
-    let runs: Vec<Ended> = (0..4).map(|_| world.agent("a", ["verify", "--run"]).ok()).collect();
-    assert!(runs.iter().any(|run| run.stdout.contains("not always the same: `luck`")), "{}", runs[0].stdout);
+    // one run in two comes out as the release did: 40 in a row do not
+    let seen = (0..40).any(|_| world.agent("a", ["verify", "--run"]).ok().stdout.contains("not always the same: `luck`"));
+    assert!(seen, "40 runs of a case of chance came out the same");
 }
