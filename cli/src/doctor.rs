@@ -1,6 +1,7 @@
 //! What `agent doctor` looks at: the machine, the repository, and what is between the two. Each look gives one finding, and never fails itself.
 
 mod branches;
+mod confinement;
 
 use crate::architect::inbox::Inbox;
 use crate::context::Context;
@@ -14,7 +15,6 @@ use crate::world::git::{ACTIVE, Git, GitError};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::python::{self, on_path};
-use crate::world::sandbox;
 use crate::world::store::{Probe, Store};
 use agent_core::diagnose::Diagnose;
 use agent_core::legality::STAGING_FILE;
@@ -66,11 +66,12 @@ impl Finding {
 
 /// Looks at everything that can be looked at from here; `fix` sets up what only has to be set up.
 pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
-    let mut findings = vec![git_program(), uv(), confinement(), orphans()];
+    let mut findings = vec![git_program(), uv(), orphans()];
     let git = match Git::discover(&context.directory) {
         Ok(git) => git,
         Err(error) => {
             findings.push(python_program(&Layout::new(&context.directory), &Python::default()));
+            findings.extend(confinement::tried(None));
             findings.push(unopened(error));
             return findings;
         }
@@ -78,6 +79,9 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let manifest = git.worktree().map(|folder| manifest_on_disk(&folder));
     let python = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
+    let repository = Repository::look(context).ok();
+    let manifest_read = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok());
+    findings.extend(confinement::tried(repository.as_ref().zip(manifest_read)));
     findings.push(Finding::ok("repository", git.root().display().to_string()));
     findings.extend(manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| object_store(&git, manifest)));
     findings.extend(manifest.map(manifest_finding));
@@ -127,14 +131,6 @@ fn uv() -> Finding {
         Some(path) => Finding::ok("uv", path.display().to_string()),
         None => Finding::ok("uv", "not on PATH: environments are made by venv and pip, which takes longer"),
     }
-}
-
-fn confinement() -> Finding {
-    const MEND: &str = "that a promotion touches only state/ is still checked, before it is made and on the way in";
-    if sandbox::has_landlock() {
-        return Finding::ok("sandbox", "the Tuner can write nowhere but its scratch folder (Landlock)");
-    }
-    Finding::warn("sandbox", "this platform has no Landlock: nothing holds the Tuner's own writes", MEND)
 }
 
 /// What becomes of the processes that children start, when `agent` is killed.

@@ -48,9 +48,8 @@ use std::process::ExitCode;
 /// Parses argv, runs the verb, reports what went wrong, and says how it ended.
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(launch) = commands::launch::asked(std::env::args_os()) {
-        let printer = printer::Printer::new(false, printer::Volume::Normal, printer::Color::Auto);
-        return ExitCode::from(commands::launch::run(&launch).unwrap_or_else(|error| printer.error(&error)) as u8);
+    if let Some(exit) = unseen() {
+        return exit;
     }
     let arguments = match arguments::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
@@ -64,4 +63,16 @@ pub fn main() -> ExitCode {
         Err(error) => context.printer.error(&error),
     };
     ExitCode::from(context.printer.end(exit) as u8)
+}
+
+/// What `agent` starts itself as, when argv says so.
+#[cfg(target_os = "linux")]
+fn unseen() -> Option<ExitCode> {
+    use commands::{attempt, launch};
+    let printer = printer::Printer::new(false, printer::Volume::Normal, printer::Color::Auto);
+    let ended = match launch::asked(std::env::args_os()) {
+        Some(launch) => launch::run(&launch).unwrap_or_else(|error| printer.error(&error)),
+        None => attempt::run(&attempt::asked(std::env::args_os())?, &printer),
+    };
+    Some(ExitCode::from(ended as u8))
 }

@@ -3,16 +3,17 @@
 //! A step is a Python file with `def migrate(state): ...` that gives back the new state. It is run in the environment of the version it belongs to.
 
 use crate::children;
+use crate::confinement::{self, Scratch};
 use crate::context::Context;
 use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::Role;
+use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
-use crate::world::process::Run;
-use crate::world::{fs, python};
+use crate::world::{fs, process, python};
 use agent_core::contract::STATE_VERSION_KEY;
 use agent_core::diagnose::Exit;
+use agent_core::manifest::EntryPoint;
 use agent_core::state::Rules;
 use serde_json::{Value, json};
 
@@ -30,6 +31,9 @@ for name, source in given['steps']:
     state = module['migrate'](state)
 json.dump(state, out, allow_nan=False)
 ";
+
+/// What a migrated state may come to, in bytes.
+const STATE_LIMIT: u64 = 256 << 20;
 
 /// The state as the target's schema wants it; `from` is the schema it was made under.
 pub fn migrate(
@@ -72,17 +76,21 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
     Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// A step is code of the version that is to be tested, and confined as its Tuner is.
 fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
-    let manifest = &to.manifest.python;
+    let python = &to.manifest.python;
     let _in_use = children::verified(to, repository, context)?;
-    let interpreter = python::interpreter(&repository.layout, &to.directory, manifest, &|said| context.printer.say(said))?;
-    let mut run =
-        Run::new(interpreter).args(["-c", DRIVER]).directory(&to.directory).stdin(json!({"steps": steps, "state": state}).to_string());
-    for (name, value) in python::child_environment(&children::bytecode(Role::Runner, to, &repository.layout), &to.directory, manifest) {
-        run = run.env(name, value);
-    }
+    let interpreter = python::interpreter(&repository.layout, &to.directory, python, &|said| context.printer.say(said))?;
+    let command = vec![interpreter.into(), "-c".into(), DRIVER.into()];
+    let mut spec = ChildSpec::new(Role::Tuner, command, &to.directory, &to.manifest.limits);
+    let bytecode = children::bytecode(Role::Runner, to, &repository.layout);
+    spec.environment = python::child_environment(&bytecode, &to.directory, python);
+    confinement::confine(&mut spec, &EntryPoint::default(), false, to, repository)?;
+    let scratch = Scratch::take(&repository.layout)?;
+    let migrating = scratch.given_to(spec).pipe();
+    let given = json!({"steps": steps, "state": state}).to_string();
+    let finished = process::block_on(async { migrating.exchange_within(given.into_bytes(), STATE_LIMIT).await })??;
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let finished = run.finish()?;
     let failed = |why: &str| CommandError::new(Exit::Child, format!("the migration failed ({}): {why}", names()));
     if !finished.success() {
         return Err(failed(String::from_utf8_lossy(&finished.stderr).trim()));

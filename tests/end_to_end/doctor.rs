@@ -113,3 +113,22 @@ fn outside_of_any_repository_the_machine_is_still_looked_at() {
     assert_eq!(finding(&ended, "python").0, "ok");
     assert_eq!(finding(&ended, "repository").0, "warn");
 }
+
+/// Each attempt that is counted as stopped was made without a confinement as well, and was not stopped there.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_holds_runners_and_tuners_is_tried() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let ended = doctor(&world, "a").ok();
+    for check in ["runner", "tuner"] {
+        let (health, found) = finding(&ended, check);
+        assert_eq!(health, "ok", "{found}");
+        for attempt in ["write", "read", "repository", "store", "mode", "time", "unix", "signal", "memory", "environment", "shared-memory"]
+        {
+            assert!(found.split(['(', ':']).nth(1).unwrap().contains(attempt), "{attempt}: {found}");
+        }
+        assert_eq!(found.contains("tcp, "), check == "tuner", "a Runner has the network: {found}");
+    }
+    assert_eq!(finding(&doctor(&world, "."), "tuner").0, "ok", "outside of any repository too");
+}

@@ -1,7 +1,7 @@
 //! `agent verify` on versions that are what they say and on forged ones, and what is served of the latter.
 
 use crate::pipes::Pipes;
-use crate::world::{AGENT, Ended, World, source_root};
+use crate::world::{AGENT, World, source_root};
 use agent::world::git::{CommitSpec, Git, STATE_FILE, TreeEdit};
 use agent_core::evaluation::Evaluation;
 use agent_core::object_id::ObjectId;

@@ -54,9 +54,59 @@ pub struct EntryPoint {
 impl EntryPoint {
     /// What is wrong with a path of `read`.
     fn problem(&self) -> Option<String> {
-        let wrong = self.read.iter().find(|path| !path.starts_with('/') && *path != "~" && !path.starts_with("~/"))?;
-        Some(format!("names `{wrong}`; a path begins with `/` or `~/`"))
+        self.read.iter().find_map(|path| Some(format!("names `{path}`; {}", refusal(path)?)))
     }
+}
+
+/// Folders that are granted in parts only: they hold every file of the machine, devices, or what the kernel tells of all processes.
+const NEVER_WHOLE: [&str; 4] = ["/", "/dev", "/proc", "/sys"];
+/// What the names of devices begin with that hold files or the memory of the machine, or make such devices.
+const STORAGE: [&str; 24] = [
+    "block",
+    "bsg",
+    "btrfs-control",
+    "bus",
+    "char",
+    "disk",
+    "dm-",
+    "fuse",
+    "hd",
+    "kmem",
+    "loop",
+    "mapper",
+    "md",
+    "mem",
+    "mmcblk",
+    "nbd",
+    "nvme",
+    "port",
+    "raw",
+    "root",
+    "sd",
+    "sg",
+    "vd",
+    "xvd",
+];
+
+/// Why a path cannot be granted to a Runner or a Tuner, as far as its name says.
+pub fn refusal(path: &str) -> Option<&'static str> {
+    const RULE: &str = "a path begins with `/` or `~/`";
+    if path == "~" {
+        return None;
+    }
+    let rest = path.strip_prefix("~/").or_else(|| path.strip_prefix('/'));
+    let Some(rest) = rest else { return Some(RULE) };
+    let mut parts = rest.split('/').filter(|part| !matches!(*part, "" | "."));
+    if parts.clone().any(|part| part == "..") {
+        return Some("a path is written without `..`");
+    }
+    let plain = format!("{}{}", &path[..path.len() - rest.len()], parts.clone().collect::<Vec<_>>().join("/"));
+    if NEVER_WHOLE.contains(&plain.as_str()) {
+        return Some("it holds what a Runner or a Tuner is judged by; name the folders or devices that are needed one by one");
+    }
+    let device = path.starts_with('/') && parts.next() == Some("dev");
+    let is_storage = device && parts.next().is_some_and(|name| STORAGE.iter().any(|storage| name.starts_with(storage)));
+    is_storage.then_some("a disk or the memory of the machine holds every file of the repository")
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -529,6 +579,12 @@ mod tests {
     }
 
     #[test]
+    fn folders_and_devices_can_be_granted() {
+        let granted = "read = [\"/data\", \"~\", \"~/models\", \"/dev/nvidia0\", \"/dev/dri/renderD128\", \"/devices\", \"/proc/sys\"]\n";
+        assert_eq!(Manifest::parse(&format!("{SMALLEST}{granted}"), "agent.toml").unwrap().runner.read.len(), 7);
+    }
+
+    #[test]
     fn defaults_fill_what_is_not_said() {
         let manifest = Manifest::parse(SMALLEST, "agent.toml").unwrap();
         assert_eq!(manifest.promote.tier, Tier::Micro);
@@ -544,6 +600,15 @@ mod tests {
         check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
         check("[limits]\nmemory_mb = 3\n", "agent.toml: `limits.memory_mb` is 3; it is a number of MiB from 64 to 16777216");
         check("[tuner]\ncommand = [\"a\"]\nread = [\"/a\", \"b\"]\n", "agent.toml: `tuner.read` names `b`; a path begins with `/` or `~/`");
+        for path in ["/", "//", "/./", "/dev", "/dev/", "//proc", "/sys/."] {
+            let why = "it holds what a Runner or a Tuner is judged by; name the folders or devices that are needed one by one";
+            check(&format!("read = [\"{path}\"]\n"), &format!("agent.toml: `runner.read` names `{path}`; {why}"));
+        }
+        for path in ["/dev/vda", "//dev/./sda1", "/dev/mem", "/dev/mapper/control", "/dev/disk/by-id/x", "/dev/nvme0n1", "/dev/fuse"] {
+            let why = "a disk or the memory of the machine holds every file of the repository";
+            check(&format!("read = [\"{path}\"]\n"), &format!("agent.toml: `runner.read` names `{path}`; {why}"));
+        }
+        check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
         check(
             "[runer]\n",
             "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`",

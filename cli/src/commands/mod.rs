@@ -2,6 +2,8 @@
 
 mod adopt;
 mod architect;
+#[cfg(target_os = "linux")]
+pub(crate) mod attempt;
 mod bisect;
 mod completions;
 mod demo;

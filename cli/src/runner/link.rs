@@ -160,7 +160,7 @@ impl ChildSpec {
         self.env(wire::ENV_SCRATCH, scratch).env(wire::ENV_DATA, data).env("TMPDIR", temporary)
     }
 
-    pub(super) fn pipe(&self) -> Pipe {
+    pub fn pipe(&self) -> Pipe {
         let mut environment = Vec::new();
         if self.role != Role::Scorer {
             environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));

@@ -466,6 +466,11 @@ impl Pipe {
 
     /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
     pub async fn exchange(&self, input: Vec<u8>) -> Result<Finished, ProcessError> {
+        self.exchange_within(input, OUTPUT_LIMIT).await
+    }
+
+    /// The same, reading so many bytes of its stdout at most.
+    pub async fn exchange_within(&self, input: Vec<u8>, most: u64) -> Result<Finished, ProcessError> {
         let (mut child, mut stdin, stdout) = self.start()?;
         let mut said = Vec::new();
         let write = async {
@@ -473,7 +478,7 @@ impl Pipe {
             let _ = stdin.write_all(&input).await;
             drop(stdin);
         };
-        let mut bounded = stdout.take(OUTPUT_LIMIT);
+        let mut bounded = stdout.take(most);
         let ((), read) = tokio::join!(write, bounded.read_to_end(&mut said));
         // one that says more than anybody reads is told so by its closed pipe
         drop(bounded);

@@ -2,6 +2,7 @@
 //!
 //! Each of them is left out where the kernel does not have it. `agent doctor` finds out what holds by trying.
 
+pub mod attempts;
 mod calls;
 
 use agent_core::confinement::{Access, Confinement, Kind, Rule};

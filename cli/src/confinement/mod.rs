@@ -1,5 +1,8 @@
 //! What each kind of child may reach. `world::sandbox` enforces it, and `agent doctor` tries it.
 
+#[cfg(target_os = "linux")]
+pub mod probe;
+
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::child::ChildSpec;
@@ -9,8 +12,9 @@ use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};
 use crate::world::{env, python, store};
 use agent_core::confinement::{Confinement, Kind};
-use agent_core::manifest::{EntryPoint, Manifest};
+use agent_core::manifest::{self, EntryPoint, Manifest};
 use std::ffi::OsStr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 /// What every program needs of the system: programs, libraries, configuration, and what the kernel tells of itself.
@@ -34,6 +38,8 @@ const SYSTEM: [&str; 17] = [
     "/etc/resolv.conf",
 ];
 const DEVICES: [&str; 4] = ["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+/// A disk as a device holds every file of the repository.
+const ALL_DEVICES: &str = "/dev";
 const NOWHERE: &str = "/dev/null";
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -49,22 +55,17 @@ pub fn confine(
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let holes = holes(repository, manifest);
-    let (asked_devices, asked): (Vec<_>, Vec<_>) = entry.read.iter().map(|path| at_home(path)).partition(|path| path.starts_with("/dev"));
-    refuse_holes(&asked, &holes)?;
+    let Asked { folders, devices } = Asked::of(entry, &holes)?;
     let python = python::folders(layout, &manifest.python)?;
-    let confinement = Confinement::new(Kind::Tested)
-        .read(SYSTEM.iter().chain(&DEVICES))
-        .read(env::system_files())
+    let confinement = tested(holes)
         .read(python.packages)
         .read(program(spec))
-        .read(asked)
+        .read(folders)
         .read_own(python.installed)
         .read_own(environment(spec, layout))
         .read_own([spec.directory.as_path(), target.state.file.path()])
-        .write([NOWHERE])
-        .write(asked_devices)
-        .write(entry.shared_memory.then_some(SHARED_MEMORY))
-        .without(holes)
+        .write_own(devices)
+        .write_own(entry.shared_memory.then_some(SHARED_MEMORY))
         .network(entry.network.unwrap_or(network));
     spec.confinement = Some(confinement);
     spec.withheld = env::secrets(manifest.store.is_remote());
@@ -74,13 +75,38 @@ pub fn confine(
     Ok(())
 }
 
-fn refuse_holes(asked: &[PathBuf], holes: &[PathBuf]) -> Result<(), CommandError> {
-    let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let is_in_hole = |path: &&PathBuf| holes.iter().any(|hole| resolved(path).starts_with(resolved(hole)));
-    asked.iter().find(is_in_hole).map_or(Ok(()), |path| {
-        Err(CommandError::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
-            .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"))
-    })
+/// What all code under test may reach.
+fn tested(holes: Vec<PathBuf>) -> Confinement {
+    let system = Confinement::new(Kind::Tested).read(SYSTEM).read(env::system_files());
+    system.read_own(DEVICES).write_own([NOWHERE]).without(holes).without([PathBuf::from(ALL_DEVICES)])
+}
+
+/// What the manifest asks for besides.
+struct Asked {
+    folders: Vec<PathBuf>,
+    devices: Vec<PathBuf>,
+}
+
+impl Asked {
+    fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, CommandError> {
+        let paths = entry.read.iter().map(|path| at_home(path)).map(|path| path.canonicalize().unwrap_or(path));
+        let (devices, folders): (Vec<_>, Vec<_>) = paths.partition(|path| path.starts_with(ALL_DEVICES));
+        let refused = |path: &PathBuf| Some((path.clone(), manifest::refusal(path.to_str()?)?));
+        if let Some((path, why)) = folders.iter().chain(&devices).find_map(refused) {
+            return Err(CommandError::input(format!("agent.toml: `read` leads to {}: {why}", path.display())));
+        }
+        let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        let is_in_hole = |path: &&PathBuf| holes.iter().any(|hole| path.starts_with(resolved(hole)));
+        if let Some(path) = folders.iter().find(is_in_hole) {
+            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
+                .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"));
+        }
+        if let Some(path) = devices.iter().find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device())) {
+            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is no character device", path.display()))
+                .with_hint("name devices one by one; a disk would hold every file of the repository"));
+        }
+        Ok(Self { folders, devices })
+    }
 }
 
 /// The environment that the program is installed in, when it is one of ours.
@@ -140,8 +166,6 @@ impl Scratch {
 /// coder that needs to is given a `HOME` and a `TMPDIR` of its own.
 pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], write: &[PathBuf]) -> Confinement {
     const TERMINALS: [&str; 2] = ["/dev/ptmx", "/dev/pts"];
-    // a disk as a device holds every file of the repository
-    let devices = PathBuf::from("/dev");
     Confinement::new(Kind::Coder)
         .read(["/"])
         .read_own(DEVICES)
@@ -152,7 +176,7 @@ pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], wri
         .write_own(TERMINALS)
         .write_own(write)
         .without(holes(repository, manifest))
-        .without([devices])
+        .without([PathBuf::from(ALL_DEVICES)])
         .network(true)
 }
 

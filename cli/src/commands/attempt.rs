@@ -1,0 +1,19 @@
+//! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. It is nobody's verb, as `agent launch` is none.
+
+use crate::printer::Printer;
+use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};
+use agent_core::diagnose::Exit;
+use serde_json::json;
+use std::ffi::OsString;
+
+/// What is to be tried, when argv says so.
+pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
+    let mut words = argv.into_iter().skip(1);
+    words.next().filter(|word| word == ATTEMPT)?;
+    Aims::from_words(&words.collect::<Vec<_>>())
+}
+
+pub fn run(aims: &Aims, printer: &Printer) -> Exit {
+    printer.data(json!(attempts::all(aims)).to_string());
+    Exit::Done
+}

@@ -1,0 +1,109 @@
+//! What a confined process must not get done, tried one by one from inside.
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
+use rustix::process::{Pid, test_kill_process};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The word for `agent` as the one that tries.
+pub const ATTEMPT: &str = "attempt";
+
+/// What the attempts are made on: it is there, and within reach of who is not confined.
+pub struct Aims {
+    /// A file of the user's.
+    pub file: PathBuf,
+    /// A file of the repository, and one of its object store.
+    pub repository: PathBuf,
+    pub store: PathBuf,
+    /// A socket in a folder, that listens; so does one by the name `abstract_name`.
+    pub socket: PathBuf,
+    pub abstract_name: String,
+    /// On this machine, listens.
+    pub port: u16,
+    /// A process of the same user.
+    pub process: Pid,
+}
+
+impl Aims {
+    pub fn to_words(&self) -> Vec<OsString> {
+        let files = [&self.file, &self.repository, &self.store, &self.socket].map(|path| path.clone().into_os_string());
+        let numbers = [self.port.to_string(), self.process.as_raw_nonzero().to_string()];
+        files.into_iter().chain([self.abstract_name.clone().into()]).chain(numbers.map(OsString::from)).collect()
+    }
+
+    pub fn from_words(words: &[OsString]) -> Option<Self> {
+        let [file, repository, store, socket, name, port, process] = words else { return None };
+        Some(Self {
+            file: file.into(),
+            repository: repository.into(),
+            store: store.into(),
+            socket: socket.into(),
+            abstract_name: name.to_str()?.to_owned(),
+            port: port.to_str()?.parse().ok()?,
+            process: Pid::from_raw(process.to_str()?.parse().ok()?)?,
+        })
+    }
+}
+
+/// Each attempt by its name, and whether it was stopped.
+pub fn all(aims: &Aims) -> BTreeMap<String, bool> {
+    let attempts: [(&'static str, &dyn Fn() -> io::Result<()>); 16] = [
+        ("write", &|| append(&aims.file)),
+        ("create", &|| File::create_new(aims.file.with_extension("new")).map(drop)),
+        ("read", &|| File::open(&aims.file).map(drop)),
+        ("repository", &|| File::open(&aims.repository).map(drop)),
+        ("store", &|| File::open(&aims.store).map(drop)),
+        ("mode", &|| change_mode(&aims.file)),
+        ("time", &|| change_time(&aims.file)),
+        ("attribute", &|| Ok(rustix::fs::setxattr(&aims.file, "user.agent", b"tried", XattrFlags::empty())?)),
+        ("tcp", &|| TcpStream::connect_timeout(&([127, 0, 0, 1], aims.port).into(), PATIENCE).map(drop)),
+        ("udp", &|| UdpSocket::bind(("127.0.0.1", 0))?.send_to(b"tried", ("127.0.0.1", aims.port)).map(drop)),
+        ("unix", &|| UnixStream::connect(&aims.socket).map(drop)),
+        ("abstract", &|| UnixStream::connect_addr(&SocketAddr::from_abstract_name(&aims.abstract_name)?).map(drop)),
+        ("signal", &|| Ok(test_kill_process(aims.process)?)),
+        ("memory", &|| read_memory(aims.process)),
+        ("environment", &|| File::open(format!("/proc/{}/environ", aims.process.as_raw_nonzero())).map(drop)),
+        ("shared-memory", &|| tempfile::tempfile_in("/dev/shm").map(drop)),
+    ];
+    attempts.into_iter().map(|(name, attempt)| (name.to_owned(), attempt().is_err())).collect()
+}
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn append(file: &Path) -> io::Result<()> {
+    File::options().append(true).open(file)?.write_all(b"tried")
+}
+
+/// A call that reports success and does nothing was stopped.
+fn change_mode(file: &Path) -> io::Result<()> {
+    const MODE: u32 = 0o777;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(MODE))?;
+    must(file.metadata()?.permissions().mode() & MODE == MODE)
+}
+
+fn change_time(file: &Path) -> io::Result<()> {
+    let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::fs::utimensat(CWD, file, &Timestamps { last_access: epoch, last_modification: epoch }, AtFlags::empty())?;
+    must(file.metadata()?.modified()? == UNIX_EPOCH)
+}
+
+fn must(done: bool) -> io::Result<()> {
+    if done { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// What a debugger may: the same right is asked for.
+fn read_memory(process: Pid) -> io::Result<()> {
+    let mapped = std::fs::read_to_string(format!("/proc/{}/maps", process.as_raw_nonzero()))?;
+    let start = mapped.split('-').next().and_then(|address| u64::from_str_radix(address, 16).ok()).unwrap_or_default();
+    let mut memory = File::open(format!("/proc/{}/mem", process.as_raw_nonzero()))?;
+    memory.seek(SeekFrom::Start(start))?;
+    memory.read_exact(&mut [0])
+}
