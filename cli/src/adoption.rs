@@ -10,6 +10,7 @@ use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::process::{self, ProcessError, Run};
 use crate::world::python::{self, Bytecode, on_path};
+use crate::world::temporary::Temporary;
 use agent_core::adoption::{self, Project};
 use agent_core::canonical;
 use agent_core::manifest::{EntryPoint, Manifest, Python};
@@ -121,12 +122,7 @@ impl Adoption {
 
     /// What pip would install, told by a pip of its own: the interpreter may have none.
     fn report_of_pip(&self, bare: &Path, listed: &[std::ffi::OsString]) -> Result<String, CommandError> {
-        let temporary = self.layout().temporary();
-        fs::create_dir(&temporary)?;
-        let folder = tempfile::Builder::new()
-            .prefix("adopt-")
-            .tempdir_in(&temporary)
-            .map_err(fs::FsError::while_doing("make a folder in", &temporary))?;
+        let folder = Temporary::new(&self.layout(), "adopt")?;
         Run::new(bare).args(["-I", "-m", "venv"]).arg(folder.path()).succeed()?;
         let run = Run::new(folder.path().join("bin/python")).directory(&self.folder).env_remove("PYTHONPATH");
         let run = run.args([
@@ -147,9 +143,7 @@ impl Adoption {
     /// Starts the server as it will be started, and asks for its tools; gives the cases that hold on it, and the tools that have none.
     pub fn try_out(&self, lock: Option<&[u8]>, say: &dyn Fn(&str)) -> Result<Tried, CommandError> {
         let layout = self.layout();
-        fs::create_dir(&layout.temporary())?;
-        let place = tempfile::Builder::new().prefix("adopt-").tempdir_in(layout.temporary());
-        let place = place.map_err(fs::FsError::while_doing("make a folder in", &layout.temporary()))?;
+        let place = Temporary::new(&layout, "adopt")?;
         if let Some(lock) = lock {
             fs::write(&place.path().join(LOCK), lock)?;
         }

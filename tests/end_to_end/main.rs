@@ -15,6 +15,7 @@ mod eras;
 mod evaluators;
 mod faults;
 mod gate;
+mod gc;
 mod help;
 mod history;
 mod hooks;

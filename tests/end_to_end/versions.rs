@@ -1,7 +1,7 @@
 //! The registry as people and programs ask for it: versions, pins, ranges.
 
 use crate::world::World;
-use agent::world::checkout::{Checkout, Shelf};
+use agent::world::checkout::{Checkout, Shelf, record_of};
 use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use agent_core::budget::Budget;
 use agent_core::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
@@ -272,13 +272,13 @@ fn gc_removes_what_nothing_serves_and_nobody_used() {
     let state = layout.temporary().join("left");
     std::fs::write(&state, b"half").unwrap();
     let long_ago = std::fs::metadata(&unused).unwrap().modified().unwrap() - std::time::Duration::from_secs(8 * 24 * 3600);
-    for path in [&served, &unused, &state] {
+    for path in [&record_of(&layout, &served), &record_of(&layout, &unused), &state] {
         std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
     }
     let told = registry.world.agent(FOLDER, ["gc", "--dry-run", "--json"]).ok().json();
     assert_eq!((told["removed"].as_array().unwrap().len(), told["done"].as_bool()), (2, Some(false)));
     assert!(unused.exists() && state.exists());
-    registry.world.agent(FOLDER, ["gc"]).ok().stderr_has("2 removed").stderr_has("1 kept");
+    registry.world.agent(FOLDER, ["gc"]).ok().stderr_has("2 removed");
     assert_eq!([served.exists(), unused.exists(), state.exists()], [true, false, false]);
     assert_eq!(checkout(&tree), unused, "it can be made again");
 }

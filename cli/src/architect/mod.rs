@@ -15,7 +15,7 @@ pub mod operations;
 pub mod report;
 mod run;
 mod trial;
-
 mod workplace;
 
 pub use run::{Assignment, accept, cancel, conduct, runnable};
+pub use workplace::left_in;

@@ -146,7 +146,7 @@ pub fn runnable(item: Feedback) -> Result<Feedback, CommandError> {
 }
 
 fn lock(repository: &Repository, context: &Context, waits: bool) -> Result<FileLock, CommandError> {
-    let path = repository.layout.architect_runs().join("lock");
+    let path = repository.layout.architect_lock();
     if let Some(lock) = FileLock::try_acquire(&path)? {
         return Ok(lock);
     }
@@ -184,7 +184,7 @@ fn sweep(repository: &Repository) -> Result<(), CommandError> {
 
 /// The same, where no run goes on.
 pub fn sweep_if_free(repository: &Repository) -> Result<(), CommandError> {
-    match FileLock::try_acquire(&repository.layout.architect_runs().join("lock"))? {
+    match FileLock::try_acquire(&repository.layout.architect_lock())? {
         Some(_lock) => sweep(repository),
         None => Ok(()),
     }
@@ -255,7 +255,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError>
             None => Err(unknown("feedback item or run", id)),
         };
     }
-    if FileLock::try_acquire(&repository.layout.architect_runs().join("lock"))?.is_some() {
+    if FileLock::try_acquire(&repository.layout.architect_lock())?.is_some() {
         sweep(repository)?;
         return Ok(format!("run {id} was dead already; what it left is in order again"));
     }

@@ -90,8 +90,15 @@ fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, CommandError
     Ok(git.edit_tree(Some(base), &edits)?)
 }
 
+const HOME: &str = "coder";
+
 fn place(layout: &Layout, run: &str) -> PathBuf {
-    layout.architect(run).join("coder")
+    layout.architect(run).join(HOME)
+}
+
+/// What a dead run may have left in its folder: its workplace, and the working tree that was one in earlier versions.
+pub fn left_in(run: &Path) -> [PathBuf; 2] {
+    [HOME, "worktree"].map(|name| run.join(name))
 }
 
 fn folder(home: &Path) -> PathBuf {

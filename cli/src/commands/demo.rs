@@ -3,8 +3,9 @@ use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
-use crate::world::fs::{self, Durability, FsError};
+use crate::world::fs::{self, Durability};
 use crate::world::process::Run;
+use crate::world::temporary::Temporary;
 use crate::world::{env, fs::create_dir};
 use agent_core::diagnose::Exit;
 use serde::Serialize;
@@ -50,10 +51,7 @@ struct Step {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let began = Instant::now();
-    let temporary = tempfile::Builder::new()
-        .prefix("agent-demo-")
-        .tempdir()
-        .map_err(FsError::while_doing("create a folder in", &std::env::temp_dir()))?;
+    let temporary = Temporary::outside("demo")?;
     let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
     let mut demo = Demo {
         progress: Progress::start(&context.printer, "demo", Some(STEPS)),

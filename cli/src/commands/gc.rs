@@ -6,11 +6,12 @@ use agent_core::diagnose::Exit;
 use jiff::SignedDuration;
 use serde_json::json;
 
-/// Remove checkouts, states, what cases gave and leftovers that nothing serves and nobody used lately
+/// Remove checkouts, states and results that nothing serves or uses, and what killed commands left
 ///
-/// All of it can be made again from git: a case whose result is gone is run again. Conversations go that this command has seen to be
-/// silent for longer than `limits.conversation_days`, from one run of it to the next. Versions, the Journal, evaluations, telemetry and Python environments are never touched, nor is anything in a bucket, which
-/// has lifecycle rules of its own.
+/// Checkouts, states and results of cases can be made again: a case whose result is gone is run again. What a process uses stays, however old it is. Of killed commands
+/// go folders and files under way, unfinished Python environments, workplaces of coders, and evaluations of commits that no ref leads to. Conversations go that this command
+/// has seen to be silent for longer than `limits.conversation_days`, from one run of it to the next. Versions, their evaluations, the Journal, telemetry and finished Python
+/// environments are never touched, nor is anything in a bucket, which has lifecycle rules of its own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// How many days something must not have been used
@@ -25,14 +26,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let snapshot = cleaning::observe(&repository)?;
     let mut removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
+    let mut failed = None;
     if !arguments.dry_run {
-        let mut went = Vec::with_capacity(removed.len());
-        for item in removed {
-            if cleaning::remove(&repository.layout, &snapshot, &item)? {
-                went.push(item);
+        removed.retain(|item| match cleaning::remove(&repository, &snapshot, item) {
+            Ok(is_gone) => is_gone,
+            Err(error) => {
+                failed.get_or_insert(error);
+                false
             }
-        }
-        removed = went;
+        });
         snapshot.silences.keep(&repository.layout)?;
     }
     let bytes: u64 = removed.iter().map(|item| item.bytes).sum();
@@ -43,7 +45,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };
     context.printer.say(format!("{} {verb} ({}), {kept} kept", removed.len(), shown(bytes)));
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), Err)
 }
 
 fn shown(bytes: u64) -> String {

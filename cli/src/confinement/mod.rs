@@ -139,7 +139,7 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn take(layout: &Layout) -> Result<Self, FsError> {
-        let all = layout.temporary().join("scratch");
+        let all = layout.scratch();
         for number in 0.. {
             let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else { continue };
             let folder = all.join(number.to_string());

@@ -7,6 +7,7 @@ use crate::runner::shard;
 use crate::world::fs::FsError;
 use crate::world::process::{self, ProcessError};
 use crate::world::store::Store;
+use crate::world::temporary::Temporary;
 use agent_core::budget::Budget;
 use agent_core::case::{Case, Cases};
 use agent_core::diagnose::{Diagnose, Exit};
@@ -341,10 +342,8 @@ pub(super) struct ShardEnd {
 }
 
 /// A folder of this run's own, for one folder a shard; it goes with what is dropped.
-fn scratch_folders(job: &TierJob) -> Result<tempfile::TempDir, FsError> {
-    crate::world::fs::create_dir(&job.temporary)?;
-    let folder = tempfile::Builder::new().prefix("tier-").tempdir_in(&job.temporary);
-    folder.map_err(FsError::while_doing("make a folder in", &job.temporary))
+fn scratch_folders(job: &TierJob) -> Result<Temporary, FsError> {
+    Temporary::below(&job.temporary, "tier")
 }
 
 /// What a Runner under test may write.

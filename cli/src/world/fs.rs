@@ -153,13 +153,16 @@ pub enum Durability {
     Rebuildable,
 }
 
+/// What the names of files begin with that are about to be put in the place of others.
+pub const UNDER_WAY: &str = ".agent-";
+
 /// Puts a file in place by a rename: a reader sees the old bytes or the new ones, never a part.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
     let mut builder = tempfile::Builder::new();
     // as any file that is created: the umask takes from it what it takes
-    builder.prefix(".agent-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if durability == Durability::Durable {
@@ -259,7 +262,7 @@ pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) 
 fn beside(path: &Path, bytes: &[u8], mode: Option<std::fs::Permissions>) -> Result<tempfile::NamedTempFile, FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".agent-").permissions(std::os::unix::fs::PermissionsExt::from_mode(if mode.is_some() { 0o600 } else { 0o666 }));
+    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(if mode.is_some() { 0o600 } else { 0o666 }));
     let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if let Some(mode) = mode {

@@ -32,9 +32,13 @@ impl Layout {
         self.root.join("state/staging.state.json")
     }
 
+    pub fn states(&self) -> PathBuf {
+        self.home().join("states")
+    }
+
     /// A state by its Revision: content-addressed, never changed.
     pub fn state(&self, revision: &ObjectId) -> PathBuf {
-        self.home().join("states").join(format!("{revision}.json"))
+        self.states().join(format!("{revision}.json"))
     }
 
     /// Checkouts, by names that begin with the id of their tree.
@@ -104,6 +108,11 @@ impl Layout {
         self.home().join("architect")
     }
 
+    /// Held by the one run that goes on.
+    pub fn architect_lock(&self) -> PathBuf {
+        self.architect_runs().join("lock")
+    }
+
     pub fn architect(&self, run: &str) -> PathBuf {
         self.architect_runs().join(run)
     }
@@ -126,6 +135,11 @@ impl Layout {
     /// What this machine remembers of earlier runs of a tier: how long its slow cases took, and with what it was run last.
     pub fn tier_history(&self, tier: Tier) -> PathBuf {
         self.home().join("history").join(format!("{tier}.json"))
+    }
+
+    /// Folders that confined children write, each with a lock beside it.
+    pub fn scratch(&self) -> PathBuf {
+        self.temporary().join("scratch")
     }
 
     /// Files under way; whatever is left here by a killed process may be removed.

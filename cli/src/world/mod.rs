@@ -28,5 +28,6 @@ pub mod sandbox {
 pub mod state_file;
 pub mod stdout;
 pub mod store;
+pub mod temporary;
 pub mod unwinding;
 pub mod watch;

@@ -353,7 +353,19 @@ fn python_of(folder: &Path) -> PathBuf {
 /// The environment's interpreter, when it was made to its end and the one it links to still stands.
 fn finished(folder: &Path) -> Option<PathBuf> {
     let python = python_of(folder);
-    (folder.join(MARKER).is_file() && fs::is_program(&python)).then_some(python)
+    (is_finished(folder) && fs::is_program(&python)).then_some(python)
+}
+
+/// Whether an environment was made to its end.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(MARKER).is_file()
+}
+
+/// Held by the process that makes an environment.
+pub fn lock_of(environment: &Path) -> PathBuf {
+    let mut beside = environment.as_os_str().to_owned();
+    beside.push(".lock");
+    beside.into()
 }
 
 /// Children write no compiled files, so packages are compiled when they are installed.
@@ -436,9 +448,7 @@ impl Maker<'_> {
 
     /// One process at a time makes an environment.
     fn turn(&self) -> Result<FileLock, FsError> {
-        let mut beside = self.folder.as_os_str().to_owned();
-        beside.push(".lock");
-        FileLock::acquire(Path::new(&beside))
+        FileLock::acquire(&lock_of(self.folder))
     }
 
     /// The environment is whole.

@@ -7,11 +7,12 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::world::env;
-use crate::world::fs::{self, FsError};
+use crate::world::fs;
 use crate::world::git::CommitSpec;
 use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Pipe, Run};
 use crate::world::python;
+use crate::world::temporary::Temporary;
 use agent_core::diagnose::Exit;
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
@@ -38,10 +39,7 @@ pub fn run_tiers(
     let tree = repository
         .tree_of(target)?
         .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
-    let temporary = repository.layout.temporary();
-    fs::create_dir(&temporary)?;
-    let folder =
-        tempfile::Builder::new().prefix("ray-").tempdir_in(&temporary).map_err(FsError::while_doing("create a folder in", &temporary))?;
+    let folder = Temporary::new(&repository.layout, "ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
     context.printer.detail(format!("Ray runs on {}", interpreter.display()));
     process::end_on_interrupt();

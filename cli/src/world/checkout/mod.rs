@@ -19,6 +19,7 @@ use crate::world::fs::{self, FileLock, FsError};
 use crate::world::git::{Git, GitError, Listed};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
+use crate::world::temporary::Temporary;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::object_id::{ObjectId, digest};
 use compare::{Comparison, Keeps, compare, read, wanted};
@@ -325,21 +326,15 @@ fn same_bytes(one: &Path, other: &Path) -> bool {
 /// A folder of files that are to become a checkout.
 struct Under {
     files: PathBuf,
-    folder: tempfile::TempDir,
-    _lease: Option<Lease>,
+    folder: Temporary,
 }
 
 impl Under {
     fn way(layout: &Layout) -> Result<Self, FsError> {
-        let temporary = layout.temporary();
-        fs::create_dir(&temporary)?;
-        let folder = tempfile::Builder::new()
-            .prefix("checkout-")
-            .tempdir_in(&temporary)
-            .map_err(FsError::while_doing("create a folder in", &temporary))?;
+        let folder = Temporary::new(layout, "checkout")?;
         let files = folder.path().join("files");
         fs::create_dir(&files)?;
-        Ok(Self { files, _lease: Lease::take(folder.path())?, folder })
+        Ok(Self { files, folder })
     }
 
     /// What was there goes; while a process uses it, it stays beside this folder, until gc finds it unused.

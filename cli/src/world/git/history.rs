@@ -3,8 +3,15 @@
 use super::objects::{from_gix, to_gix};
 use super::{Git, GitError};
 use agent_core::object_id::ObjectId;
+use std::collections::HashSet;
 
 impl Git {
+    /// All commits that a ref leads to, or led to as far as the reflogs know.
+    pub fn reachable(&self) -> Result<HashSet<ObjectId>, GitError> {
+        let listed = self.command().args(["rev-list", "--all", "--reflog"]).succeed()?;
+        Ok(listed.text().lines().filter_map(ObjectId::parse).collect())
+    }
+
     /// The commits that `to` has and `from` has not, newest first.
     pub fn between(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
         let what = || format!("the history from {} to {}", from.short(), to.short());

@@ -7,6 +7,7 @@ use super::{Git, GitError, Mode, TreeEdit};
 use crate::world::fs::{self, FsError};
 use crate::world::git_command::{FALLBACK_EMAIL, FALLBACK_NAME, GitCommand};
 use crate::world::process::Run;
+use crate::world::temporary::Temporary;
 use agent_core::difference::{PathChange, PathStatus};
 use agent_core::object_id::{ObjectId, digest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,11 +164,8 @@ impl Git {
         Ok(files)
     }
 
-    fn scratch(&self) -> Result<tempfile::TempDir, GitError> {
-        let temporary = self.layout().temporary();
-        fs::create_dir(&temporary)?;
-        let made = tempfile::Builder::new().prefix("workplace-").tempdir_in(&temporary);
-        Ok(made.map_err(FsError::while_doing("create a folder in", &temporary))?)
+    fn scratch(&self) -> Result<Temporary, GitError> {
+        Ok(Temporary::new(&self.layout(), "workplace")?)
     }
 }
 

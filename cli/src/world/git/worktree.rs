@@ -9,6 +9,14 @@ use std::collections::HashSet;
 use std::path::Path;
 
 impl Git {
+    /// Has git forget a folder that is one of its working trees; nothing happens when it is none.
+    pub fn forget_worktree(&self, place: &Path) -> Result<(), GitError> {
+        if place.join(".git").is_file() {
+            self.command().args(["worktree", "remove", "--force", "--force"]).arg(place).succeed()?;
+        }
+        Ok(())
+    }
+
     /// The files of the user's working tree as a tree, through an index of ours that remembers which files have not changed since; theirs is
     /// left alone.
     pub fn snapshot_worktree(&self, folder: &Path, layout: &Layout) -> Result<ObjectId, GitError> {

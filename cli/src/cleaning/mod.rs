@@ -1,0 +1,137 @@
+//! What can be made again and is no longer used, and what killed commands left.
+
+mod observe;
+mod remove;
+
+pub use observe::observe;
+pub use remove::remove;
+
+use crate::conversations::Silences;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Nothing is under way for this long.
+const ABANDONED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Checkout,
+    State,
+    /// A folder for what was under way.
+    Temporary,
+    /// A file or folder that a killed command left under way in a place of its own.
+    Leftover,
+    /// A Python environment that was not made to its end.
+    Environment,
+    /// Where the coder of an Architect's run worked.
+    Workplace,
+    /// What cases gave: traces, tiers and parts in an object store of files.
+    Result,
+    /// Of a commit that no ref leads to: a race was lost, or a command killed before its commit point.
+    Evaluation,
+    /// One that was seen to be silent for longer than its limit, with what was said of it.
+    Conversation,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Checkout => "checkout",
+            Self::State => "state",
+            Self::Temporary => "temporary",
+            Self::Leftover => "leftover",
+            Self::Environment => "environment",
+            Self::Workplace => "workplace",
+            Self::Result => "result",
+            Self::Evaluation => "evaluation",
+            Self::Conversation => "conversation",
+        }
+    }
+}
+
+/// A thing that can be made again, or that nothing needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    pub path: PathBuf,
+    pub kind: Kind,
+    pub bytes: u64,
+    #[serde(skip)]
+    pub used: Timestamp,
+    #[serde(skip)]
+    pub stays: Option<Stays>,
+}
+
+/// Why a thing stays however old it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// A branch of versions, a pin or HEAD leads to it.
+    Served,
+    /// A process holds it.
+    InUse,
+}
+
+/// Everything there is.
+pub struct Snapshot {
+    pub items: Vec<Item>,
+    pub now: Timestamp,
+    /// How long each conversation was silent; those that are over are among the items.
+    pub silences: Silences,
+}
+
+/// What is neither served nor in use, and was not used lately.
+pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
+    let is_expendable = |item: &&Item| {
+        let age = snapshot.now.duration_since(item.used);
+        let is_old = match item.kind {
+            Kind::Checkout | Kind::State | Kind::Result => age > unused_for,
+            Kind::Temporary | Kind::Leftover => age > ABANDONED_AFTER,
+            // one that is under way is as new as its commit
+            Kind::Evaluation => age > unused_for.max(ABANDONED_AFTER),
+            // a lock tells whether a process still needs it
+            Kind::Environment | Kind::Workplace | Kind::Conversation => true,
+        };
+        is_old && item.stays.is_none()
+    };
+    snapshot.items.iter().filter(is_expendable).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: Kind, hours_unused: i64, stays: Option<Stays>, goes: bool) {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let item = Item { path: PathBuf::from("x"), kind, bytes: 1, used: now - SignedDuration::from_hours(hours_unused), stays };
+        let snapshot = Snapshot { items: vec![item], now, silences: Silences::default() };
+        for (days, goes) in [(1, goes), (0, goes || (hours_unused > 1 && stays.is_none()))] {
+            let removed = plan(&snapshot, SignedDuration::from_hours(24 * days));
+            assert_eq!(!removed.is_empty(), goes, "{kind:?} unused for {hours_unused} h, {stays:?}, --days {days}");
+        }
+    }
+
+    #[test]
+    fn what_is_served_in_use_or_was_used_lately_stays() {
+        for kind in [Kind::Checkout, Kind::State] {
+            check(kind, 25, None, true);
+            check(kind, 23, None, false);
+            check(kind, 2500, Some(Stays::Served), false);
+            check(kind, 2500, Some(Stays::InUse), false);
+        }
+        check(Kind::Result, 25, None, true);
+        check(Kind::Result, 23, None, false);
+        check(Kind::Evaluation, 25, None, true);
+        check(Kind::Evaluation, 23, None, false);
+        check(Kind::Evaluation, 1, None, false);
+        for kind in [Kind::Temporary, Kind::Leftover] {
+            check(kind, 2, None, true);
+            check(kind, 1, None, false);
+            check(kind, 2500, Some(Stays::InUse), false);
+        }
+        for kind in [Kind::Conversation, Kind::Environment, Kind::Workplace] {
+            check(kind, 0, None, true);
+            check(kind, 2500, Some(Stays::InUse), false);
+        }
+    }
+}

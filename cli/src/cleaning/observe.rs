@@ -1,0 +1,248 @@
+//! What there is, by its place, and what of it a process uses.
+
+use super::{Item, Kind, Snapshot, Stays};
+use crate::architect;
+use crate::conversations::{self, Silences};
+use crate::error::CommandError;
+use crate::repository::{Repository, manifest_on_disk};
+use crate::world::checkout::{Shelf, record_of};
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::git::STATE_FILE;
+use crate::world::layout::Layout;
+use crate::world::lease::Lease;
+use crate::world::{clock, python, temporary};
+use agent_core::object_id::ObjectId;
+use agent_core::what::What;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Folders of an object store whose content is run again when it is gone.
+const RESULTS: [&str; 3] = ["parts", "results", "traces"];
+const EVALUATIONS: &str = "evals";
+
+pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
+    let layout = &repository.layout;
+    let silences = Silences::observe(layout)?;
+    let served = served(repository)?;
+    let mut items = checkouts(layout, &served)?;
+    items.extend(states(layout, &served)?);
+    items.extend(under_way(layout)?);
+    items.extend(environments(layout)?);
+    items.extend(workplaces(layout)?);
+    if let Some(folder) = store(repository)? {
+        items.extend(results(&folder)?);
+        items.extend(evaluations(repository, &folder)?);
+        items.extend(files_below(&folder).into_iter().filter(|path| is_staged(path)).filter_map(|path| Item::at(path, Kind::Leftover)));
+    }
+    items.extend(entries(&layout.pending())?.into_iter().filter_map(|path| Item::leased(path, Kind::Result)));
+    items.extend(over(repository, &silences)?);
+    Ok(Snapshot { items, now: clock::now(), silences })
+}
+
+impl Item {
+    /// `None` for what is gone by now.
+    fn at(path: PathBuf, kind: Kind) -> Option<Self> {
+        let used = modified(&path)?;
+        Some(Self { bytes: size(&path), path, kind, used, stays: None })
+    }
+
+    /// The same of what a process that uses it holds a lease on.
+    fn leased(path: PathBuf, kind: Kind) -> Option<Self> {
+        let item = Self::at(path, kind)?;
+        // what cannot be opened is found again when it is removed
+        let in_use = matches!(Lease::take_alone(&item.path), Ok(None)).then_some(Stays::InUse);
+        Some(Self { stays: in_use, ..item })
+    }
+
+    fn served(self, served: &BTreeSet<String>, id: &str) -> Self {
+        let stays = if served.contains(id) { Some(Stays::Served) } else { self.stays };
+        Self { stays, ..self }
+    }
+}
+
+/// What a lock keeps for as long as a process holds it.
+fn while_held(lock: &Path) -> Option<Stays> {
+    let is_held = lock.exists() && matches!(FileLock::try_acquire(lock), Ok(None));
+    is_held.then_some(Stays::InUse)
+}
+
+/// Those of code and of evaluators, and what is known of others that are gone.
+fn checkouts(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsError> {
+    let mut items = Vec::new();
+    for shelf in Shelf::ALL {
+        let folder = shelf.folder(layout);
+        for place in entries(&folder)? {
+            let tree = name(&place).split('-').next().unwrap_or_default().to_owned();
+            let used = modified(&record_of(layout, &place));
+            let item = Item::leased(place, Kind::Checkout).map(|item| Item { used: used.unwrap_or(item.used), ..item });
+            items.extend(item.map(|item| item.served(served, &tree)));
+        }
+    }
+    let has_none = |record: &PathBuf| {
+        let of = record.strip_prefix(layout.checkout_records()).ok().map(|path| layout.home().join(path.with_extension("")));
+        record.extension().is_some_and(|extension| extension == "json") && of.is_some_and(|place| !place.exists())
+    };
+    let records = files_below(&layout.checkout_records()).into_iter().filter(has_none);
+    items.extend(records.filter_map(|record| Item::at(record, Kind::Leftover)));
+    Ok(items)
+}
+
+fn states(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsError> {
+    let state = |path: PathBuf| {
+        let revision = name(&path).trim_end_matches(".json").to_owned();
+        Item::leased(path, Kind::State).map(|item| item.served(served, &revision))
+    };
+    Ok(entries(&layout.states())?.into_iter().filter(|path| !is_new(path)).filter_map(state).collect())
+}
+
+/// Folders of commands, here and where there is no repository, and files that were about to be put in place.
+fn under_way(layout: &Layout) -> Result<Vec<Item>, FsError> {
+    let scratch = layout.scratch();
+    let temporary = entries(&layout.temporary())?.into_iter().filter(|path| *path != scratch).chain(temporary::outside(&["demo", "serve"]));
+    let mut items: Vec<_> = temporary.filter_map(|path| Item::leased(path, Kind::Temporary)).collect();
+    for path in entries(&scratch)?.into_iter().filter(|path| path.is_dir()) {
+        let stays = while_held(&path.with_extension("lock"));
+        items.extend(Item::at(path, Kind::Temporary).map(|item| Item { stays, ..item }));
+    }
+    let own = [layout.home(), layout.states(), layout.checkout_records(), layout.conversations(), layout.journal()];
+    for folder in own.into_iter().chain(["discovery", "history", "worktrees"].map(|name| layout.home().join(name))) {
+        items.extend(entries(&folder)?.into_iter().filter(|path| is_new(path)).filter_map(|path| Item::at(path, Kind::Leftover)));
+    }
+    Ok(items)
+}
+
+/// A file that was about to be put in the place of another.
+fn is_new(path: &Path) -> bool {
+    name(path).starts_with(fs::UNDER_WAY)
+}
+
+/// Those whose makers were killed: whoever makes one holds its lock.
+fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
+    let unfinished = entries(&layout.environments())?.into_iter().filter(|path| path.is_dir() && !python::is_finished(path));
+    let item = |path: PathBuf| {
+        let stays = while_held(&python::lock_of(&path));
+        Item::at(path, Kind::Environment).map(|item| Item { stays, ..item })
+    };
+    Ok(unfinished.filter_map(item).collect())
+}
+
+/// A run removes its own, so those that are there are of a run that goes on, or of one that is dead.
+fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
+    let runs = entries(&layout.architect_runs())?;
+    let places: Vec<_> = runs.iter().flat_map(|run| architect::left_in(run)).filter(|place| place.is_dir()).collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stays = while_held(&layout.architect_lock());
+    Ok(places.into_iter().filter_map(|place| Item::at(place, Kind::Workplace)).map(|item| Item { stays, ..item }).collect())
+}
+
+/// The folder of an object store of files. A bucket has rules of its own for what is old.
+fn store(repository: &Repository) -> Result<Option<PathBuf>, CommandError> {
+    let on_disk = repository.git.worktree().and_then(|folder| manifest_on_disk(&folder).ok());
+    let Some(manifest) = on_disk.or_else(|| repository.served_manifest()) else { return Ok(None) };
+    Ok(repository.store(&manifest)?.folder().map(Path::to_owned))
+}
+
+/// By folder: of one code, of the parts of one tier, of tiers whose keys begin alike.
+fn results(store: &Path) -> Result<Vec<Item>, FsError> {
+    let mut items = Vec::new();
+    for kind in RESULTS {
+        let of_kind = entries(&store.join(kind))?.into_iter().filter_map(|path| Item::at(path, Kind::Result));
+        items.extend(of_kind.map(|item| Item { used: last_used(&item.path, item.used), ..item }));
+    }
+    Ok(items)
+}
+
+/// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What another clone evaluated is that clone's.
+fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, CommandError> {
+    let git = &repository.git;
+    let of_commit = |path: PathBuf| ObjectId::parse(&name(&path)).filter(|commit| git.exists(commit)).map(|commit| (commit, path));
+    let evaluated: Vec<_> = entries(&store.join(EVALUATIONS))?.into_iter().filter_map(of_commit).collect();
+    if evaluated.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reachable = git.reachable()?;
+    let lost = evaluated.into_iter().filter(|(commit, _)| !reachable.contains(commit));
+    Ok(lost
+        .filter_map(|(_, path)| Item::at(path, Kind::Evaluation))
+        .map(|item| Item { used: last_used(&item.path, item.used), ..item })
+        .collect())
+}
+
+/// What an object store of files was about to rename: no key of ours has a `#`.
+fn is_staged(path: &Path) -> bool {
+    let number = name(path).rsplit_once('#').map(|(_, number)| number.to_owned());
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The conversations that are over, by the manifest that is served; what no manifest limits goes on.
+fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, CommandError> {
+    let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
+    let mut over = Vec::new();
+    for id in silences.over(manifest.limits.conversation()) {
+        let [path, rewards] = conversations::files(&repository.layout, id)?;
+        over.push(Item { bytes: size(&path) + size(&rewards), path, kind: Kind::Conversation, used: clock::now(), stays: None });
+    }
+    Ok(over)
+}
+
+/// The code trees and state Revisions of the served branches, the pins, and HEAD.
+fn served(repository: &Repository) -> Result<BTreeSet<String>, CommandError> {
+    let git = &repository.git;
+    let mut commits: Vec<ObjectId> = git.version_branches()?.into_iter().map(|(_, tip)| tip).collect();
+    commits.extend(git.resolve("HEAD")?);
+    for (name, _) in git.pins()? {
+        // a pin whose range matches nothing any more serves nothing
+        commits.extend(repository.commit_named(&What::Name(name)).ok());
+    }
+    let mut served = BTreeSet::new();
+    for commit in commits {
+        served.insert(git.code_tree(&commit)?.to_string());
+        served.extend(git.entry(&commit, STATE_FILE)?.map(|entry| entry.id.to_string()));
+    }
+    Ok(served)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
+    Ok(fs::names(folder)?.into_iter().map(|name| folder.join(name)).collect())
+}
+
+/// All files of a folder; what goes away meanwhile is not among them.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder { folders.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn modified(path: &Path) -> Option<Timestamp> {
+    Timestamp::try_from(path.symlink_metadata().ok()?.modified().ok()?).ok()
+}
+
+/// Reading is a use as well, where the file system notes it.
+fn last_used(folder: &Path, at_least: Timestamp) -> Timestamp {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let times = files.flat_map(|file| [file.modified(), file.accessed()]).flatten();
+    times.filter_map(|time| Timestamp::try_from(time).ok()).fold(at_least, Timestamp::max)
+}
+
+/// Bytes of a file, or of all files below a folder.
+fn size(path: &Path) -> u64 {
+    let Ok(metadata) = path.symlink_metadata() else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| size(&entry.path())).sum()
+}

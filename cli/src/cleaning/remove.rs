@@ -1,0 +1,98 @@
+//! Removing things, each only where no process uses it by now.
+
+use super::{Item, Kind, Snapshot};
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::checkout::record_of;
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use crate::world::lease::Lease;
+use crate::world::python;
+use crate::world::temporary::Temporary;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Removes a thing; false where it is in use again, or gone already.
+pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Result<bool, CommandError> {
+    let layout = &repository.layout;
+    let path = &item.path;
+    match item.kind {
+        Kind::Conversation => {
+            let id = path.file_stem().unwrap_or_default().to_string_lossy();
+            return Ok(snapshot.silences.end(layout, &id)?);
+        }
+        Kind::Workplace => return remove_workplace(repository, path),
+        Kind::Environment => locked(&python::lock_of(path), || buried(layout, path)),
+        Kind::Temporary if path.parent() == Some(&layout.scratch()) => locked(&path.with_extension("lock"), || buried(layout, path)),
+        Kind::Checkout => leased(path, || {
+            let is_gone = buried(layout, path)?;
+            fs::remove_if_there(&record_of(layout, path))?;
+            Ok(is_gone)
+        }),
+        Kind::State | Kind::Temporary => leased(path, || buried(layout, path)),
+        Kind::Result => leased(path, || in_place(path)),
+        Kind::Leftover | Kind::Evaluation => in_place(path),
+    }
+    .map_err(CommandError::from)
+}
+
+/// Where no process holds a lease.
+fn leased(path: &Path, remove: impl FnOnce() -> Result<bool, FsError>) -> Result<bool, FsError> {
+    // a link, or what may not be read, is used by nobody
+    match Lease::take_alone(path) {
+        Ok(None) => Ok(false),
+        Ok(Some(_alone)) => remove(),
+        Err(_) => remove(),
+    }
+}
+
+/// Where no process holds a lock.
+fn locked(lock: &Path, remove: impl FnOnce() -> Result<bool, FsError>) -> Result<bool, FsError> {
+    if !lock.exists() {
+        return remove();
+    }
+    match FileLock::try_acquire(lock)? {
+        None => Ok(false),
+        Some(_lock) => remove(),
+    }
+}
+
+fn remove_workplace(repository: &Repository, path: &Path) -> Result<bool, CommandError> {
+    let Some(_lock) = FileLock::try_acquire(&repository.layout.architect_lock())? else { return Ok(false) };
+    repository.git.forget_worktree(path)?;
+    fs::remove_stubborn_folder(path)?;
+    Ok(true)
+}
+
+/// A folder goes by a rename first, so that no process ever finds half of it.
+fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
+    let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    if !is_folder {
+        return in_place(path);
+    }
+    let grave = Temporary::new(layout, "removed")?;
+    match std::fs::rename(path, grave.path().join("it")) {
+        Ok(()) => {
+            fs::remove_stubborn_folder(&grave.path().join("it"))?;
+            grave.close().map(|()| true)
+        }
+        // outside of `.agent` there is nobody to find half of it
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => in_place(path),
+        Err(error) => vanished(FsError::while_doing("remove", path)(error)),
+    }
+}
+
+/// Half of a result is seen by its digest, and what else is removed in place is named by nothing.
+fn in_place(path: &Path) -> Result<bool, FsError> {
+    let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    let removed = if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.map_err(FsError::while_doing("remove", path)).map_or_else(vanished, |()| Ok(true))
+}
+
+/// What another process removed, or added to, is left to the next time.
+fn vanished(error: FsError) -> Result<bool, FsError> {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty => Ok(false),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,60 @@
+//! Folders for what is under way. Each is in use while its value lives and goes with it; those of killed processes are left to `agent gc`.
+
+use crate::world::fs::{self, FsError};
+use crate::world::layout::Layout;
+use crate::world::lease::Lease;
+use std::path::{Path, PathBuf};
+
+/// What the names of our folders begin with in the folder for temporary files of the system.
+const OURS: &str = "agent-";
+
+#[derive(Debug)]
+pub struct Temporary {
+    folder: tempfile::TempDir,
+    _lease: Option<Lease>,
+}
+
+impl Temporary {
+    /// A new folder below `.agent`. Its name begins with what it is for.
+    pub fn new(layout: &Layout, purpose: &str) -> Result<Self, FsError> {
+        Self::below(&layout.temporary(), purpose)
+    }
+
+    /// The same where there is no repository yet.
+    pub fn outside(purpose: &str) -> Result<Self, FsError> {
+        Self::below(&std::env::temp_dir(), &format!("{OURS}{purpose}"))
+    }
+
+    pub fn below(parent: &Path, purpose: &str) -> Result<Self, FsError> {
+        fs::create_dir(parent)?;
+        let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(parent);
+        let folder = folder.map_err(FsError::while_doing("create a folder in", parent))?;
+        Ok(Self { _lease: Lease::take(folder.path())?, folder })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Removes it now, and says when that fails.
+    pub fn close(self) -> Result<(), FsError> {
+        let path = self.folder.path().to_owned();
+        self.folder.close().map_err(FsError::while_doing("remove", &path))
+    }
+}
+
+/// The folders that processes of this user made outside of any repository, with those that are in use.
+pub fn outside(purposes: &[&str]) -> Vec<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let user = rustix::process::geteuid().as_raw();
+    let is_ours = |path: &PathBuf| {
+        if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user) {
+            return false;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let purpose = name.strip_prefix(OURS).and_then(|rest| rest.rsplit_once('-')).map(|(purpose, _)| purpose);
+        purpose.is_some_and(|purpose| purposes.contains(&purpose))
+    };
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(is_ours).collect()
+}
