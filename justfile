@@ -67,6 +67,10 @@ bench-staging *ARGS:
 kills COUNT="10000":
     AGENT_TEST_KILLS={{COUNT}} cargo test -p agent --test end_to_end kill::
 
+# one byte flipped in each kind of evidence, at so many places of each: `agent verify --all` finds every one
+flips COUNT="150":
+    AGENT_TEST_FLIPS={{COUNT}} cargo test -p agent --test end_to_end one_flipped_byte -- --nocapture
+
 # one promotion, killed and out of disk at every single write, rename, sync and open (needs strace)
 faults:
     AGENT_TEST_FAULTS=all cargo test -p agent --test end_to_end faults -- --nocapture
@@ -80,6 +84,12 @@ bench-hook-commit:
 bench-history *ARGS:
     cargo build --release
     python3 tests/bench/history.py {{ARGS}}
+
+# `verify --all` over up to 1,000 versions with 1,000,000 case results: time and peak memory, against reading all of it once
+bench-verify *ARGS:
+    cargo build --release
+    python3 tests/bench/verify.py {{ARGS}}
+
 # 1,000 trivial cases through `agent test`, promptfoo, Inspect, DSPy's Evaluate and pytest (installs them, once)
 bench-peers *ARGS:
     cargo build --release

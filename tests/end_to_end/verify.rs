@@ -9,6 +9,7 @@ use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
 use semver::Version;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -381,7 +382,18 @@ fn of_every_kind() -> World {
     world
 }
 
+/// So many positions, evenly spread: the first and the last are among them, since what tells one format from another is at the beginning, and checksums are at
+/// the end.
+fn spread(length: usize, count: usize) -> BTreeSet<usize> {
+    (0..count).map(|number| number * (length - 1) / (count - 1)).collect()
+}
+
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "how many bytes are flipped is a variable of the person who runs it, and is said"
+)]
 fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
     let world = of_every_kind();
     let told = world.agent("a", ["verify", "--all", "-v"]).ok();
@@ -421,11 +433,12 @@ fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
         stored(format!("evals/{}/before.jsonl", version("v0.2.0"))),
         stored(format!("journal/{}.jsonl", journal.trim().trim_start_matches("sha256:"))),
     ];
+    let wanted: usize = std::env::var("AGENT_TEST_FLIPS").map_or(3, |flips| flips.parse().unwrap());
+    let mut flips = 0;
     for place in &places {
         let path = world.path(place);
         let whole = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // at the end lie checksums, and at the beginning what tells one format from another
-        for at in [0, whole.len() / 2, whole.len() - 1] {
+        for at in spread(whole.len(), wanted) {
             let mut flipped = whole.clone();
             flipped[at] ^= 0xff;
             replace(&path, &flipped);
@@ -433,8 +446,10 @@ fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
             assert!(ended.code != 0, "byte {at} of {} flipped: exit {}\n{}", place.display(), ended.code, ended.stdout);
             assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
             replace(&path, &whole);
+            flips += 1;
         }
     }
+    eprintln!("{flips} flipped bytes in {} places found", places.len());
     world.agent("a", ["verify", "--all"]).ok();
 }
 

@@ -110,6 +110,9 @@ impl<'a> Verifier<'a> {
         let wrong = |check, message| Check { check, status: Status::Wrong, message };
         let mut checks: Vec<Check> =
             git.garbled_tags()?.into_iter().map(|tag| wrong("tags", format!("refs/tags/{tag} cannot be read"))).collect();
+        checks.extend(
+            git.damaged_tags()?.into_iter().map(|(name, why)| wrong("tags", format!("the tag object of {name} is damaged: {why}"))),
+        );
         let shown = |path: &std::path::PathBuf| path.strip_prefix(git.common_dir()).unwrap_or(path).display().to_string();
         checks.extend(git.damaged_packs()?.iter().map(|path| wrong("packs", format!("{} is not what its checksum says", shown(path)))));
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);

@@ -2,7 +2,7 @@
 //!
 //! Reading an object checks less: a loose one is read up to its length and not to its checksum, and nothing compares it with its name.
 
-use super::objects::{from_gix, to_gix};
+use super::objects::{from_gix, loose_path, to_gix};
 use super::{Git, GitError};
 use crate::world::fs::{FsError, read_if_there};
 use agent_core::object_id::ObjectId;
@@ -114,7 +114,7 @@ fn add(all: &mut Objects, more: &Objects) {
 impl Git {
     /// An object as it is stored; `None` where this clone does not have it, the reason where it is not what its name says.
     fn stored(&self, id: gix::ObjectId) -> Result<Option<(gix::objs::Kind, Vec<u8>)>, String> {
-        if let Some(packed) = read_if_there(&self.loose_path(id)).map_err(|error| error.to_string())? {
+        if let Some(packed) = read_if_there(&self.objects_dir().join(loose_path(&id))).map_err(|error| error.to_string())? {
             return whole_loose(id, &packed).map(Some);
         }
         if !self.repository.has_object(id) {
@@ -124,11 +124,6 @@ impl Git {
         let (kind, bytes) = (found.kind, std::mem::take(&mut found.data));
         let named = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &bytes).map_err(|error| error.to_string())?;
         if named == id { Ok(Some((kind, bytes))) } else { Err("what it holds has another name".to_owned()) }
-    }
-
-    fn loose_path(&self, id: gix::ObjectId) -> PathBuf {
-        let hex = id.to_string();
-        self.objects_dir().join(&hex[..2]).join(&hex[2..])
     }
 
     /// Why a blob cannot be read as what its name says; `None` when it can.
@@ -160,6 +155,20 @@ impl Git {
             }
         }
         damaged.sort();
+        Ok(damaged)
+    }
+
+    /// The annotated tags of versions whose objects are not what their names say, each with the reason.
+    pub fn damaged_tags(&self) -> Result<Vec<(String, String)>, GitError> {
+        let mut damaged = Vec::new();
+        for (name, id) in self.references("refs/tags/v")? {
+            let id = to_gix(&id);
+            let is_tag = self.repository.find_header(id).map_or(true, |header| header.kind() == gix::objs::Kind::Tag);
+            let is_version = agent_core::version::from_tag(&name["refs/tags/".len()..]).is_some();
+            if let Some(why) = (is_tag && is_version).then(|| self.stored(id).err()).flatten() {
+                damaged.push((name, why));
+            }
+        }
         Ok(damaged)
     }
 

@@ -5,6 +5,7 @@
 
 mod chain;
 mod checkout;
+mod collection;
 mod error;
 mod facts;
 mod footprint;
@@ -36,6 +37,7 @@ pub use workplace::{Edited, HandedOut, Lost};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
+use collection::Written;
 use std::path::{Path, PathBuf};
 
 /// The branch that is served.
@@ -50,6 +52,7 @@ pub struct Git {
     /// The main working tree, whichever worktree it was opened from; the git directory when bare.
     root: PathBuf,
     common_dir: PathBuf,
+    written: Written,
 }
 
 impl Git {
@@ -76,7 +79,7 @@ impl Git {
         repository.object_cache_size_if_unset(4 << 20);
         // what `git replace` shows in place of an object is not the object
         repository.objects.ignore_replacements = true;
-        Ok(Self { repository, root, common_dir })
+        Ok(Self { repository, root, common_dir, written: Written::default() })
     }
 
     /// The main working tree (the git directory itself, when bare).

@@ -335,37 +335,42 @@ impl Git {
     /// Puts an object into the database. One that is there already is read back first: a power cut can leave an empty file
     /// under the right name, which every later write of the same content would otherwise take for the real one.
     fn write_object(&self, kind: gix::objs::Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
-        let what = || format!("a {kind}");
-        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(GitError::writing(what()))?;
+        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(GitError::writing(format!("a {kind}")))?;
         let is_whole = self.repository.has_object(id) && self.repository.find_object(id).is_ok_and(|found| found.data == bytes);
         if !is_whole {
-            let mut packed = gix::zlib::stream::deflate::Write::new(Vec::new(), gix::zlib::Compression::BEST_SPEED);
-            packed
-                .write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))
-                .and_then(|()| packed.write_all(bytes))
-                .and_then(|()| packed.flush())
-                .map_err(|source| GitError::writing(what())(gix::Error::from_error(source)))?;
-            self.place_loose(id, &packed.into_inner())?;
+            self.write_loose(id, kind, bytes)?;
+        }
+        if !is_whole || self.objects_dir().join(loose_path(&id)).exists() {
+            self.written.note(id, kind, bytes);
         }
         Ok(from_gix(id))
+    }
+
+    pub(super) fn write_loose(&self, id: gix::ObjectId, kind: gix::objs::Kind, bytes: &[u8]) -> Result<(), GitError> {
+        let mut packed = gix::zlib::stream::deflate::Write::new(Vec::new(), gix::zlib::Compression::BEST_SPEED);
+        packed
+            .write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))
+            .and_then(|()| packed.write_all(bytes))
+            .and_then(|()| packed.flush())
+            .map_err(|source| GitError::writing(format!("a {kind}"))(gix::Error::from_error(source)))?;
+        self.place_loose(id, &packed.into_inner())
     }
 
     /// Writes a loose object file by a rename. It is locked while it is under way, and the kernel drops the lock on a kill,
     /// so `sweep_temporary` knows the dead from the living.
     fn place_loose(&self, id: gix::ObjectId, packed: &[u8]) -> Result<(), GitError> {
         let objects = self.objects_dir();
-        let hex = id.to_string();
-        let folder = objects.join(&hex[..2]);
-        crate::world::fs::create_dir(&folder)?;
-        let path = folder.join(&hex[2..]);
+        let path = objects.join(loose_path(&id));
+        let folder = path.parent().expect("an object file is in a folder");
         loop {
+            crate::world::fs::create_dir(folder)?;
             let mut file = temporary_object(&objects).map_err(FsError::while_doing("create an object in", &objects))?;
             let written = file.as_file().lock().and_then(|()| file.write_all(packed));
             written.map_err(FsError::while_doing("write the object", &path))?;
             match file.persist(&path) {
                 Ok(_) => return Ok(()),
-                // a sweep came between the creation and the lock
-                Err(error) if error.error.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {}
+                // a sweep came between the creation and the lock, or a gc removed the empty folder
+                Err(error) if error.error.kind() == std::io::ErrorKind::NotFound && objects.is_dir() => {}
                 Err(error) => return Err(FsError::while_doing("put in place", &path)(error.error).into()),
             }
         }
@@ -386,13 +391,22 @@ impl Git {
         self.repository.objects.store_ref().path().to_owned()
     }
 
+    /// Reads an object; one that was written lately and is gone is written again.
     fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
-        self.repository.find_object(to_gix(id)).map_err(GitError::reading(id.as_str()))
+        let found = self.repository.find_object(to_gix(id));
+        let found = if found.is_err() && self.write_again(id)? { self.repository.find_object(to_gix(id)) } else { found };
+        found.map_err(GitError::reading(id.as_str()))
     }
 
     pub(super) fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
         self.find(tree_or_commit)?.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
     }
+}
+
+/// Where an object lies below the folder of objects.
+pub(super) fn loose_path(id: &gix::ObjectId) -> PathBuf {
+    let hex = id.to_string();
+    Path::new(&hex[..2]).join(&hex[2..])
 }
 
 fn temporary_object(objects: &Path) -> std::io::Result<tempfile::NamedTempFile> {

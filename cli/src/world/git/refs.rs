@@ -144,6 +144,7 @@ impl RefLock<'_> {
                 return Ok(Committed::whole(Moved::Conflict { name: change.name.clone(), found }));
             }
         }
+        let _held = self.git.without_collection()?;
         let script: String = moves.iter().map(Move::transaction).collect();
         self.record(&script)?;
         self.git.sync()?;

@@ -1,0 +1,213 @@
+//! Against `git gc`, which removes objects that no ref names yet: none begins while refs move, and what an earlier one took is written again.
+//!
+//! A gc says that it runs in `gc.pid` ("PID HOST"), and ends at once where that file names a living process. A move of refs does the same for as long as it
+//! lasts; the file of a killed process counts for nobody.
+
+use super::objects::{loose_path, to_gix};
+use super::{Git, GitError};
+use crate::world::clock;
+use agent_core::object_id::ObjectId;
+use jiff::Timestamp;
+use std::collections::{HashSet, VecDeque};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a gc that runs is waited for. With git's defaults it removes nothing that is younger than two weeks, so going on after that is safe.
+const WAIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(1);
+/// git takes an older `gc.pid` for one that was left.
+const STALE_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+/// How much of what was written is kept to be written again, in bytes; the oldest goes first.
+const KEPT: usize = 16 << 20;
+
+/// While it lives, no `git gc` begins.
+#[derive(Debug)]
+pub(super) struct Held {
+    path: PathBuf,
+    content: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if std::fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Held {
+    /// `None` where a gc runs for longer than `wait`, or where the file cannot be written.
+    fn acquire(common_dir: &Path, wait: Duration) -> Option<Self> {
+        let (path, lock) = (common_dir.join("gc.pid"), common_dir.join("gc.pid.lock"));
+        let content = format!("{} {}", std::process::id(), host());
+        let until = Instant::now() + wait;
+        loop {
+            match std::fs::File::create_new(&path) {
+                Ok(mut file) => {
+                    let held = Self { path: path.clone(), content: content.clone() };
+                    file.write_all(content.as_bytes()).ok()?;
+                    // a gc that saw no file before this one was made renames its own over it
+                    if !lock.exists() && std::fs::read_to_string(&path).is_ok_and(|found| found == content) {
+                        return Some(held);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    if !names_a_living_process(&path) {
+                        let _ = std::fs::remove_file(&path);
+                        continue;
+                    }
+                }
+                Err(_) => return None,
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// By the rule of `git gc`. A file that is gone names none.
+fn names_a_living_process(path: &Path) -> bool {
+    let Ok(content) = std::fs::read_to_string(path) else { return false };
+    let Some((process, other_host)) = content.trim_end().split_once(' ') else { return false };
+    let Some(process) = process.parse().ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    let modified = path.metadata().and_then(|file| file.modified()).ok().and_then(|modified| Timestamp::try_from(modified).ok());
+    let lives = || rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH);
+    modified.is_none_or(|modified| clock::now() <= modified + STALE_AFTER) && (other_host != host() || lives())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The objects that were written lately as loose files, by all clones of one `Git`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written(Arc<Mutex<Recent>>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    objects: VecDeque<Object>,
+    ids: HashSet<gix::ObjectId>,
+    /// In bytes.
+    size: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    id: gix::ObjectId,
+    kind: gix::objs::Kind,
+    bytes: Arc<[u8]>,
+}
+
+impl Written {
+    pub(super) fn note(&self, id: gix::ObjectId, kind: gix::objs::Kind, bytes: &[u8]) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !recent.ids.insert(id) {
+            return;
+        }
+        recent.size += bytes.len();
+        recent.objects.push_back(Object { id, kind, bytes: bytes.into() });
+        while recent.size > KEPT {
+            let Some(oldest) = recent.objects.pop_front() else { break };
+            recent.size -= oldest.bytes.len();
+            recent.ids.remove(&oldest.id);
+        }
+    }
+
+    fn get(&self, id: &gix::ObjectId) -> Option<Object> {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.ids.contains(id).then(|| recent.objects.iter().find(|object| object.id == *id).cloned()).flatten()
+    }
+
+    fn not_loose(&self, objects: &Path) -> Vec<Object> {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.objects.iter().filter(|object| !objects.join(loose_path(&object.id)).exists()).cloned().collect()
+    }
+}
+
+impl Git {
+    /// Keeps `git gc` out, and writes again what it took of the objects that a ref is about to name.
+    pub(super) fn without_collection(&self) -> Result<Option<Held>, GitError> {
+        let held = Held::acquire(&self.common_dir, WAIT);
+        let gone = self.written.not_loose(&self.objects_dir());
+        if !gone.is_empty() {
+            // a pack that a gc removed stays open in this one
+            let opened = Self::isolated(&self.common_dir)?;
+            for object in gone.iter().filter(|object| !opened.repository.has_object(object.id)) {
+                self.write_loose(object.id, object.kind, &object.bytes)?;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Writes an object again that a gc took; whether it was one that was written lately.
+    pub(super) fn write_again(&self, id: &ObjectId) -> Result<bool, GitError> {
+        let Some(object) = self.written.get(&to_gix(id)) else { return Ok(false) };
+        self.write_loose(object.id, object.kind, &object.bytes)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Repository;
+    use super::super::{CommitSpec, Move, Moved, TreeEdit};
+    use super::*;
+
+    const NO_WAIT: Duration = Duration::ZERO;
+
+    fn gc_pid(repository: &Repository) -> PathBuf {
+        repository.path().join(".git/gc.pid")
+    }
+
+    #[test]
+    fn no_gc_begins_while_refs_move() {
+        let repository = Repository::with_code();
+        let git = repository.open();
+        let held = Held::acquire(git.common_dir(), NO_WAIT).unwrap();
+        let refused = repository.run(&["gc", "-q", "--prune=now"]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("gc is already running"), "{refused:?}");
+        drop(held);
+        assert_eq!(repository.run(&["gc", "-q", "--prune=now"]).code, Some(0));
+        assert!(!gc_pid(&repository).exists());
+    }
+
+    #[test]
+    fn a_gc_that_runs_is_waited_for_and_one_that_is_dead_is_not() {
+        let repository = Repository::with_code();
+        let git = repository.open();
+        let written = |content: String| std::fs::write(gc_pid(&repository), content).unwrap();
+        for living in [format!("{} {}", std::process::id(), host()), "1 elsewhere".to_owned()] {
+            written(living);
+            assert!(Held::acquire(git.common_dir(), NO_WAIT).is_none());
+        }
+        for left in [format!("{} {}", i32::MAX, host()), String::new(), "cut sho".to_owned()] {
+            written(left);
+            assert!(Held::acquire(git.common_dir(), NO_WAIT).is_some());
+        }
+        // a gc that is about to say that it runs
+        std::fs::write(repository.path().join(".git/gc.pid.lock"), "").unwrap();
+        assert!(Held::acquire(git.common_dir(), NO_WAIT).is_none());
+        assert!(!gc_pid(&repository).exists());
+    }
+
+    #[test]
+    fn what_a_gc_took_before_a_ref_named_it_is_written_again() {
+        let repository = Repository::with_code();
+        let git = repository.open();
+        let main = git.expect("main").unwrap();
+        let blob = git.write_blob(b"new\n").unwrap();
+        let tree = git.edit_tree(Some(&main), &[TreeEdit::file("state/more.json", blob)]).unwrap();
+        let commit = git.write_commit(&CommitSpec { tree, parents: vec![main], message: "new".to_owned() }).unwrap();
+        repository.git(&["gc", "-q", "--prune=now"]);
+        assert!(!repository.open().exists(&commit));
+        assert_eq!(git.commit(&commit).unwrap().message, "new");
+        let moved = git.move_ref(Move::create("refs/heads/new", commit.clone()), "test").unwrap();
+        assert_eq!(moved.value, Moved::All);
+        assert_eq!(repository.git(&["show", "new:state/more.json"]), "new");
+        assert_eq!(repository.git(&["fsck", "--strict"]), "");
+    }
+}
