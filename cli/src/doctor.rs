@@ -11,7 +11,7 @@ use crate::ledger::LedgerRef;
 use crate::refspecs;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::world::clock;
-use crate::world::git::{ACTIVE, Git, GitError};
+use crate::world::git::{ACTIVE, Git, GitError, remote_active};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::python::{self, on_path};
@@ -312,7 +312,7 @@ fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {
 fn beside(git: &Git, remote: &str) -> Option<Finding> {
     const MEND: &str = "agent sync";
     let look = || -> Result<Option<Finding>, CommandError> {
-        let theirs = git.reference(&format!("refs/remotes/{remote}/active"))?;
+        let theirs = git.reference(&remote_active(remote))?;
         let (Some(ours), Some(theirs)) = (git.reference(ACTIVE)?, theirs) else { return Ok(None) };
         let versions = |from: &ObjectId, to: &ObjectId| {
             git.first_parents(to).take_while(|commit| commit.as_ref().is_ok_and(|at| at.id != *from)).count()

@@ -13,11 +13,15 @@ use agent_core::evaluation::Verdict;
 use agent_core::gate::{Comparison, GateVerdict, Level};
 use agent_core::ledger::{Asked, Entry, Ledger, SCHEMA};
 use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{OWN, PEERS, REMOTES, SHARED};
 use agent_core::version::tag;
+use std::time::Duration;
 
 const FILE: &str = "ledger.jsonl";
+/// A remote that takes longer than this to say what it has is taken for one that cannot be reached.
+const ANSWER: Duration = Duration::from_secs(10);
 
-pub const RECORD: Record = Record { name: "ledger", join, named: |trailers| trailers.ledger.as_ref() };
+pub const RECORD: Record = Record { name: "ledger", join, named: Some(|trailers| trailers.ledger.as_ref()) };
 
 fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
     if path != FILE {
@@ -151,10 +155,23 @@ impl<'a> LedgerRef<'a> {
 
     /// Refuses where attempts are missing that a version, or this clone itself, knows of.
     pub fn expect_whole(&self) -> Result<(), CommandError> {
-        match self.lack()? {
+        match self.lack()?.map_or_else(|| self.never_fetched(), |lack| Ok(Some(lack)))? {
             Some(lack) => Err(lack.refusal(self.git)),
             None => Ok(()),
         }
+    }
+
+    /// The ledger of a remote, where nothing here says that there is one: no version names it, and it was never fetched. A remote that does not answer has none.
+    fn never_fetched(&self) -> Result<Option<Lack>, CommandError> {
+        let Some(remote) = self.git.remotes().into_iter().next() else { return Ok(None) };
+        let is_fetched = !self.git.references(&format!("{REMOTES}{remote}/"))?.is_empty();
+        if is_fetched || !self.git.record_heads(RECORD.name)?.is_empty() {
+            return Ok(None);
+        }
+        let places = [SHARED.to_owned(), format!("{SHARED}{PEERS}*/"), format!("{OWN}*/")];
+        let there = self.git.remote_refs_within(ANSWER, &remote, &places.map(|place| format!("{place}{}", RECORD.name)));
+        let commit = there.and_then(|there| there.into_values().next());
+        Ok(commit.map(|commit| Lack { said_by: format!("{remote} has"), commit, problem: Problem::Absent }))
     }
 
     /// What is missing of the ledger that the versions of `active` name, and of what this clone itself has added to it.

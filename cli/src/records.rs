@@ -16,17 +16,23 @@ use std::collections::BTreeMap;
 /// Two versions of the file at a path, as one.
 pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError>;
 
+/// What a commit says of a record.
+pub type Named = fn(&Trailers) -> Option<&RecordHead>;
+
 /// A record and how two versions of one of its files become one: in any order, and as often as one likes.
 #[derive(Debug)]
 pub struct Record {
     pub name: &'static str,
     pub join: Join,
-    /// What a version's commit says it was made with.
-    pub named: fn(&Trailers) -> Option<&RecordHead>,
+    /// What a version's commit says it was made with, where it does.
+    pub named: Option<Named>,
 }
 
 /// Feedback and the runs that worked on it; `architect::inbox` reads and writes it.
-pub const INBOX: Record = Record { name: "inbox", join: join_in_inbox, named: |trailers| trailers.inbox.as_ref() };
+pub const INBOX: Record = Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
+
+/// Which signals the Journals of versions counted; `past` reads and writes it. A file is of one Journal, and never changes.
+pub const COUNTED: Record = Record { name: "counted", join: |_, one, other| Ok(one.max(other)), named: None };
 
 /// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run the one that ended in a version, or else ended later.
 fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
@@ -152,11 +158,11 @@ impl Record {
 
     /// What the versions of `active` say they were made with: by the newest that says it, and `None` where none does.
     pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, CommandError> {
-        let Some(tip) = git.reference(ACTIVE)? else { return Ok(None) };
+        let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else { return Ok(None) };
         for commit in git.first_parents(&tip) {
             let commit = commit?;
             let Some((_, version)) = commit.trailers.as_version() else { break };
-            if let Some(named) = (self.named)(&commit.trailers) {
+            if let Some(named) = named_by(&commit.trailers) {
                 return Ok(Some((version.clone(), named.clone())));
             }
         }
@@ -186,6 +192,16 @@ impl View<'_> {
         match self.heads.first() {
             Some(head) => Ok(self.git.read(&head.commit, path)?),
             None => Ok(None),
+        }
+    }
+
+    pub fn has(&self, path: &str) -> Result<bool, CommandError> {
+        if self.joined.contains_key(path) {
+            return Ok(true);
+        }
+        match self.heads.first() {
+            Some(head) => Ok(self.git.entry(&head.commit, path)?.is_some()),
+            None => Ok(false),
         }
     }
 

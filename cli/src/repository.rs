@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::past::RepositoryPast;
 use crate::printer::Printer;
 use crate::staging::{Active, Staging};
 use crate::telemetry;
@@ -81,9 +82,8 @@ impl Repository {
     pub fn expect_tip(&self) -> Result<Tip, CommandError> {
         self.tip()?.ok_or_else(|| {
             let shallow = if self.git.is_shallow() { "; this clone is shallow, so it may only be missing here" } else { "" };
-            CommandError::input(format!("nothing is served yet: there is no branch `active`{shallow}")).with_hint(
-                "`agent release` makes the first version of what is on `main`; in a fresh clone, `git fetch origin active:active --tags`",
-            )
+            CommandError::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
+                .with_hint("`agent release` makes the first version of what is on `main`; in a fresh clone, `agent sync` fetches it")
         })
     }
 
@@ -124,7 +124,7 @@ impl Repository {
     }
 
     pub fn staging_on(&self, active: &Active) -> Result<Staging, CommandError> {
-        let staging = Staging::open(&self.layout, active)?;
+        let staging = Staging::open(&self.layout, active, Box::new(RepositoryPast::new(&self.git, &self.layout)))?;
         for notice in staging.notices() {
             self.warn(&notice.to_string());
         }

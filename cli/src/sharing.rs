@@ -5,7 +5,9 @@
 
 use crate::error::CommandError;
 use crate::ledger;
-use crate::records::{INBOX, Record};
+use crate::past;
+use crate::records::{COUNTED, INBOX, Record};
+use crate::repository::Repository;
 use crate::world::git::{Git, Move, PrePush, Pushed};
 use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
@@ -14,7 +16,7 @@ use agent_core::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_ref
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-pub const RECORDS: [&Record; 2] = [&ledger::RECORD, &INBOX];
+const RECORDS: [&Record; 3] = [&ledger::RECORD, &INBOX, &COUNTED];
 
 /// How often others may be faster.
 const ATTEMPTS: usize = 16;
@@ -28,10 +30,12 @@ struct Plan {
 
 /// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were moved. `taken` are refs of the remote that a push
 /// under way moves itself.
-pub fn share(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, CommandError> {
+pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, CommandError> {
+    let git = &repository.git;
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
         fetch(git, remote)?;
+        repository.settle(past::share_counts(repository)?);
         let plan = plan(git, remote, taken)?;
         if !plan.there.is_empty()
             && let Pushed::Conflict { why } = git.push(remote, &plan.there, PrePush::Skipped)?
@@ -124,7 +128,11 @@ fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, Command
 }
 
 /// Whether there is something of ours here that the remote was not seen to have; the remote is not asked.
-pub fn has_unshared(git: &Git, remote: &str) -> Result<bool, CommandError> {
+pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, CommandError> {
+    let git = &repository.git;
+    if past::has_unshared_counts(repository)? {
+        return Ok(true);
+    }
     for record in RECORDS {
         let theirs = seen(git, remote, &format!("{SHARED}{}", record.name))?;
         let heads: Vec<_> = git.record_heads(record.name)?.into_keys().collect();

@@ -9,11 +9,12 @@ use crate::error::CommandError;
 use crate::printer::Printer;
 use crate::repository::Repository;
 use crate::runner::child::{CallResult, Child, ChildError, ChildSpec};
-use crate::staging::{Active, Append, Replayed, Staging, StagingError};
+use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use crate::world::layout::Layout;
+use crate::world::process;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
 use agent_core::discovery::takes_conversation;
@@ -21,7 +22,10 @@ use agent_core::journal::{Conversation, Draft, Record};
 use agent_core::object_id::ObjectId;
 use agent_core::signal::{CONVERSATION_ARGUMENT, Signal};
 use agent_core::state::Rules;
+use agent_core::version::tag;
+use agent_core::what::What;
 use agent_core::wire;
+use semver::Version;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -187,16 +191,29 @@ impl Tuner {
 pub async fn staging_for(tuner: &Tuner, repository: &Repository, printer: &Printer) -> Result<Staging, CommandError> {
     let active = repository.active()?;
     let mut staging = repository.staging()?;
-    for (record, why) in repository.settle(rebase(&mut staging, &active, tuner).await?) {
-        printer.warn(format!("signal `{}` has no effect on v{}, which is served now: {why}", record.id, active.base.version));
-    }
+    let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
+    rebased.lines(&active.base.version).into_iter().for_each(|line| printer.warn(line));
     Ok(staging)
 }
 
-/// Brings staging forward to what is served now, by replaying its signals; says which of them have no effect any more.
-pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Committed<Vec<(Record, String)>>, TuningError> {
+/// Brings staging forward through the Tuner that is served now; what did not come through as it was is said.
+pub fn replay(repository: &Repository, context: &Context, staging: &mut Staging, active: &Active) -> Result<Rebased, CommandError> {
+    let target = repository.target(&What::Active)?;
+    let rebased = process::block_on(async {
+        let tuner = Tuner::start(repository, &target, context).await?;
+        let rebased = rebase(staging, active, &tuner).await;
+        tuner.end().await;
+        rebased.map_err(CommandError::from)
+    })??;
+    let rebased = repository.settle(rebased);
+    rebased.lines(&active.base.version).into_iter().for_each(|line| context.printer.warn(line));
+    Ok(rebased)
+}
+
+/// Brings staging forward to what is served now, by replaying its signals.
+pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Committed<Rebased>, TuningError> {
     if !staging.is_behind(active) {
-        return Ok(Committed::whole(Vec::new()));
+        return Ok(Committed::whole(Rebased::default()));
     }
     staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
 }
@@ -236,6 +253,8 @@ pub enum Settled {
     Duplicate(Signal),
     /// The Tuner refused it, or its state may not be.
     Rejected(Rejected),
+    /// It is not known here whether its id was counted before.
+    Unsure(Rejected),
     /// The line was no signal.
     Malformed(Rejected),
 }
@@ -266,6 +285,8 @@ pub struct Batch<'a> {
     pub layout: &'a Layout,
     /// Nothing is appended, only tried.
     pub dry: Option<Dry>,
+    /// Signals are taken though it is not known whether their ids were counted before.
+    pub unchecked: bool,
     pub listener: &'a mut dyn FnMut(Settled),
 }
 
@@ -389,8 +410,12 @@ impl Batch<'_> {
         for incoming in queue {
             let outcome = match incoming {
                 Err(rejected) => Ok(Settled::Malformed(rejected.clone())),
-                Ok(signal) if ids.contains(&signal.id) || self.has_counted(&signal.id)? => Ok(Settled::Duplicate(signal.clone())),
-                Ok(signal) => self.one(signal, &mut talks, &mut attempt).await,
+                Ok(signal) if ids.contains(&signal.id) => Ok(Settled::Duplicate(signal.clone())),
+                Ok(signal) => match self.has_counted(signal)? {
+                    Known::Yes => Ok(Settled::Duplicate(signal.clone())),
+                    Known::Unsure(versions) if !self.unchecked => Ok(Settled::Unsure(unsure(signal, &versions))),
+                    Known::No | Known::Unsure(_) => self.one(signal, &mut talks, &mut attempt).await,
+                },
             };
             match outcome {
                 Ok(settled) => attempt.settled.push(settled),
@@ -408,8 +433,11 @@ impl Batch<'_> {
         Ok(attempt)
     }
 
-    fn has_counted(&mut self, id: &str) -> Result<bool, StagingError> {
-        Ok(self.dry.as_ref().is_some_and(|dry| dry.ids.contains(id)) || self.staging.has_counted(id)?)
+    fn has_counted(&mut self, signal: &Signal) -> Result<Known, StagingError> {
+        if self.dry.as_ref().is_some_and(|dry| dry.ids.contains(&signal.id)) {
+            return Ok(Known::Yes);
+        }
+        Ok(if signal.is_new { Known::No } else { self.staging.has_counted(&signal.id)? })
     }
 
     async fn one(&self, signal: &Signal, talks: &mut HashMap<String, Option<Talk>>, attempt: &mut Attempt) -> Result<Settled, TuningError> {
@@ -486,6 +514,12 @@ impl Batch<'_> {
         let drafts = std::mem::take(&mut attempt.drafts);
         Ok(self.staging.append(drafts, &attempt.expected)?.map(|append| append != Append::Lost))
     }
+}
+
+fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
+    let versions = versions.iter().map(tag).collect::<Vec<_>>().join(", ");
+    let error = format!("it is not known here which signals {versions} counted, so this one may count twice");
+    Rejected { line: signal.line, id: Some(signal.id.clone()), error }
 }
 
 /// A signal on its way, as the continuation of the turn it is about.

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "the writers are processes of this benchmark's own")]
 
+use agent::staging::past::{Counts, Fork, Past, PastError, Standing};
 use agent::staging::{Active, Append, Staging};
 use agent::world::layout::Layout;
 use agent_core::canonical;
@@ -119,9 +120,31 @@ fn draft(id: String, state: &Value, number: usize) -> Draft {
     }
 }
 
+/// Nothing lies before the version that staging stands on.
+#[derive(Debug)]
+struct FirstVersion;
+
+impl Past for FirstVersion {
+    fn standing(&self, _: &ObjectId, _: &ObjectId) -> Result<Standing, PastError> {
+        Ok(Standing::Before)
+    }
+
+    fn fork(&self, _: &ObjectId, _: &ObjectId) -> Result<Option<Fork>, PastError> {
+        Ok(None)
+    }
+
+    fn journal(&self, _: &str) -> Result<Option<Vec<u8>>, PastError> {
+        Ok(None)
+    }
+
+    fn counts(&self, _: &ObjectId, _: Option<&ObjectId>, _: usize) -> Result<Counts, PastError> {
+        Ok(Counts::default())
+    }
+}
+
 /// One writer process: updates one at a time, each durable before the next.
 fn write(folder: &Path, updates: usize, writer: &str) {
-    let mut staging = Staging::open(&Layout::new(folder), &active()).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder), &active(), Box::new(FirstVersion)).expect("staging opens");
     println!("ready");
     std::io::stdin().lock().read_line(&mut String::new()).expect("the word to start");
     for number in 0..updates {
@@ -168,7 +191,7 @@ fn compare(options: &Options, writers: usize) {
 fn round(options: &Options, writers: usize, each: usize, command: &dyn Fn(&Path, &str) -> Command) -> f64 {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     run_python(SQLITE_START, folder.path(), &state().to_string());
-    drop(Staging::open(&Layout::new(folder.path()), &active()).expect("staging opens"));
+    drop(Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens"));
     let mut children: Vec<Writer> = (0..writers).map(|writer| Writer::start(command(folder.path(), &writer.to_string()))).collect();
     for child in &mut children {
         child.expect("ready");
@@ -179,7 +202,7 @@ fn round(options: &Options, writers: usize, each: usize, command: &dyn Fn(&Path,
         child.expect("done");
     }
     let taken = began.elapsed().as_secs_f64();
-    let mut staging = Staging::open(&Layout::new(folder.path()), &active()).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens");
     let total = staging.snapshot().expect("a snapshot").state["total"].as_u64().unwrap_or_default();
     let total = total + run_python(SQLITE_TOTAL, folder.path(), "").trim().parse::<u64>().expect("a total");
     assert_eq!(total, (writers * each) as u64, "an update was lost");
@@ -238,7 +261,7 @@ fn batch(options: &Options) {
 
 fn appended(options: &Options, signals: usize, group: usize) -> f64 {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
-    let mut staging = Staging::open(&Layout::new(folder.path()), &active()).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens");
     let numbers: Vec<usize> = (0..signals).collect();
     let began = Instant::now();
     for chunk in numbers.chunks(group) {

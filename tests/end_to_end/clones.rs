@@ -3,6 +3,7 @@
 use crate::gate;
 use crate::served::{FOLDER, Served};
 use crate::world::World;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// The trailer of a version.
@@ -89,6 +90,20 @@ fn rewrite(served: &Served, change: impl Fn(&str) -> String) {
     let tree = World::finish(served.world.command("git", FOLDER).arg("mktree").stdin(listing)).ok().stdout;
     let commit = served.git(["commit-tree", tree.trim(), "-p", "refs/agent/ledger", "-m", "edited"]);
     served.git(["update-ref", "refs/agent/ledger", &commit]);
+}
+
+#[test]
+fn a_fresh_clone_asks_its_remote_for_attempts_that_no_version_names() {
+    let served = gate::noisy("gate = \"better\"\nmargin = 0.05");
+    served.agent(["state", "set", "usual_minutes=39"]).ok();
+    served.agent(["promote"]).code(7).stdout_has("test 1 of the ledger");
+    served.world.git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
+    served.world.git("clone", ["fetch", "--quiet", "origin", "active:active", "--tags"]);
+    served.world.agent("clone", ["state", "set", "usual_minutes=38"]).ok();
+    served.world.agent("clone", ["promote"]).code(7).stderr_has("this clone does not have the gate's ledger that origin has");
+    // one that nobody answers for is judged by what is here
+    served.world.git("clone", ["remote", "set-url", "origin", "/no/such/folder"]);
+    served.world.agent("clone", ["promote"]).code(7).stdout_has("test 1 of the ledger");
 }
 
 #[test]
@@ -266,4 +281,224 @@ fn a_copy_of_a_clone_is_another_clone() {
     }
     assert_eq!(hub.heard("a"), ["before", "from a", "from copy"]);
     assert_eq!(hub.heard("copy"), hub.heard("a"));
+}
+
+/// What staging knows of a task, by a clone: how many times it was seen.
+fn seen(hub: &Hub, clone: &str, task: &str) -> Value {
+    hub.world.agent(clone, ["state", "show", "--json"]).ok().json()["state"]["tasks"][task]["seen"].clone()
+}
+
+impl Hub {
+    fn tune(&self, clone: &str, task: &str, ids: &[&str]) {
+        let signal = |id: &&str| json!({"id": id, "tool": "took", "arguments": {"task": task, "minutes": 20}}).to_string() + "\n";
+        self.world.write(Path::new(clone).join("signals.jsonl"), ids.iter().map(signal).collect::<String>());
+        self.world.agent(clone, ["tune", "--signals", "signals.jsonl"]).ok();
+    }
+
+    fn promote(&self, clone: &str) {
+        self.world.agent(clone, ["promote"]).ok().stdout_has("promoted");
+    }
+
+    fn sync(&self, clone: &str) -> Value {
+        self.world.agent(clone, ["sync", "--json"]).ok().json()
+    }
+
+    /// How many of these signals count: those that were not counted before.
+    fn applied(&self, clone: &str, ids: &[&str]) -> Value {
+        let signal = |id: &&str| json!({"id": id, "tool": "took", "arguments": {"task": "other", "minutes": 20}}).to_string() + "\n";
+        self.world.write(Path::new(clone).join("signals.jsonl"), ids.iter().map(signal).collect::<String>());
+        self.world.agent(clone, ["tune", "--signals", "signals.jsonl", "--json"]).ok().json()["applied"].clone()
+    }
+
+    /// Both have promoted; a was first, and one signal was sent to both.
+    fn raced() -> Self {
+        let hub = Self::new(&["a", "b"]);
+        hub.tune("a", "tea", &["a-1", "both"]);
+        hub.tune("b", "mail", &["b-1", "b-2"]);
+        hub.tune("b", "tea", &["both"]);
+        hub.promote("a");
+        hub.sync("a");
+        hub.promote("b");
+        hub.tune("b", "mail", &["b-3"]);
+        hub.promote("b");
+        hub.tune("b", "mail", &["b-4"]);
+        hub
+    }
+
+    /// Every signal counts once in b, on top of what a made, and goes on to the other clone.
+    fn check_whole(&self) {
+        assert_eq!((seen(self, "b", "tea"), seen(self, "b", "mail")), (json!(2), json!(4)));
+        assert_eq!(self.applied("b", &["both", "a-1", "b-1", "b-2", "b-3", "b-4"]), 0);
+        let same = |clone: &str| ["v0.1.0", "v0.1.1"].map(|tag| self.git(clone, ["rev-parse", tag]));
+        assert_eq!(same("b"), same("hub"));
+        assert!(self.git("b", ["tag", "--list", "v0.1.2"]).is_empty(), "nothing that is served is this version");
+        self.promote("b");
+        assert_eq!(self.sync("b")["version"], "0.1.2");
+        let followed = self.sync("a");
+        assert_eq!((&followed["version"], &followed["commit"]), (&json!("0.1.2"), &json!(self.git("b", ["rev-parse", "active"]))));
+        assert_eq!((seen(self, "a", "tea"), seen(self, "a", "mail")), (json!(2), json!(4)));
+        assert_eq!(self.applied("a", &["b-1", "b-2", "b-3", "b-4", "new"]), 1);
+    }
+}
+
+#[test]
+fn the_loser_of_a_race_has_one_command_and_every_signal_counts_once() {
+    let hub = Hub::raced();
+    let refs = || hub.git("b", ["for-each-ref", "refs/heads", "refs/tags", "refs/agent-own", "refs/agent"]);
+    let before = refs();
+    let planned = hub.world.agent("b", ["sync", "--dry-run"]).ok();
+    planned.stdout_has("move active from v0.1.2").stdout_has("delete the tag v0.1.2").stdout_has("replay staging's signals");
+    assert_eq!(refs(), before, "a dry run changes nothing");
+    let synced = hub.sync("b");
+    let lost: Vec<_> = synced["lost"].as_array().unwrap().iter().map(|lost| lost["version"].as_str().unwrap()).collect();
+    assert_eq!((lost, &synced["version"], &synced["done"]), (vec!["0.1.2", "0.1.1"], &json!("0.1.1"), &json!(true)));
+    let staging = &synced["staging"];
+    assert_eq!([&staging["returned"], &staging["replayed"], &staging["duplicates"]], [4, 5, 1], "{staging}");
+    assert_eq!(synced["left"], json!([]));
+    // what was superseded is kept, here and at the remote
+    for version in ["0.1.1", "0.1.2"] {
+        assert!(hub.git("hub", ["for-each-ref", "refs/agent/peers"]).contains(&format!("/lost/v{version}-")), "{version}");
+    }
+    let again = hub.sync("b");
+    assert_eq!((&again["done"], &again["lost"], &again["pushed"]), (&json!(false), &json!([]), &json!([])));
+    hub.world.agent("b", ["sync"]).ok().stdout_has("nothing to do: active serves v0.1.1, as origin does");
+    hub.check_whole();
+}
+
+#[test]
+fn a_branch_that_was_moved_by_hand_is_followed() {
+    for with_tags in [false, true] {
+        let hub = Hub::raced();
+        hub.git("b", ["fetch", "--quiet", "origin"]);
+        hub.git("b", ["branch", "--force", "active", "origin/active"]);
+        if with_tags {
+            hub.git("b", ["tag", "--delete", "v0.1.1"]);
+            hub.git("b", ["fetch", "--quiet", "origin", "--tags"]);
+        }
+        let synced = hub.sync("b");
+        assert_eq!(synced["lost"].as_array().unwrap().len(), 2, "{synced}");
+        hub.check_whole();
+    }
+}
+
+#[test]
+fn a_fresh_clone_counts_nothing_again() {
+    let hub = Hub::raced();
+    hub.sync("b");
+    hub.promote("b");
+    hub.sync("b");
+    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"]);
+    assert_eq!(hub.sync("c")["version"], "0.1.2");
+    assert_eq!(hub.git("c", ["rev-parse", "v0.1.2"]), hub.git("hub", ["rev-parse", "v0.1.2"]));
+    assert_eq!(hub.applied("c", &["a-1", "both", "b-1", "b-4", "c-1"]), 1);
+    // a flipped bit, an empty file, none: it is gathered again
+    let counted = hub.world.path("c/.agent/journal/counted");
+    let whole = std::fs::read(&counted).unwrap();
+    let flipped = |at: usize| whole.iter().enumerate().map(|(place, byte)| if place == at { byte ^ 4 } else { *byte }).collect();
+    for damage in [flipped(3), flipped(whole.len() - 1), Vec::new()] {
+        std::fs::write(&counted, damage).unwrap();
+        assert_eq!(hub.applied("c", &["b-2"]), 0);
+    }
+    std::fs::remove_file(&counted).unwrap();
+    assert_eq!(hub.applied("c", &["b-2"]), 0);
+    // without the record there is no telling
+    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "d"]);
+    hub.git("d", ["fetch", "--quiet", "origin", "active:active"]);
+    let unknown = hub.world.agent("d", ["tune", "took", "task=mail", "minutes=20", "--id", "b-2"]).code(7);
+    unknown.stderr_has("agent sync");
+    hub.world.agent("d", ["tune", "took", "task=mail", "minutes=20"]).ok();
+    hub.sync("d");
+    assert_eq!(hub.applied("d", &["b-2"]), 0);
+}
+
+/// A release of this clone's own code: a commit on `main` that adds a file, as the next MINOR.
+fn release(hub: &Hub, clone: &str, file: &str) {
+    hub.world.write(Path::new(clone).join(file), "");
+    hub.git(clone, ["add", file]);
+    hub.git(clone, ["commit", "--quiet", "--no-verify", "--message", "feat: a file"]);
+    hub.world.agent(clone, ["release"]).ok();
+}
+
+#[test]
+fn main_is_moved_forward_where_it_is_behind_and_clean() {
+    let hub = Hub::new(&["a", "b"]);
+    release(&hub, "a", "runner/more.py");
+    hub.sync("a");
+    let released = hub.git("hub", ["rev-parse", "active"]);
+    // changed files stay as they are
+    hub.world.write("b/agent.toml", hub.world.read("b/agent.toml") + "\n");
+    let synced = hub.sync("b");
+    assert_eq!((&synced["main"], synced["left"][0]["mend"].as_str()), (&json!(null), Some("commit or stash them, then agent sync")));
+    hub.git("b", ["checkout", "--quiet", "agent.toml"]);
+    assert_eq!(hub.sync("b")["main"], json!(released));
+    assert_eq!((hub.git("b", ["rev-parse", "main"]), hub.git("b", ["status", "--porcelain"])), (released.clone(), String::new()));
+    assert!(hub.world.path("b/runner/more.py").exists());
+    // one that nobody has checked out
+    hub.git("b", ["switch", "--quiet", "--detach"]);
+    hub.git("b", ["branch", "--force", "main", "origin/main"]);
+    assert_eq!(hub.sync("b")["main"], json!(released));
+    // one that went on by itself
+    hub.git("b", ["branch", "--force", "main", "origin/main"]);
+    hub.git("b", ["switch", "--quiet", "main"]);
+    hub.world.write("b/other.txt", "");
+    hub.git("b", ["add", "other.txt"]);
+    hub.git("b", ["commit", "--quiet", "--no-verify", "--message", "docs: other"]);
+    let synced = hub.sync("b");
+    assert_eq!((&synced["main"], &synced["left"][0]["mend"]), (&json!(null), &json!("git switch main && git merge active")));
+}
+
+#[test]
+fn a_release_that_lost_the_race_is_left_to_a_person() {
+    let hub = Hub::new(&["a", "b"]);
+    release(&hub, "b", "runner/more.py");
+    hub.tune("a", "tea", &["a-1"]);
+    hub.promote("a");
+    hub.sync("a");
+    let synced = hub.sync("b");
+    assert_eq!((&synced["version"], &synced["lost"][0]["kind"]), (&json!("0.1.1"), &json!("release")));
+    let left = synced["left"][0]["mend"].as_str().unwrap();
+    assert!(left.ends_with("agent release"), "{left}");
+    World::finish(hub.world.command("git", "b").args(["merge", "--quiet", "--no-edit", "active"])).ok();
+    hub.world.agent("b", ["release"]).ok().stdout_has("v0.2.0");
+    assert_eq!(hub.sync("b")["version"], "0.2.0");
+}
+
+#[test]
+fn what_a_person_has_to_decide_changes_nothing() {
+    let hub = Hub::new(&["a", "b"]);
+    hub.tune("a", "tea", &["a-1"]);
+    hub.promote("a");
+    let made = hub.git("a", ["rev-parse", "active"]);
+    let conflict = |clone: &str, said: &str| {
+        let before = hub.git(clone, ["for-each-ref", "refs/heads", "refs/tags"]);
+        hub.world.agent(clone, ["sync"]).code(4).stderr_has(said);
+        assert_eq!(hub.git(clone, ["for-each-ref", "refs/heads", "refs/tags"]), before);
+    };
+    // its tag was pushed by itself, as something else
+    hub.git("hub", ["tag", "v0.1.1", "v0.1.0"]);
+    conflict("a", "origin has the tag v0.1.1 on ");
+    hub.git("hub", ["tag", "--delete", "v0.1.1"]);
+    hub.sync("a");
+    hub.sync("b");
+    // the remote's branch was moved back
+    hub.git("hub", ["update-ref", "refs/heads/active", "v0.1.0"]);
+    conflict("b", &format!("git push origin {made}:refs/heads/active"));
+    hub.git("hub", ["update-ref", "refs/heads/active", &made]);
+    hub.sync("b");
+    // what it serves is no version, or is another agent
+    hub.git("hub", ["update-ref", "refs/heads/active", "main~0"]);
+    let blank = hub.git("hub", ["commit-tree", "main^{tree}", "-p", &made, "-m", "no version"]);
+    hub.git("hub", ["update-ref", "refs/heads/active", &blank]);
+    hub.world.agent("b", ["sync"]).code(3).stderr_has("which is no version");
+    let trailers = hub.git("hub", ["log", "-1", "--format=%B", "v0.1.0"]);
+    let other = hub.git("hub", ["commit-tree", "v0.1.0^{tree}", "-m", &trailers]);
+    hub.git("hub", ["update-ref", "refs/heads/active", &other]);
+    hub.git("b", ["update-ref", "-d", "refs/remotes/origin/active"]);
+    conflict("b", "have no version in common");
+    // and there has to be a remote
+    hub.world.agent("b", ["sync", "upstream"]).code(2).stderr_has("there is no remote `upstream`; there are origin");
+    hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
+    hub.world.agent("b", ["sync"]).code(6);
+    hub.git("b", ["remote", "remove", "origin"]);
+    hub.world.agent("b", ["sync"]).ok().stdout_has("nothing to do: active serves v0.1.1");
 }

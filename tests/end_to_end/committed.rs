@@ -70,12 +70,12 @@ fn a_tag_that_cannot_be_made_is_a_warning_that_the_next_command_heals() {
 fn updates_that_cannot_be_sealed_after_a_promotion_are_sealed_by_the_next_command() {
     let served = Served::new();
     served.agent(["tune", "took", "task=tea", "minutes=3", "--id", "s-1"]).ok();
-    // the ids of a sealed Journal go here first
-    block(&served.path(".agent/journal/counted"));
+    // the next Journal is written here first
+    block(&served.path(".agent/journal/under-way"));
     let promoted = served.agent(["promote", "--json"]).ok();
     assert_eq!(promoted.json()["version"], "0.1.1");
     warns(&promoted, "the updates of v0.1.1 are still in staging's Journal");
-    std::fs::remove_dir_all(served.path(".agent/journal/counted")).unwrap();
+    std::fs::remove_dir_all(served.path(".agent/journal/under-way")).unwrap();
     let staging = served.agent(["state", "show", "--json"]).ok();
     assert_eq!((&staging.json()["updates"], &staging.json()["base"]["version"]), (&json!(0), &json!("0.1.1")));
     let again = served.agent(["tune", "took", "task=tea", "minutes=3", "--id", "s-1", "--json"]).ok();

@@ -127,12 +127,27 @@ pub struct Draft {
     pub state: Option<Value>,
 }
 
+/// A Journal that was sealed before this one began, and the version that it became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedAs {
+    /// The digest of its bytes, as the version's commit names it.
+    pub journal: String,
+    pub version: Version,
+    pub commit: ObjectId,
+}
+
+/// So many sealed Journals are remembered, the newest: of more versions than that no clone loses the race for `active` at once.
+const SEALED_KEPT: usize = 64;
+
 #[derive(Serialize, Deserialize)]
 struct HeaderLine {
     schema: String,
     base: Base,
     /// The seq of the first record that follows.
     first: u64,
+    /// What this clone sealed, oldest first: where such a version loses its place on `active`, its updates come back from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sealed: Vec<SealedAs>,
     state: Value,
 }
 
@@ -193,6 +208,8 @@ pub struct Fold {
     pub first: u64,
     /// The seq the next record gets.
     pub next: u64,
+    /// What this clone sealed before, oldest first.
+    pub sealed: Vec<SealedAs>,
     /// The length of the header and all whole groups.
     pub end: u64,
     /// Bytes of changes since a line held the whole state.
@@ -207,9 +224,15 @@ pub struct Group {
     after: Fold,
 }
 
-/// A new Journal's first line.
+/// The first line of a clone's first Journal.
 pub fn header(base: &Base, first: u64, state: &Value) -> Vec<u8> {
-    let line = HeaderLine { schema: SCHEMA.to_owned(), base: base.clone(), first, state: canonical::normal(state) };
+    header_after(base, first, state, &[])
+}
+
+/// A new Journal's first line, after those that were sealed.
+pub fn header_after(base: &Base, first: u64, state: &Value, sealed: &[SealedAs]) -> Vec<u8> {
+    let sealed = sealed[sealed.len().saturating_sub(SEALED_KEPT)..].to_vec();
+    let line = HeaderLine { schema: SCHEMA.to_owned(), base: base.clone(), first, sealed, state: canonical::normal(state) };
     let mut block = Vec::new();
     push_closing_line(&mut block, &line);
     block
@@ -234,6 +257,7 @@ impl Fold {
             state: header.state,
             first: header.first,
             next: header.first,
+            sealed: header.sealed,
             end: line.len() as u64,
             unfolded: 0,
         })
@@ -480,6 +504,14 @@ pub fn records(bytes: &[u8]) -> Result<Vec<Record>, JournalError> {
     Ok(all)
 }
 
+/// The ids of a Journal's signals, in order: what is to be known of one to count each signal once.
+pub fn ids(bytes: &[u8]) -> Result<Vec<String>, JournalError> {
+    let mut fold = Fold::begin(bytes)?;
+    let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    let (folded, _) = fold.extend(&bytes[header..])?;
+    Ok(folded.into_iter().map(|record| record.id).collect())
+}
+
 /// A Journal up to and with the record `seq`: what is sealed when that state becomes active. `None` when no group ends there.
 pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     let fold = Fold::begin(bytes)?;
@@ -646,6 +678,28 @@ mod tests {
         for wrong in [&b""[..], b"{", b"rubbish\n", b"{\"schema\":\"agent/journal@1\"}\n"] {
             assert!(matches!(Fold::begin(wrong), Err(JournalError::Header(_))), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_was_sealed_before_is_known_to_the_next_journal() {
+        let commit = ObjectId::of_blob(b"c");
+        let sealed =
+            |patch: u64| SealedAs { journal: format!("sha256:{patch}"), version: Version::new(0, 1, patch), commit: commit.clone() };
+        let many: Vec<_> = (0..100).map(sealed).collect();
+        let base = Base { version: Version::new(0, 1, 99), commit: commit.clone(), revision: commit.clone() };
+        let fold = Fold::begin(&header_after(&base, 1, &json!({}), &many)).unwrap();
+        assert_eq!(fold.sealed, many[100 - SEALED_KEPT..]);
+        assert!(
+            !String::from_utf8(header(&base, 1, &json!({}))).unwrap().contains("sealed"),
+            "the format is as it was where there are none"
+        );
+    }
+
+    #[test]
+    fn the_ids_of_a_journal_are_those_of_its_records() {
+        let (bytes, _) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]]);
+        let records = records(&bytes).unwrap();
+        assert_eq!(ids(&bytes).unwrap(), records.iter().map(|record| record.id.clone()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub mod span_tree;
 pub mod state;
 pub mod statistics;
 pub mod suggestion;
+pub mod sync;
 pub mod trace;
 pub mod traffic;
 pub mod trailers;

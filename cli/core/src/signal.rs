@@ -12,6 +12,8 @@ pub struct Signal {
     pub line: Option<u64>,
     /// The idempotency key: a signal is counted once.
     pub id: String,
+    /// The id was made for this very signal, which can then not have been counted before.
+    pub is_new: bool,
     pub tool: String,
     pub arguments: Map<String, Value>,
     pub conversation: Option<String>,
@@ -63,6 +65,7 @@ pub fn parse(number: u64, text: &str, defaults: &Defaults) -> Result<Signal, Str
     let signal = Signal {
         line: Some(number),
         id,
+        is_new: false,
         tool,
         conversation: line.conversation.or_else(|| defaults.conversation.clone()),
         arguments: line.arguments,

@@ -135,12 +135,12 @@ impl Asked<'_> {
     /// refs of ours that another clone has moved since can only be refused, and go through the next time. `changes` are those that git goes on to make.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
         let work = || -> Result<(), CommandError> {
-            let git = Git::discover(&self.context.directory)?;
-            if flags.dry_run || !sharing::has_unshared(&git, remote)? {
+            let repository = Repository::look(self.context)?;
+            if flags.dry_run || !sharing::has_unshared(&repository, remote)? {
                 return Ok(());
             }
             let taken = changes.iter().map(|change| change.name.clone()).collect();
-            let shared = sharing::share(&git, remote, &taken)?;
+            let shared = sharing::share(&repository, remote, &taken)?;
             self.context.printer.detail(format!("agent: shared with {remote}: {}", shared.value.join(", ")));
             shared.warnings.into_iter().for_each(|warning| self.context.printer.warn(warning));
             Ok(())

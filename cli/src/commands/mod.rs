@@ -26,6 +26,7 @@ mod run;
 mod semver;
 mod serve;
 mod state;
+mod sync;
 mod templates;
 mod test;
 mod tune;
@@ -48,6 +49,7 @@ pub enum Command {
     Promote(promote::Arguments),
     Release(release::Arguments),
     Rollback(rollback::Arguments),
+    Sync(sync::Arguments),
     Versions(versions::Arguments),
     Bisect(bisect::Arguments),
     Pin(pin::Arguments),
@@ -80,6 +82,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Promote(arguments) => promote::run(arguments, context),
         Command::Release(arguments) => release::run(arguments, context),
         Command::Rollback(arguments) => rollback::run(arguments, context),
+        Command::Sync(arguments) => sync::run(arguments, context),
         Command::Versions(arguments) => versions::run(arguments, context),
         Command::Bisect(arguments) => bisect::run(arguments, context),
         Command::Pin(arguments) => pin::run(arguments, context),

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 /// A signal is a call of a Tuner tool; what it learns goes to staging, durably, before this command says so. The arguments are one JSON object or
 /// key=value words, as for `agent run`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// The Tuner's tool; with --signals, the one for lines that name none
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// Promote afterwards, when no signal was rejected
     #[arg(long, conflicts_with = "dry_run")]
     promote: bool,
+    /// Count signals though it is not known here whether their ids were counted before, in a version of another clone
+    #[arg(long)]
+    unchecked: bool,
     /// Show what staging would become, and append nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,7 +63,7 @@ const AFTER_HELP: &str = r#"Examples:
 
 A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; without one, the line counts once at its place in the file. A wrong line is reported by number and the rest goes on.
 
-Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays)."#;
+Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays), 7 when it is not known here whether a signal was counted before: `active` has a version of another clone, which has not shared what it counted."#;
 
 /// How many rejected lines are reported one by one.
 const REJECTED_SHOWN: usize = 1000;
@@ -128,7 +132,8 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Com
     agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(CommandError::usage)?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("typed"));
     signal::check_id(&id).map_err(CommandError::usage)?;
-    Ok(Signal { line: None, id, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
+    let is_new = arguments.id.is_none();
+    Ok(Signal { line: None, id, is_new, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
 }
 
 /// Reads signals line by line until the end, or until nobody wants more.
@@ -194,7 +199,7 @@ async fn batch(
         report.take(settled);
     };
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashSet::new() });
-    let batch = Batch { staging, tuner, layout: &repository.layout, dry, listener: &mut listener };
+    let batch = Batch { staging, tuner, layout: &repository.layout, dry, unchecked: arguments.unchecked, listener: &mut listener };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;
     drop(progress);
     repository.say(std::mem::take(&mut outcome.warnings));
@@ -210,6 +215,7 @@ struct Report {
     applied: u64,
     duplicates: u64,
     refused: u64,
+    unsure: u64,
     malformed: u64,
     rejected: Vec<Rejected>,
     answer: Option<String>,
@@ -226,6 +232,7 @@ impl Report {
             applied: 0,
             duplicates: 0,
             refused: 0,
+            unsure: 0,
             malformed: 0,
             rejected: Vec::new(),
             answer: None,
@@ -255,6 +262,10 @@ impl Report {
                 self.refused += 1;
                 rejected
             }
+            Settled::Unsure(rejected) => {
+                self.unsure += 1;
+                rejected
+            }
             Settled::Malformed(rejected) => {
                 self.malformed += 1;
                 rejected
@@ -267,7 +278,7 @@ impl Report {
 
     /// A wrong line is said while the rest goes on.
     fn announce(&self, settled: &Settled, warn: impl FnOnce(String)) {
-        if let Settled::Rejected(rejected) | Settled::Malformed(rejected) = settled {
+        if let Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) = settled {
             match self.rejected.len() {
                 shown if shown < REJECTED_SHOWN => warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error)),
                 REJECTED_SHOWN => warn("more lines were rejected; only the first are shown".to_owned()),
@@ -289,8 +300,12 @@ impl Report {
         }
     }
 
+    fn rejected_count(&self) -> u64 {
+        self.refused + self.unsure + self.malformed
+    }
+
     fn is_clean(&self) -> bool {
-        self.refused + self.malformed == 0 && self.failure.is_none()
+        self.rejected_count() == 0 && self.failure.is_none()
     }
 
     fn print(&self, arguments: &Arguments, promotion: Option<&versions::Outcome>, context: &Context) {
@@ -302,14 +317,14 @@ impl Report {
         let rejected: Vec<_> = self.rejected.iter().map(|one| json!({"line": one.line, "id": one.id, "error": one.error})).collect();
         printer.json(&json!({
             "schema": "agent/tune@1", "applied": self.applied, "duplicates": self.duplicates, "rejected": rejected,
-            "rejected_count": self.refused + self.malformed, "before": self.before, "after": self.after, "retries": self.retries,
+            "rejected_count": self.rejected_count(), "before": self.before, "after": self.after, "retries": self.retries,
             "dry_run": arguments.dry_run, "promotion": promotion,
         }));
     }
 
     fn summary(&self, dry_run: bool) -> String {
         let mut parts = vec![format!("{} applied", counted(self.applied, "signal"))];
-        for (count, what) in [(self.duplicates, "counted before"), (self.refused + self.malformed, "rejected")] {
+        for (count, what) in [(self.duplicates, "counted before"), (self.rejected_count(), "rejected")] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
             }
@@ -330,6 +345,12 @@ impl Report {
             return Err(failure.with_hint(hint));
         }
         match self.rejected.first() {
+            Some(rejected) if self.unsure > 0 && self.malformed == 0 => {
+                let message = format!("{} not counted: {}", counted(self.unsure, "signal"), rejected.error);
+                Err(CommandError::new(Exit::NotEnoughEvidence, message).with_hint(
+                    "`agent sync` fetches what other clones counted; with `--unchecked` the signals count all the same. Send them again afterwards",
+                ))
+            }
             Some(rejected) if self.single.is_some() => {
                 Err(CommandError::new(Exit::No, format!("the Tuner refused the signal: {}", rejected.error)))
             }

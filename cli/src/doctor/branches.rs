@@ -3,16 +3,13 @@
 use super::Finding;
 use crate::error::CommandError;
 use crate::world::env::SKIP_HOOKS;
-use crate::world::fs::read_if_there;
-use crate::world::git::{ACTIVE, CommitInfo, Git};
+use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active};
 use agent_core::object_id::ObjectId;
 use agent_core::verification::history::{Chain, Link};
 use agent_core::version::tag;
 use semver::Version;
 use std::collections::HashSet;
 
-/// So many of the last moves of `active` are looked at.
-const MOVES: usize = 1_000;
 /// So many versions of a kind are named.
 const SHOWN: usize = 5;
 
@@ -77,26 +74,17 @@ fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, CommandError> {
             found.extend(on_top(&commit, Seen::Tag)?);
         }
     }
-    for commit in moves(git)? {
+    for commit in git.past_tips(ACTIVE)? {
         found.extend(on_top(&commit, Seen::Moved)?);
     }
     if found.is_empty() {
         for remote in git.remotes() {
-            if let Some(commit) = git.reference(&format!("refs/remotes/{remote}/active"))? {
+            if let Some(commit) = git.reference(&remote_active(&remote))? {
                 found.extend(on_top(&commit, Seen::Remote(remote))?);
             }
         }
     }
     Ok(found.into_iter().reduce(|newest, other| if other.version > newest.version { other } else { newest }))
-}
-
-/// Where `active` was, the last first.
-fn moves(git: &Git) -> Result<Vec<ObjectId>, CommandError> {
-    let log = read_if_there(&git.common_dir().join("logs").join(ACTIVE))?.unwrap_or_default();
-    let log = String::from_utf8_lossy(&log).into_owned();
-    let mut seen = HashSet::new();
-    let to = |line: &str| ObjectId::parse(line.split(' ').nth(1)?);
-    Ok(log.lines().rev().take(MOVES).filter_map(to).filter(|commit| seen.insert(commit.clone())).collect())
 }
 
 /// The version of a commit that stands on another one, along first parents, and is sound.

@@ -68,7 +68,7 @@ impl Server for Tuner {
         let result = match value {
             Settled::Applied(_, result) => with_warnings(calling::for_host(result.raw()), &warnings),
             Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was counted before", signal.id)),
-            Settled::Rejected(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
+            Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
         };
         Ok(served.server.suited(caller.era, "tools/call", result))
     }
@@ -81,10 +81,11 @@ fn signal_of(params: &RawObject) -> Result<Signal, String> {
     };
     state::check_numbers(&json!(arguments))?;
     let named = params.object("_meta").and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
+    let is_new = named.is_none();
     let id = named.unwrap_or_else(|| fresh_id("mcp"));
     signal::check_id(&id)?;
     let tool = params.text("name").unwrap_or_default();
-    Ok(Signal { line: None, id, tool, arguments, conversation: calling::conversation_of(params) })
+    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: calling::conversation_of(params) })
 }
 
 /// The signal counts: what failed afterwards stands beside the result, and is no error of the call.
@@ -107,7 +108,8 @@ async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal
     drop(sender);
     let mut settled = None;
     let mut listener = |one| settled = Some(one);
-    let batch = Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, listener: &mut listener };
+    let batch =
+        Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, unchecked: false, listener: &mut listener };
     let outcome = batch.run(source).await;
     outcome.warnings.as_slice().iter().for_each(|warning| shim.repository.warn(warning));
     match outcome.failure {

@@ -1,87 +1,249 @@
-//! Which signals have been counted: each id once, in the Journal at hand and in the sealed ones before it.
+//! Which signals have been counted: each id once, in the Journal at hand and in those of the versions on the way to its base.
+//!
+//! The second are gathered from the sealed Journals and kept in `counted`: a line that says up to which version they are counted, how many they are and their
+//! checksum, then the digests. It is a cache: where it is missing, damaged or of another way, it is made again; where `active` has gone on, it is carried on.
 
 use super::Places;
+use super::past::{CountedBy, Counts, ID_DIGEST, IdDigest, Past, PastError, id_digest};
 use crate::world::fs::{self, FsError};
+use agent_core::object_id::ObjectId;
+use semver::Version;
 use std::collections::HashSet;
-use std::io::Write;
 
 /// Ids of sealed Journals are remembered up to this many, the oldest forgotten first.
 const MAX_REMEMBERED: usize = 1 << 20;
-/// The file's first bytes; digests of the same length follow.
-const MAGIC: &[u8; DIGEST] = b"agent/counted@1\n";
-const DIGEST: usize = 16;
+const FORMAT: &str = "agent/counted@2";
+/// What the file began with before it said what it covers; digests of the same length follow.
+const OLD_FORMAT: &[u8] = b"agent/counted@1\n";
 
-type Digest = [u8; DIGEST];
+/// Whether a signal was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    No,
+    Yes,
+    /// The Journals of these versions are not here, nor what they counted.
+    Unsure(Vec<Version>),
+}
+
+/// The ids of sealed Journals on the way to a version, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Covered {
+    up_to: ObjectId,
+    ids: Vec<IdDigest>,
+}
+
+/// The same as a set, with what is missing of it.
+#[derive(Debug)]
+struct Sealed {
+    ids: HashSet<IdDigest>,
+    missing: Vec<Version>,
+    /// What the file does not say yet.
+    unwritten: Option<Covered>,
+}
 
 #[derive(Debug)]
 pub(super) struct Counted {
     path: std::path::PathBuf,
-    current: HashSet<Digest>,
-    /// Read when first asked for.
-    sealed: Option<HashSet<Digest>>,
+    /// The version that the Journal at hand is based on.
+    base: ObjectId,
+    current: HashSet<IdDigest>,
+    /// Gathered when first asked for.
+    sealed: Option<Sealed>,
 }
 
 impl Counted {
-    pub(super) fn new<'a>(places: &Places, ids: impl Iterator<Item = &'a str>) -> Self {
-        Self { path: places.folder.join("counted"), current: ids.map(digest).collect(), sealed: None }
+    pub(super) fn new<'a>(places: &Places, base: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Self {
+        Self { path: places.folder.join("counted"), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
     }
 
     pub(super) fn add<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
-        self.current.extend(ids.map(digest));
+        self.current.extend(ids.map(id_digest));
     }
 
-    pub(super) fn has(&mut self, id: &str) -> Result<bool, FsError> {
-        let digest = digest(id);
+    pub(super) fn has(&mut self, id: &str, past: &dyn Past) -> Result<Known, PastError> {
+        let digest = id_digest(id);
         if self.current.contains(&digest) {
-            return Ok(true);
+            return Ok(Known::Yes);
         }
-        let sealed = match self.sealed.take() {
-            Some(sealed) => sealed,
-            None => self.read()?.into_iter().collect(),
-        };
-        Ok(self.sealed.insert(sealed).contains(&digest))
+        Ok(self.gathered(past)?.has(&digest))
     }
 
-    pub(super) fn has_any<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<bool, FsError> {
+    pub(super) fn has_any<'a>(&mut self, ids: impl Iterator<Item = &'a str>, past: &dyn Past) -> Result<bool, PastError> {
         for id in ids {
-            if self.has(id)? {
+            if self.has(id, past)? == Known::Yes {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Adds the ids of a Journal that is being sealed to the file, durably. Adding some twice does no harm.
-    pub(super) fn seal<'a>(&mut self, places: &Places, ids: impl Iterator<Item = &'a str>) -> Result<(), FsError> {
-        let known = self.read()?;
-        let added: Vec<Digest> = ids.map(digest).collect();
-        if known.is_empty() || known.len() + added.len() > MAX_REMEMBERED {
-            let all: Vec<Digest> = known.into_iter().chain(added).collect();
-            let kept = &all[all.len().saturating_sub(MAX_REMEMBERED * 3 / 4)..];
-            let bytes = [&MAGIC[..], &kept.concat()].concat();
-            // the folder is synced again when the Journal is put in place
-            return places.replace(&self.path, &bytes).map(drop);
-        }
-        // a write cut short leaves part of a digest at the end, which is no digest
-        let whole = (MAGIC.len() + known.len() * DIGEST) as u64;
-        let append = || {
-            let mut file = std::fs::File::options().write(true).open(&self.path)?;
-            file.set_len(whole)?;
-            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(whole))?;
-            file.write_all(&added.concat())?;
-            file.sync_data()
-        };
-        append().map_err(FsError::while_doing("append to", &self.path))
+    /// What was counted on the way to another version, for a Journal that goes over to it.
+    pub(super) fn on_the_way_to(&self, base: &ObjectId, past: &dyn Past) -> Result<OnTheWay, PastError> {
+        gather(&read(&self.path), base, past).map(OnTheWay)
     }
 
-    fn read(&self) -> Result<Vec<Digest>, FsError> {
-        let bytes = fs::read_if_there(&self.path)?.unwrap_or_default();
-        let digests = bytes.strip_prefix(&MAGIC[..]).unwrap_or_default();
-        Ok(digests.as_chunks::<DIGEST>().0.to_vec())
+    fn gathered(&mut self, past: &dyn Past) -> Result<&Sealed, PastError> {
+        let sealed = match self.sealed.take() {
+            Some(sealed) => sealed,
+            None => gather(&read(&self.path), &self.base, past)?,
+        };
+        Ok(self.sealed.insert(sealed))
+    }
+
+    /// Writes down what had to be gathered. The lock is held; a file that cannot be written is gathered again.
+    pub(super) fn keep(&mut self, places: &Places) -> Result<(), FsError> {
+        match self.sealed.as_mut().and_then(|sealed| sealed.unwritten.take()) {
+            Some(covered) => write(places, &self.path, &covered),
+            None => Ok(()),
+        }
+    }
+
+    /// Carries the file on when a Journal is sealed as a version on top of this one's base. It is a cache: the Journal itself is in the object store.
+    pub(super) fn seal<'a>(&self, places: &Places, version: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Result<(), FsError> {
+        let Kept::Covered(mut covered) = read(&self.path) else { return Ok(()) };
+        if covered.up_to != self.base {
+            return Ok(());
+        }
+        covered.ids.extend(ids.map(id_digest));
+        covered.up_to = version.clone();
+        covered.forget_the_oldest();
+        write(places, &self.path, &covered)
     }
 }
 
-fn digest(id: &str) -> Digest {
-    let hash = <sha2::Sha256 as sha2::Digest>::digest(id.as_bytes());
-    hash[..DIGEST].try_into().expect("SHA-256 is longer")
+/// What was counted on the way to a version.
+#[derive(Debug)]
+pub(super) struct OnTheWay(Sealed);
+
+impl OnTheWay {
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.ids.contains(&id_digest(id))
+    }
+
+    pub(super) fn missing(&self) -> &[Version] {
+        &self.0.missing
+    }
+}
+
+impl Sealed {
+    fn has(&self, digest: &IdDigest) -> Known {
+        if self.ids.contains(digest) {
+            Known::Yes
+        } else if self.missing.is_empty() {
+            Known::No
+        } else {
+            Known::Unsure(self.missing.clone())
+        }
+    }
+}
+
+impl Covered {
+    fn forget_the_oldest(&mut self) {
+        if self.ids.len() > MAX_REMEMBERED {
+            // some more than needed, so that it is not done every time
+            self.ids.drain(..self.ids.len() - MAX_REMEMBERED * 3 / 4);
+        }
+    }
+}
+
+fn gather(kept: &Kept, base: &ObjectId, past: &dyn Past) -> Result<Sealed, PastError> {
+    let covered = match kept {
+        Kept::Covered(covered) if covered.up_to == *base => {
+            return Ok(Sealed { ids: covered.ids.iter().copied().collect(), missing: Vec::new(), unwritten: None });
+        }
+        Kept::Covered(covered) => Some(covered),
+        Kept::Old(_) | Kept::Nothing => None,
+    };
+    let Counts { journals, reaches_known } = past.counts(base, covered.map(|covered| &covered.up_to), MAX_REMEMBERED)?;
+    let mut ids = match (covered, kept) {
+        (Some(covered), _) if reaches_known => covered.ids.clone(),
+        // of the time before it was said what is covered: all of it is of Journals that were sealed here
+        (_, Kept::Old(ids)) => ids.clone(),
+        _ => Vec::new(),
+    };
+    let is_old = matches!(kept, Kept::Old(_));
+    let missing =
+        journals.iter().filter(|journal| journal.ids.is_none() && !is_old).map(|journal| journal.version.clone()).collect::<Vec<_>>();
+    for CountedBy { ids: counted, .. } in journals.into_iter().rev() {
+        ids.extend(counted.into_iter().flatten());
+    }
+    let mut covered = Covered { up_to: base.clone(), ids };
+    covered.forget_the_oldest();
+    let set = covered.ids.iter().copied().collect();
+    // a file says that nothing is missing
+    let unwritten = missing.is_empty().then_some(covered);
+    Ok(Sealed { ids: set, missing, unwritten })
+}
+
+/// What the file says.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    Covered(Covered),
+    /// As it was written before it said what it covers.
+    Old(Vec<IdDigest>),
+    /// There is none, or it is damaged.
+    Nothing,
+}
+
+/// What cannot be read is gathered again.
+fn read(path: &std::path::Path) -> Kept {
+    fs::read_if_there(path).ok().flatten().map_or(Kept::Nothing, |bytes| parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Kept {
+    if let Some(digests) = bytes.strip_prefix(OLD_FORMAT) {
+        return Kept::Old(digests.as_chunks::<ID_DIGEST>().0.to_vec());
+    }
+    parse_covered(bytes).map_or(Kept::Nothing, Kept::Covered)
+}
+
+fn parse_covered(bytes: &[u8]) -> Option<Covered> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (line, digests) = (std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]);
+    let (said, checksum) = line.rsplit_once(' ')?;
+    let [format, up_to, count] = said.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let (ids, rest) = digests.as_chunks::<ID_DIGEST>();
+    let is_whole = format == FORMAT && count.parse() == Ok(ids.len()) && rest.is_empty() && checksum == checksum_of(said, digests);
+    is_whole.then(|| ObjectId::parse(up_to)).flatten().map(|up_to| Covered { up_to, ids: ids.to_vec() })
+}
+
+fn write(places: &Places, path: &std::path::Path, covered: &Covered) -> Result<(), FsError> {
+    let said = format!("{FORMAT} {} {}", covered.up_to, covered.ids.len());
+    let digests = covered.ids.as_flattened();
+    let line = format!("{said} {}\n", checksum_of(&said, digests));
+    places.replace_rebuildable(path, &[line.as_bytes(), digests].concat())
+}
+
+fn checksum_of(said: &str, digests: &[u8]) -> String {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(said.as_bytes());
+    checksum.update(digests);
+    format!("{:08x}", checksum.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_reads_back_and_any_flipped_bit_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places::new(&crate::world::layout::Layout::new(folder.path()));
+        fs::create_dir(&places.folder).unwrap();
+        let path = places.folder.join("counted");
+        let covered = Covered { up_to: ObjectId::of_blob(b"v"), ids: ["a", "b", "c"].map(id_digest).to_vec() };
+        write(&places, &path, &covered).unwrap();
+        assert_eq!(read(&path), Kept::Covered(covered));
+        let bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                assert_eq!(parse(&flipped), Kept::Nothing, "bit {bit} of byte {at}");
+            }
+            assert_eq!(parse(&bytes[..at]), Kept::Nothing, "cut at {at}");
+        }
+        let old = [OLD_FORMAT, &id_digest("a"), b"half a digest"].concat();
+        assert_eq!(parse(&old), Kept::Old(vec![id_digest("a")]));
+    }
 }

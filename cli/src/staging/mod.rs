@@ -3,7 +3,7 @@
 //! What lies where, under `.agent/journal/`:
 //! - `current.jsonl`: the Journal (format in `agent_core::journal`). It alone says what staging is.
 //! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
-//! - `counted`: digests of the signal ids in sealed Journals.
+//! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
 //! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
 //!
 //! `state/staging.state.json` is a view: renamed into place after the fact, at most every few milliseconds, and rebuilt when it is not what
@@ -15,10 +15,12 @@
 
 mod counted;
 mod file;
+pub mod past;
 mod succession;
 mod view;
 
-pub use succession::{Discarded, Replayed, Sealed};
+pub use counted::Known;
+pub use succession::{Discarded, Rebased, Replayed, Sealed};
 pub use view::Notice;
 
 use crate::world::fs::{self, FileLock, FsError};
@@ -29,6 +31,7 @@ use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
 use agent_core::object_id::ObjectId;
 use counted::Counted;
 use file::{End, JournalFile};
+use past::{Past, PastError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use view::View;
@@ -54,6 +57,8 @@ pub enum StagingError {
     Full,
     #[error("an update of {0} bytes is too large for the Journal")]
     TooLarge(usize),
+    #[error(transparent)]
+    Past(#[from] PastError),
     #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
     Gone(u64),
 }
@@ -62,6 +67,7 @@ impl Diagnose for StagingError {
     fn exit(&self) -> Exit {
         match self {
             Self::Fs(error) | Self::InDoubt(error) => error.exit(),
+            Self::Past(error) => error.exit(),
             Self::Journal { source, .. } => source.exit(),
             Self::Full | Self::TooLarge(_) => Exit::Input,
             Self::Gone(_) => Exit::Conflict,
@@ -71,6 +77,7 @@ impl Diagnose for StagingError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Fs(error) => error.hint(),
+            Self::Past(error) => error.hint(),
             Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
             Self::Journal { source, .. } => source.hint(),
             Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
@@ -124,6 +131,7 @@ pub struct Staging {
     /// Of what the fold is made.
     end: End,
     counted: Counted,
+    past: Box<dyn Past>,
     view: View,
     notices: Vec<Notice>,
     held: Option<FileLock>,
@@ -165,6 +173,11 @@ impl Places {
         fs::replace_through(&self.under_way(), path, bytes)
     }
 
+    /// Puts in place what is made again when it is lost.
+    fn replace_rebuildable(&self, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+        fs::replace_view(&self.under_way(), path, bytes)
+    }
+
     fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
         let path = self.current();
         move |source| StagingError::Journal { path, source }
@@ -173,7 +186,7 @@ impl Places {
 
 impl Staging {
     /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`).
-    pub fn open(layout: &Layout, active: &Active) -> Result<Self, StagingError> {
+    pub fn open(layout: &Layout, active: &Active, past: Box<dyn Past>) -> Result<Self, StagingError> {
         let places = Places::new(layout);
         let lock = places.lock()?;
         let alone = FileLock::try_acquire(&places.presence())?.is_some();
@@ -190,7 +203,8 @@ impl Staging {
         let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
         let mut staging = Self {
             view: View::new(),
-            counted: Counted::new(&places, folded.iter().map(|record| record.id.as_str())),
+            counted: Counted::new(&places, &fold.base.commit, folded.iter().map(|record| record.id.as_str())),
+            past,
             end: End::of(&bytes[..whole(&fold)], fold.end),
             places,
             file,
@@ -232,9 +246,9 @@ impl Staging {
         self.locked(Self::snapshot)
     }
 
-    /// Whether a signal with this id is in staging or in a Journal sealed before.
-    pub fn has_counted(&mut self, id: &str) -> Result<bool, StagingError> {
-        Ok(self.counted.has(id)?)
+    /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what staging is based on.
+    pub fn has_counted(&mut self, id: &str) -> Result<Known, StagingError> {
+        Ok(self.counted.has(id, &*self.past)?)
     }
 
     /// Whether active has moved on to a version that staging is not based on: rebase before more is appended.
@@ -263,7 +277,7 @@ impl Staging {
     fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
         self.catch_up()?;
         self.drop_torn_tail()?;
-        if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()))? {
+        if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)? {
             return Ok(Committed::whole(Append::Lost));
         }
         let group = self.fold.compose(drafts);
@@ -280,6 +294,8 @@ impl Staging {
         self.counted.add(records.iter().map(|record| record.id.as_str()));
         let mut warnings = Warnings::none();
         warnings.note(self.view.refresh(&self.places, &self.fold), VIEW_BEHIND);
+        // gathered again by the next process where it cannot be kept
+        let _ = self.counted.keep(&self.places);
         Ok(Committed { value: Append::Appended(records), warnings })
     }
 
@@ -342,7 +358,7 @@ impl Staging {
     fn reload(&mut self) -> Result<(), StagingError> {
         let (file, bytes) = JournalFile::open(&self.places.current())?;
         let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
-        self.counted = Counted::new(&self.places, folded.iter().map(|record| record.id.as_str()));
+        self.counted = Counted::new(&self.places, &fold.base.commit, folded.iter().map(|record| record.id.as_str()));
         self.end = End::of(&bytes[..whole(&fold)], fold.end);
         (self.file, self.fold) = (file, fold);
         Ok(())

@@ -3,15 +3,18 @@
 //! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the rename, and its folder's sync, is the
 //! commit point. Before it, at most ids have been added to `counted` that the old Journal holds as well, which changes nothing.
 
+use super::past::Standing;
 use super::view::{Notice, View};
 use super::{Active, Places, Staging, StagingError, VIEW_BEHIND};
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
-use agent_core::journal::{self, Draft, Fold, JournalError, Record};
-use agent_core::object_id;
+use agent_core::journal::{self, Draft, Fold, JournalError, Record, SealedAs};
+use agent_core::object_id::{self, ObjectId};
+use agent_core::version::tag;
 use json_patch::Patch;
+use semver::Version;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -35,6 +38,40 @@ pub struct Discarded {
     pub updates: Option<u64>,
     /// Where the old Journal is.
     pub kept: Option<PathBuf>,
+}
+
+/// How a replay of staging on another version went.
+#[derive(Debug, Default, PartialEq)]
+pub struct Rebased {
+    /// Updates that have no effect there, and why.
+    pub dropped: Vec<(Record, String)>,
+    /// How many were counted on the way to that version already.
+    pub counted: u64,
+    /// Versions on that way of which it is not known what they counted.
+    pub unsure: Vec<Version>,
+}
+
+impl Rebased {
+    /// What is worth saying of it, a line each.
+    pub fn lines(&self, onto: &Version) -> Vec<String> {
+        let onto = tag(onto);
+        let no_effect =
+            |(record, why): &(Record, String)| format!("signal `{}` has no effect on {onto}, which is served now: {why}", record.id);
+        let mut lines: Vec<_> = self.dropped.iter().map(no_effect).collect();
+        if self.counted > 0 {
+            lines.push(format!(
+                "{} of staging's signals were already counted by {onto} or a version before it, and are not counted again",
+                self.counted
+            ));
+        }
+        if !self.unsure.is_empty() {
+            let versions = self.unsure.iter().map(tag).collect::<Vec<_>>().join(", ");
+            lines.push(format!(
+                "the signals that {versions} counted are not known here: one that was also sent to this clone counts twice (`agent sync` fetches what other clones shared)"
+            ));
+        }
+        lines
+    }
 }
 
 /// What an update came to when it was replayed on another state.
@@ -75,8 +112,14 @@ impl Staging {
         let sealed = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
         let mut ids = Vec::new();
         let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone())).map_err(self.places.damaged())?;
-        self.counted.seal(&self.places, ids.iter().map(String::as_str))?;
-        let mut next = journal::header(&active.base, seq + 1, &fold.state);
+        // a cache: what it lacks is gathered from the sealed Journals
+        let _ = self.counted.seal(&self.places, &active.base.commit, ids.iter().map(String::as_str));
+        let sealed_as = SealedAs {
+            journal: active.journal.clone().unwrap_or_else(|| object_id::digest(sealed)),
+            version: active.base.version.clone(),
+            commit: active.base.commit.clone(),
+        };
+        let mut next = journal::header_after(&active.base, seq + 1, &fold.state, &[fold.sealed, vec![sealed_as]].concat());
         next.extend_from_slice(&journal[sealed.len()..]);
         self.succeed(&next)
     }
@@ -93,6 +136,12 @@ impl Staging {
 
     /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it was sealed, or it is empty.
     pub(super) fn settle(&mut self, active: &Active) -> Result<(), StagingError> {
+        if self.fold.base.commit == active.base.commit {
+            return Ok(());
+        }
+        if self.past.standing(&self.fold.base.commit, &active.base.commit)? == Standing::Aside {
+            self.come_back(active)?;
+        }
         if !self.is_behind(active) {
             return Ok(());
         }
@@ -104,11 +153,57 @@ impl Staging {
             return Ok(());
         }
         if self.fold.next == self.fold.first {
-            let next = journal::header(&active.base, self.fold.next, &active.state);
+            let next = journal::header_after(&active.base, self.fold.next, &active.state, &self.fold.sealed);
             let warnings = self.succeed(&next)?;
             self.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         }
         Ok(())
+    }
+
+    /// The version that staging is based on lost the race for `active`: the updates of the Journals that this clone sealed on that way, and those since, are
+    /// one Journal again, based on the last version that both ways have in common. It waits for a replay like any other that is behind.
+    fn come_back(&mut self, active: &Active) -> Result<(), StagingError> {
+        let Some(fork) = self.past.fork(&self.fold.base.commit, &active.base.commit)? else { return Ok(()) };
+        let (kept, lost) = self.parted(&active.base.commit)?;
+        let mut journals = Vec::new();
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for sealed in lost {
+            match self.past.journal(&sealed.journal)? {
+                Some(journal) => {
+                    journals.push(journal);
+                    found.push(sealed.version);
+                }
+                None => missing.push(sealed.version),
+            }
+        }
+        let old = self.journal()?;
+        let first = journals.first().map_or(Ok(self.fold.first), |journal| Fold::begin(journal).map(|fold| fold.first));
+        let header = journal::header_after(&fork.base, first.map_err(self.places.damaged())?, &fork.state, &kept);
+        let mut next = NewJournal::begin(header).map_err(self.places.damaged())?;
+        for journal in journals.iter().chain([&old]) {
+            next.take_in(journal).map_err(self.places.damaged())?;
+        }
+        let updates = next.fold.next - next.fold.first - (self.fold.next - self.fold.first);
+        set_aside(&self.places, "lost", "jsonl", &old)?;
+        let warnings = self.succeed(&next.bytes)?;
+        if !found.is_empty() {
+            self.notices.push(Notice::Returned { versions: found, updates });
+        }
+        if !missing.is_empty() {
+            self.notices.push(Notice::NotReturned { versions: missing });
+        }
+        self.notices.extend(warnings.into_iter().map(Notice::Afterwards));
+        Ok(())
+    }
+
+    /// Of the Journals that this clone sealed, those of versions on the way to `active`, and those of versions that are not.
+    fn parted(&self, active: &ObjectId) -> Result<(Vec<SealedAs>, Vec<SealedAs>), StagingError> {
+        let sealed = &self.fold.sealed;
+        let mut kept = sealed.len();
+        while kept > 0 && self.past.standing(&sealed[kept - 1].commit, active)? != Standing::Before {
+            kept -= 1;
+        }
+        Ok((sealed[..kept].to_vec(), sealed[kept..].to_vec()))
     }
 
     /// The last update that active's own Journal holds, when that Journal is the beginning of this one.
@@ -120,12 +215,13 @@ impl Staging {
 
     /// Replays staging's updates on what is served now, under the lock, and swaps the outcome in as one new Journal.
     ///
-    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made are applied as they were recorded.
+    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made are applied as they were recorded. What was counted on the
+    /// way to what is served now is not replayed: another clone was given the same signal.
     pub async fn rebase<E: From<StagingError>>(
         &mut self,
         active: &Active,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
-    ) -> Result<Committed<Vec<(Record, String)>>, E> {
+    ) -> Result<Committed<Rebased>, E> {
         self.hold()?;
         let outcome = self.rebase_locked(active, replay).await;
         self.release();
@@ -136,32 +232,34 @@ impl Staging {
         &mut self,
         active: &Active,
         mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
-    ) -> Result<Committed<Vec<(Record, String)>>, E> {
+    ) -> Result<Committed<Rebased>, E> {
         self.drop_torn_tail()?;
         let old = self.journal()?;
         let records = with_own_changes(&old).map_err(self.places.damaged())?;
-        let mut next = journal::header(&active.base, self.fold.first, &active.state);
-        let mut fold = Fold::begin(&next).map_err(self.places.damaged())?;
-        let mut state = fold.state.clone();
-        let mut dropped = Vec::new();
+        let header = journal::header_after(&active.base, self.fold.first, &active.state, &self.fold.sealed);
+        let mut next = NewJournal::begin(header).map_err(self.places.damaged())?;
+        let mut state = next.fold.state.clone();
+        let there = self.counted.on_the_way_to(&active.base.commit, &*self.past).map_err(StagingError::from)?;
+        let mut rebased = Rebased { unsure: there.missing().to_vec(), ..Rebased::default() };
         for group in records.chunks(REPLAYED_GROUP) {
             let mut drafts = Vec::with_capacity(group.len());
             for (record, own) in group {
+                let is_counted = there.has(&record.id);
                 let replayed = match own {
+                    _ if is_counted => Replayed::Dropped(format!("it was counted on the way to {}", tag(&active.base.version))),
                     None => replay(&state, record).await?,
                     Some(change) => reapply(&state, record, change),
                 };
-                if let Replayed::Dropped(why) = &replayed {
-                    dropped.push((record.clone(), why.clone()));
+                rebased.counted += u64::from(is_counted);
+                if let (Replayed::Dropped(why), false) = (&replayed, is_counted) {
+                    rebased.dropped.push((record.clone(), why.clone()));
                 }
                 drafts.push(redraft(record, replayed, &mut state));
             }
-            let group = fold.compose(drafts);
-            next.extend_from_slice(&group.bytes);
-            fold.accept(group);
+            next.add(drafts);
         }
         set_aside(&self.places, "rebased", "jsonl", &old).map_err(StagingError::from)?;
-        Ok(Committed { value: dropped, warnings: self.succeed(&next)? })
+        Ok(Committed { value: rebased, warnings: self.succeed(&next.bytes)? })
     }
 
     /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read.
@@ -171,12 +269,54 @@ impl Staging {
         let old = fs::read_if_there(&places.current())?;
         let fold = old.as_deref().and_then(|bytes| super::fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
         let kept = old.map(|bytes| set_aside(&places, "discarded", "jsonl", &bytes)).transpose()?;
-        let next = journal::header(&active.base, fold.as_ref().map_or(1, |fold| fold.next), &active.state);
+        let (first, sealed) = fold.as_ref().map_or((1, &[][..]), |fold| (fold.next, &fold.sealed));
+        let next = journal::header_after(&active.base, first, &active.state, sealed);
         let fresh = Fold::begin(&next).map_err(places.damaged())?;
         let known = fold.iter().map(|fold| fold.revision.clone()).collect();
         let mut warnings = places.replace(&places.current(), &next)?;
         warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
         Ok(Committed { value: Discarded { updates: fold.map(|fold| fold.next - fold.first), kept }, warnings })
+    }
+}
+
+/// A Journal that is being put together.
+struct NewJournal {
+    bytes: Vec<u8>,
+    fold: Fold,
+}
+
+impl NewJournal {
+    fn begin(header: Vec<u8>) -> Result<Self, JournalError> {
+        Ok(Self { fold: Fold::begin(&header)?, bytes: header })
+    }
+
+    fn add(&mut self, drafts: Vec<Draft>) {
+        let group = self.fold.compose(drafts);
+        self.bytes.extend_from_slice(&group.bytes);
+        self.fold.accept(group);
+    }
+
+    /// Every update of another Journal, to be replayed later: until then a Tuner's leads to the state that it was recorded to lead to.
+    fn take_in(&mut self, journal: &[u8]) -> Result<(), JournalError> {
+        let mut before = Fold::begin(journal)?.state;
+        let mut state = self.fold.state.clone();
+        let mut drafts = Vec::new();
+        journal::walk(journal, |record, after| {
+            let again = if record.is_by_tuner() {
+                Replayed::State(after.clone())
+            } else {
+                reapply(&state, record, &json_patch::diff(&before, after))
+            };
+            drafts.push(redraft(record, again, &mut state));
+            before.clone_from(after);
+            if drafts.len() == REPLAYED_GROUP {
+                self.add(std::mem::take(&mut drafts));
+            }
+        })?;
+        if !drafts.is_empty() {
+            self.add(drafts);
+        }
+        Ok(())
     }
 }
 

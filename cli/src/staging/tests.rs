@@ -1,3 +1,4 @@
+use super::past::{CountedBy, Counts, Fork, Standing, id_digest};
 use super::*;
 use crate::world::process::block_on;
 use agent_core::canonical;
@@ -6,22 +7,113 @@ use agent_core::object_id;
 use semver::Version;
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// An agent repository as far as staging is concerned.
 struct Place {
     folder: tempfile::TempDir,
     layout: Layout,
+    versions: Arc<Mutex<Vec<Published>>>,
+}
+
+/// A version that was made on top of another, with its Journal where it can be found.
+#[derive(Debug, Clone)]
+struct Published {
+    active: Active,
+    on: ObjectId,
+    journal: Option<Vec<u8>>,
+}
+
+/// A repository that has `active(0)` to `active(9)`, one on the other, and what was published in a test.
+#[derive(Debug)]
+struct History(Arc<Mutex<Vec<Published>>>);
+
+impl History {
+    fn published(&self, commit: &ObjectId) -> Option<Published> {
+        self.0.lock().unwrap().iter().find(|published| published.active.base.commit == *commit).cloned()
+    }
+
+    fn below(&self, commit: &ObjectId) -> Option<ObjectId> {
+        let straight = || (1..9).find(|patch| active(*patch).base.commit == *commit).map(|patch| active(patch - 1).base.commit);
+        self.published(commit).map(|published| published.on).or_else(straight)
+    }
+
+    /// A version and those it stands on.
+    fn way(&self, commit: &ObjectId) -> Vec<ObjectId> {
+        std::iter::successors(Some(commit.clone()), |commit| self.below(commit)).collect()
+    }
+}
+
+impl Past for History {
+    fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError> {
+        Ok(if self.way(active).contains(commit) {
+            Standing::Before
+        } else if self.way(commit).contains(active) {
+            Standing::After
+        } else {
+            Standing::Aside
+        })
+    }
+
+    fn fork(&self, commit: &ObjectId, served: &ObjectId) -> Result<Option<Fork>, PastError> {
+        let way = self.way(served);
+        let common = self.way(commit).into_iter().find(|commit| way.contains(commit));
+        let found = (0..9).map(active).find(|known| Some(&known.base.commit) == common.as_ref());
+        Ok(found.map(|Active { base, state, .. }| Fork { base, state }))
+    }
+
+    fn journal(&self, digest: &str) -> Result<Option<Vec<u8>>, PastError> {
+        let published = self.0.lock().unwrap();
+        Ok(published.iter().filter_map(|published| published.journal.clone()).find(|journal| object_id::digest(journal) == digest))
+    }
+
+    fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, _most: usize) -> Result<Counts, PastError> {
+        let way = self.way(commit);
+        let new = way.iter().take_while(|commit| Some(*commit) != known).filter_map(|commit| self.published(commit));
+        let journals = new.map(|Published { active, journal, .. }| CountedBy {
+            version: active.base.version,
+            ids: journal.map(|journal| journal::ids(&journal).unwrap().iter().map(|id| id_digest(id)).collect()),
+        });
+        Ok(Counts { journals: journals.collect(), reaches_known: known.is_some_and(|known| way.contains(known)) })
+    }
 }
 
 fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path());
-    Place { folder, layout }
+    Place { folder, layout, versions: Arc::default() }
 }
 
 impl Place {
     fn open(&self) -> Staging {
-        Staging::open(&self.layout, &active(1)).unwrap()
+        self.open_on(&active(1)).unwrap()
+    }
+
+    fn open_on(&self, active: &Active) -> Result<Staging, StagingError> {
+        Staging::open(&self.layout, active, Box::new(History(self.versions.clone())))
+    }
+
+    /// A version of this name and patch on top of another, made of a Journal.
+    fn publish(&self, name: &str, patch: u64, on: &Active, journal: Option<&[u8]>) -> Active {
+        let state = json!({"total": 1000, "patch": patch, "by": name});
+        let base = Base {
+            version: Version::new(0, 1, patch),
+            commit: ObjectId::of_blob(format!("commit {patch} of {name}").as_bytes()),
+            revision: canonical::revision(&state),
+        };
+        let active = Active { base, state, journal: journal.map(object_id::digest) };
+        let published = Published { active: active.clone(), on: on.base.commit.clone(), journal: journal.map(<[u8]>::to_vec) };
+        self.versions.lock().unwrap().push(published);
+        active
+    }
+
+    /// What staging holds becomes a version of this clone.
+    fn promote(&self, staging: &mut Staging, name: &str, patch: u64, on: &Active) -> Active {
+        let seq = staging.durable_snapshot().unwrap().seq;
+        let sealed = staging.sealed(seq).unwrap();
+        let active = self.publish(name, patch, on, Some(&sealed.bytes));
+        let _ = staging.seal(seq, &active).unwrap();
+        active
     }
 
     fn journal_file(&self) -> PathBuf {
@@ -75,8 +167,12 @@ fn tune(staging: &mut Staging, id: &str, value: i64) {
         if matches!(staging.append(group, &before.revision).unwrap().value, Append::Appended(_)) {
             return;
         }
-        assert!(!staging.has_counted(id).unwrap(), "{id} was counted by somebody else");
+        assert!(!has_counted(staging, id), "{id} was counted by somebody else");
     }
+}
+
+fn has_counted(staging: &mut Staging, id: &str) -> bool {
+    staging.has_counted(id).unwrap() == Known::Yes
 }
 
 fn total(staging: &mut Staging) -> i64 {
@@ -119,13 +215,13 @@ fn a_view_that_cannot_be_written_takes_nothing_back() {
     let warnings = staging.seal(now.seq, &active(2)).unwrap();
     assert!(warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{warnings:?}");
     drop(staging);
-    let opened = Staging::open(&place.layout, &active(2)).unwrap();
+    let opened = place.open_on(&active(2)).unwrap();
     assert!(matches!(opened.notices(), [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)), "{:?}", opened.notices());
     drop(opened);
     let reset = Staging::reset(&place.layout, &active(2)).unwrap();
     assert!(reset.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{reset:?}");
     std::fs::remove_dir_all(place.layout.staging()).unwrap();
-    drop(Staging::open(&place.layout, &active(2)).unwrap());
+    drop(place.open_on(&active(2)).unwrap());
     assert!(place.layout.staging().is_file(), "the next to open it rebuilds it");
 }
 
@@ -173,7 +269,7 @@ fn a_stale_revision_and_a_counted_id_both_lose() {
     assert_eq!(one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap().value, Append::Lost);
     let now = one.snapshot().unwrap();
     assert_eq!(one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap().value, Append::Lost);
-    assert!(one.has_counted("s-1").unwrap() && !one.has_counted("s-2").unwrap());
+    assert!(has_counted(&mut one, "s-1") && !has_counted(&mut one, "s-2"));
     assert_eq!(total(&mut one), 1);
 }
 
@@ -199,13 +295,13 @@ fn threads_that_race_add_up() {
 #[test]
 fn whoever_holds_staging_wins_the_next_race() {
     let place = place();
-    let (mut one, mut two) = (place.open(), place.open());
+    let mut one = place.open();
     one.hold().unwrap();
     let before = one.snapshot().unwrap();
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            tune(&mut two, "other", 10);
+            tune(&mut place.open(), "other", 10);
             done.store(1, Ordering::SeqCst);
         });
         let group = vec![draft("mine", 1, add(&before.state, 1))];
@@ -273,7 +369,7 @@ fn an_unreadable_middle_is_an_error_that_changes_nothing() {
     let mut bytes = std::fs::read(place.journal_file()).unwrap();
     bytes[middle] ^= 1;
     std::fs::write(place.journal_file(), &bytes).unwrap();
-    let error = Staging::open(&place.layout, &active(1)).unwrap_err();
+    let error = place.open_on(&active(1)).unwrap_err();
     assert_eq!(error.exit(), Exit::Input);
     assert!(error.hint().unwrap().contains("agent state reset"));
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), bytes);
@@ -341,18 +437,18 @@ fn sealing_keeps_what_came_after_the_promoted_update() {
     assert_eq!(sealed.digest, object_id::digest(&sealed.bytes));
     assert_eq!(journal::records(&sealed.bytes).unwrap().len(), 1);
 
-    let next = Active { state: promoted.state.clone(), ..active(2) };
+    let next = Active { state: promoted.state.clone(), ..place.publish("this", 2, &active(1), Some(&sealed.bytes)) };
     let _ = staging.seal(promoted.seq, &next).unwrap();
     tune(&mut other, "s-3", 100);
     let snapshot = staging.snapshot().unwrap();
     assert_eq!((snapshot.state["total"].clone(), snapshot.updates, snapshot.seq), (json!(111), 2, 3));
     assert_eq!(snapshot.base, next.base);
     for id in ["s-1", "s-2", "s-3"] {
-        assert!(staging.has_counted(id).unwrap() && other.has_counted(id).unwrap(), "{id}");
+        assert!(has_counted(&mut staging, id) && has_counted(&mut other, id), "{id}");
     }
     drop((staging, other));
-    let mut again = Staging::open(&place.layout, &next).unwrap();
-    assert!(again.has_counted("s-1").unwrap());
+    let mut again = place.open_on(&next).unwrap();
+    assert!(has_counted(&mut again, "s-1"));
     assert_eq!(again.notices(), []);
 }
 
@@ -363,27 +459,27 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     tune(&mut staging, "s-1", 1);
     let sealed = staging.sealed(1).unwrap();
     tune(&mut staging, "s-2", 10);
-    let promoted = Active { state: add(&active(1).state, 1), journal: Some(sealed.digest), ..active(2) };
+    let promoted = Active { state: add(&active(1).state, 1), ..place.publish("this", 2, &active(1), Some(&sealed.bytes)) };
     drop(staging);
-    let mut again = Staging::open(&place.layout, &promoted).unwrap();
+    let mut again = place.open_on(&promoted).unwrap();
     assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
     // whoever published it comes later, and finds it done
     let _ = again.seal(1, &promoted).unwrap();
     assert!(matches!(again.sealed(1), Err(StagingError::Gone(1))));
     let snapshot = again.snapshot().unwrap();
     assert_eq!((total(&mut again), snapshot.updates, snapshot.base.version), (11, 1, Version::new(0, 1, 2)));
-    assert!(again.has_counted("s-1").unwrap());
+    assert!(has_counted(&mut again, "s-1"));
 }
 
 #[test]
 fn empty_staging_follows_active_and_nobody_takes_it_back() {
     let place = place();
     drop(place.open());
-    let mut ahead = Staging::open(&place.layout, &active(2)).unwrap();
+    let mut ahead = place.open_on(&active(2)).unwrap();
     assert_eq!(ahead.snapshot().unwrap().state["patch"], 2);
     drop(ahead);
     // somebody who looked active up before it moved
-    let mut late = Staging::open(&place.layout, &active(1)).unwrap();
+    let mut late = place.open_on(&active(1)).unwrap();
     assert_eq!(late.snapshot().unwrap().base, active(2).base);
     assert!(!late.is_behind(&active(1)));
 }
@@ -407,11 +503,14 @@ fn rebasing_replays_the_signals_on_what_is_served_now() {
         Ok(if value == 20 { Replayed::Dropped("no longer".to_owned()) } else { Replayed::State(add(state, value)) })
     };
     let dropped = block_on(staging.rebase(&next, replay)).unwrap().unwrap();
-    assert_eq!(dropped.value.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(), [("s-2", "no longer")]);
+    assert_eq!(
+        dropped.value.dropped.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(),
+        [("s-2", "no longer")]
+    );
     let snapshot = staging.snapshot().unwrap();
     assert_eq!(snapshot.state, json!({"total": 1001, "patch": 2, "rate": 0.5}));
     assert_eq!((snapshot.base, snapshot.updates), (next.base.clone(), 3));
-    assert!(staging.has_counted("s-2").unwrap(), "what was acknowledged stays in the Journal, even without effect");
+    assert!(has_counted(&mut staging, "s-2"), "what was acknowledged stays in the Journal, even without effect");
     assert_eq!(place.aside("rebased").len(), 1);
     assert!(!staging.is_behind(&next));
 }
@@ -429,7 +528,7 @@ fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
         assert!(kept.unwrap().exists());
     }
     assert_eq!(total(&mut bystander), 0);
-    assert!(!bystander.has_counted("s-1").unwrap());
+    assert!(!has_counted(&mut bystander, "s-1"));
     assert_eq!(place.aside("discarded").len(), 8, "only the last few are kept");
     drop(bystander);
     assert_eq!(place.open().notices(), []);
@@ -449,5 +548,118 @@ fn nothing_is_left_lying_around() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["current.jsonl", "lock", "open", "staging.state.json"]);
+    assert_eq!(names, ["counted", "current.jsonl", "lock", "open", "staging.state.json"]);
+}
+
+async fn replayed(state: &Value, record: &journal::Record) -> Result<Replayed, StagingError> {
+    Ok(Replayed::State(add(state, record.arguments["value"].as_i64().unwrap())))
+}
+
+/// The Journal that another clone sealed of these signals.
+fn journal_of_another(ids: &[&str]) -> Vec<u8> {
+    let other = place();
+    let mut staging = other.open();
+    for id in ids {
+        tune(&mut staging, id, 100);
+    }
+    staging.sealed(ids.len() as u64).unwrap().bytes
+}
+
+#[test]
+fn what_became_a_version_that_lost_the_race_is_in_staging_again_and_counts_once() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    tune(&mut staging, "s-2", 2);
+    let first = place.promote(&mut staging, "ours", 2, &active(1));
+    tune(&mut staging, "s-3", 4);
+    let second = place.promote(&mut staging, "ours", 3, &first);
+    tune(&mut staging, "s-4", 8);
+    drop(staging);
+    assert_eq!(place.open_on(&second).unwrap().notices(), []);
+    // another clone was first, and counted one of the same signals
+    let theirs = place.publish("theirs", 2, &active(1), Some(&journal_of_another(&["s-2", "t-1"])));
+    let mut back = place.open_on(&theirs).unwrap();
+    let versions = vec![Version::new(0, 1, 2), Version::new(0, 1, 3)];
+    assert_eq!(back.notices(), [Notice::Returned { versions, updates: 3 }]);
+    let snapshot = back.snapshot().unwrap();
+    assert_eq!((snapshot.updates, snapshot.base.version), (4, Version::new(0, 1, 1)));
+    assert!(back.is_behind(&theirs));
+    drop(back);
+    // a command that comes after a kill finds it done
+    let mut back = place.open_on(&theirs).unwrap();
+    assert_eq!(back.notices(), []);
+    let rebased = block_on(back.rebase(&theirs, replayed)).unwrap().unwrap().value;
+    assert_eq!((rebased.counted, rebased.dropped, rebased.unsure), (1, Vec::new(), Vec::new()));
+    assert_eq!(total(&mut back), 1000 + 1 + 4 + 8);
+    for id in ["s-1", "s-2", "s-3", "s-4", "t-1"] {
+        assert!(has_counted(&mut back, id), "{id}");
+    }
+    // and from there as ever
+    let next = place.promote(&mut back, "ours again", 3, &theirs);
+    drop(back);
+    let mut staging = place.open_on(&next).unwrap();
+    assert_eq!(staging.notices(), []);
+    assert_eq!(staging.snapshot().unwrap().updates, 0);
+    assert!(has_counted(&mut staging, "s-1") && has_counted(&mut staging, "t-1"));
+}
+
+#[test]
+fn a_lost_journal_that_cannot_be_found_is_said_and_one_of_anothers_version_is_left_to_them() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let ours = place.promote(&mut staging, "ours", 2, &active(1));
+    place.versions.lock().unwrap()[0].journal = None;
+    // on top of it comes another clone's, whose Journal is here as well
+    let third = place.publish("theirs", 3, &ours, Some(&journal_of_another(&["t-1"])));
+    drop(staging);
+    drop(place.open_on(&third).unwrap());
+    let instead = place.publish("instead", 2, &active(1), None);
+    let mut back = place.open_on(&instead).unwrap();
+    assert_eq!(back.notices(), [Notice::NotReturned { versions: vec![Version::new(0, 1, 2)] }]);
+    assert_eq!((back.snapshot().unwrap().updates, total(&mut back)), (0, 1000));
+}
+
+#[test]
+fn ids_count_on_the_way_to_the_base_and_nowhere_else() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let ours = place.promote(&mut staging, "ours", 2, &active(1));
+    let file = place.layout.journal().join("counted");
+    drop(staging);
+    for (number, damage) in [None, Some(b"agent/counted@2 rubbish\n".to_vec()), Some(Vec::new())].into_iter().enumerate() {
+        match damage {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let mut staging = place.open_on(&ours).unwrap();
+        assert!(has_counted(&mut staging, "s-1") && !has_counted(&mut staging, "s-3"));
+        tune(&mut staging, &format!("kept-{number}"), 1);
+        assert!(std::fs::read(&file).unwrap().len() > 40, "it is written down again");
+    }
+    // on another way it is not counted
+    let _ = Staging::reset(&place.layout, &active(1)).unwrap();
+    assert!(!has_counted(&mut place.open(), "s-1"));
+    // a version whose Journal is not here leaves it open, and nothing else is written down
+    let theirs = place.publish("theirs", 2, &active(1), None);
+    let mut staging = place.open_on(&theirs).unwrap();
+    assert_eq!(staging.has_counted("s-1").unwrap(), Known::Unsure(vec![Version::new(0, 1, 2)]));
+    tune(&mut staging, "t-1", 1);
+    assert_eq!(staging.has_counted("s-1").unwrap(), Known::Unsure(vec![Version::new(0, 1, 2)]));
+}
+
+#[test]
+fn what_was_written_before_it_said_what_it_covers_still_counts() {
+    let place = place();
+    drop(place.open());
+    let ours = place.publish("ours", 2, &active(1), None);
+    std::fs::write(place.layout.journal().join("counted"), [&b"agent/counted@1\n"[..], &id_digest("s-1")].concat()).unwrap();
+    let mut staging = place.open_on(&ours).unwrap();
+    assert!(has_counted(&mut staging, "s-1"));
+    assert_eq!(staging.has_counted("s-2").unwrap(), Known::No);
+    tune(&mut staging, "s-2", 1);
+    drop(staging);
+    assert!(has_counted(&mut place.open_on(&ours).unwrap(), "s-1"));
 }

@@ -5,6 +5,8 @@ use crate::world::fs::{self, FsError};
 use agent_core::canonical;
 use agent_core::journal::Fold;
 use agent_core::object_id::ObjectId;
+use agent_core::version::tag;
+use semver::Version;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
@@ -28,6 +30,15 @@ pub enum Notice {
     },
     Resealed {
         updates: u64,
+    },
+    /// Versions lost the race for `active`: the updates that they were made of are back.
+    Returned {
+        versions: Vec<Version>,
+        updates: u64,
+    },
+    /// The same, but their Journals cannot be found.
+    NotReturned {
+        versions: Vec<Version>,
     },
     /// What failed and hinders nothing.
     Afterwards(String),
@@ -57,11 +68,25 @@ impl fmt::Display for Notice {
                 kept.display()
             ),
             Self::Afterwards(warning) => formatter.write_str(warning),
+            Self::Returned { versions, updates } => write!(
+                formatter,
+                "{} of this clone is superseded by another clone's version; the {updates} signals that it counted are in staging again",
+                shown(versions)
+            ),
+            Self::NotReturned { versions } => write!(
+                formatter,
+                "{} of this clone is superseded by another clone's version, and its Journal is not in the object store: the signals that it counted cannot come back into staging",
+                shown(versions)
+            ),
             Self::Resealed { updates } => {
                 write!(formatter, "a promotion had been cut short after it was published; its {updates} updates are now sealed")
             }
         }
     }
+}
+
+fn shown(versions: &[Version]) -> String {
+    versions.iter().map(tag).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Debug)]

@@ -3,11 +3,10 @@
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::staging::{Active, Staging, StagingError};
-use crate::tuning::{self, Tuner};
+use crate::staging::{Staging, StagingError};
+use crate::tuning;
 use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
-use crate::world::process;
 use agent_core::committed::Warnings;
 use agent_core::manifest::{GateMode, GateTest, Gated};
 use agent_core::promotion::{self, Plan, Snapshot, Tip};
@@ -64,7 +63,7 @@ fn attempt(repository: &Repository, context: &Context, options: &Options) -> Res
             Ok(Some(Outcome::nothing(format!("staging's {} updates would be replayed on v{} first", staged.updates, onto.version))))
         }
         Plan::Replay { .. } => {
-            replay(repository, context, &mut staging, &active)?;
+            tuning::replay(repository, context, &mut staging, &active)?;
             Ok(None)
         }
         Plan::Judge { candidate, .. } => {
@@ -81,21 +80,6 @@ fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated,
         Some((key, problem)) => Err(CommandError::usage(format!("the gate's `{key}` {problem}"))),
         None => Ok(gated),
     }
-}
-
-/// Brings staging forward by replaying its signals through the Tuner that is served now.
-fn replay(repository: &Repository, context: &Context, staging: &mut Staging, active: &Active) -> Result<(), CommandError> {
-    let target = repository.target(&What::Active)?;
-    let dropped = process::block_on(async {
-        let tuner = Tuner::start(repository, &target, context).await?;
-        let dropped = tuning::rebase(staging, active, &tuner).await;
-        tuner.end().await;
-        dropped.map_err(CommandError::from)
-    })??;
-    for (record, why) in repository.settle(dropped) {
-        context.printer.warn(format!("signal `{}` has no effect on v{}: {why}", record.id, active.base.version));
-    }
-    Ok(())
 }
 
 fn judge(

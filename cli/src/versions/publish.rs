@@ -147,7 +147,7 @@ pub fn publish(
 fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
     let tag = tag(&candidate.version);
     CommandError::new(Exit::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
-        .with_hint(format!("fetch the branch that made it (git fetch origin {0}:{0} --tags), then run it again", candidate.branch))
+        .with_hint("`agent sync` brings both together; then run it again")
 }
 
 /// Races were lost too often.

@@ -2,7 +2,7 @@ use super::{own_draft, rules};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
-use crate::staging::Append;
+use crate::staging::{Append, Known};
 use crate::world::clock::fresh_id;
 use agent_core::canonical;
 use agent_core::diagnose::Exit;
@@ -10,6 +10,8 @@ use agent_core::journal::CAS;
 use agent_core::object_id::ObjectId;
 use agent_core::signal;
 use agent_core::state;
+use agent_core::version::tag;
+use semver::Version;
 use serde_json::{Value, json};
 use std::io::Read as _;
 
@@ -43,8 +45,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let after = rules(&repository, &active)?.check(&given).map_err(CommandError::input)?;
     let mut staging = repository.staging()?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("cas"));
+    let known = if arguments.id.is_some() { staging.has_counted(&id)? } else { Known::No };
+    if let Known::Unsure(versions) = &known {
+        return Err(unsure(&id, versions));
+    }
     let revision = canonical::revision(&after);
-    let counted = staging.has_counted(&id)?;
+    let counted = known == Known::Yes;
     if !counted {
         let now = staging.snapshot()?.revision;
         let lost = now != expected || {
@@ -61,6 +67,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         "schema": "agent/state-cas@1", "before": expected, "after": now, "duplicate": counted, "dry_run": arguments.dry_run,
     }));
     Ok(Exit::Done)
+}
+
+fn unsure(id: &str, versions: &[Version]) -> CommandError {
+    let versions = versions.iter().map(tag).collect::<Vec<_>>().join(", ");
+    CommandError::new(Exit::NotEnoughEvidence, format!("it is not known here which updates {versions} counted, so `{id}` may count twice"))
+        .with_hint("`agent sync` fetches what other clones counted")
 }
 
 fn read_state() -> Result<Value, CommandError> {

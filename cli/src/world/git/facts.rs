@@ -12,8 +12,12 @@ impl Git {
     /// What moving a ref would mean; works before the move as well as in a hook that asks whether it may happen.
     pub fn ref_update(&self, reference: &str, old: Option<&ObjectId>, new: Option<&ObjectId>) -> Result<RefUpdate, GitError> {
         let mut update = RefUpdate { reference: reference.to_owned(), old: old.cloned(), new: new.cloned(), ..RefUpdate::default() };
-        let Some(new) = new else { return Ok(update) };
-        match Role::of(reference) {
+        let role = Role::of(reference);
+        let Some(new) = new else {
+            update.is_superseded = matches!(role, Role::VersionTag(_)) && self.gave_way(old)?;
+            return Ok(update);
+        };
+        match role {
             Role::VersionTag(_) => {
                 update.is_superseded = self.is_superseded(old, new)?;
                 // a tag of something that is no commit names no version
@@ -58,15 +62,37 @@ impl Git {
         if !self.is_set_aside(old)? {
             return Ok(false);
         }
-        for remote in self.remotes() {
-            for (name, tip) in self.references(&format!("refs/remotes/{remote}/"))? {
-                let is_served = name.ends_with("/active") || name.contains("/line/");
-                if is_served && self.is_commit(new) && self.is_ancestor(new, &tip)? {
-                    return Ok(true);
-                }
+        Ok(self.is_commit(new) && self.is_on_any(new, &self.served_by_remotes()?)?)
+    }
+
+    /// Whether a commit is kept as one that lost the race, and no branch that is served has it, here or at a remote: its tag names nothing any more.
+    fn gave_way(&self, old: Option<&ObjectId>) -> Result<bool, GitError> {
+        let Some(old) = old else { return Ok(false) };
+        let there = self.served_by_remotes()?;
+        if there.is_empty() || !self.is_set_aside(old)? {
+            return Ok(false);
+        }
+        let here = self.version_branches()?.into_iter().map(|(_, tip)| tip).collect::<Vec<_>>();
+        Ok(!self.is_on_any(old, &there)? && !self.is_on_any(old, &here)?)
+    }
+
+    fn is_on_any(&self, commit: &ObjectId, tips: &[ObjectId]) -> Result<bool, GitError> {
+        for tip in tips {
+            if self.is_ancestor(commit, tip)? {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The tips of what remotes serve, as it was last fetched.
+    fn served_by_remotes(&self) -> Result<Vec<ObjectId>, GitError> {
+        let mut tips = Vec::new();
+        for remote in self.remotes() {
+            let branches = self.references(&format!("refs/remotes/{remote}/"))?.into_iter();
+            tips.extend(branches.filter(|(name, _)| name.ends_with("/active") || name.contains("/line/")).map(|(_, tip)| tip));
+        }
+        Ok(tips)
     }
 
     /// Whether a commit is kept as a version that lost the race for `active`.

@@ -27,11 +27,11 @@ pub use error::GitError;
 pub use footprint::{Refs, Settings};
 pub use integrity::Integrity;
 pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
-pub use publish::{Healed, Publication, Published};
+pub use publish::{Healed, Publication, Published, tag_ref};
 pub use records::RecordEdit;
 pub use refs::{Move, Moved, RefStamp};
 pub use registry::{Catalog, Unpinned};
-pub use remote::{PrePush, Pushed};
+pub use remote::{PrePush, Pushed, remote_active};
 pub use workplace::{Edited, HandedOut, Lost};
 
 use crate::world::layout::Layout;

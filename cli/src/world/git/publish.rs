@@ -4,8 +4,9 @@ use super::refs::{Move, Moved};
 use super::{ACTIVE, CommitInfo, Git, GitError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
+use agent_core::legality::{self, RefUpdate};
 use agent_core::object_id::ObjectId;
-use agent_core::{legality, version};
+use agent_core::version;
 use semver::Version;
 
 /// More versions than this without a tag are no sign of a kill but of a clone without tags.
@@ -40,7 +41,12 @@ impl Publication {
     }
 }
 
-pub(super) fn tag_ref(version: &Version) -> String {
+fn refuse(update: &RefUpdate) -> Result<(), GitError> {
+    let breaches = legality::judge(update);
+    if breaches.is_empty() { Ok(()) } else { Err(GitError::Illegal { breaches }) }
+}
+
+pub fn tag_ref(version: &Version) -> String {
     format!("refs/tags/{}", version::tag(version))
 }
 
@@ -115,9 +121,15 @@ impl Git {
         Ok(Committed { value, warnings })
     }
 
+    /// Moves one ref as far as the legality table lets it.
+    pub fn move_legally(&self, change: Move, reason: &str) -> Result<Committed<Moved>, GitError> {
+        let lock = self.lock_refs()?;
+        refuse(&self.ref_update(&change.name, change.from.as_ref(), change.to.as_ref())?)?;
+        lock.apply(&[change], reason)
+    }
+
     fn refuse_illegal(&self, branch: &str, old: Option<&ObjectId>, new: &ObjectId) -> Result<(), GitError> {
-        let breaches = legality::judge(&self.ref_update(branch, old, Some(new))?);
-        if breaches.is_empty() { Ok(()) } else { Err(GitError::Illegal { breaches }) }
+        refuse(&self.ref_update(branch, old, Some(new))?)
     }
 
     /// Rolls forward what a killed command left half done. Every verb that looks at versions begins with this; it costs a few reads

@@ -4,15 +4,18 @@
 //! both processes are gone, and what stands in the file then says which refs a killed predecessor was moving.
 
 use super::{Git, GitError, objects};
-use crate::world::fs::{FileLock, FsError};
+use crate::world::fs::{self, FileLock, FsError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
+use std::collections::HashSet;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// So many of the last moves of a branch are looked at.
+const PAST_TIPS: usize = 1_000;
 /// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed read must not hide it.
 const READS: usize = 3;
 /// How long an empty lock file must stay as it is before it counts as left behind: a living git fills its own at once.
@@ -90,6 +93,15 @@ impl Git {
             found.extend(reference.try_id().map(|id| (reference.name().as_bstr().to_string(), objects::from_gix(id.detach()))));
         }
         Ok(found)
+    }
+
+    /// Where a branch was, as far back as its reflog says, the last first.
+    pub fn past_tips(&self, branch: &str) -> Result<Vec<ObjectId>, GitError> {
+        let log = fs::read_if_there(&self.common_dir.join("logs").join(branch))?.unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let mut seen = HashSet::new();
+        let to = |line: &str| ObjectId::parse(line.split(' ').nth(1)?);
+        Ok(log.lines().rev().take(PAST_TIPS).filter_map(to).filter(|commit| seen.insert(commit.clone())).collect())
     }
 
     /// Moves one ref; the objects it points to are synced first.

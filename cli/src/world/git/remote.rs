@@ -1,6 +1,6 @@
 //! A remote as the place where clones meet: one atomic push with leases is the compare-and-swap there.
 
-use super::{Git, GitError, Move};
+use super::{ACTIVE, Git, GitError, Move};
 use crate::world::process::Run;
 use agent_core::object_id::{ObjectId, short_digest};
 use std::collections::BTreeMap;
@@ -79,11 +79,19 @@ impl Git {
     /// Fetches refs, and takes away those that were fetched before and are no longer there.
     pub fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
         let quiet = ["-c", "maintenance.auto=false", "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules"];
-        let finished = self.command().args(quiet).arg(remote).args(refspecs).finish()?;
+        // of the configured refspecs, those of a mirror would move our own refs
+        let finished = self.command().args(quiet).arg("--refmap=").arg(remote).args(refspecs).finish()?;
         if finished.success() {
             return Ok(());
         }
         Err(GitError::NotFetched { remote: remote.to_owned(), why: finished.complaint() })
+    }
+
+    /// Fetches `active` of a remote to where git keeps a remote's branches, with tags of versions that are not here; says where it is. A remote need not have one.
+    pub fn fetch_active(&self, remote: &str) -> Result<Option<ObjectId>, GitError> {
+        // a pattern, since one that nothing matches is no error
+        self.fetch(remote, &[format!("+{ACTIVE}*:{}*", remote_active(remote))])?;
+        self.reference(&remote_active(remote))
     }
 
     /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address that has none.
@@ -91,6 +99,11 @@ impl Git {
         let named = self.remotes().iter().any(|name| name == remote);
         if named { remote.to_owned() } else { format!("url-{}", short_digest(remote.as_bytes())) }
     }
+}
+
+/// Where `active` of a remote was when it was last fetched.
+pub fn remote_active(remote: &str) -> String {
+    format!("refs/remotes/{remote}/active")
 }
 
 /// What git says of a push that others were faster than.

@@ -2,11 +2,12 @@
 
 use super::{Git, GitError};
 use crate::world::fs::{self, FileLock};
+use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Git {
     /// Has git forget a folder that is one of its working trees; nothing happens when it is none.
@@ -41,6 +42,28 @@ impl Git {
         if !paths.is_empty() {
             self.with_index(folder, index).args(["update-index", "-z", "--remove", how, "--stdin"]).stdin(paths).succeed()?;
         }
+        Ok(())
+    }
+
+    /// The working tree that has a branch checked out.
+    pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>, GitError> {
+        let listed = self.command().args(["worktree", "list", "--porcelain", "-z"]).succeed()?;
+        let head = format!("branch {branch}");
+        let of_branch = |one: &&str| one.split('\0').any(|line| line == head);
+        let text = listed.text();
+        let found = text.split("\0\0").find(of_branch);
+        Ok(found.and_then(|one| one.split('\0').find_map(|line| line.strip_prefix("worktree "))).map(PathBuf::from))
+    }
+
+    /// Whether a working tree holds what its HEAD has, files that git does not track aside.
+    pub fn is_clean(folder: &Path) -> Result<bool, GitError> {
+        let status = GitCommand::isolated(folder).run().args(["status", "--porcelain", "--untracked-files=no"]).succeed()?;
+        Ok(status.stdout.is_empty())
+    }
+
+    /// Moves the branch that is checked out in a folder forward, with its files: git's own fast-forward, which takes over no file that it would have to replace.
+    pub fn fast_forward(folder: &Path, commit: &ObjectId) -> Result<(), GitError> {
+        GitCommand::isolated(folder).run().args(["merge", "--ff-only", "--quiet", commit.as_str()]).succeed()?;
         Ok(())
     }
 

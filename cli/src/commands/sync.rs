@@ -1,0 +1,60 @@
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::printer::{Printer, Style};
+use crate::repository::Repository;
+use crate::sync::{self, Options, Outcome};
+use agent_core::diagnose::Exit;
+
+/// Bring this clone and its remote together
+///
+/// Fetches `active`, tags and `refs/agent/*`, joins the records (the gate's ledger, feedback, counted signals), and pushes what the remote lacks. Where another clone published first,
+/// `active` follows the remote: versions of this clone are superseded and kept below `refs/agent-own/`, and the signals that they counted are replayed into staging, each once.
+/// `main` is moved forward where it lacks the code that is served and has nothing of its own.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// The remote: `origin`, or the only one there is, when not said
+    remote: Option<String>,
+    /// Say what would be done, and change nothing; what the remote serves is fetched
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const AFTER_HELP: &str = "Examples:
+  agent sync
+  agent sync --dry-run   # what it would do
+  agent sync upstream && agent promote
+
+It can be run at any time, and again: a run that was cut short is taken up by the next one. Where `active` was moved by hand (git fetch --force, git update-ref), it brings tags and staging after it.
+
+Exit codes: 3 when what the remote serves is no sound version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = Repository::open(context)?;
+    let options = Options { remote: arguments.remote.clone(), dry_run: arguments.dry_run };
+    repository.observed("sync", || {
+        let outcome = sync::sync(&repository, context, &options)?;
+        report(&outcome, &context.printer);
+        Ok(Exit::Done)
+    })
+}
+
+fn report(outcome: &Outcome, printer: &Printer) {
+    printer.json(outcome);
+    for (number, step) in outcome.plan().unwrap_or_default().iter().enumerate() {
+        printer.data(format!("{}. {step}", number + 1));
+    }
+    for line in &outcome.lines {
+        printer.data(format!("{} {line}", Printer::styled(Style::Good, "synced:")));
+    }
+    if outcome.plan().is_some() {
+        printer.say("this is a dry run: nothing was changed");
+    } else if !outcome.done {
+        let served = outcome.served().map_or_else(|| "nothing is served yet".to_owned(), |version| format!("active serves {version}"));
+        let with = outcome.remote().map(|remote| format!(", as {remote} does")).unwrap_or_default();
+        printer.data(format!("{} {served}{with}", Printer::styled(Style::Strong, "nothing to do:")));
+    }
+    for (what, mend) in outcome.left() {
+        printer.say(format!("left to you: {what}: {mend}"));
+    }
+}

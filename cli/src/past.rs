@@ -1,0 +1,181 @@
+//! The past of `active`, as staging asks for it: from git, the sealed Journals in the object store, and what other clones say that they counted.
+//!
+//! Sealed Journals stay where they were made unless clones share a store. The ids that they counted travel by git, shortened to digests: the record `counted`
+//! has `journals/<digest of the Journal>`, written when something is shared with a remote.
+
+use crate::error::CommandError;
+use crate::records::{COUNTED, View};
+use crate::repository::{Repository, state_value};
+use crate::staging::past::{CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest};
+use crate::world::git::{ACTIVE, Git, STATE_FILE};
+use crate::world::layout::Layout;
+use crate::world::store::Store;
+use agent_core::committed::Committed;
+use agent_core::journal::{self, Base};
+use agent_core::manifest::{self, Manifest};
+use agent_core::object_id::{ObjectId, digest as digest_of};
+use agent_core::registry::journal_key;
+
+/// Versions in a row whose signals are in the record already: those before them are there as well, or not to be found.
+const SHARED_BEFORE: usize = 64;
+
+#[derive(Debug)]
+pub struct RepositoryPast {
+    git: Git,
+    layout: Layout,
+}
+
+impl RepositoryPast {
+    pub fn new(git: &Git, layout: &Layout) -> Self {
+        Self { git: git.clone(), layout: layout.clone() }
+    }
+
+    fn look(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, CommandError> {
+        if !self.git.is_commit(commit) {
+            return Ok(Standing::Unknown);
+        }
+        Ok(match self.git.merge_base(commit, active)? {
+            Some(base) if base == *commit => Standing::Before,
+            Some(base) if base == *active => Standing::After,
+            _ => Standing::Aside,
+        })
+    }
+
+    fn fork_of(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, CommandError> {
+        for past in self.git.first_parents(commit) {
+            let past = past?;
+            let (Some((_, version)), Some(revision)) = (past.trailers.as_version(), &past.trailers.state) else { break };
+            if self.git.is_ancestor(&past.id, active)? {
+                let base = Base { version: version.clone(), commit: past.id.clone(), revision: revision.clone() };
+                let state = state_value(&self.git.blob(revision)?, &format!("{}:{STATE_FILE}", past.id.short()))?;
+                return Ok(Some(Fork { base, state }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The store of a version; none where its manifest cannot be read.
+    fn store(&self, commit: &ObjectId) -> Option<Store> {
+        let bytes = self.git.read(commit, manifest::FILE).ok()??;
+        let manifest = Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok()?;
+        Store::open(&manifest.store, self.layout.root()).ok()
+    }
+
+    fn counts_of(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, CommandError> {
+        let mut sources = Sources { past: self, store: self.store(commit), shared: None };
+        let mut counts = Counts::default();
+        let mut found = 0;
+        for past in self.git.first_parents(commit) {
+            let past = past?;
+            if Some(&past.id) == known {
+                counts.reaches_known = true;
+                break;
+            }
+            let Some((_, version)) = past.trailers.as_version() else { break };
+            let Some(journal) = &past.trailers.journal else { continue };
+            let ids = sources.ids(journal)?;
+            found += ids.as_ref().map_or(0, Vec::len);
+            counts.journals.push(CountedBy { version: version.clone(), ids });
+            if found >= most {
+                break;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Where the ids of a Journal are found.
+struct Sources<'a> {
+    past: &'a RepositoryPast,
+    store: Option<Store>,
+    /// Read when something is not in the store.
+    shared: Option<View<'a>>,
+}
+
+impl Sources<'_> {
+    fn ids(&mut self, journal: &str) -> Result<Option<Vec<IdDigest>>, CommandError> {
+        if let Some(bytes) = self.store.as_ref().and_then(|store| sealed(store, journal)) {
+            return Ok(digests(&bytes));
+        }
+        let shared = match self.shared.take() {
+            Some(shared) => shared,
+            None => COUNTED.view(&self.past.git)?,
+        };
+        let found = self.shared.insert(shared).read(&path(journal))?;
+        Ok(found.map(|bytes| bytes.as_chunks::<ID_DIGEST>().0.to_vec()))
+    }
+}
+
+fn digests(journal: &[u8]) -> Option<Vec<IdDigest>> {
+    Some(journal::ids(journal).ok()?.iter().map(|id| id_digest(id)).collect())
+}
+
+/// A sealed Journal, when the store has it as it was sealed. A store that cannot be read has none.
+fn sealed(store: &Store, journal: &str) -> Option<Vec<u8>> {
+    store.get(&journal_key(journal)).ok()?.filter(|bytes| digest_of(bytes) == journal)
+}
+
+/// Where the record has the ids of a Journal.
+fn path(journal: &str) -> String {
+    format!("journals/{}", journal.trim_start_matches("sha256:"))
+}
+
+impl Past for RepositoryPast {
+    fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError> {
+        self.look(commit, active).map_err(unknown)
+    }
+
+    fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError> {
+        self.fork_of(commit, active).map_err(unknown)
+    }
+
+    fn journal(&self, digest: &str) -> Result<Option<Vec<u8>>, PastError> {
+        let tip = self.git.reference(ACTIVE).map_err(CommandError::from).map_err(unknown)?;
+        Ok(tip.and_then(|tip| self.store(&tip)).and_then(|store| sealed(&store, digest)))
+    }
+
+    fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError> {
+        self.counts_of(commit, known, most).map_err(unknown)
+    }
+}
+
+fn unknown(error: CommandError) -> PastError {
+    PastError { message: error.messages.join(": "), exit: error.exit, hint: error.hint }
+}
+
+/// Puts the ids that the versions of `active` counted into the record, as far as their Journals are here: other clones cannot read them.
+pub fn share_counts(repository: &Repository) -> Result<Committed<()>, CommandError> {
+    let new = unshared_counts(repository, usize::MAX)?;
+    if new.is_empty() {
+        return Ok(Committed::whole(()));
+    }
+    let subject = format!("counted: the signals of {} versions", new.len());
+    COUNTED.edit(&repository.git, |_| Ok(Some((subject.clone(), new.clone()))))
+}
+
+/// Whether there are such ids.
+pub fn has_unshared_counts(repository: &Repository) -> Result<bool, CommandError> {
+    Ok(!unshared_counts(repository, 1)?.is_empty())
+}
+
+fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
+    let git = &repository.git;
+    let Some(tip) = git.reference(ACTIVE)? else { return Ok(Vec::new()) };
+    let store = RepositoryPast::new(git, &repository.layout).store(&tip);
+    let shared = COUNTED.view(git)?;
+    let (mut new, mut there) = (Vec::new(), 0);
+    for version in git.first_parents(&tip) {
+        let version = version?;
+        if version.trailers.as_version().is_none() || there == SHARED_BEFORE || new.len() == most {
+            break;
+        }
+        let Some(journal) = &version.trailers.journal else { continue };
+        if shared.has(&path(journal))? {
+            there += 1;
+            continue;
+        }
+        let counted = store.as_ref().and_then(|store| sealed(store, journal)).and_then(|bytes| digests(&bytes));
+        new.extend(counted.map(|counted| (path(journal), counted.concat())));
+    }
+    Ok(new)
+}

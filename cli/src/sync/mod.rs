@@ -1,0 +1,306 @@
+//! `agent sync`: this clone and a remote brought together, and what a lost race left done to its end.
+//!
+//! Every step leaves something that the next run goes on from: a superseded version is kept before `active` moves, tags are told from where `active` is, and
+//! staging finds by itself what its Journals were sealed as.
+
+mod observed;
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::sharing;
+use crate::staging::Notice;
+use crate::tuning;
+use crate::world::git::{ACTIVE, Git, GitError, Move, Moved, PrePush, Pushed, tag_ref};
+use agent_core::committed::Warnings;
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{LOST, OWN};
+use agent_core::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
+use agent_core::version::tag;
+use semver::Version;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+const SCHEMA: &str = "agent/sync@1";
+/// How often others may be faster.
+const ATTEMPTS: usize = 8;
+const REASON: &str = "agent: sync";
+
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The remote; the only one there is, or `origin`, where none is named.
+    pub remote: Option<String>,
+    pub dry_run: bool,
+}
+
+/// What was done: `agent/sync@1`.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    schema: &'static str,
+    /// Whether anything was changed, here or at the remote.
+    pub done: bool,
+    remote: Option<String>,
+    /// What is served.
+    version: Option<Version>,
+    commit: Option<ObjectId>,
+    /// What was served before, where `active` moved.
+    before: Option<ObjectId>,
+    /// Versions of this clone that the remote's superseded, newest first.
+    lost: Vec<Lost>,
+    /// Refs of the remote that were moved.
+    pushed: Vec<String>,
+    /// Where `main` was moved to.
+    main: Option<ObjectId>,
+    staging: Option<Staged>,
+    /// What is left to a person.
+    left: Vec<Left>,
+    /// What would be done, under `--dry-run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Vec<String>>,
+    /// What was done, a line each.
+    #[serde(skip)]
+    pub lines: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Left {
+    what: String,
+    mend: String,
+}
+
+/// Staging on what is served.
+#[derive(Debug, Default, Serialize)]
+struct Staged {
+    updates: u64,
+    /// Updates of superseded versions, which are in staging again.
+    returned: u64,
+    /// Updates that were replayed because they began on another version.
+    replayed: u64,
+    /// Of these: counted before, by a version of another clone.
+    duplicates: u64,
+    /// Of these: without effect now.
+    dropped: Vec<Dropped>,
+    /// Versions of which it is not known what they counted.
+    unknown: Vec<Version>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dropped {
+    id: String,
+    why: String,
+}
+
+pub fn sync(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    let remote = remote(&repository.git, options.remote.as_deref())?;
+    for _ in 0..ATTEMPTS {
+        let snapshot = observed::snapshot(repository, remote.as_deref())?;
+        let steps = sync::plan(&snapshot).map_err(|conflict| CommandError::new(Exit::Conflict, conflict.why).with_hint(conflict.mend))?;
+        let mut run = Run { repository, context, outcome: Outcome::of(&snapshot) };
+        if options.dry_run {
+            run.outcome.plan = Some(steps.iter().map(ToString::to_string).collect());
+            return Ok(run.outcome);
+        }
+        if run.all(&steps)? {
+            return Ok(run.outcome);
+        }
+    }
+    Err(CommandError::new(Exit::Conflict, "others kept moving `active`").with_hint("run it again; nothing was lost"))
+}
+
+/// The remote to come together with; none where there is none.
+fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, CommandError> {
+    const USUAL: &str = "origin";
+    let remotes = git.remotes();
+    let known = || remotes.join(", ");
+    match (named, remotes.as_slice()) {
+        (Some(named), _) if remotes.iter().any(|remote| remote == named) => Ok(Some(named.to_owned())),
+        (Some(named), []) => Err(CommandError::usage(format!("there is no remote `{named}`: this repository has none"))),
+        (Some(named), _) => Err(CommandError::usage(format!("there is no remote `{named}`; there are {}", known()))),
+        (None, []) => Ok(None),
+        (None, [only]) => Ok(Some(only.clone())),
+        (None, _) if remotes.iter().any(|remote| remote == USUAL) => Ok(Some(USUAL.to_owned())),
+        (None, _) => Err(CommandError::usage(format!("there are several remotes: {}", known())).with_hint("name one: agent sync REMOTE")),
+    }
+}
+
+impl Outcome {
+    fn of(snapshot: &Snapshot) -> Self {
+        let served = sync::served(snapshot);
+        let left = sync::left(snapshot).into_iter().map(|(what, mend)| Left { what, mend });
+        Self {
+            schema: SCHEMA,
+            done: false,
+            remote: snapshot.remote.clone(),
+            version: served.map(|served| served.version.clone()),
+            commit: served.map(|served| served.commit.clone()),
+            before: None,
+            lost: Vec::new(),
+            pushed: Vec::new(),
+            main: None,
+            staging: None,
+            left: left.collect(),
+            plan: None,
+            lines: Vec::new(),
+        }
+    }
+
+    fn did(&mut self, line: String) {
+        self.done = true;
+        self.lines.push(line);
+    }
+
+    pub fn plan(&self) -> Option<&[String]> {
+        self.plan.as_deref()
+    }
+
+    /// What is left to a person, with the command that does it.
+    pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.left.iter().map(|left| (left.what.as_str(), left.mend.as_str()))
+    }
+
+    /// What is served, for people.
+    pub fn served(&self) -> Option<String> {
+        self.version.as_ref().map(tag)
+    }
+
+    pub fn remote(&self) -> Option<&str> {
+        self.remote.as_deref()
+    }
+}
+
+/// The steps of a plan, carried out.
+struct Run<'a> {
+    repository: &'a Repository,
+    context: &'a Context,
+    outcome: Outcome,
+}
+
+impl Run<'_> {
+    /// False when another process or clone was first: what was seen is no longer so.
+    fn all(&mut self, steps: &[Step]) -> Result<bool, CommandError> {
+        for step in steps {
+            if !self.one(step)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn one(&mut self, step: &Step) -> Result<bool, CommandError> {
+        match step {
+            Step::Keep(lost) => self.keep(lost),
+            Step::Serve { from, to } => self.serve(from.as_ref(), to),
+            Step::Tag(tag) => Ok(self.tag(tag)),
+            Step::Share { remote } => self.share(remote),
+            Step::Push { remote, from, to, untagged } => self.push(remote, from.as_ref(), to, untagged),
+            Step::Forward { from, to, checkout } => Ok(self.forward(from, to, *checkout)),
+            Step::Replay => self.replay(),
+        }
+    }
+
+    fn git(&self) -> &Git {
+        &self.repository.git
+    }
+
+    fn moved(&self, change: Move) -> Result<bool, GitError> {
+        let moved = self.git().move_legally(change, REASON)?;
+        Ok(matches!(self.repository.settle(moved), Moved::All))
+    }
+
+    fn keep(&mut self, lost: &Lost) -> Result<bool, CommandError> {
+        let name = format!("{OWN}{}/{LOST}{}-{}", self.git().clone_id()?, tag(&lost.version), lost.commit.short());
+        if !self.moved(Move::create(name.clone(), lost.commit.clone()))? {
+            return Ok(false);
+        }
+        self.outcome.did(format!("{} ({}) of this clone is superseded; it is kept as {name}", tag(&lost.version), lost.commit.short()));
+        self.outcome.lost.push(lost.clone());
+        Ok(true)
+    }
+
+    fn serve(&mut self, from: Option<&Served>, to: &Served) -> Result<bool, CommandError> {
+        let before = from.map(|from| from.commit.clone());
+        if !self.moved(Move { name: ACTIVE.to_owned(), from: before.clone(), to: Some(to.commit.clone()) })? {
+            return Ok(false);
+        }
+        let was = from.map(|from| format!(", before {from}")).unwrap_or_default();
+        self.outcome.did(format!("active serves {to}{was}"));
+        self.outcome.before = before;
+        Ok(true)
+    }
+
+    /// Where `active` has moved, a tag that does not follow is the next run's.
+    fn tag(&mut self, Tag { version, from, to }: &Tag) -> bool {
+        let change = Move { name: tag_ref(version), from: Some(from.clone()), to: to.clone() };
+        let mut warnings = Warnings::none();
+        let meaning = format!("the tag {} is still on {}, which is not served; `agent sync` mends it", tag(version), from.short());
+        let moved = warnings.note(self.moved(change), &meaning);
+        self.repository.say(warnings);
+        match (moved, to) {
+            (Some(true), Some(to)) => self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short())),
+            (Some(true), None) => self.outcome.did(format!("the tag {} is gone: nothing that is served is this version", tag(version))),
+            _ => {}
+        }
+        moved != Some(false)
+    }
+
+    fn share(&mut self, remote: &str) -> Result<bool, CommandError> {
+        let shared = self.repository.settle(sharing::share(self.repository, remote, &BTreeSet::new())?);
+        if !shared.is_empty() {
+            self.outcome.did(format!("pushed to {remote}: {}", shared.join(", ")));
+            self.outcome.pushed.extend(shared);
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, remote: &str, from: Option<&ObjectId>, to: &Served, untagged: &[Served]) -> Result<bool, CommandError> {
+        let branch = Move { name: ACTIVE.to_owned(), from: from.cloned(), to: Some(to.commit.clone()) };
+        let tags = untagged.iter().map(|made| Move::create(tag_ref(&made.version), made.commit.clone()));
+        let moves: Vec<_> = std::iter::once(branch).chain(tags).collect();
+        if let Pushed::Conflict { .. } = self.git().push(remote, &moves, PrePush::Runs)? {
+            return Ok(false);
+        }
+        self.outcome.did(format!("pushed to {remote}: active, up to {to}"));
+        self.outcome.pushed.extend(moves.into_iter().map(|change| change.name));
+        Ok(true)
+    }
+
+    /// `main` is a convenience: what keeps it from moving is said.
+    fn forward(&mut self, from: &ObjectId, to: &ObjectId, checkout: Checkout) -> bool {
+        let git = self.git();
+        let moved = || -> Result<bool, CommandError> {
+            let folder = if checkout == Checkout::None { None } else { git.checkout_of(observed::MAIN)? };
+            match folder {
+                Some(folder) => Ok(Git::fast_forward(&folder, to).map(|()| true)?),
+                None => Ok(self.moved(Move { name: observed::MAIN.to_owned(), from: Some(from.clone()), to: Some(to.clone()) })?),
+            }
+        };
+        let mut warnings = Warnings::none();
+        let moved =
+            warnings.note(moved(), "main does not have the code that is served; `git switch main && git merge active` brings it there");
+        self.repository.say(warnings);
+        if moved == Some(true) {
+            self.outcome.did(format!("main is at {}, with the code that is served", to.short()));
+            self.outcome.main = Some(to.clone());
+        }
+        true
+    }
+
+    fn replay(&mut self) -> Result<bool, CommandError> {
+        let active = self.repository.active()?;
+        let mut staging = self.repository.staging_on(&active)?;
+        let returned =
+            staging.notices().iter().map(|notice| if let Notice::Returned { updates, .. } = notice { *updates } else { 0 }).sum();
+        let mut staged = Staged { updates: staging.snapshot()?.updates, returned, ..Staged::default() };
+        if staged.updates > 0 && staging.is_behind(&active) {
+            let rebased = tuning::replay(self.repository, self.context, &mut staging, &active)?;
+            staged.replayed = staged.updates;
+            staged.duplicates = rebased.counted;
+            staged.unknown = rebased.unsure;
+            staged.dropped = rebased.dropped.into_iter().map(|(record, why)| Dropped { id: record.id, why }).collect();
+            self.outcome.did(format!("{} signals of staging were replayed on {}", staged.replayed, tag(&active.base.version)));
+        }
+        self.outcome.staging = Some(staged);
+        Ok(true)
+    }
+}

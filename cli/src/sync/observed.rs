@@ -1,0 +1,260 @@
+//! What is to be known of a clone and its remote before anything is brought together.
+
+use crate::contracts::code_of;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
+use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::record_refs::{self, OWN, Place};
+use agent_core::sync::{Checkout, Lost, Main, Served, Snapshot, Standing, Tag, served};
+use agent_core::verification::tip::Breach;
+use agent_core::version::{Kind, tag};
+use semver::Version;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The branch that people work on.
+pub const MAIN: &str = "refs/heads/main";
+/// So many of the newest versions are looked at one by one.
+const RECENT: usize = 4_096;
+
+/// Fetches what the remote serves, and looks.
+pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapshot, CommandError> {
+    let git = &repository.git;
+    let here = git.reference(ACTIVE)?.map(|tip| version(git, &tip, "active")).transpose()?;
+    let standing = match remote {
+        Some(remote) => {
+            let seen = git.reference(&remote_active(remote))?;
+            let there = git.fetch_active(remote)?;
+            standing(git, remote, here.as_ref(), seen.as_ref(), there)?
+        }
+        None => Standing::Same,
+    };
+    let mut snapshot =
+        Snapshot { remote: remote.map(str::to_owned), here, standing, lost: Vec::new(), tags: Vec::new(), main: Main::Contains };
+    let Some(served) = served(&snapshot).cloned() else { return Ok(snapshot) };
+    if remote.is_some() {
+        let way = Way::to(git, &served.commit)?;
+        snapshot.lost = way.lost(snapshot.here.as_ref())?;
+        snapshot.tags = way.tags(&snapshot.lost)?;
+    }
+    snapshot.main = main(repository, remote, &served.commit)?;
+    Ok(snapshot)
+}
+
+/// A commit as the version that it says it is.
+fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, CommandError> {
+    let info = git.commit(commit)?;
+    match &info.trailers.version {
+        Some(version) if info.trailers.as_version().is_some() => Ok(Served { version: version.clone(), commit: commit.clone() }),
+        _ => Err(CommandError::input(format!("{whose} is at {}, which is no version", commit.short()))
+            .with_hint("`agent doctor` tells what `active` was before, and how to go back there")),
+    }
+}
+
+fn standing(
+    git: &Git,
+    remote: &str,
+    here: Option<&Served>,
+    seen: Option<&ObjectId>,
+    there: Option<ObjectId>,
+) -> Result<Standing, CommandError> {
+    let Some(there) = there else {
+        return match here {
+            Some(here) => Ok(Standing::Ahead { from: None, untagged: untagged(git, remote, here, None)? }),
+            None => Ok(Standing::Same),
+        };
+    };
+    let Some(here) = here else { return Ok(Standing::Behind { to: sound(git, remote, &there)? }) };
+    if here.commit == there {
+        return Ok(Standing::Same);
+    }
+    if let Some(was) = seen
+        && git.is_ancestor(was, &here.commit)?
+        && !git.is_ancestor(was, &there)?
+    {
+        return Ok(Standing::Rewound { was: was.clone(), is_before: git.is_ancestor(&there, was)?, now: there });
+    }
+    match git.merge_base(&here.commit, &there)? {
+        Some(base) if base == there => Ok(Standing::Ahead { untagged: untagged(git, remote, here, Some(&there))?, from: Some(there) }),
+        Some(base) if base == here.commit => Ok(Standing::Behind { to: sound(git, remote, &there)? }),
+        Some(base) if git.commit(&base)?.trailers.as_version().is_some() => Ok(Standing::Diverged { to: sound(git, remote, &there)? }),
+        _ => Ok(Standing::Unrelated { there }),
+    }
+}
+
+/// What a remote serves, where it may be served here as well. Where tags are does not matter: those of this clone follow.
+fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, CommandError> {
+    let served = version(git, there, &format!("active of {remote}"))?;
+    match git.breach(&git.commit(there)?)? {
+        Some(Breach::Commit(why)) => {
+            Err(CommandError::input(format!("active of {remote} is at {served}, which is no sound version: {why}"))
+                .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} tells more")))
+        }
+        Some(Breach::Tag(_)) | None => Ok(served),
+    }
+}
+
+/// The versions from what the remote serves up to ours that it has no tag of, oldest first.
+fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) -> Result<Vec<Served>, CommandError> {
+    let tagged = git.remote_refs(remote, &["refs/tags/v*".to_owned()])?;
+    let mut untagged = Vec::new();
+    for commit in git.first_parents(&here.commit) {
+        let commit = commit?;
+        let Some((_, made)) = commit.trailers.as_version().filter(|_| Some(&commit.id) != there) else { break };
+        match tagged.get(&tag_ref(made)) {
+            None => untagged.push(Served { version: made.clone(), commit: commit.id.clone() }),
+            Some(tagged) if *tagged == commit.id => {}
+            Some(tagged) => return Err(tag_taken(remote, made, &commit, tagged)),
+        }
+    }
+    untagged.reverse();
+    Ok(untagged)
+}
+
+fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &ObjectId) -> CommandError {
+    let name = tag(version);
+    let message =
+        format!("{remote} has the tag {name} on {}, which its active does not have; here it is {}", tagged.short(), commit.id.short());
+    CommandError::new(Exit::Conflict, message)
+        .with_hint(format!("where nobody serves it: git push {remote} --delete {name}, then agent sync"))
+}
+
+/// The newest versions on the way to what is to be served.
+struct Way<'a> {
+    git: &'a Git,
+    tip: &'a ObjectId,
+    commits: HashSet<ObjectId>,
+    versions: BTreeMap<Version, ObjectId>,
+}
+
+impl<'a> Way<'a> {
+    fn to(git: &'a Git, tip: &'a ObjectId) -> Result<Self, CommandError> {
+        let mut way = Self { git, tip, commits: HashSet::new(), versions: BTreeMap::new() };
+        for commit in git.first_parents(tip).take(RECENT) {
+            let commit = commit?;
+            let Some((_, made)) = commit.trailers.as_version() else { break };
+            way.versions.insert(made.clone(), commit.id.clone());
+            way.commits.insert(commit.id);
+        }
+        Ok(way)
+    }
+
+    fn has(&self, commit: &ObjectId) -> Result<bool, CommandError> {
+        Ok(self.commits.contains(commit) || self.git.is_ancestor(commit, self.tip)?)
+    }
+
+    /// Versions that were served here, or have the tag of a version that is, and stand aside; newest first.
+    fn lost(&self, here: Option<&Served>) -> Result<Vec<Lost>, CommandError> {
+        let kept = self.kept()?;
+        let was_served = here.map(|here| here.commit.clone()).into_iter().chain(self.git.past_tips(ACTIVE)?);
+        let others = self.other_branches()?;
+        let mut lost: HashMap<ObjectId, Lost> = HashMap::new();
+        for tip in was_served.chain(kept.iter().cloned()).chain(self.tagged_aside()?) {
+            if lost.contains_key(&tip) || self.commits.contains(&tip) || !self.git.is_commit(&tip) {
+                continue;
+            }
+            for (commit, kind, version) in self.aside(&tip, &others)? {
+                let is_kept = kept.contains(&commit);
+                lost.insert(commit.clone(), Lost { version, commit, kind, is_kept });
+            }
+        }
+        let mut lost: Vec<_> = lost.into_values().collect();
+        lost.sort_by(|one, other| (&other.version, &other.commit).cmp(&(&one.version, &one.commit)));
+        Ok(lost)
+    }
+
+    /// What is kept already.
+    fn kept(&self) -> Result<HashSet<ObjectId>, CommandError> {
+        let refs = self.git.references(OWN)?.into_iter();
+        Ok(refs.filter(|(name, _)| record_refs::place(name) == Some(Place::Lost)).map(|(_, commit)| commit).collect())
+    }
+
+    fn other_branches(&self) -> Result<Vec<ObjectId>, CommandError> {
+        let branches = self.git.version_branches()?.into_iter();
+        Ok(branches.filter(|(name, _)| name != ACTIVE).map(|(_, tip)| tip).collect())
+    }
+
+    /// Commits that have the tag of a version on this way, and are another.
+    fn tagged_aside(&self) -> Result<Vec<ObjectId>, CommandError> {
+        let mut aside = Vec::new();
+        for (version, commit) in &self.versions {
+            aside.extend(self.git.version_commit(version)?.filter(|tagged| tagged != commit));
+        }
+        Ok(aside)
+    }
+
+    /// The versions from one back to where its way parts from this one. None where it stands on top of what is to be served, or shares nothing with it.
+    fn aside(&self, tip: &ObjectId, others: &[ObjectId]) -> Result<Vec<(ObjectId, Kind, Version)>, CommandError> {
+        let mut found = Vec::new();
+        for commit in self.git.first_parents(tip) {
+            let commit = commit?;
+            if self.has(&commit.id)? {
+                return Ok(if commit.id == *self.tip { Vec::new() } else { found });
+            }
+            let Some((kind, version)) = commit.trailers.as_version() else { break };
+            for other in others {
+                if self.git.is_ancestor(&commit.id, other)? {
+                    return Ok(Vec::new());
+                }
+            }
+            found.push((commit.id.clone(), kind, version.clone()));
+        }
+        Ok(Vec::new())
+    }
+
+    /// The tags that superseded versions still have.
+    fn tags(&self, lost: &[Lost]) -> Result<Vec<Tag>, CommandError> {
+        let mut tags = Vec::new();
+        for Lost { version, commit, .. } in lost {
+            if self.git.target(&tag_ref(version))?.as_ref() == Some(commit) {
+                tags.push(Tag { version: version.clone(), from: commit.clone(), to: self.versions.get(version).cloned() });
+            }
+        }
+        Ok(tags)
+    }
+}
+
+/// Whether `main` has the code of the newest release or rollback, and whether it can be moved there.
+fn main(repository: &Repository, remote: Option<&str>, served: &ObjectId) -> Result<Main, CommandError> {
+    let git = &repository.git;
+    let Some(at) = git.reference(MAIN)? else { return Ok(Main::Contains) };
+    let Some((decided, lacks)) = decided(git, served)? else { return Ok(Main::Contains) };
+    let source = decided.parents.last().filter(|_| decided.trailers.kind == Some(Kind::Release));
+    for has in std::iter::once(&decided.id).chain(source) {
+        if git.exists(has) && git.is_ancestor(has, &at)? {
+            return Ok(Main::Contains);
+        }
+    }
+    if code_of(repository, &decided.id)? == code_of(repository, &at)? {
+        return Ok(Main::Contains);
+    }
+    let there = remote.map(|remote| git.reference(&format!("refs/remotes/{remote}/main"))).transpose()?.flatten();
+    for tip in std::iter::once(&at).chain(&there) {
+        if !git.is_ancestor(tip, served)? {
+            return Ok(Main::Apart { lacks });
+        }
+    }
+    let checkout = match git.checkout_of(MAIN)? {
+        None => Checkout::None,
+        Some(folder) if Git::is_clean(&folder)? => Checkout::Clean,
+        Some(_) => Checkout::Changed,
+    };
+    Ok(Main::Behind { at, lacks, checkout })
+}
+
+/// The newest version whose code somebody chose: a release or a rollback.
+fn decided(git: &Git, served: &ObjectId) -> Result<Option<(CommitInfo, Version)>, CommandError> {
+    for commit in git.first_parents(served) {
+        let commit = commit?;
+        match commit.trailers.as_version() {
+            Some((Kind::Promotion, _)) => {}
+            Some((_, version)) => {
+                let version = version.clone();
+                return Ok(Some((commit, version)));
+            }
+            None => break,
+        }
+    }
+    Ok(None)
+}
