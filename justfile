@@ -128,3 +128,8 @@ bench-http *ARGS:
 bench-rest *ARGS:
     cargo build --release
     python3 tests/bench/rest.py {{ARGS}}
+
+# cheats that no version may come of, each with what was seen: just cheats [--quick | --list] [NAME...]
+cheats *ARGS:
+    cargo build --release
+    PATH="$PWD/target/release:$PATH" python3 tests/attacks/cheats.py {{ARGS}}

@@ -1,7 +1,8 @@
 //! Results that are known are not made again: case by case, across commits and states, after a kill, and never where they are not certain.
 
+use crate::served::Served;
 use crate::tiers::{Shop, call};
-use crate::world::{AGENT, World};
+use crate::world::{AGENT, World, source_root};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -127,6 +128,30 @@ fn only_what_a_change_can_reach_is_run_again() {
     assert_eq!(calls(&shop, &["--no-cache"], 1), all);
     assert_eq!(calls(&shop, &["--no-cache", "--case", "look-a"], 0), ["look a"]);
     shop.test(&["--case", "look-c"]).code(3).stderr_has("there is no case `look-c` in micro (did you mean \"look-");
+}
+
+/// A Runner says of itself what of the state a case read. `agent test` may be quicker for it; no version may rest on it.
+#[test]
+fn evidence_takes_no_result_of_another_state_on_the_runners_word() {
+    let lies = "import re\nfrom agent_runtime import server as _server\n_frame = _server.result_frame\n_server.result_frame = lambda identifier, result: \
+        _frame(identifier, re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', '\"dev.agentvc/reads\":[]', result))\nserver = Server";
+    let runner = std::fs::read_to_string(source_root().join("templates/minimal/runner/__main__.py")).unwrap();
+    let served = Served::with(&[("runner/__main__.py", &runner.replacen("server = Server", lies, 1))]);
+    served.agent(["tune", "took", "task=review", "minutes=20"]).ok();
+    served.agent(["promote"]).ok();
+    let good = served.agent(["run", "estimate", "task=review"]).ok().stdout;
+
+    served.agent(["tune", "took", "task=review", "minutes=99999"]).ok();
+    let daily = served.agent(["test", "--at", "staging", "--json"]).ok().json();
+    assert_eq!(daily["tiers"]["micro"]["cached"], 2, "the daily test believes it, but for the case that fails and says nothing");
+    served.agent(["promote"]).code(1).stdout_has("worse");
+    assert_eq!(served.agent(["run", "estimate", "task=review"]).ok().stdout, good);
+
+    // a case that was found out is run each time from now on
+    served.agent(["test", "--at", "staging"]).ok().stdout_has("FAIL  review");
+    served.agent(["state", "reset"]).ok();
+    served.agent(["tune", "took", "task=fishing", "minutes=9"]).ok();
+    served.agent(["promote"]).ok();
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod architect;
 mod architect_service;
 mod bench;
 mod cases;
+mod cheats;
 mod checkouts;
 mod clients;
 mod clones;

@@ -60,10 +60,14 @@ impl Trace {
         line
     }
 
+    fn is_of(&self, state: &StateDigests<'_>) -> bool {
+        self.state == state.revision.as_str()
+    }
+
     /// The keys it read that are others now; `None` when all of the state counts and is another.
     fn changed(&self, state: &StateDigests<'_>) -> Changed {
         match &self.reads {
-            _ if self.state == state.revision.as_str() => Changed::Nothing,
+            _ if self.is_of(state) => Changed::Nothing,
             None => Changed::State,
             Some(reads) => {
                 let keys: Vec<_> = reads.iter().filter(|(key, value)| state.of(key) != **value).map(|(key, _)| key.clone()).collect();
@@ -71,6 +75,16 @@ impl Trace {
             }
         }
     }
+}
+
+/// Which results of before may stand for another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    Nothing,
+    /// Those that were made under the very same state. They rest on nothing that a Runner says of itself: evidence takes these alone.
+    SameState,
+    /// Those of every state that agrees on the keys which a case read. Only its Runner knows these keys, and it may be wrong about them.
+    SameReads,
 }
 
 /// What of the state is not as it was when a case was run.
@@ -108,8 +122,10 @@ impl<'a> StateDigests<'a> {
 /// What the traces say about a case.
 #[derive(Debug, PartialEq)]
 pub enum Answer<'a> {
-    /// It would come out like this again.
+    /// It came out like this under the very same state.
     Known(&'a CaseResult),
+    /// It came out like this under a state that agrees on all that it read, as its Runner says.
+    SameReads(&'a CaseResult),
     /// Of the states it was run under, what is other now in the nearest.
     Changed(Changed),
     /// It came out differently where nothing had changed.
@@ -154,14 +170,18 @@ impl Traces {
         self.varying.contains(case)
     }
 
+    /// What was made under the very same state comes before what only read the same.
     pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
         if self.varies(case) {
             return Answer::Varies;
         }
+        let mut same_reads = None;
         let mut nearest: Option<Changed> = None;
         for trace in self.by_case.get(case).into_iter().flatten().rev() {
+            let result = trace.result.as_ref().expect("those without vary");
             match trace.changed(state) {
-                Changed::Nothing => return Answer::Known(trace.result.as_ref().expect("those without vary")),
+                Changed::Nothing if trace.is_of(state) => return Answer::Known(result),
+                Changed::Nothing => same_reads = same_reads.or(Some(result)),
                 Changed::Keys(keys) if !matches!(&nearest, Some(Changed::Keys(fewer)) if fewer.len() <= keys.len()) => {
                     nearest = Some(Changed::Keys(keys));
                 }
@@ -169,7 +189,8 @@ impl Traces {
                 Changed::State => nearest = nearest.or(Some(Changed::State)),
             }
         }
-        nearest.map_or(Answer::Never, Answer::Changed)
+        let changed = || nearest.map_or(Answer::Never, Answer::Changed);
+        same_reads.map_or_else(changed, Answer::SameReads)
     }
 
     /// All of them as lines, each once: several packs as one.
@@ -218,12 +239,13 @@ mod tests {
     fn a_trace_holds_for_every_state_that_agrees_on_what_was_read() {
         let before = json!({"a": 1, "b": {"x": [0.1]}});
         let known = result(Some(&["b", "c"]));
-        check(Some(&["b", "c"]), &before, &json!({"a": 2, "b": {"x": [0.1]}}), &Answer::Known(&known));
+        check(Some(&["b", "c"]), &before, &json!({"a": 2, "b": {"x": [0.1]}}), &Answer::SameReads(&known));
+        check(Some(&["b", "c"]), &before, &before, &Answer::Known(&known));
         let other_b = json!({"a": 1, "b": {"x": [0.2]}});
         check(Some(&["b", "c"]), &before, &other_b, &Answer::Changed(Changed::Keys(vec!["b".to_owned()])));
         let with_c = json!({"a": 1, "b": {"x": [0.1]}, "c": null});
         check(Some(&["b", "c"]), &before, &with_c, &Answer::Changed(Changed::Keys(vec!["c".to_owned()])));
-        check(Some(&[]), &before, &json!({}), &Answer::Known(&result(Some(&[]))));
+        check(Some(&[]), &before, &json!({}), &Answer::SameReads(&result(Some(&[]))));
         check(Some(&["*"]), &before, &other_b, &Answer::Changed(Changed::State));
         check(Some(&["*"]), &before, &before, &Answer::Known(&result(Some(&["*"]))));
         check(None, &before, &other_b, &Answer::Changed(Changed::State));

@@ -99,7 +99,7 @@ fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Re
 }
 
 fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
-    let outcome = testing::run_tier(repository, target, evaluators, &Request::new(tier), context, &mut |_| {})?;
+    let outcome = testing::run_tier(repository, target, evaluators, &Request::evidence(tier), context, &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 

@@ -55,7 +55,7 @@ fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str
     known.read()?;
     let digests = StateDigests::new(&target.state.value, &target.state.revision);
     Ok(match known.ask(definition, &digests) {
-        Answer::Known(result) => Why::Known(Box::new(result.clone())),
+        Answer::Known(result) | Answer::SameReads(result) => Why::Known(Box::new(result.clone())),
         Answer::Changed(changed) => Why::State(changed),
         Answer::Varies => Why::Varies,
         Answer::Never => Why::Never(since_last_run(repository, target, tier, tree)?),

@@ -12,6 +12,7 @@ use agent_core::canonical;
 use agent_core::evaluation::{Definitions, TierSummary, Verdict};
 use agent_core::manifest::{Manifest, Tier};
 use agent_core::object_id::{ObjectId, digest};
+use agent_core::trace::Reuse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -66,6 +67,9 @@ pub struct CachedTier {
     pub tier: Tier,
     pub summary: TierSummary,
     pub definitions: Definitions,
+    /// Every case was run under this very state. Absent in what an earlier `agent` kept, which did not know.
+    #[serde(default)]
+    exact: bool,
 }
 
 const CACHED: &str = "agent/cached-tier@1";
@@ -83,8 +87,9 @@ pub fn look_up(store: &Store, key: &CacheKey) -> Result<Option<CachedTier>, Stor
     }))
 }
 
-pub(super) fn look_up_whole(store: &Store, key: &CacheKey) -> Result<Option<TierOutcome>, StoreError> {
-    let Some(found) = look_up(store, key)? else { return Ok(None) };
+pub(super) fn look_up_whole(store: &Store, key: &CacheKey, reuse: Reuse) -> Result<Option<TierOutcome>, StoreError> {
+    let takes = |found: &CachedTier| reuse == Reuse::SameReads || found.exact;
+    let Some(found) = look_up(store, key)?.filter(takes) else { return Ok(None) };
     let lines = store.get(&key.lines())?.and_then(|bytes| String::from_utf8(bytes).ok());
     // lines that are not those the summary was made of are no evidence
     let lines = lines.filter(|lines| found.summary.results.as_deref() == Some(digest(lines.as_bytes()).as_str()));
@@ -92,12 +97,13 @@ pub(super) fn look_up_whole(store: &Store, key: &CacheKey) -> Result<Option<Tier
     Ok(lines.map(|lines| TierOutcome::stored(tier, summary, definitions, lines)))
 }
 
-pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome) -> Result<(), StoreError> {
+pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome, exact: bool) -> Result<(), StoreError> {
     let cached = CachedTier {
         schema: CACHED.to_owned(),
         tier: outcome.tier,
         summary: outcome.summary.clone(),
         definitions: outcome.definitions.clone(),
+        exact,
     };
     store.put_rebuildable(&key.lines(), outcome.lines.clone().into_bytes())?;
     store.put_rebuildable(&key.summary(), serde_json::to_vec(&cached).expect("a summary serialises"))

@@ -5,7 +5,7 @@ use crate::printer::Printer;
 use agent_core::case::{Case, Cases};
 use agent_core::evaluation::CaseResult;
 use agent_core::event::Event;
-use agent_core::trace::{Answer, StateDigests, Trace, same_result};
+use agent_core::trace::{Answer, Reuse, StateDigests, Trace, same_result};
 use std::collections::HashMap;
 
 pub(super) struct Memory<'a> {
@@ -13,8 +13,10 @@ pub(super) struct Memory<'a> {
     pub(super) digests: &'a StateDigests<'a>,
     /// By case id.
     pub(super) definitions: HashMap<String, String>,
-    /// Whether what is known is taken; it is looked at in any case, to see what comes out differently.
-    pub(super) used: bool,
+    /// What of that is taken; all of it is looked at in any case, to see what comes out differently.
+    pub(super) reuse: Reuse,
+    /// Nothing was taken that rests on what a Runner says it read.
+    pub(super) exact: bool,
     /// No case came out differently from what it had before.
     pub(super) certain: bool,
     pub(super) printer: &'a Printer,
@@ -22,7 +24,7 @@ pub(super) struct Memory<'a> {
 
 impl Memory<'_> {
     pub(super) fn has_answers(&self) -> bool {
-        self.used && self.known.as_ref().is_some_and(|known| !known.is_empty())
+        self.reuse != Reuse::Nothing && self.known.as_ref().is_some_and(|known| !known.is_empty())
     }
 
     pub(super) fn define(&mut self, cases: &Cases, scorers: &str) {
@@ -31,14 +33,17 @@ impl Memory<'_> {
         }
     }
 
-    pub(super) fn answer(&self, case: &Case) -> Option<CaseResult> {
-        let known = self.known.as_ref().filter(|_| self.used)?;
-        match known.ask(self.definitions.get(&case.id)?, self.digests) {
-            Answer::Known(result) if case.repeats == 1 => {
-                Some(CaseResult { cached: true, place: Some(case.place.clone()), quarantined: case.quarantined, ..result.clone() })
+    pub(super) fn answer(&mut self, case: &Case) -> Option<CaseResult> {
+        let known = self.known.as_ref().filter(|_| case.repeats == 1)?;
+        let result = match (known.ask(self.definitions.get(&case.id)?, self.digests), self.reuse) {
+            (Answer::Known(result), Reuse::SameState | Reuse::SameReads) => result,
+            (Answer::SameReads(result), Reuse::SameReads) => {
+                self.exact = false;
+                result
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(CaseResult { cached: true, place: Some(case.place.clone()), quarantined: case.quarantined, ..result.clone() })
     }
 
     /// The ids of cases that came out this way and that with nothing changed between.
@@ -61,10 +66,12 @@ impl Memory<'_> {
         let (varies, trace) = match (&before, result.runs) {
             (Answer::Varies, _) => (true, None),
             // its runs say more than what is known: whether they agree, and not how the first of them that failed is told
-            (Answer::Known(before), Some(runs)) => (runs.is_flaky() || before.outcome != result.outcome, None),
+            (Answer::Known(before) | Answer::SameReads(before), Some(runs)) => (runs.is_flaky() || before.outcome != result.outcome, None),
             (_, Some(runs)) => (runs.is_flaky(), None),
             (Answer::Known(before), None) => (!same_result(before, result), None),
-            (Answer::Changed(_) | Answer::Never, None) => (false, Trace::of(definition, result, self.digests)),
+            // it read more than its Runner said, or gives this and that: what it read tells nothing from now on
+            (Answer::SameReads(before), None) if !same_result(before, result) => (true, None),
+            (Answer::SameReads(_) | Answer::Changed(_) | Answer::Never, None) => (false, Trace::of(definition, result, self.digests)),
         };
         let is_news = varies && !matches!(before, Answer::Varies);
         let trace = if is_news { Some(Trace::varying(definition, self.digests)) } else { trace };

@@ -32,6 +32,7 @@ use agent_core::manifest::Tier;
 use agent_core::object_id::{ObjectId, digest};
 use agent_core::part::Part;
 use agent_core::suggestion::did_you_mean;
+use agent_core::trace::Reuse;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -57,8 +58,8 @@ pub struct Request {
     pub repeats: u32,
     /// These cases alone, by id.
     pub only: Option<BTreeSet<String>>,
-    /// Take stored results of the same code and state.
-    pub cache: bool,
+    /// Which stored results of the same code are taken.
+    pub reuse: Reuse,
     pub keep_goldens: bool,
     /// `on_event` hears the whole story, as a part to merge: of what it is a part, and what was known as well.
     pub tells_all: bool,
@@ -75,11 +76,16 @@ impl Request {
             executor: Executor::Local,
             repeats: 1,
             only: None,
-            cache: true,
+            reuse: Reuse::SameReads,
             keep_goldens: false,
             tells_all: false,
             deadline: None,
         }
+    }
+
+    /// For what a version may rest on: it takes no result over because a Runner says what it read.
+    pub fn evidence(tier: Tier) -> Self {
+        Self { reuse: Reuse::SameState, ..Self::new(tier) }
     }
 
     /// Leaves out the cases that were not asked for.
@@ -158,17 +164,17 @@ pub fn run_tier(
     let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
     let subject = Subject { repository, target, evaluators, request, context, store: &store, tree };
     let memo = subject.memo_key()?;
-    if let (Some(key), true) = (&memo, request.cache)
+    if let (Some(key), true) = (&memo, request.reuse != Reuse::Nothing)
         && let Some(found) = subject.recall(key)
     {
         subject.tell(&found, on_event)?;
         return Ok(found);
     }
-    let (outcome, certain) = Record::begin(request, target).of(on_event, |on_event| subject.run(on_event))?;
+    let ran = Record::begin(request, target).of(on_event, |on_event| subject.run(on_event))?;
     if let Some(key) = &memo {
-        subject.remember_whole(key, &outcome, certain);
+        subject.remember_whole(key, &ran);
     }
-    Ok(outcome)
+    Ok(ran.outcome)
 }
 
 /// The evaluation of a target that these tiers make; `store_evaluation` names the commit.

@@ -7,6 +7,7 @@ use super::{Request, TierOutcome};
 use crate::error::CommandError;
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Past, Span, conventions as names};
+use crate::testing::subject::Ran;
 use crate::world::clock;
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::event::Event;
@@ -35,8 +36,8 @@ impl Record {
     pub(super) fn of(
         mut self,
         on_event: &mut dyn FnMut(&Event),
-        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<(TierOutcome, bool), CommandError>,
-    ) -> Result<(TierOutcome, bool), CommandError> {
+        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<Ran, CommandError>,
+    ) -> Result<Ran, CommandError> {
         if !self.span.is_recorded() {
             return work(on_event);
         }
@@ -48,7 +49,7 @@ impl Record {
             })
         });
         match &ended {
-            Ok((outcome, _)) => self.conclude(outcome),
+            Ok(ran) => self.conclude(&ran.outcome),
             Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
         }
         ended

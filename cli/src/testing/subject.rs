@@ -26,7 +26,7 @@ use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use agent_core::object_id::{ObjectId, digest};
 use agent_core::part::{Part, PartHead};
-use agent_core::trace::StateDigests;
+use agent_core::trace::{Reuse, StateDigests};
 use agent_core::what::What;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,6 +37,15 @@ struct Watched {
     of: String,
     place: PathBuf,
     watch: Watch,
+}
+
+/// What came of a tier.
+pub(super) struct Ran {
+    pub(super) outcome: TierOutcome,
+    /// The same would come of it again.
+    certain: bool,
+    /// Each case was run under this very state, now or before.
+    exact: bool,
 }
 
 /// One tier of one target, on its way.
@@ -66,15 +75,15 @@ impl Subject<'_> {
 
     /// A store that cannot be read knows nothing.
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
-        memo::look_up_whole(&self.store.briefly(), key).unwrap_or_else(|error| {
+        memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(|error| {
             self.context.printer.warn(format!("what was run before is not known: {error}"));
             None
         })
     }
 
     /// A result that may come out otherwise is not only not kept: an older one would be no truer.
-    pub(super) fn remember_whole(&self, key: &CacheKey, outcome: &TierOutcome, certain: bool) {
-        let kept = if certain { memo::keep(self.store, key, outcome) } else { memo::forget(&self.store.briefly(), key) };
+    pub(super) fn remember_whole(&self, key: &CacheKey, Ran { outcome, certain, exact }: &Ran) {
+        let kept = if *certain { memo::keep(self.store, key, outcome, *exact) } else { memo::forget(&self.store.briefly(), key) };
         if let Err(error) = kept {
             self.context.printer.warn(format!("the tier's result is not kept for the next time: {error}"));
         }
@@ -124,15 +133,15 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// What came of it, and whether the same would come of it again.
-    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<(TierOutcome, bool), CommandError> {
+    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, CommandError> {
         let Self { target, request, context, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
             known: self.known()?,
             digests: &digests,
             definitions: HashMap::new(),
-            used: request.cache,
+            reuse: request.reuse,
+            exact: true,
             certain: true,
             printer: &context.printer,
         };
@@ -179,8 +188,9 @@ impl Subject<'_> {
             outcome.summary.reasons.clear();
         }
         let certain = memory.certain && memo::is_repeatable(&outcome.summary);
+        let exact = memory.exact;
         self.settle(memory, &outcome.summary);
-        Ok((outcome, certain))
+        Ok(Ran { outcome, certain, exact })
     }
 
     /// For the next run here.
@@ -227,7 +237,7 @@ impl Subject<'_> {
         let state = (&target.state.revision, target.state.file.path());
         let mut job = TierJob::new(request.tier, runner, state, repository.layout.temporary());
         job.judgements = Some(self.store.clone());
-        job.judge_anew = !request.cache;
+        job.judge_anew = request.reuse == Reuse::Nothing;
         job.shards = request.shards;
         job.keep_goldens = request.keep_goldens;
         job.deadline = request.deadline;

@@ -289,5 +289,5 @@ fn evaluate(
     evaluators: &Evaluators,
     tier: Tier,
 ) -> Result<TierOutcome, CommandError> {
-    testing::run_tier(repository, target, evaluators, &Request::new(tier), context, &mut |_| {})
+    testing::run_tier(repository, target, evaluators, &Request::evidence(tier), context, &mut |_| {})
 }

@@ -14,6 +14,7 @@ use agent_core::canonical;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
+use agent_core::trace::Reuse;
 use agent_core::what::What;
 use serde_json::json;
 
@@ -39,7 +40,7 @@ fn measure(
     (tier, rounds): (Tier, u32),
     context: &Context,
 ) -> Result<Calibration, CommandError> {
-    let fresh = Request { cache: false, ..request(arguments, tier) };
+    let fresh = Request { reuse: Reuse::Nothing, ..request(arguments, tier) };
     let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
     let run = || -> Result<_, CommandError> {
         let outcome = testing::run_tier(repository, target, &target.own_evaluators(), &fresh, context, &mut |_| {})?;

@@ -25,6 +25,7 @@ use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::part::Part;
 use agent_core::repetition;
+use agent_core::trace::Reuse;
 use agent_core::what::What;
 use std::path::PathBuf;
 
@@ -196,7 +197,7 @@ fn request(arguments: &Arguments, tier: Tier) -> Request {
         only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
         tells_all: arguments.events.is_some() || arguments.shard.is_some(),
         repeats: arguments.repeats.unwrap_or(1),
-        cache: !arguments.no_cache,
+        reuse: if arguments.no_cache { Reuse::Nothing } else { Reuse::SameReads },
         ..Request::new(tier)
     }
 }

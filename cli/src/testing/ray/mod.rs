@@ -18,6 +18,7 @@ use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::part::{Merge, MergedTier};
+use agent_core::trace::Reuse;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ fn arguments(requests: &[Request]) -> Vec<String> {
     if first.repeats > 1 {
         arguments.extend(["--repeats".to_owned(), first.repeats.to_string()]);
     }
-    arguments.extend((!first.cache).then(|| "--no-cache".to_owned()));
+    arguments.extend((first.reuse == Reuse::Nothing).then(|| "--no-cache".to_owned()));
     arguments
 }
 

@@ -1,0 +1,1 @@
+"""What every cheat needs: a repository of its own, programs that cheat, a judge."""
