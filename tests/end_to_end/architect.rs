@@ -97,6 +97,28 @@ fn failures_are_handed_back_and_a_change_that_passes_is_released() {
     assert_eq!(architect_in(&world, "b", &["list"])["feedback"], list["feedback"]);
 }
 
+const UNPROVEN: &str = "no case came out better than before: nothing shows that it helps";
+
+#[test]
+fn a_change_that_no_case_shows_to_help_is_a_persons_to_accept() {
+    let world = world(2);
+    for (feedback, changed) in [("harmless: please", "runner/extra.py"), ("offer: please", "runner/__main__.py")] {
+        let proposed = report(&world, feedback, 1);
+        assert_eq!(proposed["status"], "needs-person", "{proposed:#}");
+        assert_eq!(whys(&proposed).len(), 1, "there is nothing to hand back: {proposed:#}");
+        says(&proposed, 0, UNPROVEN);
+        let trials = proposed["attempts"][0]["trials"].as_array().unwrap();
+        assert!(trials.iter().all(|trial| trial["passed"] == true && trial["helps"] == false), "{proposed:#}");
+        let branch = proposed["branch"].as_str().unwrap();
+        assert_eq!(world.git("a", ["diff", "--name-only", "active", branch]), changed);
+        assert_eq!(world.git("a", ["tag", "--list", "v*"]), "v0.1.0\nv0.2.0");
+    }
+    let list = architect(&world, &["list"]).ok().json();
+    let run = list["feedback"][0]["status"]["run"].as_str().unwrap();
+    assert_eq!(list["feedback"][0]["status"]["is"], "needs-person");
+    assert_eq!(architect(&world, &["accept", run]).ok().json()["version"], "v0.3.0");
+}
+
 #[test]
 fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
     let world = world(1);
@@ -119,7 +141,10 @@ fn what_a_coder_does_to_its_own_repository_changes_nothing() {
     let refs = |world: &World| world.git("a", ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/main", "refs/tags"]);
     let before = refs(&world);
     let tampered = report(&world, "tamper: please", 0);
-    assert_eq!((&tampered["status"], &tampered["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/extra.py"])));
+    assert_eq!(
+        (&tampered["status"], &tampered["attempts"][0]["changed"]),
+        (&"released".into(), &serde_json::json!(["runner/__main__.py"]))
+    );
     assert!(refs(&world).starts_with(&before));
     says(&report(&world, "vanish: please", 1), 0, "the coder removed the folder it was to work in");
     says(&report(&world, "lead_out: please", 1), 0, "the change makes \"runner/x.py\" a link");
@@ -296,7 +321,7 @@ fn a_confined_coder_reaches_nothing() {
         assert_eq!(report["attempts"][0]["held"], "not-by-this-kernel");
         return;
     }
-    assert_eq!((&report["status"], &report["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/extra.py"])));
+    assert_eq!((&report["status"], &report["attempts"][0]["changed"]), (&"released".into(), &serde_json::json!(["runner/__main__.py"])));
     let [refs, config, hooks] = standing(&world);
     let moved: Vec<_> =
         before[0].lines().filter(|line| !refs.contains(line) && !line.contains("heads/active") && !line.contains("ledger")).collect();
@@ -362,10 +387,14 @@ fn cases_that_a_coder_adds_judge_once_a_person_has_released_them() {
     release(&world);
     let before = counted(&world, "active");
 
-    // a case that fails, and many that ask for nonsense
-    let sharpened = report(&world, "sharpen: please", 0);
-    assert_eq!((judged(&sharpened), counted(&world, "active")), (BY_THE_OLD.to_vec(), before.clone()));
-    assert_eq!(sharpened["attempts"][0]["evaluators"], serde_json::json!({"is": "additions", "cases": 1}));
+    // a case that fails is no reason to release anything; one that the change lets pass is
+    let sharpened = report(&world, "sharpen: please", 1);
+    assert_eq!((&sharpened["status"], judged(&sharpened)), (&"needs-person".into(), BY_THE_OLD.to_vec()));
+    says(&sharpened, 0, UNPROVEN);
+    let taught = report(&world, "teach: please", 0);
+    assert_eq!((judged(&taught), counted(&world, "active")), (BY_THE_OLD.to_vec(), before.clone()));
+    assert_eq!(taught["attempts"][0]["evaluators"], serde_json::json!({"is": "additions", "cases": 1}));
+    // many that ask for nonsense
     let poisoned = report(&world, "poison: please", 0);
     assert_eq!((&poisoned["status"], counted(&world, "active")), (&"released".into(), before.clone()));
     assert!(world.git("a", ["show", "active:tests/full/estimates.jsonl"]).contains("poison-49"));

@@ -104,6 +104,7 @@ fn rules(architect: &Architect) -> Vec<String> {
         "leave the state, .git, .agent and agent_runtime alone; such a change is refused".to_owned(),
         format!("a change of evaluators ({}) is judged by them as they are now, and {evaluators}", named.join(", ")),
         "a change that breaks the Contract is not released by a run; find a way that does not".to_owned(),
+        "a change with which no case comes out better is not released by a run; more than harmless is asked".to_owned(),
         "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE (Conventional Commits)".to_owned(),
     ]
 }

@@ -87,10 +87,14 @@ pub struct TrialReport {
     pub tier: Tier,
     pub evaluators: Evaluators,
     pub passed: bool,
+    /// On the cases that are compared: the held-out ones alone, where there are any.
     pub score: f64,
     /// The score of the version that is served, on the same cases.
     pub before: f64,
     pub cases: usize,
+    /// Whether cases that judge came out better with the change; false in a report of an earlier `agent`.
+    #[serde(default)]
+    pub helps: bool,
     pub reasons: Vec<String>,
 }
 

@@ -425,7 +425,11 @@ impl<'a> Conductor<'a> {
     }
 
     fn note_failure(&mut self, event: &Event) -> Result<(), CommandError> {
-        if let Event::AttemptFailed { why } | Event::TrialFailed { why } | Event::ReleaseRefused { why } | Event::ReachedOut { why } = event
+        if let Event::AttemptFailed { why }
+        | Event::TrialFailed { why }
+        | Event::ReleaseRefused { why }
+        | Event::Unproven { why }
+        | Event::ReachedOut { why } = event
         {
             self.report.attempt().why = Some(why.clone());
             self.tell(&format!("  not taken: {why}"))?;
@@ -575,10 +579,11 @@ impl<'a> Conductor<'a> {
         let commit = self.change.as_ref().expect("what is released was made").commit.clone();
         let target = self.candidate(&commit)?;
         let assessment = contracts::assessed(self.active, &target, self.repository, self.context)?;
-        if let Some(why) = self.objection(&assessment) {
+        if let Some(why) = breaks_the_contract(&assessment) {
             return Ok(Event::ReleaseRefused { why });
         }
         let options = Options {
+            only_if_better: !self.is_shown_to_help(&assessment, &target)?,
             revision: Some(commit.to_string()),
             feedback: self.report.feedback.clone(),
             coder: Some(coder_name(self.report.coder).to_owned()),
@@ -595,21 +600,24 @@ impl<'a> Conductor<'a> {
                 self.tell(&format!("  {}", outcome.why))?;
                 Ok(Event::Released { version: tag(version) })
             }
+            // the built-in coder has other inspirations to try
+            _ if outcome.is_unproven && self.builtin.is_none() => Ok(Event::Unproven { why: outcome.why }),
             _ => Ok(Event::ReleaseRefused { why: outcome.why }),
         }
     }
 
-    /// What a run does not decide alone: a break, and a change of the builtin coder that nothing shows to be any good.
-    fn objection(&self, assessment: &Assessment) -> Option<String> {
-        if assessment.bump == Some(Bump::Major) {
-            let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
-            let told: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
-            return Some(format!("it breaks the Contract, which only a person decides: {}", told.join("; ")));
+    /// Whether there is evidence that the change helps before the tier of the release is looked at.
+    fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, CommandError> {
+        let attempt = self.report.attempts.last().expect("an attempt is under way");
+        // an inspiration adds the tool that the feedback asks for; of another coder's tool nobody knows whether it is of any use
+        let adds_tool = || assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
+        if attempt.trials.iter().any(|trial| trial.helps) || (self.builtin.is_some() && adds_tool()) {
+            return Ok(true);
         }
-        let adds = assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
-        let trials = self.report.attempts.last().map_or(&[][..], |attempt| &attempt.trials);
-        let is_unproven = self.report.coder == CoderKind::Builtin && !adds && !trial::helps(trials);
-        is_unproven.then(|| "it passes, but no case is better and the Contract offers nothing new: nothing shows that it helps".to_owned())
+        match attempt.evaluators {
+            Effect::Additions { .. } => trial::added_case_helps(change, &self.baseline),
+            Effect::None | Effect::Person { .. } => Ok(false),
+        }
     }
 
     fn keep_branch(&mut self) -> Result<(), CommandError> {
@@ -649,6 +657,13 @@ fn withheld(store: &Store) -> Vec<OsString> {
     let of_the_store = if store.is_remote() { env::aws() } else { Vec::new() };
     let names = of_the_store.into_iter().map(|(name, _)| name.into()).chain([env::TOKEN.into()]);
     git_command::local_variables().chain(names).collect()
+}
+
+/// Why only a person releases a change that breaks the Contract.
+fn breaks_the_contract(assessment: &Assessment) -> Option<String> {
+    let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
+    let told: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
+    (assessment.bump == Some(Bump::Major)).then(|| format!("it breaks the Contract, which only a person decides: {}", told.join("; ")))
 }
 
 pub fn is_cancelled(folder: &Path) -> bool {

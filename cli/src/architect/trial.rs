@@ -17,7 +17,7 @@ use agent_core::gate::{self, GateVerdict, Question};
 use agent_core::manifest::{GateMode, Gated, Tier};
 use agent_core::statistics::mcnemar::sign_test;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tiers whose failing cases a coder is told.
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
@@ -121,9 +121,10 @@ pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result
         tier: trial.tier,
         evaluators: trial.evaluators,
         passed: reasons.is_empty(),
-        score: measured.summary.score,
+        score: gate.candidate_score,
         before: gate.baseline_score,
         cases: measured.summary.cases,
+        helps: gate.shows_gain(),
         reasons,
     })
 }
@@ -138,7 +139,16 @@ pub fn broken(trial: Trial, error: &CommandError) -> TrialReport {
 }
 
 fn failed(trial: Trial, why: String) -> TrialReport {
-    TrialReport { tier: trial.tier, evaluators: trial.evaluators, passed: false, score: 0.0, before: 0.0, cases: 0, reasons: vec![why] }
+    TrialReport {
+        tier: trial.tier,
+        evaluators: trial.evaluators,
+        passed: false,
+        score: 0.0,
+        before: 0.0,
+        cases: 0,
+        helps: false,
+        reasons: vec![why],
+    }
 }
 
 /// Why the trial is not passed; a tier without cases stands in nobody's way here.
@@ -184,9 +194,28 @@ fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     shown.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
 }
 
-/// Whether the trials of a change say that it helps: more of what was asked is right than before.
-pub fn helps(trials: &[TrialReport]) -> bool {
-    trials.iter().any(|trial| trial.score > trial.before)
+/// Whether a case that a change adds fails on the version that is served and passes with the change.
+pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool, CommandError> {
+    let (repository, active) = (baseline.repository, baseline.active);
+    let (old, new) = (active.own_evaluators(), change.own_evaluators());
+    for tier in Tier::ALL {
+        let known = written_cases(&old, tier, repository)?;
+        let is_added = |result: &CaseResult| !known.contains_key(&result.id) && result.weight > 0.0 && !result.quarantined;
+        if written_cases(&new, tier, repository)?.keys().all(|id| known.contains_key(id)) {
+            continue;
+        }
+        let passed = |target| -> Result<BTreeSet<String>, CommandError> {
+            let measured = measure(target, &new, tier, repository, baseline.context)?;
+            let passed = measured.results.into_iter().filter(|result| is_added(result) && result.outcome == Outcome::Passed);
+            Ok(passed.map(|result| result.id).collect())
+        };
+        match (passed(change), passed(active)) {
+            (Ok(after), Ok(before)) if !after.is_subset(&before) => return Ok(true),
+            (Err(error), _) | (_, Err(error)) if !is_the_changes_fault(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use serde_json::json;
 ///
 /// The feedback goes to the inbox, a ref of the repository. A run has a coder change the code in a repository of its own, tests the change (micro, fast, then the
 /// release with its gate), hands failures back for another attempt, and ends in a version or in a branch `architect/RUN` with a report of why not. A run never
-/// releases what breaks the Contract or changes what judges (cases, scorers, budgets, gates, hooks, workflows); `accept` does. Your index and working tree are not touched.
+/// releases what breaks the Contract, changes what judges (cases, scorers, budgets, gates, hooks, workflows), or makes no case come out better; `accept` does. Your index
+/// and working tree are not touched.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect 'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect show r-0a1b2c3d4e"

@@ -212,6 +212,11 @@ impl Evidence {
         Some(Outcome { verdict: Some(self.verdict()), ..Outcome::refused(self.reasons().join("; "), exit) })
     }
 
+    /// Whether cases came out better than with what it replaces.
+    pub fn shows_gain(&self) -> bool {
+        self.gate.as_ref().is_some_and(GateVerdict::shows_gain)
+    }
+
     /// The verdict as data.
     pub fn verdict(&self) -> Value {
         json!({

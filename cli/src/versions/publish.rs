@@ -31,6 +31,9 @@ pub struct Outcome {
     /// What would be done, under `--dry-run`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
+    /// It could be a version, but no evidence shows that it helps.
+    #[serde(skip)]
+    pub is_unproven: bool,
     #[serde(skip)]
     pub exit: Exit,
 }
@@ -47,6 +50,7 @@ impl Outcome {
             verdict: None,
             why: why.into(),
             plan: Vec::new(),
+            is_unproven: false,
             exit: Exit::Done,
         }
     }
@@ -54,6 +58,12 @@ impl Outcome {
     /// It was judged, and the answer is no.
     pub fn refused(why: impl Into<String>, exit: Exit) -> Self {
         Self { exit, ..Self::nothing(why) }
+    }
+
+    /// A run does not release what nothing shows to help, however little speaks against it.
+    pub fn unproven(evidence: &Evidence) -> Self {
+        let why = "it passes, but no case came out better than before: nothing shows that it helps, so a person decides";
+        Self { is_unproven: true, verdict: Some(evidence.verdict()), ..Self::refused(why, Exit::No) }
     }
 
     pub fn planned(steps: &[Step]) -> Self {

@@ -32,6 +32,8 @@ pub struct Options {
     /// The feedback items this release answers, and what edited the code for them.
     pub feedback: Vec<String>,
     pub coder: Option<String>,
+    /// Nothing shows so far that it helps: only a gain in the tier of the release lets it pass.
+    pub only_if_better: bool,
 }
 
 pub fn release(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
@@ -167,6 +169,9 @@ fn judge(
     let evidence = Evidence::gather(repository, context, (&seen.candidate, judges), seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
+    }
+    if options.only_if_better && !evidence.shows_gain() {
+        return Ok(Some(Outcome::unproven(&evidence)));
     }
     let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
     let words = Words {

@@ -112,6 +112,10 @@ pub enum Event {
     ReleaseRefused {
         why: String,
     },
+    /// The change could be released, but no evidence shows that it helps.
+    Unproven {
+        why: String,
+    },
     /// The process that carried the run is gone.
     Interrupted,
     Cancel,
@@ -203,6 +207,8 @@ pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
         (Phase::Working, Event::AttemptFailed { why })
         | (Phase::Testing { .. }, Event::TrialFailed { why })
         | (Phase::Releasing, Event::ReleaseRefused { why }) => run.failed(why),
+        // nothing is wrong with it, so there is nothing to hand back: a coder that has to make some case better would work for the cases alone
+        (Phase::Releasing, Event::Unproven { why }) => run.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report]),
         (Phase::Working, Event::NothingFits { why }) => {
             // what was tried and failed is worth looking at; with nothing tried, the feedback itself is
             let steps = if run.failures.is_empty() { Step::WriteFailingCase } else { Step::KeepBranch };
@@ -316,6 +322,13 @@ mod tests {
     }
 
     #[test]
+    fn a_person_decides_on_a_change_that_nothing_shows_to_help() {
+        let run = Run { phase: Phase::Releasing, attempt: 1, ..new(2) };
+        let unproven = Event::Unproven { why: "no case is better".to_owned() };
+        check(run, &[unproven], &[&[Step::KeepBranch, Step::Report]], "needs-person");
+    }
+
+    #[test]
     fn with_nothing_to_try_a_person_is_asked() {
         let nothing = || Event::NothingFits { why: "no inspiration fits".to_owned() };
         let steps: &[&[Step]] = &[&[Step::Code], &[Step::WriteFailingCase, Step::Report]];
@@ -348,6 +361,7 @@ mod tests {
             Just(Event::TrialFailed { why: why() }),
             Just(Event::Released { version: "v1.0.0".to_owned() }),
             Just(Event::ReleaseRefused { why: why() }),
+            Just(Event::Unproven { why: why() }),
             Just(Event::Interrupted),
             Just(Event::Cancel),
         ]

@@ -18,6 +18,11 @@ use serde::{Deserialize, Serialize};
 const ROUNDING: f64 = 1e-12;
 
 impl GateVerdict {
+    /// Whether cases scored higher, and not only as much as others scored lower.
+    pub fn shows_gain(&self) -> bool {
+        self.better > 0 && self.candidate_score - self.baseline_score > ROUNDING
+    }
+
     /// The answer in a few words, for the message of the version's commit.
     pub fn told(&self) -> String {
         let question = Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };

@@ -57,6 +57,16 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
 }
 
 #[test]
+fn a_gain_is_more_than_was_lost() {
+    let shows_gain = |old: &[f64], new: &[f64]| judge(asked(GateMode::NotWorse, 0.0), &results(old), &results(new)).shows_gain();
+    assert!(shows_gain(&[0.5, 0.5, 1.0], &[0.5, 0.6, 1.0]));
+    assert!(shows_gain(&[0.5, 0.5, 1.0], &[0.4, 0.8, 1.0]));
+    assert!(!shows_gain(&[0.5, 0.5, 1.0], &[0.5, 0.5, 1.0]));
+    assert!(!shows_gain(&[0.1, 0.2, 0.3], &[0.3, 0.2, 0.1]), "as much was lost, up to rounding");
+    assert!(!shows_gain(&[], &[]));
+}
+
+#[test]
 fn better_wants_evidence() {
     let old = [0.0; 12];
     let mut new = [1.0; 12];
