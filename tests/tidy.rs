@@ -50,6 +50,7 @@ fn each_effect_has_one_door() {
         ("object_store::", "cli/src/world/store"),
         ("rustls::", "cli/src/world/store/s3.rs"),
         ("notify::", "cli/src/world/watch.rs"),
+        ("close_fds::", "cli/src/world/sandbox/"),
         ("landlock::", "cli/src/world/sandbox/"),
         ("seccompiler::", "cli/src/world/sandbox/"),
         ("linux_raw_sys::", "cli/src/world/sandbox/"),

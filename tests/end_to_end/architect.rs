@@ -350,6 +350,7 @@ fn a_change_of_evaluators_fails_by_the_old_ones_or_waits_for_a_person() {
 
     for (feedback, path) in [
         ("gate: please", "agent.toml (`[release]`"),
+        ("widen: please", "agent.toml (`[runner]`"),
         ("scorer: please", "tests/scorers.py"),
         ("empty: a tier", "tests/full/estimates.jsonl"),
         ("hide: a tier", "tests/fast/heldout/estimates.jsonl"),

@@ -10,6 +10,8 @@ mod checkouts;
 mod clients;
 mod clones;
 mod committed;
+#[cfg(target_os = "linux")]
+mod confined;
 mod conversations;
 mod doctor;
 mod eras;

@@ -160,6 +160,51 @@ impl Confinement {
     }
 }
 
+/// Whether a variable of the environment holds a secret, or leads to what holds secrets: keys, the socket of a key agent, and the repository a git hook
+/// runs for. A program cannot know; this goes by what such variables are called, and by values that are addresses with a password.
+pub fn is_secret(name: &str, value: &str) -> bool {
+    const PREFIXES: [&str; 11] =
+        ["ACTIONS_", "AWS_", "AZURE_", "DBUS_", "DOCKER_", "GIT_", "GPG_", "KUBE", "OTEL_EXPORTER_OTLP_", "SSH_", "VAULT_"];
+    const WORDS: [&str; 24] = [
+        "APIKEY",
+        "AUTH",
+        "AUTHORIZATION",
+        "BEARER",
+        "COOKIE",
+        "CRED",
+        "CREDENTIAL",
+        "CREDENTIALS",
+        "CREDS",
+        "DSN",
+        "HEADERS",
+        "JWT",
+        "KEY",
+        "KEYS",
+        "PASS",
+        "PASSPHRASE",
+        "PASSWD",
+        "PASSWORD",
+        "PAT",
+        "PRIVATE",
+        "SECRET",
+        "SECRETS",
+        "TOKEN",
+        "TOKENS",
+    ];
+    // written together with another word
+    const ENDS: [&str; 5] = ["APIKEY", "PASSWORD", "PASSWD", "SECRET", "TOKEN"];
+    let name = name.to_ascii_uppercase();
+    let is_secret = |word: &str| WORDS.contains(&word) || ENDS.iter().any(|end| word.ends_with(end));
+    let is_secret = |word: &str| is_secret(word) || (word == "PWD" && name != word);
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.split(['_', '-', '.']).any(is_secret) || has_password(value)
+}
+
+/// `scheme://user:password@host`.
+fn has_password(value: &str) -> bool {
+    let authority = |rest: &str| rest.split(['/', '?', '#', ' ', ',']).next().is_some_and(|authority| authority.contains('@'));
+    value.match_indices("://").any(|(at, scheme)| authority(&value[at + scheme.len()..]))
+}
+
 const CONFINE: &str = "--confine";
 const GRANTS: [(&str, Access, bool); 4] = [
     ("--read", Access::Read, false),
@@ -274,6 +319,58 @@ mod tests {
         let below = ["tests", ".git", ".agent"].map(|name| format!("{repository}/{name}"));
         let holes = [repository, &below[0], &below[1], &below[2]];
         check(&read(&[], &holes).read_own([repository]), &[("/home/ann/work/repo/agent.toml", Read), ("/home/ann/work/repo/runner", Read)]);
+    }
+
+    #[test]
+    fn secrets_are_known_by_name_or_by_value() {
+        for name in [
+            "AGENT_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+            "aws_profile",
+            "GIT_DIR",
+            "GIT_ASKPASS",
+            "SSH_AUTH_SOCK",
+            "SSH_AGENT_PID",
+            "GITHUB_TOKEN",
+            "OPENAI_API_KEY",
+            "PGPASSWORD",
+            "MYSQL_PWD",
+            "GITHUBTOKEN",
+            "ClientSecret",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "SENTRY_DSN",
+            "KUBECONFIG",
+            "npm_config__auth",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "ACTIONS_RUNTIME_TOKEN",
+            "DOCKER_HOST",
+            "CI_JOB_JWT",
+            "SIGNING_KEY.PEM",
+        ] {
+            assert!(is_secret(name, "value"), "{name}");
+        }
+        for name in [
+            "PATH",
+            "HOME",
+            "LANG",
+            "PWD",
+            "TMPDIR",
+            "KEYMAP",
+            "KEYBOARD",
+            "MONKEY",
+            "PYTHONPATH",
+            "CUDA_VISIBLE_DEVICES",
+            "AUTHOR",
+            "SSL_CERT_FILE",
+        ] {
+            assert!(!is_secret(name, "value"), "{name}");
+        }
+        for value in ["postgres://ann:secret@db/x", "http://token@proxy:8080", "a=1,redis://:p@h"] {
+            assert!(is_secret("URL", value), "{value}");
+        }
+        for value in ["http://proxy:8080", "https://example.org/a@b", "ann@example.org", "://", "file:///a@b"] {
+            assert!(!is_secret("URL", value), "{value}");
+        }
     }
 
     #[test]

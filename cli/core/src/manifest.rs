@@ -33,7 +33,7 @@ pub struct Manifest {
 }
 
 /// How a child is started, and what it may reach while it is confined.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryPoint {
     /// The word `python` stands for the environment's interpreter.
@@ -354,7 +354,7 @@ impl std::str::FromStr for CoderKind {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub start_s: f64,
@@ -486,6 +486,21 @@ impl Diagnose for ManifestError {
 }
 
 impl Manifest {
+    /// The same, where code under test may reach and take what `judging` lets it: a change does not widen what it is tested under.
+    #[must_use]
+    pub fn held_to(&self, judging: &Self) -> Self {
+        let held = |own: &EntryPoint, other: Option<&EntryPoint>| EntryPoint {
+            command: own.command.clone(),
+            ..other.cloned().unwrap_or_default()
+        };
+        Self {
+            runner: held(&self.runner, Some(&judging.runner)),
+            tuner: self.tuner.as_ref().map(|tuner| held(tuner, judging.tuner.as_ref())),
+            limits: judging.limits.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
@@ -576,6 +591,18 @@ mod tests {
     fn check(extra: &str, expected: &str) {
         let error = Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap_err();
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn what_is_judged_is_held_to_what_the_judging_manifest_grants() {
+        let parse = |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap();
+        let tuner = "[tuner]\ncommand = [\"tune\"]\n";
+        let wide = format!(
+            "read = [\"/data\"]\nnetwork = true\nshared_memory = true\n{tuner}environment = [\"A_TOKEN\"]\n[limits]\nmemory_mb = 999\n"
+        );
+        let held = parse(&wide).held_to(&parse("[limits]\nmemory_mb = 64\n"));
+        assert_eq!(held, parse(&format!("{tuner}[limits]\nmemory_mb = 64\n")));
+        assert_eq!(parse(&wide).held_to(&parse(&wide)), parse(&wide));
     }
 
     #[test]

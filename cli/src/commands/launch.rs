@@ -4,7 +4,7 @@
 
 use crate::error::{CommandError, CommandResult};
 use crate::world::process::{LAUNCH, MEMORY};
-use crate::world::{env, guard, process};
+use crate::world::{env, guard, process, sandbox};
 use agent_core::confinement::{Confinement, Kind};
 use agent_core::diagnose::Exit;
 use std::ffi::OsString;
@@ -39,6 +39,9 @@ pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
 pub fn run(launch: &Launch) -> CommandResult {
     let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
     process::hear_of_the_end_of(env::parent_pid(), guard::END).map_err(gone)?;
+    if launch.confinement.is_some() {
+        sandbox::keep_inherited_files();
+    }
     process::limit_memory(launch.memory).map_err(gone)?;
     if launch.confinement.as_ref().is_some_and(|confinement| confinement.kind == Kind::Tested) {
         process::limit_files().map_err(gone)?;

@@ -68,7 +68,7 @@ pub fn confine(
         .write_own(entry.shared_memory.then_some(SHARED_MEMORY))
         .network(entry.network.unwrap_or(network));
     spec.confinement = Some(confinement);
-    spec.withheld = env::secrets(manifest.store.is_remote());
+    spec.withheld = env::secrets();
     spec.withheld.retain(|name| !entry.environment.iter().any(|wanted| OsStr::new(wanted) == name));
     // git ends with an error when it may not read the user's configuration
     spec.environment.push(("GIT_CONFIG_GLOBAL".into(), NOWHERE.into()));

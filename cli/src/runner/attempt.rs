@@ -142,6 +142,16 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Adds to the reason why the step that was just judged failed.
+    pub fn explain(&mut self, more: &str) {
+        if let Some((Some(step), Judgement { why: Some(why), .. })) = self.judgements.last_mut()
+            && *step + 1 == self.step
+        {
+            why.push_str("; ");
+            why.push_str(more);
+        }
+    }
+
     /// What the scorer said, or what is wrong with it.
     pub fn scored(&mut self, answer: &Value) -> Result<Next, String> {
         let Some(Expectation::Scorer(scorer)) = &self.step().expect else { unreachable!("only such a step is scored") };

@@ -189,7 +189,7 @@ pub enum ChildError {
     NotStarted { role: Role, reason: String },
     #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(), shown_stderr(stderr))]
     StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
-    #[error("the {role} (`{command}`) died: {status}{}", shown_stderr(stderr))]
+    #[error("the {role} (`{command}`) died: {status}{}{}", shown_limit(*memory, stderr), shown_stderr(stderr))]
     Died {
         role: Role,
         command: String,
@@ -239,19 +239,24 @@ impl Diagnose for ChildError {
                 "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
                     .to_owned(),
             ),
-            Self::Died { stderr, memory: Some(bytes), .. } if says_no_memory(stderr) => Some(format!(
-                "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` while a host is served)",
-                bytes >> 20
-            )),
             Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
         }
     }
 }
 
-/// As Python, C++, Node, Go and the C library say it.
-fn says_no_memory(stderr: &[String]) -> bool {
+/// The limit of memory that a child met, in bytes, when it says that it got no more.
+pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
+    // as Python, C++, Node, Go and the C library say it
     const WORDS: [&str; 5] = ["MemoryError", "std::bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory"];
-    stderr.iter().any(|line| WORDS.iter().any(|word| line.contains(word)))
+    let bytes = memory.filter(|_| WORDS.iter().any(|word| said.contains(word)))?;
+    Some(format!(
+        "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` while a host is served)",
+        bytes >> 20
+    ))
+}
+
+fn shown_limit(memory: Option<u64>, stderr: &[String]) -> String {
+    stderr.iter().find_map(|line| memory_limit(memory, line)).map(|limit| format!("; {limit}")).unwrap_or_default()
 }
 
 /// What a child said.

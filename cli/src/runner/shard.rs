@@ -5,7 +5,7 @@
 use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
 use crate::runner::judge::{self, Question};
 use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
-use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError};
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
 use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::runner::scratch::Scratch;
 use crate::runner::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
@@ -262,7 +262,13 @@ impl<'a> Shard<'a> {
                 if let Some(usd) = cost(&answer) {
                     self.queue.spend(self.job, usd);
                 }
-                match attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keep_goldens) {
+                let next = attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keep_goldens);
+                if answer.is_error()
+                    && let Some(limit) = memory_limit(self.spec.memory, &answer.text())
+                {
+                    attempt.explain(&limit);
+                }
+                match next {
                     Next::Score => self.ask_scorer(attempt, raw).await,
                     Next::Judge => self.ask_judge(attempt, &answer).await,
                     next => self.go_on(attempt, next).await,

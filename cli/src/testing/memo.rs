@@ -52,12 +52,14 @@ pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<V
     Ok(json!([interpreter.implementation, interpreter.version, std::env::consts::OS, std::env::consts::ARCH]))
 }
 
-/// Where the code runs, and where its evaluators do.
-pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<[Value; 2], CommandError> {
+/// Where the code runs, and where its evaluators do; what it is held to, where that is not what its own manifest says.
+pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<Vec<Value>, CommandError> {
     let of_code = platform(repository, code)?;
     let of_evaluators =
         if code.python.requires == evaluators.python.requires { of_code.clone() } else { platform(repository, evaluators)? };
-    Ok([of_code, of_evaluators])
+    let held = code.held_to(evaluators);
+    let bounds = (held != *code).then(|| json!([held.runner, held.limits]));
+    Ok([of_code, of_evaluators].into_iter().chain(bounds).collect())
 }
 
 /// The small half of a cached tier: all that a hook needs.

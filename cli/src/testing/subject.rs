@@ -223,7 +223,8 @@ impl Subject<'_> {
 
     /// What is to be run.
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
-        let Self { repository, target, request, context, .. } = self;
+        let Self { repository, request, context, .. } = self;
+        let target = &Target { manifest: self.target.manifest.held_to(&self.evaluators.manifest), ..self.target.clone() };
         let verified = children::verified(target, repository, context)?;
         let mut runner = children::runner_on(verified.as_ref(), target, repository, context)?;
         // the folder of the working tree is the user's own, and no evidence comes of it

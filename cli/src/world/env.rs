@@ -1,6 +1,7 @@
 //! Every environment variable `agent` reads, in one documented list.
 #![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 
+use agent_core::confinement;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -131,25 +132,10 @@ pub fn system_files() -> Vec<std::path::PathBuf> {
     values.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute()).collect()
 }
 
-/// Variables that name or hold what code under test is not to have: our own keys, keys of the object store and of the host of the repository, and the
-/// repository a git hook runs for.
-pub fn secrets(store_is_remote: bool) -> Vec<OsString> {
-    const PREFIXES: [&str; 2] = ["GIT_", "ACTIONS_"];
-    const NAMES: [&str; 9] = [
-        TOKEN,
-        "OTEL_EXPORTER_OTLP_HEADERS",
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-        "GITHUB_TOKEN",
-        "GH_TOKEN",
-        "GITLAB_TOKEN",
-        "CI_JOB_TOKEN",
-    ];
-    let is_secret = |name: &str| {
-        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || (store_is_remote && name.starts_with("AWS_"))
-    };
-    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_secret)).collect()
+/// Variables that code under test is not to have, as far as their names and values say.
+pub fn secrets() -> Vec<OsString> {
+    let is_secret = |name: &OsString, value: &OsString| confinement::is_secret(&name.to_string_lossy(), &value.to_string_lossy());
+    std::env::vars_os().filter(|(name, value)| is_secret(name, value)).map(|(name, _)| name).collect()
 }
 
 /// What a `pyenv` shim chooses by, before any file.

@@ -5,7 +5,7 @@
 //!
 //! The child is confined and the guard is not: it has to signal the child, and the child must reach neither its memory nor its open files.
 
-use crate::world::process::{ProcessError, block_on};
+use crate::world::process::{ALLOCATOR_RESERVES, ProcessError, block_on};
 use crate::world::sandbox;
 use agent_core::confinement::Confinement;
 use agent_core::wire;
@@ -59,7 +59,12 @@ async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::
 fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
     let own = std::process::id().to_string();
-    program.args(&command[1..]).env(wire::ENV_PARENT_PID, &own).env(wire::ENV_GUARD, &own).process_group(0);
+    program
+        .args(&command[1..])
+        .env_remove(ALLOCATOR_RESERVES.0)
+        .env(wire::ENV_PARENT_PID, &own)
+        .env(wire::ENV_GUARD, &own)
+        .process_group(0);
     let child = match confinement {
         None => program.spawn(),
         Some(confinement) => {

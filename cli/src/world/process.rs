@@ -325,6 +325,10 @@ pub fn hear_of_the_end_of(parent: Option<u32>, signal: Signal) -> std::io::Resul
 pub const LAUNCH: &str = "launch";
 pub const MEMORY: &str = "--memory";
 
+/// Has the allocator of a guard reserve its memory without the right to write it: otherwise it counts as 1 GiB against the limit that the guard hands on.
+#[cfg(target_os = "linux")]
+pub const ALLOCATOR_RESERVES: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
 /// Limits what this process, and each that it starts, may allocate: private memory that is written to. Address space that is only reserved does not
 /// count, since runtimes with a compiler of their own reserve more of it than there is memory.
 pub fn limit_memory(bytes: Option<u64>) -> std::io::Result<()> {
@@ -498,6 +502,10 @@ impl Pipe {
         command.args(&words[1..]).current_dir(&self.directory);
         for name in &self.withheld {
             command.env_remove(name);
+        }
+        #[cfg(target_os = "linux")]
+        if self.memory.is_some() {
+            command.env(ALLOCATOR_RESERVES.0, ALLOCATOR_RESERVES.1);
         }
         command
             .env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string())

@@ -235,6 +235,15 @@ def gate() -> None:
     replace(pathlib.Path("agent.toml"), 'tier = "full"', 'tier = "micro"')
 
 
+def widen() -> None:
+    """Grants its Runner more, which is held to what is served all the same: it starts only where it does not have it."""
+    command = 'command = ["python", "-m", "runner"]'
+    replace(pathlib.Path("agent.toml"), command, f"{command}\nshared_memory = true")
+    start = 'if __name__ == "__main__":'
+    reach = f"import tempfile\n\n{start}\n    try:\n        tempfile.TemporaryFile(dir='/dev/shm')\n        raise SystemExit('granted')\n    except OSError:\n        pass"
+    replace(RUNNER, start, reach)
+
+
 def migrate() -> None:
     """Renames a key of the state, with a step that carries the state over."""
     improve()

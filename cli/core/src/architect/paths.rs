@@ -316,9 +316,23 @@ mod tests {
             "[python]\nrequires = \">=3.12\"\n",
             "[python]\nlock = \"requirements.lock\"\n",
             "[tuner]\ncommand = [\"sh\"]\n",
+            "[limits]\nmemory_mb = 65536\n",
+            "[architect]\nconfine = false\n",
+            "[evaluators]\nimport = [\"runner/words.py\"]\n",
+            // what the Runner may reach
+            "read = [\"/data\"]\n",
+            "network = true\n",
+            "environment = [\"AGENT_TOKEN\"]\n",
+            "shared_memory = true\n",
         ] {
             assert_eq!(told(&touched, "", section), "a person", "{section}");
         }
+        // and the Tuner
+        let tuner = "[tuner]\ncommand = [\"python\"]\n";
+        for key in ["read = [\"/data\"]", "network = true", "environment = [\"AGENT_TOKEN\"]", "shared_memory = true"] {
+            assert_eq!(told(&touched, tuner, &format!("{tuner}{key}\n")), "a person", "{key}");
+        }
+        assert_eq!(told(&touched, tuner, &format!("# a comment\n{tuner}")), "code", "what it says is the same");
     }
 
     #[test]

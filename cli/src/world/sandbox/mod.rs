@@ -37,6 +37,12 @@ pub fn within<T: Send>(confinement: &Confinement, work: impl FnOnce() -> T + Sen
     })
 }
 
+/// Keeps open files that this process was started with, beyond the three streams, from the programs it starts.
+pub fn keep_inherited_files() {
+    const FIRST: i32 = 3;
+    close_fds::set_fds_cloexec(FIRST, &[]);
+}
+
 /// Confines this thread, and what it becomes or starts.
 fn confine(confinement: &Confinement) -> Result<(), SandboxError> {
     restrict_files(confinement).map_err(|error| SandboxError(error.to_string()))?;
