@@ -164,6 +164,9 @@ impl Tuner {
                 result.answer().map_or_else(|problem| format!("its error cannot be read: {problem}"), |answer| answer.text()),
             );
         }
+        if let Some(problem) = result.meta_problem() {
+            return Tuned::Rejected(format!("no state can be read from the Tuner's answer: {problem}"));
+        }
         let Some(said) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
         let checked = said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());
         match checked.and_then(|state| self.rules.check(state)) {

@@ -55,6 +55,13 @@ impl CallResult {
         self.meta.as_ref()?.get(key)
     }
 
+    /// Why nothing can be in its `_meta`, where that is not because there is none.
+    pub fn meta_problem(&self) -> Option<&'static str> {
+        let is_odd = self.meta.as_ref().is_some_and(|meta| !meta.is_object() && !meta.is_null());
+        let is_object = self.raw.get().starts_with('{');
+        if is_odd { Some("its `_meta` is no object") } else { (!is_object).then_some("it is no object") }
+    }
+
     pub fn answer(&self) -> Result<Answer, Unreadable> {
         Answer::parse(&self.raw)
     }
@@ -97,6 +104,22 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_meta_that_is_no_object_is_not_none() {
+        for (text, expected) in [
+            (r#"{"content":[]}"#, None),
+            (r#"{"_meta":{}}"#, None),
+            (r#"{"_meta":null}"#, None),
+            (r#"{"_meta":[1]}"#, Some("its `_meta` is no object")),
+            (r#"{"_meta":"x"}"#, Some("its `_meta` is no object")),
+            ("[1]", Some("it is no object")),
+            ("null", Some("it is no object")),
+        ] {
+            let raw = RawValue::from_string(text.to_owned()).unwrap();
+            assert_eq!(CallResult::parse(raw).unwrap().meta_problem(), expected, "{text}");
+        }
+    }
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
