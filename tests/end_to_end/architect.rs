@@ -330,6 +330,29 @@ fn a_confined_coder_reaches_nothing() {
     world.agent("a", ["verify", "--all"]).ok();
 }
 
+#[test]
+fn a_confined_coder_leaves_nothing_in_its_users_home() {
+    let world = world(1);
+    world.write("home/.local/bin/theirs", "theirs\n");
+    world.write("home/.claude/settings.json", "{}");
+    let socket = std::os::unix::net::UnixListener::bind(world.home().join("socket")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let left = |arguments: &[&str]| {
+        let report = architect(&world, arguments).json();
+        let left = [".local/bin/tool", ".config/tool/settings"].map(|path| world.home().join(path).exists());
+        (report["attempts"][0]["held"].clone(), left, world.read("home/.claude/settings.json"), socket.accept().is_ok())
+    };
+    let confined = left(&["settle: in here"]);
+    if confined.0 == "not-by-this-kernel" {
+        return;
+    }
+    assert_eq!(confined, ("confined".into(), [false; 2], "{}".to_owned(), false));
+    let manifest = world.read("a/agent.toml").replace("confine = true", "confine = false");
+    world.write("a/agent.toml", manifest);
+    release(&world);
+    assert_eq!(left(&["settle: in here again"]), ("switched-off".into(), [true; 2], "mine\n".to_owned(), true));
+}
+
 /// Which evaluators judged, tier by tier, in the first attempt.
 fn judged(report: &Value) -> Vec<(&str, &str)> {
     let trials = report["attempts"][0]["trials"].as_array().unwrap();

@@ -39,6 +39,8 @@ pub struct CommandCoder<'a> {
     pub withheld: Vec<OsString>,
     /// What it may reach; without it, all that its user may.
     pub confinement: Option<Confinement>,
+    /// Its own HOME; without it, its user's.
+    pub home: Option<&'a Path>,
     pub time_limit: Duration,
     pub heard: process::Listener,
 }
@@ -74,7 +76,7 @@ impl CommandCoder<'_> {
             command: self.command.clone(),
             directory: self.workplace.folder(),
             environment: self.environment(),
-            withheld: self.withheld.clone(),
+            withheld: self.withheld(),
             confinement: self.confinement.clone(),
             memory: None,
             listener: Some(self.heard.clone()),
@@ -106,16 +108,24 @@ impl CommandCoder<'_> {
         }
     }
 
+    fn withheld(&self) -> Vec<OsString> {
+        // folders of the user's HOME, where they are not the usual ones
+        let folders = if self.home.is_some() { env::XDG_FOLDERS.as_slice() } else { &[] };
+        self.withheld.iter().cloned().chain(folders.iter().map(OsString::from)).collect()
+    }
+
     fn environment(&self) -> Vec<(OsString, OsString)> {
         let home = self.workplace.home();
-        vec![
+        let mut environment: Vec<(OsString, OsString)> = vec![
             (env::BRIEF.into(), home.join(PAGE).into()),
             (env::BRIEF_JSON.into(), home.join(DATA).into()),
             (env::COMMIT_MESSAGE.into(), home.join(MESSAGE).into()),
             (env::TEMPORARY.into(), self.workplace.temporary().into()),
             // without its own repository the workplace is in none
             (env::GIT_CEILING.into(), home.into()),
-        ]
+        ];
+        environment.extend(self.home.map(|own| (env::HOME.into(), own.into())));
+        environment
     }
 
     /// The commit message the coder wrote, if it wrote one.

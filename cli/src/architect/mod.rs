@@ -10,6 +10,7 @@ mod command;
 pub mod events;
 mod failing_case;
 mod footprint;
+mod home;
 pub mod inbox;
 pub mod operations;
 pub mod report;

@@ -6,6 +6,7 @@ use crate::architect::coder::Coded;
 use crate::architect::command::CommandCoder;
 use crate::architect::events::{Kind, Log};
 use crate::architect::footprint::Footprint;
+use crate::architect::home::CoderHome;
 use crate::architect::inbox::{Inbox, unknown};
 use crate::architect::report::{Attempt, Held, Report};
 use crate::architect::trial::{self, Baseline};
@@ -30,7 +31,7 @@ use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, St
 use agent_core::assessment::Assessment;
 use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
-use agent_core::diagnose::Exit;
+use agent_core::diagnose::{Exit, Messages as _};
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::{CoderKind, EntryPoint, Store};
 use agent_core::object_id::{ObjectId, digest};
@@ -482,7 +483,11 @@ impl<'a> Conductor<'a> {
         self.report.attempt().held = Some(held);
         let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
         let footprint = Footprint::of(self.repository, &self.active.manifest, held == Held::Confined)?;
-        let coded = self.command(&workplace, held)?.code(brief);
+        let home = coder_home(&workplace, held)?;
+        let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
+        if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
+            self.context.printer.warn(format!("a login that the coder renewed could not be kept: {}", error.messages().join(": ")));
+        }
         let traces = footprint.compare(self.repository, &self.folder.join("evidence"))?;
         if !traces.is_empty() {
             return Ok((Coded::ReachedOut { traces }, Left::unfit("the coder reached out of its workplace")));
@@ -508,7 +513,12 @@ impl<'a> Conductor<'a> {
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn command<'w>(&'w self, workplace: &'w Workplace<'w>, held: Held) -> Result<CommandCoder<'w>, CommandError> {
+    fn command<'w>(
+        &'w self,
+        workplace: &'w Workplace<'w>,
+        home: Option<&'w CoderHome>,
+        held: Held,
+    ) -> Result<CommandCoder<'w>, CommandError> {
         let manifest = &self.active.manifest;
         let layout = &self.repository.layout;
         let printer = self.context.printer.clone();
@@ -525,6 +535,7 @@ impl<'a> Conductor<'a> {
             folder: &self.folder,
             withheld: withheld(&manifest.store),
             confinement: (held == Held::Confined).then(|| confinement::coder(self.repository, manifest, &read, &write)),
+            home: home.map(CoderHome::folder),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
             heard: Arc::new(move |line| printer.detail(format!("  coder: {line}"))),
         })
@@ -668,6 +679,12 @@ fn breaks_the_contract(assessment: &Assessment) -> Option<String> {
 
 pub fn is_cancelled(folder: &Path) -> bool {
     folder.join(CANCEL_FILE).exists()
+}
+
+/// What a confined coder has for a HOME.
+fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, CommandError> {
+    let users = env::home().filter(|_| held == Held::Confined);
+    Ok(users.map(|users| CoderHome::make(workplace.home().join("home"), users.into())).transpose()?)
 }
 
 /// Unlike any run's before: the number of runs so far goes into it.

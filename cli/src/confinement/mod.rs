@@ -159,19 +159,13 @@ impl Scratch {
     }
 }
 
-/// A Coder reads all of the machine but this repository, and writes its home folder, the folder for temporary files and what it is given. `read` and
-/// `write` may lie below the repository.
-///
-/// Where the home folder or the folder for temporary files holds the repository, what is in there can be changed and nothing new be created beside it: a
-/// coder that needs to is given a `HOME` and a `TMPDIR` of its own.
+/// A Coder reads all of the machine but this repository, and writes what it is given alone. `read` and `write` may lie below the repository.
 pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], write: &[PathBuf]) -> Confinement {
     const TERMINALS: [&str; 2] = ["/dev/ptmx", "/dev/pts"];
     Confinement::new(Kind::Coder)
         .read(["/"])
         .read_own(DEVICES)
         .read_own(read)
-        .write(env::home())
-        .write([std::env::temp_dir()])
         .write_own([NOWHERE, SHARED_MEMORY])
         .write_own(TERMINALS)
         .write_own(write)

@@ -163,8 +163,12 @@ pub fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }
 
+pub const HOME: &str = "HOME";
+/// Where programs keep what is the user's, when it is not in the usual folders of HOME.
+pub const XDG_FOLDERS: [&str; 4] = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
+
 pub fn home() -> Option<OsString> {
-    std::env::var_os("HOME").filter(|value| !value.is_empty())
+    std::env::var_os(HOME).filter(|value| !value.is_empty())
 }
 
 /// Where programs keep their configuration, when it is not `~/.config`.

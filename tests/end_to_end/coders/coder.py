@@ -133,6 +133,26 @@ def grab() -> None:
     assert not git("-C", str(outside()), "rev-parse", "HEAD")
 
 
+def settle() -> None:
+    """Lays a program and settings where its user's next command would find them, and looks for another process to work for it."""
+    pathlib.Path("runner/extra.py").write_text("NUMBER = 1\n")
+    user = outside().parent / "home"
+    for home in (pathlib.Path(os.environ["HOME"]), user):
+        for path in (".local/bin/tool", ".claude/settings.json", ".config/tool/settings"):
+            try:
+                (home / path).parent.mkdir(parents=True, exist_ok=True)
+                (home / path).write_text("mine\n")
+            except OSError as error:
+                print(error)
+    assert (pathlib.Path(os.environ["HOME"]) / ".local/bin/theirs").read_text() == "theirs\n"
+    try:
+        import socket
+
+        socket.socket(socket.AF_UNIX).connect(str(user / "socket"))
+    except OSError as error:
+        print(error)
+
+
 def vanish() -> None:
     shutil.rmtree(os.getcwd())
 

@@ -3,6 +3,7 @@
 
 pub mod brief;
 pub mod evaluators;
+pub mod home;
 pub mod inspiration;
 pub mod paths;
 pub mod run;

@@ -35,9 +35,9 @@ pub fn refuse(kind: Kind, network: bool) -> Result<(), seccompiler::Error> {
 }
 
 fn filters(kind: Kind, network: bool, arch: TargetArch) -> Result<Vec<BpfProgram>, BackendError> {
-    let mut refused = vec![system()?];
+    let mut refused = vec![system()?, sockets(network)?];
     if kind == Kind::Tested {
-        refused.extend([processes()?, absent(), metadata_without_effect(), attributes(), sockets(network)?]);
+        refused.extend([processes()?, absent(), metadata_without_effect(), attributes()]);
     }
     let mut filters: Vec<BpfProgram> = Vec::new();
     for Refused { error, calls } in refused {
