@@ -81,7 +81,12 @@ impl Confinement {
     }
 
     fn grant<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>, access: Access, own: bool) -> Self {
-        self.grants.extend(paths.into_iter().map(|path| Grant { path: path.into(), access, own }));
+        for path in paths {
+            let grant = Grant { path: path.into(), access, own };
+            if !self.grants.contains(&grant) {
+                self.grants.push(grant);
+            }
+        }
         self
     }
 

@@ -29,10 +29,11 @@ impl Diagnose for SandboxError {
 /// Runs `work` on a thread of its own that is confined; what it starts is confined too. This process stays as it is.
 pub fn within<T: Send>(confinement: &Confinement, work: impl FnOnce() -> T + Send) -> Result<T, SandboxError> {
     std::thread::scope(|scope| {
-        let confined = scope.spawn(|| {
+        let confined = std::thread::Builder::new().spawn_scoped(scope, || {
             confine(confinement)?;
             Ok(work())
         });
+        let confined = confined.map_err(|error| SandboxError(error.to_string()))?;
         confined.join().expect("what runs confined does not panic")
     })
 }
