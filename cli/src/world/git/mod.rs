@@ -162,7 +162,8 @@ impl Git {
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
             run = run.env_remove(name);
         }
-        run.directory(&self.common_dir)
+        // where git runs hooks, and what the path of a remote is relative to
+        run.directory(&self.root)
     }
 }
 

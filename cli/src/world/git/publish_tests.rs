@@ -404,7 +404,8 @@ fn the_facts_of_an_update_are_read_from_the_repository() {
 fn a_remote_takes_branch_and_tag_together_or_neither() {
     let (repository, git, first) = served();
     let bare = repository.beside("remote.git");
-    let remote = bare.to_str().unwrap();
+    // as git does, from the top of the working tree
+    let remote = "../remote.git";
     repository.git(&["init", "-q", "--bare", remote]);
     let there = || Git::discover(&bare).unwrap();
     let begin = publication(None, &first, &patch(0));
