@@ -10,6 +10,7 @@ use crate::githooks::{Hooks, Standing};
 use crate::ledger::LedgerRef;
 use crate::refspecs;
 use crate::repository::{Repository, manifest_on_disk};
+use crate::sync;
 use crate::world::clock;
 use crate::world::git::{ACTIVE, Git, GitError, remote_active};
 use crate::world::git_command::GitCommand;
@@ -76,6 +77,9 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
             return findings;
         }
     };
+    if fix {
+        findings.extend(git.remotes().iter().map(|remote| fetched(&git, remote)));
+    }
     let manifest = git.worktree().map(|folder| manifest_on_disk(&folder));
     let python = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
@@ -282,6 +286,15 @@ fn hooks(context: &Context, fix: bool) -> Finding {
 fn remotes(git: &Git, fix: bool) -> Vec<Finding> {
     let remotes = git.remotes();
     remotes.iter().flat_map(|remote| [Some(refspecs(git, remote, fix)), beside(git, remote)]).flatten().collect()
+}
+
+/// What the remote has of ours, and `active` where this clone has none.
+fn fetched(git: &Git, remote: &str) -> Finding {
+    match sync::fetch(git, remote) {
+        Ok(Some(served)) => Finding::ok("fetched", format!("{remote} serves {served}, and so does this clone now")),
+        Ok(None) => Finding::ok("fetched", format!("active, tags and refs/agent/* of {remote}")),
+        Err(error) => Finding::of("fetched", error),
+    }
 }
 
 fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {

@@ -9,12 +9,13 @@ use crate::repository::{Repository, state_value};
 use crate::staging::past::{CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest};
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
-use crate::world::store::Store;
+use crate::world::store::{Store, StoreError};
 use agent_core::committed::Committed;
-use agent_core::journal::{self, Base};
+use agent_core::journal::{self, Base, SealedAs};
 use agent_core::manifest::{self, Manifest};
 use agent_core::object_id::{ObjectId, digest as digest_of};
 use agent_core::registry::journal_key;
+use agent_core::version::tag;
 
 /// Versions in a row whose signals are in the record already: those before them are there as well, or not to be found.
 const SHARED_BEFORE: usize = 64;
@@ -54,15 +55,35 @@ impl RepositoryPast {
         Ok(None)
     }
 
-    /// The store of a version; none where its manifest cannot be read.
-    fn store(&self, commit: &ObjectId) -> Option<Store> {
+    /// What the manifest of a version says of its store; none where that cannot be read.
+    fn settings(&self, commit: &ObjectId) -> Option<manifest::Store> {
         let bytes = self.git.read(commit, manifest::FILE).ok()??;
-        let manifest = Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok()?;
-        Store::open(&manifest.store, self.layout.root()).ok()
+        Some(Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok()?.store)
+    }
+
+    fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, CommandError> {
+        let mut stores = Stores::new(self);
+        let served = self.git.reference(ACTIVE)?;
+        let mut silent = None;
+        for commit in std::iter::once(&sealed.commit).chain(&served) {
+            let Some(store) = stores.of(commit) else { continue };
+            match sealed_in(store, &sealed.journal) {
+                Ok(Some(journal)) => return Ok(Some(journal)),
+                Ok(None) => {}
+                Err(error) => silent = Some(error),
+            }
+        }
+        // it may be there: what was acknowledged is not given up because a store does not answer
+        let Some(error) = silent else { return Ok(None) };
+        let mut error = CommandError::from(error);
+        error
+            .messages
+            .insert(0, format!("{} of this clone is superseded, and the signals that it counted cannot be read now", tag(&sealed.version)));
+        Err(error)
     }
 
     fn counts_of(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, CommandError> {
-        let mut sources = Sources { past: self, store: self.store(commit), shared: None };
+        let mut sources = Sources { git: &self.git, stores: Stores::new(self), tip: commit, shared: None };
         let mut counts = Counts::default();
         let mut found = 0;
         for past in self.git.first_parents(commit) {
@@ -73,7 +94,7 @@ impl RepositoryPast {
             }
             let Some((_, version)) = past.trailers.as_version() else { break };
             let Some(journal) = &past.trailers.journal else { continue };
-            let ids = sources.ids(journal)?;
+            let ids = sources.ids(&past.id, journal)?;
             found += ids.as_ref().map_or(0, Vec::len);
             counts.journals.push(CountedBy { version: version.clone(), ids });
             if found >= most {
@@ -84,22 +105,48 @@ impl RepositoryPast {
     }
 }
 
+/// The stores that versions name, each opened once.
+struct Stores<'a> {
+    past: &'a RepositoryPast,
+    opened: Vec<(manifest::Store, Option<Store>)>,
+}
+
+impl<'a> Stores<'a> {
+    const fn new(past: &'a RepositoryPast) -> Self {
+        Self { past, opened: Vec::new() }
+    }
+
+    fn of(&mut self, commit: &ObjectId) -> Option<&Store> {
+        let settings = self.past.settings(commit)?;
+        let at = self.opened.iter().position(|(known, _)| *known == settings).unwrap_or_else(|| {
+            let store = Store::open(&settings, self.past.layout.root()).ok();
+            self.opened.push((settings, store));
+            self.opened.len() - 1
+        });
+        self.opened[at].1.as_ref()
+    }
+}
+
 /// Where the ids of a Journal are found.
 struct Sources<'a> {
-    past: &'a RepositoryPast,
-    store: Option<Store>,
+    git: &'a Git,
+    stores: Stores<'a>,
+    tip: &'a ObjectId,
     /// Read when something is not in the store.
     shared: Option<View<'a>>,
 }
 
 impl Sources<'_> {
-    fn ids(&mut self, journal: &str) -> Result<Option<Vec<IdDigest>>, CommandError> {
-        if let Some(bytes) = self.store.as_ref().and_then(|store| sealed(store, journal)) {
-            return Ok(digests(&bytes));
+    fn ids(&mut self, version: &ObjectId, journal: &str) -> Result<Option<Vec<IdDigest>>, CommandError> {
+        // most of them are where the newest version keeps its own; one that changed the store left those before it in another
+        for commit in [self.tip, version] {
+            if let Some(bytes) = self.stores.of(commit).and_then(|store| sealed_in(store, journal).ok().flatten()) {
+                return Ok(digests(&bytes));
+            }
         }
         let shared = match self.shared.take() {
             Some(shared) => shared,
-            None => COUNTED.view(&self.past.git)?,
+            None => COUNTED.view(self.git)?,
         };
         let found = self.shared.insert(shared).read(&path(journal))?;
         Ok(found.map(|bytes| bytes.as_chunks::<ID_DIGEST>().0.to_vec()))
@@ -110,9 +157,9 @@ fn digests(journal: &[u8]) -> Option<Vec<IdDigest>> {
     Some(journal::ids(journal).ok()?.iter().map(|id| id_digest(id)).collect())
 }
 
-/// A sealed Journal, when the store has it as it was sealed. A store that cannot be read has none.
-fn sealed(store: &Store, journal: &str) -> Option<Vec<u8>> {
-    store.get(&journal_key(journal)).ok()?.filter(|bytes| digest_of(bytes) == journal)
+/// A sealed Journal, when a store has it as it was sealed.
+fn sealed_in(store: &Store, journal: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(store.get(&journal_key(journal))?.filter(|bytes| digest_of(bytes) == journal))
 }
 
 /// Where the record has the ids of a Journal.
@@ -129,9 +176,8 @@ impl Past for RepositoryPast {
         self.fork_of(commit, active).map_err(unknown)
     }
 
-    fn journal(&self, digest: &str) -> Result<Option<Vec<u8>>, PastError> {
-        let tip = self.git.reference(ACTIVE).map_err(CommandError::from).map_err(unknown)?;
-        Ok(tip.and_then(|tip| self.store(&tip)).and_then(|store| sealed(&store, digest)))
+    fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
+        self.journal_of(sealed).map_err(unknown)
     }
 
     fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError> {
@@ -161,7 +207,8 @@ pub fn has_unshared_counts(repository: &Repository) -> Result<bool, CommandError
 fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
     let git = &repository.git;
     let Some(tip) = git.reference(ACTIVE)? else { return Ok(Vec::new()) };
-    let store = RepositoryPast::new(git, &repository.layout).store(&tip);
+    let past = RepositoryPast::new(git, &repository.layout);
+    let mut stores = Stores::new(&past);
     let shared = COUNTED.view(git)?;
     let (mut new, mut there) = (Vec::new(), 0);
     for version in git.first_parents(&tip) {
@@ -174,7 +221,8 @@ fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, 
             there += 1;
             continue;
         }
-        let counted = store.as_ref().and_then(|store| sealed(store, journal)).and_then(|bytes| digests(&bytes));
+        // one that does not answer now is asked by the next command that shares
+        let counted = stores.of(&tip).and_then(|store| sealed_in(store, journal).ok().flatten()).and_then(|bytes| digests(&bytes));
         new.extend(counted.map(|counted| (path(journal), counted.concat())));
     }
     Ok(new)

@@ -12,7 +12,7 @@ use agent::staging::past::{Counts, Fork, Past, PastError, Standing};
 use agent::staging::{Active, Append, Staging};
 use agent::world::layout::Layout;
 use agent_core::canonical;
-use agent_core::journal::{Base, Draft};
+use agent_core::journal::{Base, Draft, SealedAs};
 use agent_core::object_id::ObjectId;
 use semver::Version;
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ impl Past for FirstVersion {
         Ok(None)
     }
 
-    fn journal(&self, _: &str) -> Result<Option<Vec<u8>>, PastError> {
+    fn journal(&self, _: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
         Ok(None)
     }
 

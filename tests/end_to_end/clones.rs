@@ -367,18 +367,14 @@ fn the_loser_of_a_race_has_one_command_and_every_signal_counts_once() {
 
 #[test]
 fn a_branch_that_was_moved_by_hand_is_followed() {
-    for with_tags in [false, true] {
-        let hub = Hub::raced();
-        hub.git("b", ["fetch", "--quiet", "origin"]);
-        hub.git("b", ["branch", "--force", "active", "origin/active"]);
-        if with_tags {
-            hub.git("b", ["tag", "--delete", "v0.1.1"]);
-            hub.git("b", ["fetch", "--quiet", "origin", "--tags"]);
-        }
-        let synced = hub.sync("b");
-        assert_eq!(synced["lost"].as_array().unwrap().len(), 2, "{synced}");
-        hub.check_whole();
-    }
+    let hub = Hub::raced();
+    hub.git("b", ["fetch", "--quiet", "origin"]);
+    hub.git("b", ["branch", "--force", "active", "origin/active"]);
+    hub.git("b", ["tag", "--delete", "v0.1.1"]);
+    hub.git("b", ["fetch", "--quiet", "origin", "--tags"]);
+    let synced = hub.sync("b");
+    assert_eq!(synced["lost"].as_array().unwrap().len(), 2, "{synced}");
+    hub.check_whole();
 }
 
 #[test]
@@ -411,11 +407,16 @@ fn a_fresh_clone_counts_nothing_again() {
     assert_eq!(hub.applied("d", &["b-2"]), 0);
 }
 
-/// A release of this clone's own code: a commit on `main` that adds a file, as the next MINOR.
-fn release(hub: &Hub, clone: &str, file: &str) {
+/// A commit on `main` that adds a file.
+fn commit(hub: &Hub, clone: &str, file: &str) {
     hub.world.write(Path::new(clone).join(file), "");
     hub.git(clone, ["add", file]);
     hub.git(clone, ["commit", "--quiet", "--no-verify", "--message", "feat: a file"]);
+}
+
+/// The same as the next MINOR.
+fn release(hub: &Hub, clone: &str, file: &str) {
+    commit(hub, clone, file);
     hub.world.agent(clone, ["release"]).ok();
 }
 
@@ -440,9 +441,7 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
     // one that went on by itself
     hub.git("b", ["branch", "--force", "main", "origin/main"]);
     hub.git("b", ["switch", "--quiet", "main"]);
-    hub.world.write("b/other.txt", "");
-    hub.git("b", ["add", "other.txt"]);
-    hub.git("b", ["commit", "--quiet", "--no-verify", "--message", "docs: other"]);
+    commit(&hub, "b", "other.txt");
     let synced = hub.sync("b");
     assert_eq!((&synced["main"], &synced["left"][0]["mend"]), (&json!(null), &json!("git switch main && git merge active")));
 }
@@ -501,4 +500,60 @@ fn what_a_person_has_to_decide_changes_nothing() {
     hub.world.agent("b", ["sync"]).code(6);
     hub.git("b", ["remote", "remove", "origin"]);
     hub.world.agent("b", ["sync"]).ok().stdout_has("nothing to do: active serves v0.1.1");
+}
+
+#[test]
+fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
+    let hub = Hub::new(&["a", "b"]);
+    hub.tune("a", "tea", &["a-1"]);
+    hub.world.agent("a", ["promote"]).ok().stderr_has("v0.1.1 is not pushed: `agent sync` does that");
+    hub.sync("a");
+    hub.tune("b", "mail", &["b-1", "b-2"]);
+    let pushed = hub.world.agent("b", ["promote", "--push", "--json"]).ok().json();
+    assert_eq!((&pushed["version"], &pushed["pushed"]), (&json!("0.1.2"), &json!("origin")));
+    let at = |clone: &str| ["active", "v0.1.2"].map(|name| hub.git(clone, ["rev-parse", name]));
+    assert_eq!(at("b"), at("hub"));
+    assert_eq!((seen(&hub, "b", "tea"), seen(&hub, "b", "mail")), (json!(1), json!(2)));
+    commit(&hub, "a", "runner/more.py");
+    hub.world.agent("a", ["release", "--push"]).ok().stderr_has("it is pushed to origin");
+    assert_eq!(hub.git("hub", ["rev-parse", "v0.2.0"]), hub.git("hub", ["rev-parse", "active"]));
+    // without a remote there is nowhere to push to, and nothing is made
+    hub.git("b", ["remote", "remove", "origin"]);
+    hub.tune("b", "mail", &["b-3"]);
+    hub.world.agent("b", ["promote", "--push"]).code(2).stderr_has("there is no remote to push to");
+    assert_eq!(hub.git("b", ["rev-parse", "active"]), at("b")[1]);
+}
+
+#[test]
+fn where_a_remote_is_named_history_is_not_forked() {
+    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
+    let hub = Hub::of(Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\n"))]), &["a", "b"]);
+    for clone in ["a", "b"] {
+        hub.tune(clone, "tea", &[clone]);
+    }
+    hub.promote("a");
+    hub.sync("a");
+    for verb in ["promote", "rollback", "release"] {
+        hub.world.agent("b", [verb]).code(4).stderr_has("which this clone lacks").stderr_has("agent sync, then run it again");
+    }
+    assert_eq!(hub.git("b", ["tag"]), "v0.1.0");
+    hub.sync("b");
+    hub.promote("b");
+    assert_eq!(seen(&hub, "b", "tea"), 2);
+    // whoever is offline goes on, and is told
+    hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
+    hub.tune("b", "tea", &["offline"]);
+    hub.world.agent("b", ["promote"]).ok().stderr_has("whether origin serves something newer is not known");
+}
+
+#[test]
+fn a_fresh_clone_serves_after_doctor_has_set_it_up() {
+    let hub = Hub::new(&["a"]);
+    hub.say("a", "it is slow");
+    hub.sync("a");
+    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"]);
+    hub.world.agent("c", ["doctor", "--fix"]).stdout_has("origin serves v0.1.0");
+    assert_eq!(hub.git("c", ["rev-parse", "active", "v0.1.0"]), hub.git("hub", ["rev-parse", "active", "v0.1.0"]));
+    assert_eq!(hub.heard("c"), ["it is slow"]);
+    hub.world.agent("c", ["run", "estimate", "task=tea"]).ok();
 }

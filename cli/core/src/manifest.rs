@@ -30,6 +30,8 @@ pub struct Manifest {
     pub limits: Limits,
     #[serde(default)]
     pub store: Store,
+    /// Where clones meet. Without it versions are made without a look at any remote.
+    pub remote: Option<Remote>,
 }
 
 /// How a child is started, and what it may reach while it is confined.
@@ -429,6 +431,21 @@ impl Limits {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Remote {
+    /// As git knows it. No version is made before its `active` was looked at.
+    pub name: String,
+    /// Whether a version is pushed when it was made, as with `--push`.
+    pub push: bool,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self { name: "origin".to_owned(), push: false }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
@@ -504,7 +521,7 @@ impl Manifest {
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
-        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store } = self;
+        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store, remote } = self;
         let same = [
             ("`schema`", *schema == other.schema),
             ("`name`", *name == other.name),
@@ -517,6 +534,7 @@ impl Manifest {
             ("`[architect]`", *architect == other.architect),
             ("`[limits]`", *limits == other.limits),
             ("`[store]`", *store == other.store),
+            ("`[remote]`", *remote == other.remote),
         ];
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
     }
@@ -638,7 +656,7 @@ mod tests {
         check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `remote`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

@@ -17,6 +17,9 @@ pub struct Arguments {
     /// The test in place of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
     #[arg(long, value_name = "TEST")]
     test: Option<GateTest>,
+    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    #[arg(long)]
+    push: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -26,7 +29,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
     repository.observed("promote", || {
-        let outcome = promotion::promote(&repository, context, &options)?;
-        Ok(outcome::report("promoted", &outcome, &context.printer))
+        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        outcome::published("promoted", &repository, context, push, || promotion::promote(&repository, context, &options))
     })
 }

@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Move the version further than computed: patch, minor or major; less is refused
     #[arg(long, value_name = "LEVEL")]
     bump: Option<Bump>,
+    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    #[arg(long)]
+    push: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -25,7 +28,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { revision: arguments.revision.clone(), bump: arguments.bump, dry_run: arguments.dry_run, ..Options::default() };
     repository.observed("release", || {
-        let outcome = release::release(&repository, context, &options)?;
-        Ok(outcome::report("released", &outcome, &context.printer))
+        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        outcome::published("released", &repository, context, push, || release::release(&repository, context, &options))
     })
 }

@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Why, for the commit message
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    #[arg(long)]
+    push: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -26,8 +29,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let options = Options { version, reason: arguments.reason.clone(), dry_run: arguments.dry_run };
     repository.observed("rollback", || {
-        let outcome = rollback::rollback(&repository, &options)?;
-        Ok(outcome::report("rolled back", &outcome, &context.printer))
+        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        outcome::published("rolled back", &repository, context, push, || rollback::rollback(&repository, &options))
     })
 }
 

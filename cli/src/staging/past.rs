@@ -1,7 +1,7 @@
 //! What staging has to know of the past of `active`: which versions lie on the way to it, and which signals their Journals hold.
 
 use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::journal::Base;
+use agent_core::journal::{Base, SealedAs};
 use agent_core::object_id::ObjectId;
 use semver::Version;
 use serde_json::Value;
@@ -57,8 +57,8 @@ pub trait Past: std::fmt::Debug {
     /// Where the way to a version parts from the way to `active`.
     fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError>;
 
-    /// A sealed Journal, when the object store has it whole.
-    fn journal(&self, digest: &str) -> Result<Option<Vec<u8>>, PastError>;
+    /// A Journal that this clone sealed, when the object store has it whole. A store that does not answer is an error.
+    fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError>;
 
     /// The signals that were counted on the way to a version, back to one that is `known` or to so many of them.
     fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError>;

@@ -168,7 +168,7 @@ impl Staging {
         let mut journals = Vec::new();
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for sealed in lost {
-            match self.past.journal(&sealed.journal)? {
+            match self.past.journal(&sealed)? {
                 Some(journal) => {
                     journals.push(journal);
                     found.push(sealed.version);

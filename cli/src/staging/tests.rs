@@ -2,7 +2,8 @@ use super::past::{CountedBy, Counts, Fork, Standing, id_digest};
 use super::*;
 use crate::world::process::block_on;
 use agent_core::canonical;
-use agent_core::journal::SET;
+use agent_core::diagnose::Exit;
+use agent_core::journal::{SET, SealedAs};
 use agent_core::object_id;
 use semver::Version;
 use serde_json::json;
@@ -22,6 +23,8 @@ struct Published {
     active: Active,
     on: ObjectId,
     journal: Option<Vec<u8>>,
+    /// The store that has it does not answer.
+    is_away: bool,
 }
 
 /// A repository that has `active(0)` to `active(9)`, one on the other, and what was published in a test.
@@ -62,9 +65,12 @@ impl Past for History {
         Ok(found.map(|Active { base, state, .. }| Fork { base, state }))
     }
 
-    fn journal(&self, digest: &str) -> Result<Option<Vec<u8>>, PastError> {
+    fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
+        if self.published(&sealed.commit).is_some_and(|published| published.is_away) {
+            return Err(PastError { message: "the store does not answer".to_owned(), exit: Exit::Surroundings, hint: None });
+        }
         let published = self.0.lock().unwrap();
-        Ok(published.iter().filter_map(|published| published.journal.clone()).find(|journal| object_id::digest(journal) == digest))
+        Ok(published.iter().filter_map(|published| published.journal.clone()).find(|journal| object_id::digest(journal) == sealed.journal))
     }
 
     fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, _most: usize) -> Result<Counts, PastError> {
@@ -102,7 +108,8 @@ impl Place {
             revision: canonical::revision(&state),
         };
         let active = Active { base, state, journal: journal.map(object_id::digest) };
-        let published = Published { active: active.clone(), on: on.base.commit.clone(), journal: journal.map(<[u8]>::to_vec) };
+        let published =
+            Published { active: active.clone(), on: on.base.commit.clone(), journal: journal.map(<[u8]>::to_vec), is_away: false };
         self.versions.lock().unwrap().push(published);
         active
     }
@@ -619,6 +626,25 @@ fn a_lost_journal_that_cannot_be_found_is_said_and_one_of_anothers_version_is_le
     let mut back = place.open_on(&instead).unwrap();
     assert_eq!(back.notices(), [Notice::NotReturned { versions: vec![Version::new(0, 1, 2)] }]);
     assert_eq!((back.snapshot().unwrap().updates, total(&mut back)), (0, 1000));
+}
+
+#[test]
+fn a_lost_journal_is_waited_for_while_its_store_does_not_answer() {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    drop(place.promote(&mut staging, "ours", 2, &active(1)));
+    drop(staging);
+    let theirs = place.publish("theirs", 2, &active(1), None);
+    place.versions.lock().unwrap()[0].is_away = true;
+    let before = std::fs::read(place.journal_file()).unwrap();
+    for _ in 0..2 {
+        let error = place.open_on(&theirs).unwrap_err();
+        assert_eq!((error.exit(), error.to_string().as_str()), (Exit::Surroundings, "the store does not answer"));
+    }
+    assert_eq!(std::fs::read(place.journal_file()).unwrap(), before);
+    place.versions.lock().unwrap()[0].is_away = false;
+    assert_eq!(place.open_on(&theirs).unwrap().snapshot().unwrap().updates, 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::staging::Notice;
 use crate::tuning;
 use crate::world::git::{ACTIVE, Git, GitError, Move, Moved, PrePush, Pushed, tag_ref};
 use agent_core::committed::Warnings;
-use agent_core::diagnose::Exit;
+use agent_core::diagnose::{Exit, Messages as _};
 use agent_core::object_id::ObjectId;
 use agent_core::record_refs::{LOST, OWN};
 use agent_core::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
@@ -108,6 +108,40 @@ pub fn sync(repository: &Repository, context: &Context, options: &Options) -> Re
     Err(CommandError::new(Exit::Conflict, "others kept moving `active`").with_hint("run it again; nothing was lost"))
 }
 
+/// Fetches what a remote has of ours; a clone in which nothing is served begins with what the remote serves, which is then told. Nothing else moves.
+pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, CommandError> {
+    sharing::fetch(git, remote)?;
+    let Some(served) = observed::to_begin_with(git, remote)? else { return Ok(None) };
+    let moved = git.move_legally(Move::create(ACTIVE, served.commit.clone()), REASON)?;
+    git.fetch_tags(remote)?;
+    Ok(matches!(moved.value, Moved::All).then_some(served))
+}
+
+/// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. Whoever is offline goes on, and is told.
+pub fn expect_level(repository: &Repository) -> Result<(), CommandError> {
+    let git = &repository.git;
+    let Some(remote) = repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name) else { return Ok(()) };
+    if !git.remotes().contains(&remote) {
+        repository.warn(&format!(
+            "agent.toml names the remote `{remote}`, which this clone does not have: whether it is up to date is not known"
+        ));
+        return Ok(());
+    }
+    let there = match git.fetch_active(&remote) {
+        Ok(there) => there,
+        Err(error) => {
+            repository.warn(&format!("whether {remote} serves something newer is not known: {}", error.messages().join(": ")));
+            return Ok(());
+        }
+    };
+    let (Some(there), Some(here)) = (there, git.reference(ACTIVE)?) else { return Ok(()) };
+    if git.is_ancestor(&there, &here)? {
+        return Ok(());
+    }
+    let message = format!("active of {remote} is at {}, which this clone lacks: a version made now would fork history", there.short());
+    Err(CommandError::new(Exit::Conflict, message).with_hint("agent sync, then run it again"))
+}
+
 /// The remote to come together with; none where there is none.
 fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, CommandError> {
     const USUAL: &str = "origin";
@@ -162,6 +196,11 @@ impl Outcome {
     /// What is served, for people.
     pub fn served(&self) -> Option<String> {
         self.version.as_ref().map(tag)
+    }
+
+    /// Whether a version of this clone was superseded.
+    pub fn has_lost(&self, commit: &ObjectId) -> bool {
+        self.lost.iter().any(|lost| lost.commit == *commit)
     }
 
     pub fn remote(&self) -> Option<&str> {
@@ -226,6 +265,12 @@ impl Run<'_> {
         let was = from.map(|from| format!(", before {from}")).unwrap_or_default();
         self.outcome.did(format!("active serves {to}{was}"));
         self.outcome.before = before;
+        if let Some(remote) = &self.outcome.remote {
+            let mut warnings = Warnings::none();
+            warnings
+                .note(self.git().fetch_tags(remote), "tags of versions may be missing; the next command makes those that it finds missing");
+            self.repository.say(warnings);
+        }
         Ok(true)
     }
 

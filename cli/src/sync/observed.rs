@@ -42,6 +42,15 @@ pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapsho
     Ok(snapshot)
 }
 
+/// What a remote serves, where nothing is served here.
+pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, CommandError> {
+    let there = git.fetch_active(remote)?;
+    if git.reference(ACTIVE)?.is_some() {
+        return Ok(None);
+    }
+    there.map(|there| sound(git, remote, &there)).transpose()
+}
+
 /// A commit as the version that it says it is.
 fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, CommandError> {
     let info = git.commit(commit)?;

@@ -7,11 +7,13 @@ pub mod evaluators;
 pub mod evidence;
 pub mod promotion;
 pub mod publish;
+mod pushed;
 pub mod release;
 pub mod rollback;
 pub mod stored;
 
 pub use publish::Outcome;
+pub use pushed::made_and_pushed;
 
 /// How often a lost race is run again before it is called a conflict.
 const ATTEMPTS: usize = 8;

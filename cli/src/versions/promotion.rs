@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::staging::{Staging, StagingError};
+use crate::sync;
 use crate::tuning;
 use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
@@ -36,6 +37,9 @@ pub fn promote(repository: &Repository, context: &Context, options: &Options) ->
 }
 
 fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    if !options.dry_run {
+        sync::expect_level(repository)?;
+    }
     for _ in 0..super::ATTEMPTS {
         if let Some(outcome) = attempt(repository, context, options)? {
             return Ok(outcome);

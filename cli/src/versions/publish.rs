@@ -28,6 +28,9 @@ pub struct Outcome {
     pub tag: Option<String>,
     pub verdict: Option<serde_json::Value>,
     pub why: String,
+    /// The remote that it was pushed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<String>,
     /// What would be done, under `--dry-run`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
@@ -49,6 +52,7 @@ impl Outcome {
             tag: None,
             verdict: None,
             why: why.into(),
+            pushed: None,
             plan: Vec::new(),
             is_unproven: false,
             exit: Exit::Done,

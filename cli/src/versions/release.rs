@@ -5,6 +5,7 @@ use crate::contracts::{self, code_of};
 use crate::error::CommandError;
 use crate::migrations;
 use crate::repository::{Repository, state_value};
+use crate::sync;
 use crate::target::Target;
 use crate::versions::evaluators;
 use crate::versions::evidence::{Evidence, Judges};
@@ -41,6 +42,9 @@ pub fn release(repository: &Repository, context: &Context, options: &Options) ->
 }
 
 fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+    if !options.dry_run {
+        sync::expect_level(repository)?;
+    }
     let source = source(repository, options)?;
     for _ in 0..super::ATTEMPTS {
         if let Some(outcome) = attempt(repository, context, &source, options)? {

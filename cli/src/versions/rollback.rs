@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::sync;
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
 use agent_core::diagnose::Exit;
@@ -20,6 +21,9 @@ pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, C
 }
 
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+    if !options.dry_run {
+        sync::expect_level(repository)?;
+    }
     for _ in 0..super::ATTEMPTS {
         let snapshot = Snapshot { branch: "active".to_owned(), history: history(repository)?, wanted: options.version.clone() };
         let publish = match rollback::plan(&snapshot) {

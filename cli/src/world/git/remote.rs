@@ -76,22 +76,30 @@ impl Git {
         self.command().args(["ls-remote", "--refs"]).arg(remote).args(patterns)
     }
 
-    /// Fetches refs, and takes away those that were fetched before and are no longer there.
+    /// Fetches refs and no tags, and takes away those that were fetched before and are no longer there.
     pub fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
+        self.fetch_with(Some("--no-tags"), remote, refspecs)
+    }
+
+    fn fetch_with(&self, tags: Option<&str>, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
         let quiet = ["-c", "maintenance.auto=false", "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules"];
         // of the configured refspecs, those of a mirror would move our own refs
-        let finished = self.command().args(quiet).arg("--refmap=").arg(remote).args(refspecs).finish()?;
+        let finished = self.command().args(quiet).arg("--refmap=").args(tags).arg(remote).args(refspecs).finish()?;
         if finished.success() {
             return Ok(());
         }
         Err(GitError::NotFetched { remote: remote.to_owned(), why: finished.complaint() })
     }
 
-    /// Fetches `active` of a remote to where git keeps a remote's branches, with tags of versions that are not here; says where it is. A remote need not have one.
+    /// Fetches `active` of a remote to where git keeps a remote's branches; says where it is. A remote need not have one.
     pub fn fetch_active(&self, remote: &str) -> Result<Option<ObjectId>, GitError> {
-        // a pattern, since one that nothing matches is no error
-        self.fetch(remote, &[format!("+{ACTIVE}*:{}*", remote_active(remote))])?;
+        self.fetch(remote, &[active_refspec(remote)])?;
         self.reference(&remote_active(remote))
+    }
+
+    /// Fetches the tags of what a remote serves, as far as they are not here.
+    pub fn fetch_tags(&self, remote: &str) -> Result<(), GitError> {
+        self.fetch_with(None, remote, &[active_refspec(remote)])
     }
 
     /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address that has none.
@@ -104,6 +112,11 @@ impl Git {
 /// Where `active` of a remote was when it was last fetched.
 pub fn remote_active(remote: &str) -> String {
     format!("refs/remotes/{remote}/active")
+}
+
+/// A pattern, since one that nothing matches is no error.
+fn active_refspec(remote: &str) -> String {
+    format!("+{ACTIVE}*:{}*", remote_active(remote))
 }
 
 /// What git says of a push that others were faster than.
