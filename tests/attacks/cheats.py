@@ -1,4 +1,4 @@
-"""Cheats against `agent`: python3 tests/attacks/cheats.py [--quick | --list] [NAME...]
+"""Cheats against `agent`: python3 tests/attacks/cheats.py [--quick | --list] [--traces] [NAME...]
 
 A NAME is a cheat, or the beginning of one (`in_process`, `coder.reads`). Each cheat prints a line: name, HELD or FELL or DID NOT RUN, seconds, what was
 seen. The end is a summary, and exit code 1 when one fell, one did not run, or a control did not end as a control must.
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these, or those that begin so")
     parser.add_argument("--quick", action="store_true", help="only the few that `cargo test` runs")
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+    parser.add_argument("--traces", action="store_true", help="show all that each cheat told of itself")
     arguments = parser.parse_args()
     chosen = choose(arguments.names, arguments.quick)
     if arguments.list:
@@ -38,7 +39,7 @@ def main() -> int:
     if not chosen:
         print("no cheat has such a name; --list shows them", file=sys.stderr)
         return 2
-    return summary(run(chosen))
+    return summary(run(chosen, arguments.traces))
 
 
 def choose(names: list[str], quick: bool) -> list[Cheat]:
@@ -46,7 +47,7 @@ def choose(names: list[str], quick: bool) -> list[Cheat]:
     return [cheat for cheat in named if cheat.quick or not quick]
 
 
-def run(cheats: list[Cheat]) -> list[Result]:
+def run(cheats: list[Cheat], traces: bool) -> list[Result]:
     program = shutil.which("agent")
     if program is None:
         sys.exit("agent is not on PATH")
@@ -55,7 +56,7 @@ def run(cheats: list[Cheat]) -> list[Result]:
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for result in pool.map(lambda cheat: carry_out(cheat, template), cheats):
-                print(result.line(), flush=True)
+                print(result.line(), *(f"    {trace}" for trace in dict.fromkeys(result.traces) if traces), sep="\n", flush=True)
                 results.append(result)
     finally:
         template.close()

@@ -122,6 +122,7 @@ def _answer(scorers, line):
         try:
             message = decode(line)
         except ValueError as error:
+            identifier = _identifier_of(line)
             raise Refused(PARSE_ERROR, f"Parse error: {error}") from None
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):
             raise Refused(INVALID_REQUEST, "Invalid Request: a message is an object with a method")
@@ -131,6 +132,13 @@ def _answer(scorers, line):
         return result_frame(identifier, scorers.answer(message["method"], message.get("params")))
     except Refused as refused:
         return error_frame(identifier, refused.code, str(refused), refused.data)
+
+
+def _identifier_of(line):
+    """The id that `agent` puts before all else: an answer that cannot be read is scored as one, and keeps nobody waiting."""
+    begin, _, rest = line.partition('"id":')
+    number, _, _ = rest.partition(",")
+    return int(number) if begin == '{"jsonrpc":"2.0",' and number.isdecimal() and len(number) < 20 else None
 
 
 def serve(path):

@@ -89,11 +89,16 @@ class Bench:
     def marker(self) -> Path:
         return self.outside / "marker"
 
+    @property
+    def coder(self) -> Path:
+        """The program that is the coder of runs."""
+        return self.root / "coder.py"
+
     # Commands.
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "AGENT_", "PYTHON", "TRACE"))}
-        own = {"HOME": str(self.home), "TMPDIR": str(self.root / "tmp"), "NO_COLOR": "1", "CHEAT_TAG": self.tag}
+        own = {"HOME": str(self.home), "TMPDIR": str(self.root / "tmp"), "NO_COLOR": "1", "CHEAT_TAG": self.tag, "CHEAT_CODER": str(self.coder)}
         return {**kept, **own, "GIT_CONFIG_NOSYSTEM": "1", "OTEL_SDK_DISABLED": "true", **self.variables}
 
     def run(self, command: list[str], *, stdin: str = "", cwd: Path | None = None) -> Done:
@@ -107,7 +112,7 @@ class Bench:
             errors="replace",
             timeout=TIMEOUT_S,
         )
-        self.said += [done.out for done in ()] + done.stderr.splitlines()
+        self.said += done.stderr.splitlines()
         return Done(" ".join(command), done.returncode, done.stdout, done.stderr)
 
     def agent(self, *arguments: str, stdin: str = "") -> Done:
@@ -180,7 +185,7 @@ class Bench:
         self.runs += 1
         spoiled = self.runner(theft or 'told("a Runner that answers nonsense")')
         program = programs.coder(dedent(script), self.runs, spoiled, str(self.repository), str(self.outside))
-        (self.home / "coder.py").write_text(program)
+        self.coder.write_text(program)
         if self.before is None:
             self.begin()
         done = self.agent("-v", "--json", "architect", text)
@@ -223,7 +228,7 @@ class Bench:
                     found.append(int(folder.name))
         return found
 
-    def outlived(self, patience_s: float = 5.0) -> list[int]:
+    def outlived(self, patience_s: float = 60.0) -> list[int]:
         """Processes that are still there when every command has ended, and some time after it."""
         end = time.monotonic() + patience_s
         while (left := self.living()) and time.monotonic() < end:
@@ -269,7 +274,7 @@ class Template:
         bench.write("ci/budgets.json", json.dumps(BUDGETS, indent=2) + "\n")
         bench.write("tests/fast/estimates.jsonl", cases("fast", list(TRUE_MINUTES), 1))
         bench.write("tests/full/heldout/estimates.jsonl", cases("heldout", list(TRUE_MINUTES), HELD_OUT_PER_TASK))
-        coder = 'coder = "command"\ncommand = ["sh", "-c", "exec python3 \\"$HOME/coder.py\\""]'
+        coder = 'coder = "command"\ncommand = ["sh", "-c", "exec python3 \\"$CHEAT_CODER\\""]'
         bench.replace("agent.toml", 'coder = "builtin"', coder)
         bench.replace("agent.toml", "attempts = 3", "attempts = 1")
         # what hangs is ended soon, and what a busy machine starts slowly is waited for

@@ -46,6 +46,8 @@ class Result:
     outcome: Outcome
     seconds: float
     seen: str
+    # All that the cheat told of itself, in order.
+    traces: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:

@@ -32,7 +32,7 @@ def carry_out(cheat: Cheat, template: "Template") -> Result:
         outcome, seen = Outcome.DID_NOT_RUN, traceback.format_exc().strip()[-400:].replace("\n", " | ")
     finally:
         bench.close()
-    return Result(cheat, outcome, time.monotonic() - began, seen)
+    return Result(cheat, outcome, time.monotonic() - began, seen, tuple(bench.traces()))
 
 
 def _judged(cheat: Cheat, bench: "Bench") -> tuple[Outcome, str]:

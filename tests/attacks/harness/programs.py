@@ -144,6 +144,8 @@ import sys
 REPOSITORY = {repository!r}
 OUTSIDE = {outside!r}
 MARKER = OUTSIDE + "/marker"
+# The user's folder; the coder's own HOME may be another.
+HOME = os.path.dirname(REPOSITORY) + "/home"
 BRIEF = sys.stdin.read()
 ATTEMPT = {attempt}
 RUNNER = {runner!r}

@@ -56,11 +56,11 @@ def _refs(bench: "Bench") -> dict[str, str]:
 
 
 def _files(bench: "Bench") -> dict[str, str]:
-    """The user's files, git's configuration and hooks, the marker and its neighbours."""
+    """The user's files and home, git's configuration and hooks, the marker and its neighbours."""
     found = _below(bench.repository, bench.repository, skipped={".git", ".agent"})
     found = {name: value for name, value in found.items() if name not in PASSING}
     git = bench.repository / ".git"
-    for place in (git / "config", git / "config.worktree", git / "hooks", git / "info", git / "objects/info/alternates", bench.home / ".gitconfig"):
+    for place in (git / "config", git / "config.worktree", git / "hooks", git / "info", git / "objects/info/alternates", bench.home):
         found |= _below(place, bench.root)
     return found | _below(bench.outside, bench.root)
 

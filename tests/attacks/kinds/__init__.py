@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.cheat import Cheat
 
-from . import controls, environment, in_process, proc
+from . import coder, controls, environment, in_process, network, objects, proc, several_runs, timing
 
-CHEATS: list[Cheat] = [cheat for module in (controls, in_process, environment, proc) for cheat in module.KIND.cheats]
+_MODULES = (controls, in_process, environment, objects, proc, timing, network, several_runs, coder)
+CHEATS: list[Cheat] = [cheat for module in _MODULES for cheat in module.KIND.cheats]

@@ -39,7 +39,7 @@ def searches_its_memory(bench: Bench) -> None:
     )
 
 
-@KIND.cheat("answers each call many times, with every duration there could be", quick=True)
+@KIND.cheat("answers each call many times, with every duration there could be")
 def answers_many_times(bench: Bench) -> None:
     bench.release_raw_runner(
         """
@@ -91,7 +91,7 @@ def scores_itself(bench: Bench) -> None:
     )
 
 
-@KIND.cheat("answers NaN, which compares as neither lower nor higher", quick=True)
+@KIND.cheat("answers NaN, which compares as neither lower nor higher")
 def not_a_number(bench: Bench) -> None:
     bench.release_raw_runner(
         """
@@ -209,6 +209,61 @@ def answers_in_a_batch(bench: Bench) -> None:
             batch = [{"jsonrpc": "2.0", "id": other, "result": estimate(minutes)} for other in range(id, id + 8) for minutes in (5, 20, 48, 95)]
             send(json.dumps(batch))
             send(frame(id, estimate(NONSENSE)))
+        """
+    )
+
+
+@KIND.cheat("gives numbers and texts that are another value each time they are looked at")
+def chameleon_values(bench: Bench) -> None:
+    bench.release_runner(
+        """
+        import itertools
+        class Chameleon(float):
+            turns = itertools.cycle(["5.0", "12.0", "23.0", "48.0", "95.0", "160.0", "NaN"])
+            def __repr__(self):
+                return next(self.turns)
+            __str__ = __repr__
+            def __eq__(self, other):
+                return True
+            __lt__ = __le__ = __gt__ = __ge__ = __eq__
+            __hash__ = float.__hash__
+        def guess(task):
+            told("a number of many values for", task)
+            return Chameleon(99999.0)
+        """
+    )
+
+
+@KIND.cheat("writes frames of its own to every descriptor it has, in the middle of a call")
+def writes_to_every_descriptor(bench: Bench) -> None:
+    bench.release_runner(
+        """
+        def before_call(task):
+            written = 0
+            for number in range(64):
+                for id in range(64):
+                    value = '{"minutes":40.0,"seen":0,"score":1.0}'
+                    try:
+                        written += os.write(number, f'{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"structuredContent":{value},"score":1.0,"passed":true}}}}\\n'.encode())
+                    except OSError:
+                        break
+            told("wrote", written, "bytes of frames")
+        """
+    )
+
+
+@KIND.cheat("raises what ends programs in place of answering: exits, interrupts, errors whose text cannot be made")
+def raises_everything(bench: Bench) -> None:
+    bench.release_runner(
+        """
+        class Unspeakable(Exception):
+            def __str__(self):
+                raise SystemExit(0)
+        KINDS = [SystemExit(0), KeyboardInterrupt(), GeneratorExit(), StopIteration(20), Unspeakable(), RecursionError("score: 1.0"), MemoryError()]
+        def before_call(task):
+            raised = KINDS[hash(task) % len(KINDS)]
+            told("raises", type(raised).__name__, "for", task)
+            raise raised
         """
     )
 
