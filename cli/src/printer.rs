@@ -5,6 +5,7 @@ use crate::world::stdout;
 use agent_core::committed::Warnings;
 use agent_core::diagnose::Exit;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -146,8 +147,8 @@ impl Printer {
 
     /// An empty screen, where there is one.
     pub fn clear(&self) {
-        if std::io::stdout().is_terminal() {
-            self.data("\u{1b}[2J\u{1b}[H");
+        if !self.json && std::io::stdout().is_terminal() {
+            self.verbatim(b"\x1b[2J\x1b[H");
         }
     }
 
@@ -158,13 +159,13 @@ impl Printer {
 
     pub fn styled(style: Style, text: &str) -> String {
         let code = match style {
-            Style::Good => "32;1",
-            Style::Bad => "31;1",
-            Style::Warning => "33;1",
-            Style::Strong => "1",
-            Style::Faint => "2",
+            Style::Good => GOOD,
+            Style::Bad => BAD,
+            Style::Warning => WARNING,
+            Style::Strong => STRONG,
+            Style::Faint => FAINT,
         };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        format!("{code}{text}{PLAIN}")
     }
 
     fn choice(&self) -> anstream::ColorChoice {
@@ -180,6 +181,8 @@ impl Printer {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stdout()),
             chosen => chosen,
         };
+        // data for a program stays as it is
+        let text = if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
         writeln!(coloured, "{text}").expect("memory takes it");
         self.verbatim(&coloured.into_inner());
@@ -188,7 +191,55 @@ impl Printer {
     fn write_stderr(&self, at_least: Volume, text: &str) {
         if self.volume >= at_least {
             let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.choice()).lock();
-            let _ = writeln!(stderr, "{text}");
+            let _ = writeln!(stderr, "{}", harmless(text));
         }
+    }
+}
+
+const GOOD: &str = "\u{1b}[32;1m";
+const BAD: &str = "\u{1b}[31;1m";
+const WARNING: &str = "\u{1b}[33;1m";
+const STRONG: &str = "\u{1b}[1m";
+const FAINT: &str = "\u{1b}[2m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// Text as a terminal may have it. What children, commits and files say is printed too, and could erase lines or write others in their place: control
+/// characters are shown as escapes, but for line ends, tabs and our own styles.
+fn harmless(text: &str) -> Cow<'_, str> {
+    const KEPT: [&str; 9] = [GOOD, BAD, WARNING, STRONG, FAINT, PLAIN, "\n", "\t", "\r\n"];
+    if !text.contains(|letter: char| letter.is_control() && letter != '\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(char::is_control) {
+        let (plain, tail) = rest.split_at(at);
+        shown.push_str(plain);
+        rest = if let Some(kept) = KEPT.into_iter().find(|kept| tail.starts_with(kept)) {
+            shown.push_str(kept);
+            &tail[kept.len()..]
+        } else {
+            let mut letters = tail.chars();
+            shown.extend(letters.next().into_iter().flat_map(char::escape_default));
+            letters.as_str()
+        };
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_cannot_steer_the_terminal() {
+        let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
+        check("two\nlines\twith\r\nends, é and 🦀", "two\nlines\twith\r\nends, é and 🦀");
+        let ours = format!("{} {}", Printer::styled(Style::Bad, "error:"), Printer::styled(Style::Faint, "x"));
+        check(&ours, &ours);
+        check("it failed\u{1b}[2K\rreleased\u{7}", "it failed\\u{1b}[2K\\rreleased\\u{7}");
+        check("\u{9b}2K\u{1b}[8m\u{1b}]0;title\u{7}\u{0}", "\\u{9b}2K\\u{1b}[8m\\u{1b}]0;title\\u{7}\\u{0}");
+        check(&format!("\u{1b}{GOOD}"), &format!("\\u{{1b}}{GOOD}"));
     }
 }

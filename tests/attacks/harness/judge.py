@@ -55,7 +55,9 @@ def _judged(cheat: Cheat, bench: "Bench") -> tuple[Outcome, str]:
 def _told(bench: "Bench") -> str:
     traces = bench.traces()
     verdicts = [line for line in bench.said if _VERDICT.search(line) and "CHEAT" not in line]
-    return " / ".join(part[:_SHOWN].strip() for part in (traces[-1:] + verdicts[-1:]))
+    told = " / ".join(part[:_SHOWN].strip() for part in (traces[-1:] + verdicts[-1:]))
+    # a cheat may try its words on whoever reads this
+    return "".join(letter if letter.isprintable() else "?" for letter in told)
 
 
 def _not_run(bench: "Bench") -> str | None:
