@@ -322,6 +322,16 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
         ("GET", &[EVENTS, STATELESS], "", 405, "POST"),
         ("POST", &[JSON, BOTH, named], &huge, 413, "16777216"),
         ("POST", &[JSON, BOTH, named, ("host", "evil.example")], ping, 403, "no name of this server"),
+        ("POST", &[JSON, BOTH, named, ("host", "localhost"), ("Host", "evil.example")], ping, 400, "`host` is there more than once"),
+        ("POST", &[JSON, BOTH, named, ("host", "localhost"), ("HOST", "")], ping, 400, "`host` is there more than once"),
+        ("POST", &[JSON, BOTH, named, ("host", "localhost, evil.example")], ping, 400, "one `Host`"),
+        ("POST", &[JSON, BOTH, named, ("host", "")], ping, 400, "one `Host`"),
+        ("POST", &[JSON, BOTH, named, ("host", "\u{e9}vil.example")], ping, 400, "no ASCII text"),
+        ("POST", &[JSON, BOTH, named, ("authorization", "Bearer a"), ("Authorization", "Bearer b")], ping, 400, "more than once"),
+        ("POST", &[JSON, BOTH, named, ("authorization", "Bearer a, Bearer b")], ping, 400, "one credential"),
+        ("POST", &[JSON, BOTH, named, ("origin", "\u{e9}")], ping, 400, "no ASCII text"),
+        ("POST", &[JSON, BOTH, named, named], ping, 400, "more than once"),
+        ("POST", &[JSON, JSON, BOTH, named], ping, 400, "more than once"),
         ("POST", &[JSON, BOTH, named, ("origin", "http://evil.example")], ping, 403, "pages of"),
         ("POST", &[JSON, BOTH, named, ("origin", "null")], ping, 403, "pages of"),
         ("POST", &[JSON, BOTH, STATELESS], r#"{"jsonrpc":"2.0","id":9,"result":{}}"#, 400, "no answers"),
@@ -330,6 +340,31 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
         assert_eq!(head.status, status, "{method} {headers:?}: {answer}");
         assert!(answer.contains(words), "{method} {headers:?}: {answer}");
     }
+    // where a target and Host could name two servers, and where a body could be two
+    for (target, headers, status) in [
+        ("http://localhost/mcp", "host: localhost\r\n", 415),
+        ("http://evil.example/mcp", "host: localhost\r\n", 400),
+        ("http://evil.example/mcp", "host: evil.example\r\n", 421),
+        ("http://localhost:1/mcp", "host: localhost\r\n", 400),
+        ("/mcp", "", 400),
+        ("/mcp", "host: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n", 400),
+        ("/mcp", "host: localhost\r\n folded\r\n", 400),
+        ("/mcp", "host: localhost\r\nx: a\u{0}b\r\n", 400),
+    ] {
+        let mut connection = server.connect();
+        connection.send(format!("POST {target} HTTP/1.1\r\n{headers}\r\n"));
+        assert_eq!(connection.head().status, status, "{target} {headers:?}");
+    }
+    // what comes after a body that could be read two ways is no request
+    let mut two = server.connect();
+    let chunked = format!("{:x}\r\n{ping}\r\n0\r\n\r\n", ping.len());
+    let head =
+        format!("content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-session-id: {}\r\n", session.id);
+    two.send(format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n{head}\r\n{chunked}GET /next"
+    ));
+    let answered = two.head();
+    assert_eq!((answered.status, answered.header("connection")), (200, Some("close")));
     // a stream of nonsense ends that connection alone
     let mut nonsense = server.connect();
     nonsense.send(b"\x16\x03\x01\x00nonsense\r\n\r\n");

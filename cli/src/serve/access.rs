@@ -57,7 +57,8 @@ impl Access {
         if is_open { Ok(()) } else { self.check_token(sender.authorization) }
     }
 
-    fn knows(&self, host: &str) -> bool {
+    /// Whether the server may be called by this name, with a port or without.
+    pub fn knows(&self, host: &str) -> bool {
         let name = name_of(host).to_ascii_lowercase();
         // nobody can point an address elsewhere
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();

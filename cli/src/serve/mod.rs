@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod architect;
+pub(crate) mod budget;
 pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod hearing;

@@ -1,16 +1,18 @@
 //! One HTTP request: who sends it, of which era it is, what it asks.
 
 use crate::serve::access::{Access, Sender};
+use crate::serve::budget::{Budget, Share};
 use crate::serve::http::envelope;
 use crate::serve::http::exchange::Exchanges;
 use crate::serve::http::message::Posted;
 use crate::serve::http::reply::{self, Refusal, Reply};
 use crate::serve::http::visits::Visits;
 use crate::serve::shim::Server;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -21,8 +23,18 @@ const BODY_LIMIT: usize = 16 << 20;
 /// How long a client may take to send one.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
+/// Headers that say one thing, beside those that are looked at here.
+const ONCE: [HeaderName; 3] = [
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static(envelope::VERSION_HEADER),
+    HeaderName::from_static("last-event-id"),
+];
+/// Of the bodies of all clients together, beyond the first few kilobytes of each.
+pub(super) const BODIES_LIMIT: usize = 128 << 20;
+
 pub(super) struct Front<S: Server> {
     pub access: Access,
+    pub bodies: Rc<Budget>,
     pub visits: Visits<S>,
     pub exchanges: Exchanges<S>,
 }
@@ -34,8 +46,8 @@ impl<S: Server> Front<S> {
         }
         let (head, body) = request.into_parts();
         if head.method == Method::POST {
-            return match read(body).await {
-                Ok(bytes) => self.post(&head.headers, bytes).await,
+            return match read(body, &self.bodies).await {
+                Ok((bytes, _share)) => self.post(&head.headers, bytes).await,
                 Err(refusal) => reply::closing(refusal),
             };
         }
@@ -64,13 +76,12 @@ impl<S: Server> Front<S> {
 /// Whether a request may go on, as far as its head tells.
 pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), Refusal> {
     let headers = request.headers();
-    let sender = Sender { host: text(headers, &HOST), origin: text(headers, &ORIGIN), authorization: text(headers, &AUTHORIZATION) };
-    access.check(sender, false)?;
+    access.check(sender(access, request)?, false)?;
     if request.uri().path() != PATH {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing here; the server is at {PATH}")));
     }
     let is_post = request.method() == Method::POST;
-    if is_post && !text(headers, &CONTENT_TYPE).is_some_and(is_json) {
+    if is_post && !single(headers, &CONTENT_TYPE)?.is_some_and(is_json) {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
     }
     let events = accepts(headers, "text", "event-stream");
@@ -81,20 +92,79 @@ pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), 
     Ok(())
 }
 
-pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, Refusal> {
-    let whole = timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect()).await;
-    let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", BODY_TIME.as_secs()));
-    match whole.map_err(late)? {
-        Ok(body) => Ok(body.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_LIMIT} bytes")))
-        }
-        Err(error) => Err(Refusal::bad_request(format!("the body broke off: {error}"))),
+/// Who sends a request, where all that says so says one thing.
+fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<'a>, Refusal> {
+    let headers = request.headers();
+    for name in ONCE {
+        single(headers, &name)?;
     }
+    let (host, authorization) = (single(headers, &HOST)?, single(headers, &AUTHORIZATION)?);
+    let is_one_name = |host: &str| !host.is_empty() && !host.contains([',', ' ', '\t', '/', '@']);
+    if host.map_or(request.version() >= Version::HTTP_11, |host| !is_one_name(host)) {
+        return Err(Refusal::bad_request("there has to be one `Host`, a name with a port or without"));
+    }
+    if authorization.is_some_and(|value| value.contains(',')) {
+        return Err(Refusal::bad_request("`Authorization` holds one credential"));
+    }
+    if let Some(authority) = request.uri().authority() {
+        if host.is_none_or(|host| !host.eq_ignore_ascii_case(authority.as_str())) {
+            return Err(Refusal::bad_request("the target and `Host` name two servers"));
+        }
+        if !access.knows(authority.as_str()) {
+            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is no name of this server")));
+        }
+    }
+    Ok(Sender { host, origin: single(headers, &ORIGIN)?, authorization })
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// The body, and what it has of the memory there is for all of them: taken as it arrives, whatever was announced. One that is refused is read all the same, up
+/// to the longest there may be, so that its client gets to read the answer; nothing of it is kept.
+pub(super) async fn read(mut body: Incoming, bodies: &Rc<Budget>) -> Result<(Vec<u8>, Share), Refusal> {
+    let too_long = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_LIMIT} bytes"));
+    let arrived = async {
+        let mut refused = (body.size_hint().lower() > BODY_LIMIT as u64).then(too_long);
+        let (mut bytes, mut share, mut seen) = (Vec::new(), bodies.share(), 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Refusal::bad_request(format!("the body broke off: {error}")))?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            seen += data.len();
+            if seen > BODY_LIMIT {
+                return Err(too_long());
+            }
+            if refused.is_none() && !keep(data, &mut bytes, &mut share) {
+                (bytes, share) = (Vec::new(), bodies.share());
+                let full = "the bodies of other requests take all the memory there is for them: try again";
+                refused = Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full));
+            }
+        }
+        refused.map_or(Ok((bytes, share)), Err)
+    };
+    let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", BODY_TIME.as_secs()));
+    timeout(BODY_TIME, arrived).await.map_err(late)?
+}
+
+/// Adds what arrived; false where there is no memory for it.
+fn keep(mut data: &[u8], bytes: &mut Vec<u8>, share: &mut Share) -> bool {
+    while !data.is_empty() {
+        if !share.make_room(bytes, BODY_LIMIT) {
+            return false;
+        }
+        let (fits, rest) = data.split_at((bytes.capacity() - bytes.len()).min(data.len()));
+        bytes.extend_from_slice(fits);
+        data = rest;
+    }
+    true
+}
+
+/// A header that says one thing: twice, or in bytes that are no text, it could be read two ways.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::bad_request(format!("the header `{name}` is there more than once")));
+    }
+    let text = first.map(|value| value.to_str().map(str::trim)).transpose();
+    text.map_err(|_| Refusal::bad_request(format!("the value of the header `{name}` is no ASCII text")))
 }
 
 /// The type before its parameters.

@@ -2,10 +2,11 @@
 
 use crate::error::{CommandError, CommandResult};
 use crate::printer::Printer;
+use crate::serve::budget::Budget;
 use crate::serve::door;
 use crate::serve::http::Options;
 use crate::serve::http::exchange::Exchanges;
-use crate::serve::http::front::{Front, PATH};
+use crate::serve::http::front::{BODIES_LIMIT, Front, PATH};
 use crate::serve::http::visits::Visits;
 use crate::serve::session::Session;
 use crate::serve::shim::{Server, Shim};
@@ -13,6 +14,7 @@ use crate::serve::stdio::Interrupt;
 use crate::world::process;
 use agent_core::diagnose::Exit;
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -31,7 +33,7 @@ use tokio::time::{sleep, timeout};
 pub(super) const CONNECTIONS: usize = 4096;
 /// How long a connection may be without a whole head: for the first request, and between two.
 const HEAD_TIME: Duration = Duration::from_secs(60);
-const HEAD_LIMIT: usize = 64 << 10;
+const HEAD_LIMIT: usize = 32 << 10;
 /// How long calls under way have when the server is told to end.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long it waits after the system had nothing left for another connection.
@@ -46,6 +48,7 @@ pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Com
     let closer = tokio::task::spawn_local(close_sessions(to_close));
     let front = Rc::new(Front {
         access: options.access,
+        bodies: Budget::new(BODIES_LIMIT),
         visits: Visits::new(&shim, options.idle_limit, gone.clone()),
         exchanges: Exchanges::new(&shim, gone),
     });
@@ -135,12 +138,21 @@ pub(super) async fn serve_connection<B, A>(
 {
     // an answer must not wait for the acknowledgement of the one before
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
+        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; whoever went by that has sent another request than the one that would come next
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        async move {
+            let mut answer = answered.await;
+            if is_last {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT);
+    // what a connection holds unread is bounded by the same
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT).max_buf_size(HEAD_LIMIT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // a connection that breaks ends, and that is all there is to say of it

@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::serve::access::Access;
+use crate::serve::budget::Budget;
 use crate::serve::http::Options;
-use crate::serve::http::front::{check, read};
+use crate::serve::http::front::{BODIES_LIMIT, check, read};
 use crate::serve::http::listener::{CONNECTIONS, GRACE, listen, next_connection, serve_connection};
 use crate::serve::http::reply::{Reply, closing};
 use crate::serve::stdio::Interrupt;
@@ -33,7 +34,7 @@ pub(crate) async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, con
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
     let ended = config.cancellation_token.clone();
     let service = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(sessions), config);
-    let gate = Rc::new(Gate { access: options.access, service });
+    let gate = Rc::new(Gate { access: options.access, bodies: Budget::new(BODIES_LIMIT), service });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (mut connections, ending) = (JoinSet::new(), watch::Sender::new(false));
     loop {
@@ -59,6 +60,7 @@ pub(crate) async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, con
 
 struct Gate<H> {
     access: Access,
+    bodies: Rc<Budget>,
     service: StreamableHttpService<H, LocalSessionManager>,
 }
 
@@ -69,8 +71,8 @@ impl<H: ServerHandler> Gate<H> {
             return refused(closing(refusal));
         }
         let (head, body) = request.into_parts();
-        match read(body).await {
-            Ok(bytes) => self.service.handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed())).await,
+        match read(body, &self.bodies).await {
+            Ok((bytes, _share)) => self.service.handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed())).await,
             Err(refusal) => refused(closing(refusal)),
         }
     }

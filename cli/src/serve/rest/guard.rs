@@ -8,6 +8,7 @@ use super::events::Stream;
 use super::head::{self, HEAD_LIMIT, Head};
 use super::lanes::{Answer, Lanes};
 use super::problem::Problem;
+use crate::serve::budget::{Budget, Share};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,6 +31,8 @@ pub(super) struct Limits {
     pub(super) head: Duration,
     pub(super) body: Duration,
     pub(super) body_bytes: usize,
+    /// Of the bodies of all clients together, beyond the first few kilobytes of each.
+    pub(super) bodies_bytes: usize,
     /// Until a worker is free.
     pub(super) queue: Duration,
     /// From then to the answer.
@@ -47,6 +50,7 @@ impl Default for Limits {
             head: seconds(10),
             body: seconds(30),
             body_bytes: 1 << 20,
+            bodies_bytes: 64 << 20,
             queue: seconds(10),
             answer: seconds(60),
             write: seconds(10),
@@ -68,6 +72,7 @@ pub(super) struct Guard {
     shared: Arc<Shared>,
     limits: Limits,
     lanes: Rc<Lanes>,
+    bodies: Rc<Budget>,
     seats: Seats,
     ending: watch::Receiver<bool>,
 }
@@ -89,7 +94,8 @@ enum Arrived {
 
 /// Serves until `ending` says so; then what is under way has a few seconds.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, limits: Limits, lanes: Lanes, mut ending: watch::Receiver<bool>) {
-    let guard = Rc::new(Guard { shared, limits, lanes: Rc::new(lanes), seats: Seats::default(), ending: ending.clone() });
+    let bodies = Budget::new(limits.bodies_bytes);
+    let guard = Rc::new(Guard { shared, limits, lanes: Rc::new(lanes), bodies, seats: Seats::default(), ending: ending.clone() });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -140,7 +146,7 @@ impl Guard {
                 Ok(Arrived::Gone) => return Ok(()),
                 Err(problem) => return self.refuse(socket, &problem, true).await,
             };
-            let body = match self.body(&mut socket, &mut buffer, &head).await {
+            let (body, _share) = match self.body(&mut socket, &mut buffer, &head).await {
                 Ok(Some(body)) => body,
                 Ok(None) => return Ok(()),
                 Err(problem) => return self.refuse(socket, &problem, head.method != "HEAD").await,
@@ -198,27 +204,38 @@ impl Guard {
     }
 
     /// The whole body, once it is known that somebody wants it; `None` where the client went.
-    async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Option<Vec<u8>>, Problem> {
+    async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Option<(Vec<u8>, Share)>, Problem> {
+        if let Some(authority) = head.authority.as_ref().filter(|authority| !self.shared.access.knows(authority)) {
+            return Err(Problem::new(421, format!("`{authority}` is no name of this server")));
+        }
         let is_open = self.shared.open_paths.contains(&head.path());
         self.shared.access.check(head.sender(), is_open)?;
         if head.body > self.limits.body_bytes {
             return Err(Problem::new(413, format!("a body may have {} bytes", self.limits.body_bytes)));
         }
         let rest = buffer.split_off(head.body.min(buffer.len()));
-        let mut body = std::mem::replace(buffer, rest);
-        let read = async {
-            if head.expects_continue && body.len() < head.body {
-                socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-            }
-            let begun = body.len();
-            body.resize(head.body, 0);
-            socket.read_exact(&mut body[begun..]).await
-        };
-        match timeout(self.limits.body, read).await {
-            Ok(Ok(_)) => Ok(Some(body)),
-            Ok(Err(_)) => Ok(None),
-            Err(_) => Err(Problem::new(408, "the body of the request did not come in time")),
+        let body = std::mem::replace(buffer, rest);
+        let late = |_| Problem::new(408, "the body of the request did not come in time");
+        timeout(self.limits.body, self.arrived(socket, body, head)).await.map_err(late)?
+    }
+
+    /// Memory is taken for what has arrived, whatever was announced.
+    async fn arrived(&self, socket: &mut TcpStream, mut body: Vec<u8>, head: &Head) -> Result<Option<(Vec<u8>, Share)>, Problem> {
+        if head.expects_continue && body.len() < head.body && socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+            return Ok(None);
         }
+        let mut share = self.bodies.share();
+        while body.len() < head.body {
+            if !share.make_room(&mut body, head.body) {
+                let full = "the bodies of other requests take all the memory there is for them";
+                return Err(Problem::new(503, full).with_header("Retry-After", "1"));
+            }
+            let mut part = (&mut *socket).take((head.body - body.len()) as u64);
+            if !matches!(part.read_buf(&mut body).await, Ok(1..)) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((body, share)))
     }
 
     async fn answered(&self, head: &Head, body: &[u8], has_body: bool) -> Result<Answer, Problem> {

@@ -8,6 +8,19 @@ pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 const TARGET_LIMIT: usize = 4 * 1024;
 const HEADERS_LIMIT: usize = 64;
 
+/// Headers that say one thing: twice, they could be read two ways, whatever they say.
+const ONCE: [&str; 9] = [
+    "authorization",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "last-event-id",
+    "origin",
+    "traceparent",
+    "transfer-encoding",
+];
+
 /// The headers that anybody here looks at; the others end at the door.
 const PASSED_ON: [&str; 6] = ["accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "traceparent"];
 
@@ -16,6 +29,8 @@ pub(super) struct Head {
     pub(super) method: String,
     /// Path and query.
     pub(super) target: String,
+    /// The server that an absolute target names; it is what Host names as well.
+    pub(super) authority: Option<String>,
     /// Names in lower case, in the order they came.
     headers: Vec<(String, String)>,
     /// What the client says of its body, if it has one.
@@ -55,12 +70,16 @@ fn path_too_long() -> Problem {
 
 fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
     let is_http_1_1 = request.version == Some(1);
-    let target = origin_form(request.path.unwrap_or_default())?;
+    let (authority, target) = origin_form(request.path.unwrap_or_default())?;
     let headers = request.headers.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let all = |name: &'static str| headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str());
     let has_token = |name, token: &str| all(name).flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token));
-    if all("host").count() > 1 || (is_http_1_1 && all("host").count() == 0) {
-        return Err(Problem::bad_request("there has to be one Host header"));
+    if let Some(name) = ONCE.into_iter().find(|name| all(name).count() > 1) {
+        return Err(Problem::bad_request(format!("the header `{name}` is there more than once")));
+    }
+    check_host(all("host").next(), authority.as_deref(), is_http_1_1)?;
+    if all("authorization").any(|value| value.contains(',')) {
+        return Err(Problem::bad_request("Authorization holds one credential"));
     }
     if all("transfer-encoding").next().is_some() {
         return Err(match all("content-length").next() {
@@ -71,15 +90,31 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
     Ok(Head {
         method: request.method.unwrap_or_default().to_owned(),
         target,
-        body: body_length(all("content-length"))?,
+        authority,
+        body: body_length(all("content-length").next())?,
         keeps_alive: !has_token("connection", "close") && (is_http_1_1 || has_token("connection", "keep-alive")),
         expects_continue: is_http_1_1 && has_token("expect", "100-continue"),
         headers,
     })
 }
 
-/// `/path?query`; `*` as it is; of `http://host/path` the path.
-fn origin_form(target: &str) -> Result<String, Problem> {
+/// One name, and that of an absolute target where there is one: who is asked must not depend on where one looks.
+fn check_host(host: Option<&str>, authority: Option<&str>, is_required: bool) -> Result<(), Problem> {
+    let Some(host) = host else {
+        let missing = is_required || authority.is_some();
+        return if missing { Err(Problem::bad_request("there has to be a Host header")) } else { Ok(()) };
+    };
+    if host.is_empty() || host.contains([',', ' ', '\t', '/', '@']) {
+        return Err(Problem::bad_request("Host is not one name with a port or without"));
+    }
+    match authority {
+        Some(authority) if !authority.eq_ignore_ascii_case(host) => Err(Problem::bad_request("the target and Host name two servers")),
+        _ => Ok(()),
+    }
+}
+
+/// `/path?query`; `*` as it is; of `http://host/path` the host and the path.
+fn origin_form(target: &str) -> Result<(Option<String>, String), Problem> {
     if target.len() > TARGET_LIMIT {
         return Err(path_too_long());
     }
@@ -87,11 +122,15 @@ fn origin_form(target: &str) -> Result<String, Problem> {
         return Err(Problem::bad_request("the path holds bytes that have to be percent-encoded"));
     }
     if target.starts_with('/') || target == "*" {
-        return Ok(target.to_owned());
+        return Ok((None, target.to_owned()));
     }
-    let after_scheme = target.split_once("://").map(|(_, rest)| rest);
-    let after_scheme = after_scheme.ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
-    Ok(after_scheme.find('/').map_or_else(|| "/".to_owned(), |at| after_scheme[at..].to_owned()))
+    let (scheme, rest) = target.split_once("://").ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(Problem::bad_request("the target is of a scheme that is not served here"));
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok((Some(authority.to_owned()), path))
 }
 
 fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
@@ -106,10 +145,9 @@ fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
     }
 }
 
-fn body_length<'a>(mut told: impl Iterator<Item = &'a str>) -> Result<usize, Problem> {
-    let Some(length) = told.next() else { return Ok(0) };
-    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || told.any(|other| other != length) {
+fn body_length(told: Option<&str>) -> Result<usize, Problem> {
+    let Some(length) = told else { return Ok(0) };
+    if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::bad_request("Content-Length is not one number"));
     }
     // more than a number holds is more than anybody takes
@@ -182,8 +220,10 @@ mod tests {
             assert_eq!(whole(text).keeps_alive, keeps, "{text}");
         }
         assert!(whole("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").expects_continue);
-        assert_eq!(whole("GET http://a:1/b?c HTTP/1.1\r\nHost: a\r\n\r\n").target, "/b?c");
-        assert_eq!(whole("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n").target, "/");
+        for (target, path) in [("http://a:1/b?c", "/b?c"), ("HTTP://A:1", "/"), ("https://a:1?c", "/?c")] {
+            let head = whole(&format!("GET {target} HTTP/1.1\r\nHost: a:1\r\n\r\n"));
+            assert_eq!((head.target.as_str(), head.authority.unwrap().to_lowercase().as_str()), (path, "a:1"));
+        }
     }
 
     #[test]
@@ -191,7 +231,29 @@ mod tests {
         for (text, status) in [
             ("GET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHOST: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nauthorization: Bearer y\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization:\r\nAuthorization: Bearer y\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x, Bearer y\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n y\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n\r\n", 400),
+            ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http://a:1/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http://b#/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET http://a/ HTTP/1.0\r\n\r\n", 400),
+            ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: a\u{0}b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),

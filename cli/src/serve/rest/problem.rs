@@ -21,7 +21,7 @@ pub(crate) struct Problem {
 }
 
 /// Status, the word that `type` ends with, title.
-const KINDS: [(u16, &str, &str); 18] = [
+const KINDS: [(u16, &str, &str); 19] = [
     (400, "bad-request", "The request is malformed"),
     (401, "unauthorized", "A token is needed"),
     (403, "forbidden", "This is not let in"),
@@ -33,6 +33,7 @@ const KINDS: [(u16, &str, &str); 18] = [
     (413, "too-large", "The body is too large"),
     (414, "path-too-long", "The path is too long"),
     (415, "media-type", "The body is of a type that is not read here"),
+    (421, "misdirected", "This is not the server that was asked for"),
     (422, "invalid-content", "The body does not say what is needed"),
     (431, "head-too-large", "The head of the request is too large"),
     (500, "internal", "It went wrong here"),
@@ -45,7 +46,7 @@ const KINDS: [(u16, &str, &str); 18] = [
 impl Problem {
     /// A status that is not in the table is a 500.
     pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
-        let row = KINDS.iter().find(|(known, _, _)| *known == status).unwrap_or(&KINDS[13]);
+        let row = KINDS.iter().find(|(known, _, _)| *known == status).unwrap_or(&KINDS[14]);
         Self {
             kind: format!("urn:agent:problem:{}", row.1),
             title: row.2,

@@ -304,6 +304,61 @@ fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
 }
 
 #[test]
+fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_beside() {
+    let served = Served::new(Limits { bodies_bytes: 256 << 10, ..Limits::default() }, None);
+    let head = |length: usize| {
+        format!("POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let greeting = |length: usize| {
+        let name = "{\"name\":\"y\"}";
+        name.to_owned() + &" ".repeat(length - name.len())
+    };
+    // announced bodies take nothing, however many there are
+    let announced: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = served.client();
+            client.send((head(1 << 20) + "{").as_bytes());
+            client
+        })
+        .collect();
+    assert_eq!(served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status, 201);
+    // one that has arrived but for its last byte holds all there is
+    let mut stalled = served.client();
+    stalled.send((head(256 << 10) + &greeting((256 << 10) - 1)).as_bytes());
+    let full = loop {
+        let answered = served.post("/v1/greetings", "application/json", &greeting(200 << 10));
+        if answered.status != 201 {
+            break answered;
+        }
+    };
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("1")));
+    assert_eq!(served.post("/v1/greetings", "application/json", &greeting(1 << 10)).status, 201);
+    stalled.send(b" ");
+    assert_eq!(stalled.answer().status, 201);
+    assert_eq!(served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status, 201, "it is free again");
+    drop(announced);
+}
+
+#[test]
+fn a_request_names_one_server_and_one_sender() {
+    let served = Served::new(Limits::default(), Some("s3cret"));
+    let token = "Authorization: Bearer s3cret\r\n";
+    for (target, headers, status) in [
+        ("/v1/page", format!("Host: localhost\r\n{token}"), 200),
+        ("http://localhost/v1/page", format!("Host: localhost\r\n{token}"), 200),
+        ("http://evil.example/v1/page", format!("Host: localhost\r\n{token}"), 400),
+        ("http://evil.example/v1/page", format!("Host: evil.example\r\n{token}"), 421),
+        ("/v1/page", format!("Host: evil.example\r\n{token}"), 403),
+        ("/v1/page", format!("Host: localhost\r\nhost: evil.example\r\n{token}"), 400),
+        ("/v1/page", format!("Host: localhost\r\nAuthorization: Bearer no\r\n{token}"), 400),
+        ("/v1/page", format!("Host: localhost\r\n{token}authorization:\r\n"), 400),
+    ] {
+        let answered = served.ask(&format!("GET {target} HTTP/1.1\r\n{headers}\r\n"));
+        assert_eq!(answered.status, status, "{target} {headers}");
+    }
+}
+
+#[test]
 fn where_all_seats_are_taken_who_waits_the_longest_goes() {
     let served = Served::new(Limits { connections: 8, ..Limits::default() }, None);
     let mut idle: Vec<_> = (0..8).map(|_| served.client()).collect();
