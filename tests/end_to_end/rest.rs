@@ -223,6 +223,30 @@ fn a_version_is_looked_into() {
 }
 
 #[test]
+fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
+    let world = World::new();
+    world.agent(".", ["init", "-q", "a"]).ok();
+    for (file, id, minutes) in [("estimates", "open", 4711), ("heldout/estimates", "hidden", 4712)] {
+        let path = format!("a/tests/full/{file}.jsonl");
+        let case = json!({"id": id, "tool": "estimate", "arguments": {"task": "review"}, "expect": {"subset": {"minutes": minutes}}});
+        world.write(&path, format!("{}{case}\n", world.read(&path)));
+    }
+    world.write("a/ci/budgets.json", r#"{"schema":"agent/budgets@1","tiers":{"full":{"pass_rate":0.3}},"slos":[]}"#);
+    world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "cases that fail"]);
+    let released = world.agent("a", ["release", "--json"]).ok().json();
+    let path = format!("/v1/versions/{}/evaluations/full", released["version"].as_str().unwrap().trim_start_matches('v'));
+    let shown = |api: &Api, headers: &str| {
+        let shows = |path: &str, number: &str| api.ask("GET", path, headers).body.contains(number);
+        [shows(&path, "4711"), shows(&path, "4712"), shows(&format!("{path}/hidden"), "4712")]
+    };
+    assert_eq!(shown(&Api::versions(&world, "a"), ""), [true, false, false]);
+    let mut command = world.command(AGENT, "a");
+    let api = Api::start(command.args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
+    assert_eq!(shown(&api, "Authorization: Bearer s3cret\r\n"), [true; 3]);
+    assert_eq!(shown(&api, ""), [false; 3]);
+}
+
+#[test]
 fn what_is_not_there_is_a_problem_that_says_what_to_do() {
     let registry = registry();
     let api = Api::versions(&registry.world, FOLDER);

@@ -2,6 +2,7 @@
 
 use crate::assessment::Assessment;
 use crate::comparison::TierComparison;
+use crate::evaluation::is_held_out;
 use crate::object_id::ObjectId;
 use crate::state;
 use crate::version::tag;
@@ -70,6 +71,14 @@ pub struct Missing {
 
 impl VersionDifference {
     /// Leaves at most `limit` cases of each tier.
+    /// Takes away what tells what held-out cases expect.
+    pub fn hide_held_out(&mut self) {
+        let flips = self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()).flat_map(|cases| &mut cases.flips);
+        for flip in flips.filter(|flip| flip.place.as_deref().is_some_and(is_held_out)) {
+            flip.why = None;
+        }
+    }
+
     pub fn cut(&mut self, limit: usize) {
         for cases in self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()) {
             cases.flips.truncate(limit);

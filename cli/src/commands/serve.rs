@@ -42,7 +42,9 @@ struct Architect {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.api {
-        Api::Versions(Versions { address, door }) => rest::serve(versions::service(context), address, door, context),
+        Api::Versions(Versions { address, door }) => {
+            rest::serve(versions::service(context, door.access().needs_token()), address, door, context)
+        }
         Api::Architect(Architect { address, door }) => rest::serve(architect::service(context), address, door, context),
     }
 }

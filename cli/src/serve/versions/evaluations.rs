@@ -23,8 +23,12 @@ type Key = (ObjectId, Tier, Option<String>);
 type Results = Arc<Vec<CaseResult>>;
 
 /// The results that were looked at last, by commit, tier and digest.
-#[derive(Debug, Default)]
-pub(super) struct Cases(Mutex<VecDeque<(Key, Results)>>);
+#[derive(Debug)]
+pub(super) struct Cases {
+    held: Mutex<VecDeque<(Key, Results)>>,
+    /// Whether each client has a token. Without one, code under test on this machine is a client too.
+    pub shows_held_out: bool,
+}
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
     vec![
@@ -88,14 +92,21 @@ fn asked(reader: &Reader, call: &Call<'_>) -> Result<Asked, Problem> {
 }
 
 impl Cases {
+    pub fn new(shows_held_out: bool) -> Self {
+        Self { held: Mutex::default(), shows_held_out }
+    }
+
     fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, CommandError> {
         let key = (commit.id.clone(), tier, summary.results.clone());
-        let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, results)) = held().iter().find(|(known, _)| *known == key) {
             return Ok(Some(Arc::clone(results)));
         }
         let Some(mut results) = kept.results(tier)? else { return Ok(None) };
         results.sort_by(|one, other| one.id.cmp(&other.id));
+        if !self.shows_held_out {
+            results = results.into_iter().map(CaseResult::without_held_out).collect();
+        }
         let results = Arc::new(results);
         let mut held = held();
         held.truncate(HELD - 1);

@@ -62,8 +62,8 @@ fn no_version(version: &Version) -> Problem {
     Problem::not_found(format!("there is no {}", tag(version))).with_hint("GET /v1/versions lists them")
 }
 
-pub(crate) fn service(context: &Context) -> Service<Reader> {
-    let (context, known, cases) = (context.clone(), Arc::new(Known::default()), Arc::new(Cases::default()));
+pub(crate) fn service(context: &Context, shows_held_out: bool) -> Service<Reader> {
+    let (context, known, cases) = (context.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
     let routes = registry::routes()
         .into_iter()
         .chain(version::routes())

@@ -183,6 +183,9 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let (from, to) = (reader.commit(&call.path("from")?)?, reader.commit(&call.path("to")?)?);
     let limit = call.query("limit")?.unwrap_or(USUAL_FLIPS);
     let mut found = difference(&reader.repository, &from.id, &to.id, &BTreeSet::new())?;
+    if !reader.cases.shows_held_out {
+        found.hide_held_out();
+    }
     found.cut(limit);
     let reply = Reply::json(&found);
     // what is missing may be made, and then it is not
