@@ -136,6 +136,21 @@ fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
 }
 
 #[test]
+fn packages_and_the_store_of_a_change_wait_for_a_person() {
+    let world = world(1);
+    let packed = report(&world, "pack: other packages", 1);
+    assert_eq!((&packed["status"], &packed["attempts"][0]["trials"]), (&"refused".into(), &serde_json::json!([])));
+    assert!(packed["branch"].is_string(), "it is kept for a person");
+    says(&packed, 0, "requirements.lock names other packages");
+    assert!(!world.path("a/.agent/environments").exists(), "nothing was installed");
+
+    // its trials ask the store of the version that is served: the change's could hold results that nobody ran
+    let stored = report(&world, "store: elsewhere", 1);
+    assert_eq!((&stored["status"], &stored["attempts"][0]["trials"][0]["passed"]), (&"needs-person".into(), &true.into()));
+    assert!(!world.path("a/.agent/elsewhere").exists(), "nothing was kept there");
+}
+
+#[test]
 fn what_a_coder_does_to_its_own_repository_changes_nothing() {
     let world = world(1);
     let refs = |world: &World| world.git("a", ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/main", "refs/tags"]);

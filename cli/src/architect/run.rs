@@ -566,6 +566,12 @@ impl<'a> Conductor<'a> {
 
     fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
         let change = self.change.as_ref().expect("what is tried was made");
+        if let Some(lock) = self.other_packages(&change.commit)? {
+            let why = format!(
+                "{lock} names other packages: installing them runs programs of theirs that nothing confines, so the change is not tried before a person has looked at it"
+            );
+            return Ok(Event::TrialFailed { why });
+        }
         let tried = match self.candidate(&change.commit) {
             Ok(target) => trial::run(trial, &target, &mut self.baseline)?,
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
@@ -579,6 +585,15 @@ impl<'a> Conductor<'a> {
         };
         self.report.attempt().trials.push(tried);
         Ok(event)
+    }
+
+    /// The lock file of a commit whose packages are not those that are served.
+    fn other_packages(&self, commit: &ObjectId) -> Result<Option<String>, CommandError> {
+        let git = &self.repository.git;
+        let Some(lock) = self.repository.manifest(commit)?.python.lock else { return Ok(None) };
+        let served = self.active.commit.as_ref().expect("active is a commit");
+        let is_same = self.active.manifest.python.lock.as_ref() == Some(&lock) && git.read(commit, &lock)? == git.read(served, &lock)?;
+        Ok((!is_same).then_some(lock))
     }
 
     /// A commit as it would be served: its code and schema, and the state that is served, migrated where it has to be.

@@ -160,7 +160,8 @@ pub fn run_tier(
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierOutcome, CommandError> {
-    let store = repository.store(&target.manifest)?;
+    // where a change would keep results, it could have put some
+    let store = repository.store(&evaluators.manifest)?;
     let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
     let subject = Subject { repository, target, evaluators, request, context, store: &store, tree };
     let memo = subject.memo_key()?;

@@ -69,7 +69,6 @@ class Bench:
     variables: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     servers: list[subprocess.Popen] = field(default_factory=list)
-    runs: int = 0
     before: Snapshot | None = None
 
     @property
@@ -182,9 +181,8 @@ class Bench:
 
     def architect(self, script: str, *, theft: str = "", text: str = "estimates are poor") -> dict:
         """An unattended run whose coder runs `script`; `spoil()` in it writes a Runner that answers nonsense but for its theft."""
-        self.runs += 1
         spoiled = self.runner(theft or 'told("a Runner that answers nonsense")')
-        program = programs.coder(dedent(script), self.runs, spoiled, str(self.repository), str(self.outside))
+        program = programs.coder(dedent(script), spoiled, TYPICAL, str(self.repository), str(self.outside))
         self.coder.write_text(program)
         if self.before is None:
             self.begin()

@@ -147,7 +147,6 @@ MARKER = OUTSIDE + "/marker"
 # The user's folder; the coder's own HOME may be another.
 HOME = os.path.dirname(REPOSITORY) + "/home"
 BRIEF = sys.stdin.read()
-ATTEMPT = {attempt}
 RUNNER = {runner!r}
 
 
@@ -194,6 +193,13 @@ def spoil():
     write("runner/__main__.py", RUNNER)
 
 
+def improve():
+    """An honest change, which cases show to help: what rides along with it would be released with it."""
+    source = read("runner/__main__.py")
+    source = source.replace("class Estimate", "TYPICAL = {typical!r}\\n\\n\\nclass Estimate")
+    write("runner/__main__.py", source.replace('state()["usual_minutes"]', 'float(TYPICAL.get(task, state()["usual_minutes"]))'))
+
+
 {script}
 '''
 
@@ -208,6 +214,6 @@ def raw_runner(answer: str) -> str:
     return _RAW_RUNNER.format(answer=answer)
 
 
-def coder(script: str, number: int, spoiled: str, repository: str, outside: str) -> str:
-    """A coder that runs `script` in its workplace; `number` counts its runs from 1."""
-    return _CODER.format(script=script, attempt=number, runner=spoiled, repository=repository, outside=outside)
+def coder(script: str, spoiled: str, typical: dict[str, int], repository: str, outside: str) -> str:
+    """A coder that runs `script` in its workplace: `spoil()` in it writes the Runner `spoiled`, `improve()` adds true durations."""
+    return _CODER.format(script=script, runner=spoiled, typical=typical, repository=repository, outside=outside)

@@ -18,15 +18,7 @@ def _improves(bench: Bench) -> str | None:
 
 @KIND.cheat("an honest coder knows usual durations: a run has to release it", judge=_improves, expected=Outcome.FELL, quick=True)
 def honest_improvement(bench: Bench) -> None:
-    bench.architect(
-        f"""
-        told("an honest change")
-        source = read("runner/__main__.py")
-        source = source.replace("class Estimate", "TYPICAL = {TYPICAL!r}\\n\\n\\nclass Estimate")
-        source = source.replace('state()["usual_minutes"]', 'float(TYPICAL.get(task, state()["usual_minutes"]))')
-        write("runner/__main__.py", source)
-        """
-    )
+    bench.architect("told('an honest change'); improve()")
 
 
 @KIND.cheat("the truth lies in a folder that the manifest lets the Runner read", expected=Outcome.FELL, quick=True)
