@@ -16,6 +16,7 @@ use agent_core::contract::Contract;
 use agent_core::difference::{PathChange, side_name};
 use agent_core::discovery::Discovery;
 use agent_core::object_id::ObjectId;
+use agent_core::reverts::{self, Commit};
 use serde_json::Value;
 
 /// The state's JSON Schema, in every tree that has one.
@@ -95,7 +96,7 @@ pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, C
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
-/// What the authors say of the commits between; versions are commits that nobody wrote.
+/// What the authors say of the commits between that were not reverted; versions are commits that nobody wrote.
 fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, CommandError> {
     let head = match &to.commit {
         Some(commit) => commit.clone(),
@@ -108,7 +109,12 @@ fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<S
 fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -> Result<Vec<String>, CommandError> {
     let commits = repository.git.between(base, head)?;
     let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
-    Ok(infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| info.message).collect())
+    let commits = infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| Commit {
+        id: info.id.to_string(),
+        parents: info.parents.iter().map(ToString::to_string).collect(),
+        message: info.message,
+    });
+    Ok(reverts::standing(commits.collect()))
 }
 
 /// The tools of a code tree never change: what its servers listed once is kept.

@@ -1,6 +1,6 @@
 //! Our hooks in a repository: put in beside whatever is there, taken out without a trace, and shown to fire.
 
-use crate::scaffold::HOOKS_FOLDER;
+use crate::scaffold::{HOOKS_ATTRIBUTES, HOOKS_FOLDER};
 use crate::world::env;
 use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
@@ -168,11 +168,28 @@ impl Hooks {
         }
         // a folder of the working tree may be tracked and go to other machines
         let tracked = !self.bare && path.starts_with(&self.root) && !path.starts_with(&self.common);
+        if tracked && self.folder.ends_with(HOOKS_FOLDER) {
+            self.put_attributes()?;
+        }
         let text = shim::text(hook, if tracked { Binary::Linked } else { Binary::At(binary) });
         if fs::read_if_there(&path)?.is_some_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
         Ok(fs::replace_program(&path, text.as_bytes())?)
+    }
+
+    /// Says beside tracked hooks how git is to check them out, unless something is said there already.
+    fn put_attributes(&self) -> Result<(), HooksError> {
+        let path = self.folder.join(".gitattributes");
+        if !path.exists() {
+            fs::write(&path, HOOKS_ATTRIBUTES.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether git checked a hook out with CRLF, with which no shell is found to run it.
+    pub fn has_carriage_returns(&self, hook: HookName) -> bool {
+        fs::read_if_there(&self.folder.join(hook.as_str())).is_ok_and(|text| text.is_some_and(|text| text.contains(&b'\r')))
     }
 
     /// Takes our hooks out and puts back what was there.

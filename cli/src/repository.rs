@@ -12,6 +12,7 @@ use crate::world::layout::Layout;
 use crate::world::store::Store;
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Exit;
+use agent_core::document;
 use agent_core::journal::Base;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
@@ -60,7 +61,7 @@ impl Repository {
     pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, CommandError> {
         let origin = format!("{}:{}", tree.short(), manifest::FILE);
         let bytes = self.git.read(tree, manifest::FILE)?.ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
-        Ok(Manifest::parse(&String::from_utf8_lossy(&bytes), &origin)?)
+        Ok(Manifest::read(&bytes, &origin)?)
     }
 
     /// The tip of what is served; `None` before the first release. One that is no sound version is an error.
@@ -193,7 +194,7 @@ impl Repository {
 
 /// A state file's content; `origin` names it in errors.
 pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, CommandError> {
-    serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin}:{}:{}: {error}", error.line(), error.column())))
+    Ok(document::json(bytes, origin)?)
 }
 
 /// The manifest of a folder on disk.
@@ -201,5 +202,5 @@ pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, CommandError> {
     let path = folder.join(manifest::FILE);
     let bytes = crate::world::fs::read_if_there(&path)?;
     let bytes = bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;
-    Ok(Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE)?)
+    Ok(Manifest::read(&bytes, manifest::FILE)?)
 }

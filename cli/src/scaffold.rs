@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// Tracked hooks, and what `core.hooksPath` says.
 pub const HOOKS_FOLDER: &str = ".githooks";
+/// Beside the tracked hooks: a `#!/bin/sh` that git checks out with CRLF starts no shell.
+pub const HOOKS_ATTRIBUTES_FILE: &str = ".githooks/.gitattributes";
+pub const HOOKS_ATTRIBUTES: &str = "* text eol=lf\n";
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
 /// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code. Without a slash at its end, `.agent`
@@ -210,6 +213,7 @@ pub fn house_files() -> Vec<NewFile> {
     let shims = HookName::CLIENT.map(|hook| NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked)));
     let mut files = templates::runtime();
     files.extend(shims);
+    files.push(NewFile::new(HOOKS_ATTRIBUTES_FILE, HOOKS_ATTRIBUTES));
     files.push(NewFile::new(WORKFLOW_FILE, WORKFLOW));
     files
 }

@@ -9,6 +9,7 @@ use crate::world::git::{STATE_FILE, TreeEdit};
 use crate::world::state_file::StateFile;
 use crate::world::{layout, python};
 use agent_core::canonical;
+use agent_core::document;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
 use agent_core::what::What;
@@ -95,7 +96,7 @@ impl Repository {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
         let manifest = self.git.read(tree, manifest::FILE)?;
         let manifest = manifest.ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
-        let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest), manifest::FILE)?;
+        let manifest = Manifest::read(&manifest, manifest::FILE)?;
         let code = self.git.write_code_tree(tree)?;
         let checkout = self.checkout(&code, &manifest)?;
         Ok(Target {
@@ -200,6 +201,8 @@ impl Repository {
         let directory = self.worktree()?;
         let path = directory.join(STATE_FILE);
         let bytes = crate::world::fs::read_if_there(&path)?.ok_or_else(|| no_state(&directory.display().to_string()))?;
+        // what git would store of it, so that its Revision is that of a commit
+        let bytes = document::normal(bytes);
         let state = self.state_of(&bytes, STATE_FILE)?;
         Ok(Target {
             what: What::Worktree,
@@ -225,7 +228,8 @@ impl Repository {
     fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {
         let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
-        let file = StateFile::of(&self.layout, &revision, bytes)?;
+        // a mark that an editor put there is nothing that every JSON parser takes
+        let file = StateFile::of(&self.layout, &revision, document::unmarked(bytes))?;
         Ok(State { revision, file, value })
     }
 

@@ -372,7 +372,7 @@ fn a_conversation_becomes_a_case() {
 
     add(&["--turn", "2"]).code(2).stderr_has("nothing says what the last turn should have answered").stderr_has("--golden");
     add(&["--turn", "4"]).code(2).stderr_has("has 3 turns, not 4");
-    add(&["--expect", "{"]).code(2).stderr_has("--expect is no JSON");
+    add(&["--expect", "{"]).code(2).stderr_has("--expect: line 1, column 1: no JSON");
     add(&["--expect", r#"{"equal": 1}"#]).code(2).stderr_has("--expect: \"equal\" is no expectation (did you mean \"equals\"?)");
     add(&["--golden", "--expect", "{}"]).code(2);
     add(&["--dry-run"]).ok().stdout_has(r#"{"id":"c1","turns":[{"tool":"remember","arguments":{"word":"a"}}"#);

@@ -124,3 +124,19 @@ fn a_tier_that_is_run_later_is_kept_beside_what_a_version_passed_by() {
     let stored = looked.as_array().unwrap().iter().filter(|look| look["how"] == "stored").count();
     assert_eq!(stored, 2, "{looked}");
 }
+
+#[test]
+fn a_reverted_commit_raises_no_bump() {
+    let served = Served::new();
+    let next = || served.agent(["semver", "--json"]).ok().json()["next"].clone();
+    let manifest = served.world.read(format!("{}/agent.toml", crate::served::FOLDER));
+    served.world.write(format!("{}/agent.toml", crate::served::FOLDER), manifest + "# new\n");
+    served.git(["commit", "--quiet", "--all", "--no-verify", "--message", "feat!: x"]);
+    assert_eq!(next(), "v1.0.0");
+    served.git(["revert", "--no-edit", "HEAD"]);
+    served.git(["commit", "--quiet", "--allow-empty", "--no-verify", "--message", "docs: y"]);
+    assert_eq!(next(), Value::Null, "nothing differs from what is served");
+    // to revert the revert makes the break again
+    served.git(["revert", "--no-edit", "HEAD~1"]);
+    assert_eq!(next(), "v1.0.0");
+}

@@ -23,7 +23,7 @@ fn a_new_repository_is_committed_on_main_with_hooks_and_runtime() {
     assert_eq!(world.git(folder, ["config", "core.hooksPath"]), ".githooks");
     let tracked = world.git(folder, ["ls-files", "-s", ".githooks", "agent_runtime/__init__.py", "agent.toml", ".github"]);
     assert_eq!(tracked.lines().filter(|line| line.starts_with("100755")).count(), 3, "{tracked}");
-    assert_eq!(tracked.lines().count(), 6, "{tracked}");
+    assert_eq!(tracked.lines().count(), 7, "{tracked}");
     assert!(world.read(format!("{folder}/agent.toml")).contains("name = \"übersicht\""));
     assert!(!world.path(folder).join(".agent/init.json").exists());
 }

@@ -17,6 +17,7 @@ mod doctor;
 mod eras;
 mod evaluators;
 mod faults;
+mod files;
 mod gate;
 mod gc;
 mod help;

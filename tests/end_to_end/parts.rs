@@ -106,7 +106,7 @@ fn events_can_be_read_as_they_come() {
     assert!(streamed.stdout.lines().all(|line| line.starts_with("{\"schema\":\"agent/event@1\",")), "{}", streamed.stdout);
     let [one, other] = ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
     assert_eq!(one, other, "what was run and what was known");
-    shop.test(&["--json", "--events", "-"]).code(2).stderr_has("both want stdout");
+    shop.test(&["--json", "--events", "-"]).code(2).stderr_has("want stdout");
 }
 
 /// The files of a folder, and the folders, as if nobody had touched them for eight days.

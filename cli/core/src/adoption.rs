@@ -1,6 +1,7 @@
 //! What `agent adopt` makes of somebody's MCP server: its command, its lock, its first cases.
 
 use crate::diagnose::{Diagnose, Exit};
+use crate::document;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -80,7 +81,8 @@ struct ProjectFile {
 
 impl Project {
     pub fn parse(text: &str) -> Result<Self, AdoptionError> {
-        let file: ProjectFile = toml::from_str(text).map_err(|error| AdoptionError::Project(error.message().to_owned()))?;
+        let file: ProjectFile =
+            toml::from_str(document::without_mark(text)).map_err(|error| AdoptionError::Project(error.message().to_owned()))?;
         Ok(file.project)
     }
 }

@@ -1,6 +1,6 @@
 //! `ci/budgets.json`: what each tier may cost and must reach, and the SLOs of live traffic.
 
-use crate::document::{DocumentError, Fields};
+use crate::document::{self, DocumentError, Fields};
 use crate::manifest::Tier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,12 +45,12 @@ impl Budget {
 
 impl Budgets {
     /// Reads the file; `file` names it in errors.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, DocumentError> {
+        Self::parse(document::text(bytes, file)?, file)
+    }
+
     pub fn parse(text: &str, file: &str) -> Result<Self, DocumentError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            let reason = error.to_string();
-            let problem = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
-            DocumentError::new(format!("{file}:{}:{}", error.line(), error.column()), format!("no JSON: {problem}"), "mend the JSON")
-        })?;
+        let value: Value = document::parse(text).map_err(|flaw| flaw.within(file))?;
         let mut fields = Fields::new(value, file, "the budgets", &["schema", "tiers", "slos"])?;
         match fields.text("schema")? {
             Some(schema) if schema == SCHEMA => {}

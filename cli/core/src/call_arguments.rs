@@ -1,5 +1,6 @@
 //! The arguments of a tool as they are typed: one JSON object, or `key=value` words.
 
+use crate::document::{self, Flaw, Problem};
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +9,8 @@ pub enum ArgumentsError {
     Json(String),
     #[error("`{0}` is neither a JSON object nor `key=value`")]
     Word(String),
+    #[error("the value of `{key}`: {problem}")]
+    Value { key: String, problem: String },
     #[error("`{0}` is given twice")]
     Twice(String),
 }
@@ -27,15 +30,23 @@ impl crate::diagnose::Diagnose for ArgumentsError {
 /// `k=5` is a number, `q=for loops` and `q="5"` are text; a single word that starts with `{` is the whole object.
 pub fn parse(words: &[String]) -> Result<Map<String, Value>, ArgumentsError> {
     match words {
-        [only] if only.trim_start().starts_with('{') => serde_json::from_str(only).map_err(|error| ArgumentsError::Json(error.to_string())),
+        [only] if only.trim_start().starts_with('{') => document::parse(only).map_err(|flaw| ArgumentsError::Json(flaw.to_string())),
         _ => words.iter().try_fold(Map::new(), |mut map, word| {
             let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| ArgumentsError::Word(word.clone()))?;
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            let value = value_of(value).map_err(|flaw| ArgumentsError::Value { key: key.to_owned(), problem: flaw.to_string() })?;
             match map.insert(key.to_owned(), value) {
                 None => Ok(map),
                 Some(_) => Err(ArgumentsError::Twice(key.to_owned())),
             }
         }),
+    }
+}
+
+/// A typed value: JSON where it is JSON, text in any other case.
+pub fn value_of(written: &str) -> Result<Value, Flaw> {
+    match document::parse(written) {
+        Err(Flaw { problem: Problem::Syntax(_), .. }) => Ok(Value::String(written.to_owned())),
+        read => read,
     }
 }
 
@@ -56,7 +67,12 @@ mod tests {
         check(&["query=for loops", "k=5", "exact=true"], Ok(json!({"query": "for loops", "k": 5, "exact": true})));
         check(&["text=\"5\"", "list=[1, 2]", "sum=a=b"], Ok(json!({"text": "5", "list": [1, 2], "sum": "a=b"})));
         check(&["{\"k\": 1}"], Ok(json!({"k": 1})));
-        check(&["{\"k\": 1"], Err("the arguments are no JSON object: EOF while parsing an object at line 1 column 7"));
+        check(&["{\"k\": 1"], Err("the arguments are no JSON object: line 1, column 7: no JSON: EOF while parsing an object"));
+        check(
+            &["{\"k\": 1, \"k\": 2}"],
+            Err("the arguments are no JSON object: line 1, column 10: the key \"k\" stands twice in one object"),
+        );
+        check(&["o={\"k\": 1, \"k\": 2}"], Err("the value of `o`: line 1, column 10: the key \"k\" stands twice in one object"));
         check(&["query"], Err("`query` is neither a JSON object nor `key=value`"));
         check(&["a=1", "a=2"], Err("`a` is given twice"));
     }

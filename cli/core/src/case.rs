@@ -1,6 +1,6 @@
 //! Cases: one JSON object a line.
 
-use crate::document::{DocumentError, Fields};
+use crate::document::{self, DocumentError, Fields};
 use crate::expectation::{Check, Expectation, Golden};
 use crate::object_id::short_digest;
 use crate::opinion::CommandCall;
@@ -10,12 +10,15 @@ use crate::scratch::{FileCheck, Files};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const KEYS: [&str; 12] =
     ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must", "repeats", "quarantine", "limit_s", "files"];
 /// A day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Within these no sum of weights, and no square of one, is beyond what a double holds.
+const WEIGHTS: RangeInclusive<f64> = 1e-9..=1e9;
 const TURN_KEYS: [&str; 3] = ["tool", "arguments", "expect"];
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ pub struct Cases {
 impl Cases {
     /// Adds the cases of a file; `file` names it in errors. Empty lines are skipped.
     pub fn read(&mut self, text: &str, file: &str) -> Result<(), DocumentError> {
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        for (index, line) in document::without_mark(text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             self.add(parse_line(line, format!("{file}:{}", index + 1))?)?;
         }
         Ok(())
@@ -180,16 +183,13 @@ impl Case {
 }
 
 fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
-    let value: Value = serde_json::from_str(line).map_err(|error| {
-        let text = error.to_string();
-        let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        DocumentError::new(format!("{place}:{}", error.column()), format!("no JSON: {problem}"), "a case is one JSON object on one line")
-    })?;
+    let value: Value = document::parse(line).map_err(|flaw| flaw.on_line(&place))?;
     let mut fields = Fields::new(value, &place, "a case", &KEYS)?;
     let id = fields.text("id")?.ok_or_else(|| fields.missing("id", "give the case an id, by which its results are known over time"))?;
     let weight = fields.number("weight")?.unwrap_or(1.0);
-    if !(weight > 0.0 && weight.is_finite()) {
-        return Err(fields.error(format!("\"weight\" is {weight}, not above 0"), "leave it out for 1"));
+    if !WEIGHTS.contains(&weight) {
+        let problem = format!("\"weight\" is {weight}, not from {} to {}", WEIGHTS.start(), WEIGHTS.end());
+        return Err(fields.error(problem, "leave it out for 1"));
     }
     let tags = tags(&mut fields)?;
     let must = fields.flag("must")?;
@@ -372,7 +372,9 @@ mod tests {
         check("{\"id\":\"a\",\"expect\":{\"equals\":1}}", "c.jsonl:1: \"tool\" is missing");
         check("{\"id\":3,\"tool\":\"t\"}", "c.jsonl:1: \"id\" is 3, not a text that is not empty");
         check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":[]}", "c.jsonl:1: \"arguments\" is a list, not an object");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}", "c.jsonl:1: \"weight\" is 0, not above 0");
+        check("{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}", "c.jsonl:1: \"weight\" is 0, not from 0.000000001 to 1000000000");
+        check("{\"id\":\"a\",\"tool\":\"t\",\"tool\":\"u\"}", "c.jsonl:1:22: the key \"tool\" stands twice in one object");
+        check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":{\"x\":1,\"x\":2}}", "c.jsonl:1:41: the key \"x\" stands twice in one object");
         check("{\"id\":\"a\",\"tool\":\"t\",\"tags\":[1]}", "c.jsonl:1: \"tags\" is 1, not a list of texts");
         for repeats in ["1", "101", "2.5", "-3", "\"5\""] {
             let shown = if repeats.starts_with('"') { "a text" } else { repeats };

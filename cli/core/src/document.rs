@@ -1,9 +1,15 @@
-//! JSON documents that people write: read key by key, so that every complaint names its place and how to mend it.
+//! Documents that people write: text from any editor, JSON in which no key stands twice, read key by key, so that every complaint names its place and
+//! how to mend it.
 
 use crate::diagnose::{Diagnose, Exit};
+use crate::json_text::repeated_key;
 use crate::suggestion::did_you_mean;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
+
+/// What some editors write before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A wrong place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +35,106 @@ impl Diagnose for DocumentError {
     fn hint(&self) -> Option<String> {
         Some(self.mend.clone())
     }
+}
+
+/// The text of a file, without a byte order mark; line ends stay what they are.
+pub fn text<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, DocumentError> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(DocumentError::new(file, "it is UTF-16", "save it as UTF-8"));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(without_mark(text)),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+            Err(DocumentError::new(format!("{file}:{line}"), "this line is not UTF-8", "save the file as UTF-8"))
+        }
+    }
+}
+
+/// The same text on every machine, whatever git or an editor made of its line ends.
+pub fn normal(bytes: Vec<u8>) -> Vec<u8> {
+    let bytes = if unmarked(&bytes).len() < bytes.len() { unmarked(&bytes).to_vec() } else { bytes };
+    if !bytes.contains(&b'\r') {
+        return bytes;
+    }
+    let ends = bytes.iter().zip(bytes.iter().skip(1).chain(&[0]));
+    ends.filter(|pair| *pair != (&b'\r', &b'\n')).map(|(byte, _)| *byte).collect()
+}
+
+pub fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+/// What is wrong with a text as JSON, and where: line and column, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {problem}")]
+pub struct Flaw {
+    pub line: usize,
+    pub column: usize,
+    pub problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("no JSON: {0}")]
+    Syntax(String),
+    #[error("{0}")]
+    Content(String),
+    #[error("the key \"{0}\" stands twice in one object")]
+    Repeated(String),
+}
+
+impl Flaw {
+    fn of(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_owned();
+        let problem = if error.is_data() { Problem::Content(what) } else { Problem::Syntax(what) };
+        Self { line: error.line(), column: error.column(), problem }
+    }
+
+    fn repeated(text: &str, at: usize, key: String) -> Self {
+        let before = &text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = at - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
+        Self { line, column, problem: Problem::Repeated(key) }
+    }
+
+    fn mend(&self) -> &'static str {
+        match self.problem {
+            Problem::Syntax(_) => "mend the JSON",
+            Problem::Content(_) => "write what is expected there",
+            Problem::Repeated(_) => "leave one of the two",
+        }
+    }
+
+    /// As an error of that file.
+    pub fn within(self, file: &str) -> DocumentError {
+        DocumentError::new(format!("{file}:{}:{}", self.line, self.column), self.problem.to_string(), self.mend())
+    }
+
+    /// As an error of a document that is one line of a file; `place` is file and line.
+    pub fn on_line(self, place: &str) -> DocumentError {
+        DocumentError::new(format!("{place}:{}", self.column), self.problem.to_string(), self.mend())
+    }
+}
+
+/// Reads JSON in which no object has a key twice.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Flaw> {
+    let text = without_mark(text);
+    let value = serde_json::from_str(text).map_err(|error| Flaw::of(&error))?;
+    match repeated_key(text) {
+        None => Ok(value),
+        Some((at, key)) => Err(Flaw::repeated(text, at, key.into_owned())),
+    }
+}
+
+/// The same of a file.
+pub fn json<T: DeserializeOwned>(bytes: &[u8], file: &str) -> Result<T, DocumentError> {
+    parse(text(bytes, file)?).map_err(|flaw| flaw.within(file))
 }
 
 /// An object with a known set of keys, taken one by one.
@@ -66,7 +172,12 @@ impl Fields {
     pub fn number(&mut self, key: &str) -> Result<Option<f64>, DocumentError> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Number(number)) => Ok(number.as_f64()),
+            Some(Value::Number(number)) => match number.as_f64() {
+                Some(number) => Ok(Some(number)),
+                None => {
+                    Err(self.error(format!("\"{key}\" is {number}, which no program can hold"), format!("make \"{key}\" a smaller number")))
+                }
+            },
             Some(other) => Err(self.wrong(key, &other, "a number")),
         }
     }
@@ -128,5 +239,36 @@ pub fn kind(value: &Value) -> String {
         Value::String(_) => "a text".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_any_editor_is_read() {
+        assert_eq!(text(b"\xef\xbb\xbfa\r\nb", "f").unwrap(), "a\r\nb");
+        assert_eq!(normal(b"\xef\xbb\xbfa\r\n\rb\r\r\nc\r".to_vec()), b"a\n\rb\r\nc\r");
+        let wrong = |bytes: &[u8]| text(bytes, "f").unwrap_err().to_string();
+        assert_eq!(wrong(b"\xff\xfea\0"), "f: it is UTF-16");
+        assert_eq!(wrong(b"a\nb\xe9"), "f:2: this line is not UTF-8");
+    }
+
+    #[test]
+    fn json_of_any_editor_is_read_and_a_key_stands_once() {
+        let read = |bytes: &[u8]| json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend));
+        assert_eq!(read(b"\xef\xbb\xbf{\r\n  \"a\": 1\r\n}\r\n").unwrap()["a"], 1);
+        let repeated = "f:2:5: the key \"a\" stands twice in one object".to_owned();
+        assert_eq!(read(b"{\"a\": 1,\r\n    \"\\u0061\": 2}").unwrap_err(), (repeated, "leave one of the two".to_owned()));
+        assert_eq!(read(b"{\n1").unwrap_err().0, "f:2:1: no JSON: key must be a string");
+        assert_eq!(json::<u8>(b"300", "f").unwrap_err().to_string(), "f:1:3: invalid value: integer `300`, expected u8");
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_is_refused() {
+        let value = parse("{\"n\": 1e999}").unwrap();
+        let mut fields = Fields::new(value, "f", "it", &["n"]).unwrap();
+        assert_eq!(fields.number("n").unwrap_err().to_string(), "f: \"n\" is 1e+999, which no program can hold");
     }
 }

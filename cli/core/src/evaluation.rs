@@ -369,10 +369,10 @@ fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     // with nothing said about how many, every case has to pass
     let wanted_rate = budget.pass_rate.or(budget.score.is_none().then_some(1.0));
     let below = |what: &str, got: f64, least: Option<f64>| {
-        least.filter(|least| got < *least).map(|least| format!("{what} {got:.3} is below the budget of {least}"))
+        least.filter(|least| got.is_nan() || got < *least).map(|least| format!("{what} {got:.3} is below the budget of {least}"))
     };
     let above = |what: &str, unit: &str, got: f64, most: Option<f64>| {
-        most.filter(|most| got > *most).map(|most| format!("{what} {got:.3} {unit} is above the budget of {most} {unit}"))
+        most.filter(|most| got.is_nan() || got > *most).map(|most| format!("{what} {got:.3} {unit} is above the budget of {most} {unit}"))
     };
     [
         below("the pass rate", pass_rate, wanted_rate),
@@ -408,7 +408,9 @@ fn rank(result: &CaseResult) -> (Outcome, std::cmp::Reverse<u64>, String, bool) 
 /// The weighted mean; 0 of nothing.
 pub fn mean_score<'a>(results: impl Iterator<Item = &'a CaseResult>) -> f64 {
     let (sum, weight) = results.fold((0.0, 0.0), |(sum, weight), result| (sum + result.score * result.weight, weight + result.weight));
-    if weight > 0.0 { sum / weight } else { 0.0 }
+    let mean = sum / weight;
+    // weights that no case may have, of a part or a trace that was made elsewhere, are no mean at all
+    if mean.is_finite() { mean } else { 0.0 }
 }
 
 /// The cases of `judged` that a baseline has no result for, or another one than was recorded of it; by id.

@@ -2,8 +2,10 @@
 
 use crate::call_result::Answer;
 use crate::document::{DocumentError, Fields};
+use crate::number;
 use crate::opinion::CommandCall;
 use crate::ranking::Ranking;
+use crate::schema::Schema;
 use crate::similarity::Similar;
 use crate::suggestion::did_you_mean;
 use regex::Regex;
@@ -34,13 +36,13 @@ pub enum Check {
     Subset(Value),
     /// Searched in the text.
     Regex(Regex),
-    /// Equal, numbers within a tolerance: `|got - value| <= max(abs, rel * |value|)`.
+    /// Equal, numbers within a tolerance: `|got - value| <= max(abs, rel * |value|)`. As in pytest, `rel` is 1e-9 where neither is given, and 0 beside `abs`.
     Approx {
         value: Value,
         rel: f64,
         abs: f64,
     },
-    Schema(Box<jsonschema::Validator>),
+    Schema(Box<Schema>),
     Golden(Golden),
     Ranking(Ranking),
     Similar(Similar),
@@ -167,7 +169,8 @@ pub(crate) fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, Do
 fn approx(value: Value, place: &str) -> Result<Check, DocumentError> {
     let mut fields = Fields::new(value, place, "\"approx\"", &["value", "rel", "abs"])?;
     let value = fields.take("value").ok_or_else(|| fields.missing("value", "\"approx\" is {\"value\": ..., \"rel\": 1e-9, \"abs\": 0}"))?;
-    let (rel, abs) = (fields.number("rel")?.unwrap_or(1e-9), fields.number("abs")?.unwrap_or(0.0));
+    let (rel, abs) = (fields.number("rel")?, fields.number("abs")?);
+    let (rel, abs) = (rel.unwrap_or(if abs.is_some() { 0.0 } else { 1e-9 }), abs.unwrap_or(0.0));
     if rel < 0.0 || abs < 0.0 {
         return Err(fields.error("a tolerance of \"approx\" is below zero", "make \"rel\" and \"abs\" zero or more"));
     }
@@ -175,14 +178,11 @@ fn approx(value: Value, place: &str) -> Result<Check, DocumentError> {
 }
 
 fn schema(value: &Value, place: &str) -> Result<Check, DocumentError> {
-    let validator = jsonschema::validator_for(value).map_err(|error| {
-        DocumentError::new(
-            place,
-            format!("\"schema\" is no JSON Schema: {error} (at {})", path_of(error.instance_path().as_str())),
-            "mend the schema",
-        )
+    let schema = Schema::new(value).map_err(|flaw| {
+        let problem = format!("\"schema\" is no JSON Schema: {} (at {})", flaw.problem, path_of(&flaw.pointer));
+        DocumentError::new(place, problem, "mend the schema")
     })?;
-    Ok(Check::Schema(Box::new(validator)))
+    Ok(Check::Schema(Box::new(schema)))
 }
 
 impl Golden {
@@ -230,7 +230,7 @@ fn judge_content(check: &Check, result: &Answer, what: &str) -> Judgement {
         Check::Subset(expected) => differences(expected, &answer(result, expected), &Matching { subset: true, ..Matching::EXACT }),
         Check::Approx { value, rel, abs } => differences(value, &answer(result, value), &Matching { subset: false, rel: *rel, abs: *abs }),
         Check::Regex(pattern) => unmatched(pattern, &text_of(result), what),
-        Check::Schema(validator) => schema_violations(validator, &answer(result, &Value::Null)),
+        Check::Schema(schema) => schema_violations(schema, &answer(result, &Value::Null)),
         Check::Golden(golden) => judge_golden(golden, || answer(result, &Value::Null), &text_of(result)),
         Check::Ranking(ranking) => return ranking.judge(&answer(result, &Value::Null)),
         Check::Similar(similar) => return similar.judge(&text_of(result)),
@@ -262,6 +262,7 @@ fn judge_golden(golden: &Golden, value: impl FnOnce() -> Value, text: &str) -> O
             differences(expected, &unwrapped(value(), expected), &Matching::EXACT).map(|why| format!("against {}: {why}", golden.path))
         }
         Some(GoldenContent::Text(expected)) => {
+            let text = &text.replace("\r\n", "\n");
             (expected.trim_end() != text.trim_end()).then(|| format!("against {}:\n{}", golden.path, text_diff(expected, text)))
         }
     }
@@ -317,11 +318,12 @@ fn text_of(result: &Answer) -> String {
     }
 }
 
-fn schema_violations(validator: &jsonschema::Validator, got: &Value) -> Option<String> {
-    let mut errors = validator.iter_errors(got);
-    let first: Vec<_> =
-        errors.by_ref().take(DIFFERENCES_SHOWN).map(|error| format!("{}: {error}", path_of(error.instance_path().as_str()))).collect();
-    listed(&first, errors.count())
+fn schema_violations(schema: &Schema, got: &Value) -> Option<String> {
+    let mut found: Vec<_> =
+        schema.violations(got).into_iter().map(|flaw| format!("{}: {}", path_of(&flaw.pointer), flaw.problem)).collect();
+    let more = found.len().saturating_sub(DIFFERENCES_SHOWN);
+    found.truncate(DIFFERENCES_SHOWN);
+    listed(&found, more)
 }
 
 /// `$.a[0]` from a JSON pointer.
@@ -341,10 +343,6 @@ struct Matching {
 
 impl Matching {
     const EXACT: Self = Self { subset: false, rel: 0.0, abs: 0.0 };
-
-    fn numbers_match(&self, expected: f64, got: f64) -> bool {
-        (expected - got).abs() <= self.abs.max(self.rel * expected.abs())
-    }
 }
 
 fn differences(expected: &Value, got: &Value, matching: &Matching) -> Option<String> {
@@ -367,8 +365,7 @@ fn compare(path: &str, expected: &Value, got: &Value, matching: &Matching, found
     match (expected, got) {
         (Value::Object(expected), Value::Object(got)) => compare_objects(path, expected, got, matching, found),
         (Value::Array(expected), Value::Array(got)) => compare_lists(path, expected, got, matching, found),
-        (Value::Number(one), Value::Number(two))
-            if one.as_f64().zip(two.as_f64()).is_some_and(|(one, two)| matching.numbers_match(one, two)) => {}
+        (Value::Number(one), Value::Number(two)) if number::is_near(one, two, matching.rel, matching.abs) => {}
         _ if expected == got => {}
         (Value::String(one), Value::String(two)) if one.contains('\n') && two.contains('\n') => {
             found.push(format!("{path}:\n{}", text_diff(one, two)));
@@ -466,6 +463,38 @@ mod tests {
     }
 
     #[test]
+    fn integers_are_compared_exactly_at_any_size() {
+        for (expected, next) in [
+            ("1915883588174806059", "1915883588174806058"),
+            ("18446744073709551617", "18446744073709551616"),
+            ("-123456789012345678901234567890", "-123456789012345678901234567891"),
+        ] {
+            let answered =
+                |number: &str| serde_json::from_str::<Value>(&format!(r#"{{"structuredContent":{{"result":{number}}}}}"#)).unwrap();
+            for expect in [
+                format!(r#"{{"equals":{expected}}}"#),
+                format!(r#"{{"subset":{expected}}}"#),
+                format!(r#"{{"approx":{{"value":{expected},"abs":0}}}}"#),
+                format!(r#"{{"approx":{{"value":{expected},"abs":0.5}}}}"#),
+                format!(r#"{{"schema":{{"properties":{{"result":{{"const":{expected}}}}}}}}}"#),
+                format!(r#"{{"ranking":{{"relevant":[{expected}],"metric":"mrr","path":"/ids"}}}}"#),
+            ] {
+                let Expectation::Local(check) = Expectation::parse(serde_json::from_str(&expect).unwrap(), "c").unwrap() else {
+                    panic!("{expect}")
+                };
+                let passes = |number: &str| {
+                    let mut result = answered(number);
+                    if expect.contains("ranking") {
+                        result["structuredContent"] = json!({"ids": [result["structuredContent"]["result"]]});
+                    }
+                    judge(&check, &Answer::parse(&to_raw_value(&result).unwrap()).unwrap()).passed
+                };
+                assert_eq!((passes(expected), passes(next)), (true, false), "{expect}");
+            }
+        }
+    }
+
+    #[test]
     fn regex_searches_the_text() {
         check(json!({"regex": "^wor.d$"}), &text("hello\nworld"), "`^wor.d$` does not match \"hello\\nworld\"");
         check(json!({"regex": "(?m)^wor.d$"}), &text("hello\nworld"), "");
@@ -475,6 +504,9 @@ mod tests {
     fn approx_allows_either_tolerance() {
         check(json!({"approx": {"value": {"x": 100, "s": "a"}, "rel": 0.01}}), &structured(&json!({"x": 100.9, "s": "a"})), "");
         check(json!({"approx": {"value": [0], "abs": 0.1}}), &text("[0.05]"), "");
+        check(json!({"approx": {"value": 1e9}}), &text("1000000000.5"), "");
+        // as pytest has it: who gives an absolute tolerance means that one alone
+        check(json!({"approx": {"value": 1e9, "abs": 0.1}}), &text("1000000000.5"), "$: expected 1000000000.0, got 1000000000.5");
         check(json!({"approx": {"value": 1, "rel": 0.01}}), &text("1.1"), "$: expected 1, got 1.1");
     }
 
@@ -524,6 +556,7 @@ mod tests {
         assert_eq!(judge_with("g.json", json_content, &structured(&json!({"a": 2}))), "against g.json: $.a: expected 1, got 2");
         let why = judge_with("g.txt", Some(GoldenContent::Text("one\ntwo\n".to_owned())), &text("one\n2"));
         assert!(why.starts_with("against g.txt:\n") && why.contains("    -two\n    +2"), "{why}");
+        assert_eq!(judge_with("g.txt", Some(GoldenContent::Text("one\ntwo\n".to_owned())), &text("one\r\ntwo")), "");
         let result = Answer::parse(&to_raw_value(&structured(&json!({"a": [1]}))).unwrap()).unwrap();
         assert_eq!(golden_bytes("g.json", &result), b"{\n  \"a\": [\n    1\n  ]\n}\n");
         assert_eq!(golden_bytes("g.txt", &result), b"{\"a\":[1]}\n");

@@ -134,7 +134,7 @@ impl Counts {
     }
 
     fn kpi(self, version: &str) -> Kpi {
-        let mean = (self.rewards > 0).then(|| self.rewarded / self.rewards as f64);
+        let mean = (self.rewards > 0).then(|| self.rewarded / self.rewards as f64).filter(|mean| mean.is_finite());
         Kpi {
             version: version.to_owned(),
             since: self.since,

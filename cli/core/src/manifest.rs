@@ -1,6 +1,7 @@
 //! `agent.toml`: entry points, gates, the Architect's coder, limits, the object store.
 
 use crate::diagnose::{Diagnose, Exit};
+use crate::document;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -537,6 +538,13 @@ impl Manifest {
             ("`[remote]`", *remote == other.remote),
         ];
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
+    }
+
+    /// The same of a file's bytes.
+    pub fn read(bytes: &[u8], origin: &str) -> Result<Self, ManifestError> {
+        let text =
+            document::text(bytes, origin).map_err(|error| ManifestError::Malformed { origin: error.place, message: error.problem })?;
+        Self::parse(text, origin)
     }
 
     /// Reads a manifest; `origin` names it in errors (a path, or `COMMIT:agent.toml`).

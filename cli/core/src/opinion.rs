@@ -2,6 +2,7 @@
 
 use crate::document::{DocumentError, Fields};
 use crate::expectation::Judgement;
+use crate::number;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ impl Opinion {
         let passed = said.get("passed").and_then(Value::as_bool);
         let score = match said.get("score") {
             None | Some(Value::Null) => f64::from(u8::from(passed?)),
-            Some(score) => score.as_f64().filter(|score| (0.0..=1.0).contains(score))?,
+            Some(score) => score.as_f64().and_then(number::as_score)?,
         };
         let why = said.get("why").and_then(Value::as_str).map(str::to_owned);
         Some(Self { score, passed: passed.unwrap_or(score >= at_least), why })
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!(read(json!({"score": 0.5})), Some((0.5, true)));
         assert_eq!(read(json!({"score": 0.4, "passed": true, "why": "so"})), Some((0.4, true)));
         assert_eq!(read(json!({"score": null, "passed": false})), Some((0.0, false)));
+        assert_eq!(read(json!({"score": 1.000_000_000_000_000_2})), Some((1.0, true)));
         for rubbish in [json!({}), json!({"score": 2}), json!({"score": "1"}), json!("good"), json!([1]), json!(null)] {
             assert_eq!(read(rubbish), None);
         }

@@ -2,12 +2,15 @@
 
 use crate::document::{DocumentError, Fields};
 use crate::expectation::{Judgement, shortened};
+use crate::number;
 use crate::suggestion::did_you_mean;
 use serde_json::Value;
 use std::collections::HashMap;
 
 const MEND: &str = "\"ranking\" is {\"relevant\": [ids] or {id: gain}, \"metric\": \"mrr\", \"k\": 10, \"path\": \"/results\", \"id\": \"key\", \"at_least\": 0.5}";
 const DEFAULT_K: u32 = 10;
+/// No sum of gains is beyond what a double holds.
+const MOST_GAIN: f64 = 1e9;
 const MOST_K: u32 = 100_000;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -138,11 +141,11 @@ fn discounted(gains: &[f64]) -> f64 {
     gains.iter().enumerate().map(|(index, gain)| gain / ((index + 2) as f64).log2()).sum()
 }
 
-/// Ids are texts, or numbers as they are written.
+/// Ids are texts, or numbers.
 fn id_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number::as_name(number)),
         _ => None,
     }
 }
@@ -157,8 +160,8 @@ fn gains(relevant: &Value) -> Result<HashMap<String, f64>, String> {
     if gains.is_empty() {
         return Err("\"relevant\" is empty".to_owned());
     }
-    match gains.iter().find(|(_, gain)| !(gain.is_finite() && **gain > 0.0)) {
-        Some((id, gain)) => Err(format!("the gain of \"{id}\" is {gain}, not above 0")),
+    match gains.iter().find(|(_, gain)| !(**gain > 0.0 && **gain <= MOST_GAIN)) {
+        Some((id, gain)) => Err(format!("the gain of \"{id}\" is {gain}, not above 0 and at most {MOST_GAIN}")),
         None => Ok(gains),
     }
 }
@@ -229,7 +232,7 @@ mod tests {
         check_wrong(json!({"metric": "mrr"}), "\"relevant\" is missing");
         check_wrong(json!({"relevant": []}), "\"relevant\" is empty");
         check_wrong(json!({"relevant": [null]}), "\"relevant\" is no list of ids and no object of gains");
-        check_wrong(json!({"relevant": {"a": 0}}), "the gain of \"a\" is 0, not above 0");
+        check_wrong(json!({"relevant": {"a": 0}}), "the gain of \"a\" is 0, not above 0 and at most 1000000000");
         check_wrong(json!({"relevant": ["a"]}), "\"metric\" is missing");
         check_wrong(json!({"relevant": ["a"], "metric": "ndgc"}), "\"ndgc\" is no metric of a ranking (did you mean \"ndcg\"?)");
         check_wrong(json!({"relevant": ["a"], "metric": "mrr", "k": 0}), "\"k\" is 0, not a whole number from 1 to 100000");

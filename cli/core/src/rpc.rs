@@ -1,6 +1,7 @@
 //! JSON-RPC frames as another program writes them. A line is read as far as it can be, so that the request it was meant to answer gets an answer
 //! whatever is wrong with it.
 
+use crate::json_text::end_of_string;
 use crate::mcp::INTERNAL_ERROR;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -294,7 +295,7 @@ impl Outline {
                     outline.is_whole = depth == 0;
                 }
                 b'"' => {
-                    let Some(end) = end_of_text(line, at + 1) else { break };
+                    let Some(end) = end_of_string(line, at + 1) else { break };
                     if depth == 1 {
                         outline.note(&line[at + 1..end], line[end + 1..].trim_ascii_start());
                     }
@@ -320,19 +321,6 @@ impl Outline {
             self.ids.extend(std::str::from_utf8(&value[..digits]).ok().and_then(|digits| digits.parse::<u64>().ok()));
         }
     }
-}
-
-/// Where a text that begins here ends: the place of its quotation mark.
-fn end_of_text(line: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    while let Some(byte) = line.get(at) {
-        match byte {
-            b'"' => return Some(at),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    None
 }
 
 #[cfg(test)]

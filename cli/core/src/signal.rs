@@ -1,9 +1,12 @@
 //! Structured signals: what feedback to a Tuner looks like, one JSON object a line.
 
+use crate::canonical;
+use crate::document;
 use crate::object_id;
 use crate::state;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// One tool call that a Tuner learns from.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,24 +55,45 @@ impl Signal {
     }
 }
 
-/// Reads one line of a signals file; the error says what is wrong with it.
-pub fn parse(number: u64, text: &str, defaults: &Defaults) -> Result<Signal, String> {
+/// The id of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    pub id: String,
+    /// The id was made for this very signal.
+    pub is_new: bool,
+}
+
+impl Name {
+    /// An id that the signal may have been counted under before.
+    pub fn known(id: String) -> Self {
+        Self { id, is_new: false }
+    }
+
+    /// An id that no other signal has.
+    pub fn fresh(id: String) -> Self {
+        Self { id, is_new: true }
+    }
+}
+
+/// Reads one line of a signals file; the error says what is wrong with it. `name` gives a line its id, by its content, that has none of its own.
+pub fn parse(number: u64, text: &str, defaults: &Defaults, name: impl FnOnce(&str) -> Name) -> Result<Signal, String> {
     // serde would fill the members of a signal from a list, in their order
     if text.trim_start().starts_with('[') {
         return Err("column 1: invalid type: a signal is a JSON object, not a list".to_owned());
     }
-    let line: Line = serde_json::from_str(text).map_err(|error| wrong_line(&error))?;
+    let line: Line = document::parse(text).map_err(|flaw| format!("column {}: {}", flaw.column, flaw.problem))?;
     let tool = line.tool.or_else(|| defaults.tool.clone()).ok_or("it names no tool, and neither does the command line")?;
-    let id = line.id.unwrap_or_else(|| id_of_line(number, text));
-    check_id(&id)?;
-    let signal = Signal {
+    let mut signal = Signal {
         line: Some(number),
-        id,
+        id: String::new(),
         is_new: false,
         tool,
         conversation: line.conversation.or_else(|| defaults.conversation.clone()),
         arguments: line.arguments,
     };
+    let name = line.id.map_or_else(|| name(&signal.content()), Name::known);
+    check_id(&name.id)?;
+    (signal.id, signal.is_new) = (name.id, name.is_new);
     state::check_numbers(&Value::Object(signal.arguments.clone()))?;
     Ok(signal)
 }
@@ -84,22 +108,33 @@ pub fn check_id(id: &str) -> Result<(), String> {
 }
 
 impl Signal {
+    /// A digest of what it says, whatever its id: two signals of one content are the same call.
+    pub fn content(&self) -> String {
+        let said = json!([self.tool, self.arguments, self.conversation()]);
+        object_id::digest(canonical::to_compact(&said).as_bytes())
+    }
+
     /// The conversation whose turns the Tuner is shown: the one named beside the arguments, else the one named in them.
     pub fn conversation(&self) -> Option<&str> {
         self.conversation.as_deref().or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str())
     }
 }
 
-/// Without an id of its own, a line counts once at its place in its file.
-fn id_of_line(number: u64, text: &str) -> String {
-    let digest = object_id::digest(text.trim().as_bytes());
-    format!("line-{number}-{}", &digest["sha256:".len()..][..16])
-}
+/// The ids of lines of a file that have none of their own: what a line says, and which line that says so it is. So a file that was read in part goes on
+/// where it stopped, one that grew counts what is new, wherever that stands, and a line that stands there twice counts twice. By the number of the line, a
+/// line that is put in at the top would make all others new.
+#[derive(Debug, Default)]
+pub struct Occurrences(HashMap<[u8; 8], u32>);
 
-fn wrong_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    format!("column {}: {what}", error.column())
+impl Occurrences {
+    /// The id of the next line with this content.
+    pub fn name(&mut self, content: &str) -> Name {
+        let digest = content.trim_start_matches("sha256:").get(..16).unwrap_or(content);
+        let key = u64::from_str_radix(digest, 16).unwrap_or_default().to_be_bytes();
+        let seen = self.0.entry(key).or_default();
+        *seen += 1;
+        Name::known(format!("line-{digest}-{seen}"))
+    }
 }
 
 #[cfg(test)]
@@ -108,14 +143,14 @@ mod tests {
     use serde_json::json;
 
     fn parse_with(text: &str, tool: Option<&str>) -> Result<Signal, String> {
-        parse(7, text, &Defaults { tool: tool.map(str::to_owned), conversation: None })
+        parse(7, text, &Defaults { tool: tool.map(str::to_owned), conversation: None }, |_| Name::fresh("unnamed".to_owned()))
     }
 
     #[test]
     fn a_signal_says_how_good_something_was() {
         let score = |arguments: serde_json::Value| {
             let line = serde_json::json!({"tool": "reward", "arguments": arguments}).to_string();
-            parse(1, &line, &Defaults::default()).unwrap().score()
+            parse(1, &line, &Defaults::default(), |_| Name::fresh("x".to_owned())).unwrap().score()
         };
         assert_eq!(score(serde_json::json!({"value": -1})), Some(-1.0));
         assert_eq!(score(serde_json::json!({"strategy": "title", "reward": 0.5})), Some(0.5));
@@ -131,21 +166,33 @@ mod tests {
         assert_eq!(signal.arguments["value"], json!(0.5));
         assert_eq!(signal.conversation(), Some("c1"));
         assert_eq!(parse_with(r#"{"tool":"a","conversation":"c2"}"#, Some("b")).unwrap().tool, "a");
+        assert!(!signal.is_new && parse_with("{}", Some("b")).unwrap().is_new);
+    }
+
+    /// The ids of lines that have none.
+    fn named(lines: &[&str]) -> Vec<String> {
+        let mut occurrences = Occurrences::default();
+        let defaults = Defaults { tool: Some("reward".to_owned()), conversation: None };
+        lines.iter().map(|line| parse(1, line, &defaults, |content| occurrences.name(content)).unwrap().id).collect()
     }
 
     #[test]
-    fn a_line_without_an_id_counts_once_at_its_place() {
-        let id = |number: u64, text: &str| parse(number, text, &Defaults::default()).unwrap().id;
-        let text = r#"{"tool":"a"}"#;
-        assert_eq!(id(1, text), id(1, &format!("{text}\n")));
-        assert_ne!(id(1, text), id(2, text));
-        assert_ne!(id(1, text), id(1, r#"{"tool":"b"}"#));
+    fn a_line_without_an_id_counts_by_what_it_says_and_how_often() {
+        let (one, two) = (r#"{"arguments":{"value":1,"s":"a"}}"#, r#"{"arguments":{"value":2}}"#);
+        let before = named(&[one, two, one]);
+        assert!(before[0].ends_with("-1") && before[2].ends_with("-2") && before[0] != before[1], "{before:?}");
+        let after = named(&[two, r#"{"arguments":{"value":3}}"#, r#" {"arguments": {"s": "a", "value": 1}, "tool": "reward"}"#, two, one]);
+        let new: Vec<_> = after.iter().enumerate().filter(|(_, id)| !before.contains(id)).map(|(index, _)| index).collect();
+        assert_eq!(new, [1, 3], "a new line, and one more of a line that stood there once");
+        assert_ne!(named(&[one]), named(&[r#"{"arguments":{"value":1,"s":"a"},"tool":"other"}"#]));
+        assert_ne!(named(&[one]), named(&[r#"{"arguments":{"value":1,"s":"a"},"conversation":"c1"}"#]));
     }
 
     #[test]
     fn a_wrong_line_says_what_is_wrong() {
         for (text, said) in [
-            ("{\"id\":", "column 6: EOF while parsing"),
+            ("{\"id\":", "column 6: no JSON: EOF while parsing"),
+            (r#"{"tool":"a","arguments":{"x":1,"x":2}}"#, "column 32: the key \"x\" stands twice in one object"),
             ("[1]", "column 1: invalid type"),
             (r#"{"tool":"a","argments":{}}"#, "unknown field `argments`, expected one of `id`, `tool`, `arguments`, `conversation`"),
             (r#"{"arguments":{}}"#, "it names no tool"),

@@ -1,6 +1,7 @@
 //! A State as a document: paths into it, what differs between two, what may not be in it.
 
 use crate::canonical;
+use crate::schema::Schema;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::str::FromStr;
@@ -133,16 +134,14 @@ fn is_portable(number: &Number) -> bool {
 /// What a state must be: an object, of portable numbers, not too large, and as `state/schema.json` says.
 #[derive(Debug)]
 pub struct Rules {
-    schema: Option<jsonschema::Validator>,
+    schema: Option<Schema>,
 }
 
 impl Rules {
     /// The rules under a schema; the error says why it is none.
     pub fn new(schema: Option<&Value>) -> Result<Self, String> {
-        let schema = schema.map(jsonschema::validator_for).transpose().map_err(|error| {
-            let path = error.instance_path().as_str().to_owned();
-            format!("state/schema.json is no JSON Schema: at `{path}`: {error}")
-        })?;
+        let schema = schema.map(Schema::new).transpose();
+        let schema = schema.map_err(|flaw| format!("state/schema.json is no JSON Schema: at `{}`: {}", flaw.pointer, flaw.problem))?;
         Ok(Self { schema })
     }
 
@@ -152,10 +151,9 @@ impl Rules {
             return Err(format!("a state is a JSON object, not {}", shortened(&state.to_string())));
         }
         check_numbers(state)?;
-        if let Some(Err(error)) = self.schema.as_ref().map(|schema| schema.validate(state)) {
-            let place = error.instance_path().as_str();
-            let place = if place.is_empty() { "its top".to_owned() } else { format!("`{place}`") };
-            return Err(format!("the state would break state/schema.json at {place}: {}", shortened(&error.to_string())));
+        if let Some(flaw) = self.schema.as_ref().and_then(|schema| schema.violations(state).into_iter().next()) {
+            let place = if flaw.pointer.is_empty() { "its top".to_owned() } else { format!("`{}`", flaw.pointer) };
+            return Err(format!("the state would break state/schema.json at {place}: {}", shortened(&flaw.problem)));
         }
         let state = canonical::normal(state);
         let bytes = canonical::normal_to_bytes(&state).len();

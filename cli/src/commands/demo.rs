@@ -3,7 +3,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
-use crate::world::fs::{self, Durability};
+use crate::world::output::Output;
 use crate::world::process::Run;
 use crate::world::temporary::Temporary;
 use crate::world::{env, fs::create_dir};
@@ -24,7 +24,7 @@ pub struct Arguments {
     keep: Option<PathBuf>,
     /// Draw the held-out scores into FILE
     #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    svg: Option<Output>,
 }
 
 const STEPS: u64 = 5;
@@ -50,6 +50,9 @@ struct Step {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    if context.printer.is_json() && arguments.svg.as_ref().is_some_and(Output::is_stdout) {
+        return Err(CommandError::usage("`--json` and `--svg -` both want stdout").with_hint("write the picture to a file"));
+    }
     let began = Instant::now();
     let temporary = Temporary::outside("demo")?;
     let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
@@ -59,10 +62,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         printer: &context.printer,
         steps: Vec::new(),
         agent: binary()?,
+        has_stdout: arguments.svg.as_ref().is_none_or(|svg| !svg.is_stdout()),
     };
     demo.play()?;
     if let Some(svg) = &arguments.svg {
-        fs::replace(&context.directory.join(svg), demo.picture().as_bytes(), Durability::Rebuildable)?;
+        svg.within(&context.directory).write(demo.picture().as_bytes())?;
     }
     demo.close(arguments.keep.as_deref(), began.elapsed().as_secs_f64());
     Ok(Exit::Done)
@@ -85,6 +89,8 @@ struct Demo<'a> {
     printer: &'a Printer,
     steps: Vec<Step>,
     agent: PathBuf,
+    /// Whether the narration goes to stdout; the picture may have it.
+    has_stdout: bool,
 }
 
 impl Demo<'_> {
@@ -224,7 +230,7 @@ impl Demo<'_> {
 
     /// A line above the bar.
     fn print(&self, line: impl AsRef<str>) {
-        self.progress.aside(|| self.printer.data(line));
+        self.progress.aside(|| if self.has_stdout { self.printer.data(line) } else { self.printer.say(line) });
     }
 
     fn tell(&self, text: &str) {
@@ -264,9 +270,9 @@ impl Demo<'_> {
                 self.print("   git log --graph --oneline --all");
                 self.print("   agent run ask question='How do I leave a loop early?'");
             }
-            None => self
-                .printer
-                .data("The folder is gone again. To look around in it: agent demo --keep DIR, then git log --graph --oneline --all there."),
+            None => self.print(
+                "The folder is gone again. To look around in it: agent demo --keep DIR, then git log --graph --oneline --all there.",
+            ),
         }
         self.print("To begin your own: agent init DIR");
         self.print(faint(wall_s));

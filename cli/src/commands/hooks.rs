@@ -83,6 +83,9 @@ fn line(seen: &Seen, hooks: &Hooks) -> String {
     let (style, word) = match (seen.standing, seen.fires) {
         (Standing::Ours, true) => (Style::Good, "fires"),
         (Standing::Chained, true) => (Style::Good, "fires, after the hook that was there"),
+        (Standing::Ours | Standing::Chained, false) if hooks.has_carriage_returns(seen.hook) => {
+            (Style::Bad, "has CRLF line ends, and no shell runs it: `agent hooks install` mends it")
+        }
         (Standing::Ours | Standing::Chained, false) => {
             (Style::Bad, "is in, but git does not run it: is it executable, and git 2.36 or newer?")
         }

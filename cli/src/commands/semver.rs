@@ -11,7 +11,7 @@ use agent_core::what::What;
 /// Show what changed in the Contract, rule by rule, and the bump it asks for
 ///
 /// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. Other code asks for a MINOR at least, and commit messages
-/// in the form of Conventional Commits can raise the bump further.
+/// in the form of Conventional Commits can raise the bump further, except those of reverted commits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent semver\n  agent semver v0.1.0..v0.2.0\n  agent semver v0.1.0..worktree --json")]
 pub struct Arguments {

@@ -8,10 +8,12 @@ use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tune
 use crate::versions::{self, promotion};
 use crate::world::clock::fresh_id;
 use crate::world::fs::FsError;
+use crate::world::input;
 use crate::world::process;
 use agent_core::call_arguments;
 use agent_core::diagnose::Exit;
-use agent_core::signal::{self, Defaults, Signal};
+use agent_core::document;
+use agent_core::signal::{self, Defaults, Occurrences, Signal};
 use agent_core::what::What;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -61,7 +63,7 @@ const AFTER_HELP: &str = r#"Examples:
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
 
-A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; without one, the line counts once at its place in the file. A wrong line is reported by number and the rest goes on.
+A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again. Without one, a line of a file counts by what it says: the same file again counts nothing twice, and a line that was added counts wherever it stands. What comes from stdin or a pipe counts each time it comes. A wrong line is reported by number and the rest goes on.
 
 Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays), 7 when it is not known here whether a signal was counted before: `active` has a version of another clone, which has not shared what it counted."#;
 
@@ -90,7 +92,6 @@ fn promote(repository: &Repository, context: &Context) -> Result<versions::Outco
 /// Where the signals come from, and what goes wrong while they are read.
 struct Source {
     signals: Option<mpsc::Receiver<Incoming>>,
-    total: Option<u64>,
     reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
     /// The id of the one signal that was typed.
     single: Option<String>,
@@ -104,26 +105,16 @@ impl Source {
             let signal = typed_signal(arguments, defaults)?;
             let single = Some(signal.id.clone());
             sender.try_send(Ok(signal)).expect("the channel has room for one");
-            return Ok(Self { signals: Some(receiver), total: None, reader: None, single });
+            return Ok(Self { signals: Some(receiver), reader: None, single });
         };
-        if path == Path::new("-") {
-            return Ok(Self::reading(Box::new(BufReader::new(std::io::stdin())), path.clone(), None, defaults));
-        }
-        let path = context.directory.join(path);
-        let open = || {
-            let total = BufReader::new(std::fs::File::open(&path)?).split(b'\n').count() as u64;
-            Ok((std::fs::File::open(&path)?, total))
-        };
-        let (file, total) = open().map_err(|error: std::io::Error| {
-            CommandError::input(format!("cannot read the signals file {}: {error}", path.display())).with_hint("`-` reads stdin")
-        })?;
-        Ok(Self::reading(Box::new(BufReader::new(file)), path, Some(total), defaults))
-    }
-
-    fn reading(input: Box<dyn BufRead + Send>, path: PathBuf, total: Option<u64>, defaults: Defaults) -> Self {
+        let path = if path == Path::new("-") { path.clone() } else { context.directory.join(path) };
+        let input = input::open(&path)?;
+        let unnamed = if input.is_file { Unnamed::OfAFile(Occurrences::default()) } else { Unnamed::New };
+        let reader = BufReader::new(input.reader);
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let reader = std::thread::spawn(move || read_lines(input, &defaults, &sender).map_err(FsError::while_doing("read", &path)));
-        Self { signals: Some(receiver), total, reader: Some(reader), single: None }
+        let reader =
+            std::thread::spawn(move || read_lines(reader, &defaults, unnamed, &sender).map_err(FsError::while_doing("read", &path)));
+        Ok(Self { signals: Some(receiver), reader: Some(reader), single: None })
     }
 }
 
@@ -136,20 +127,36 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Com
     Ok(Signal { line: None, id, is_new, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
 }
 
+/// What becomes of lines without an id.
+enum Unnamed {
+    /// What comes through a pipe cannot be sent again, so each counts.
+    New,
+    OfAFile(Occurrences),
+}
+
+impl Unnamed {
+    fn name(&mut self, content: &str) -> signal::Name {
+        match self {
+            Self::New => signal::Name::fresh(fresh_id("signal")),
+            Self::OfAFile(occurrences) => occurrences.name(content),
+        }
+    }
+}
+
 /// Reads signals line by line until the end, or until nobody wants more.
-fn read_lines(mut input: Box<dyn BufRead + Send>, defaults: &Defaults, sender: &mpsc::Sender<Incoming>) -> std::io::Result<()> {
+fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed, sender: &mpsc::Sender<Incoming>) -> std::io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        if text.trim_start().is_empty() {
-            continue;
-        }
-        let signal = signal::parse(number, text, defaults).map_err(|error| Rejected { line: Some(number), id: None, error });
+        let signal = match std::str::from_utf8(&line).map(|text| document::without_mark(text).trim()) {
+            Ok("") => continue,
+            Ok(text) => signal::parse(number, text, defaults, |content| unnamed.name(content)),
+            Err(_) => Err("it is not UTF-8".to_owned()),
+        };
+        let signal = signal.map_err(|error| Rejected { line: Some(number), id: None, error });
         if sender.blocking_send(signal).is_err() {
             break;
         }
@@ -187,7 +194,7 @@ async fn batch(
 ) -> Result<Report, CommandError> {
     let start = staging.snapshot()?;
     let mut report = Report::new(source.single.clone());
-    let progress = source.single.is_none().then(|| Progress::start(&context.printer, "tuning", source.total));
+    let progress = source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None));
     let mut listener = |settled: Settled| {
         if let Some(progress) = &progress {
             progress.advance(1);
@@ -324,7 +331,7 @@ impl Report {
 
     fn summary(&self, dry_run: bool) -> String {
         let mut parts = vec![format!("{} applied", counted(self.applied, "signal"))];
-        for (count, what) in [(self.duplicates, "counted before"), (self.rejected_count(), "rejected")] {
+        for (count, what) in [(self.duplicates, "already counted"), (self.rejected_count(), "rejected")] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
             }

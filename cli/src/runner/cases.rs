@@ -2,7 +2,7 @@
 
 use crate::runner::evaluators::{EvaluatorsError, Files, Named, TESTS, resolved};
 use agent_core::case::{Case, Cases};
-use agent_core::document::DocumentError;
+use agent_core::document::{self, DocumentError};
 use agent_core::expectation::{GoldenContent, is_json};
 use agent_core::manifest::Tier;
 use agent_core::object_id::digest;
@@ -22,8 +22,8 @@ pub fn load(files: &Files<'_>, tier: Tier) -> Result<TierCases, EvaluatorsError>
     let mut cases = Cases::default();
     let mut definition = String::new();
     for file in files.of_tier(tier)? {
-        let bytes = files.read(file, file)?.unwrap_or_default();
-        let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(file, &bytes, &error))?;
+        let bytes = document::normal(files.read(file, file)?.unwrap_or_default());
+        let text = document::text(&bytes, file)?;
         define(&mut definition, file, &bytes);
         let first = cases.list.len();
         cases.read(text, file)?;
@@ -40,17 +40,12 @@ fn define(definition: &mut String, file: &str, bytes: &[u8]) {
     definition.extend([file, "\n", &digest(bytes), "\n"]);
 }
 
-fn not_utf8(file: &str, bytes: &[u8], error: &std::str::Utf8Error) -> DocumentError {
-    let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-    DocumentError::new(format!("{file}:{line}"), "it is no UTF-8", "save the file as UTF-8")
-}
-
 fn fill_goldens(files: &Files<'_>, case_file: &str, case: &mut Case, definition: &mut String) -> Result<(), EvaluatorsError> {
     let place = case.place.clone();
     let mut defined_by = std::mem::take(&mut case.defined_by);
     for golden in case.goldens_mut() {
         golden.path = beside(case_file, &golden.path).ok_or_else(|| outside(&place, "golden file", &golden.path))?;
-        if let Some(bytes) = files.read(&golden.path, &place)? {
+        if let Some(bytes) = files.read(&golden.path, &place)?.map(document::normal) {
             define(definition, &golden.path, &bytes);
             defined_by.push(short_digest(&bytes));
             golden.content = Some(parse_golden(&golden.path, &bytes)?);
@@ -110,15 +105,10 @@ fn beside(case_file: &str, named: &str) -> Option<String> {
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
     if is_json(file) {
-        return serde_json::from_slice(bytes).map(GoldenContent::Json).map_err(|error| {
-            let text = error.to_string();
-            let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
-            let mend = "mend it, or let `agent test --bless` write it anew";
-            DocumentError::new(format!("{file}:{}:{}", error.line(), error.column()), format!("no JSON: {problem}"), mend)
-        });
+        let mend = "mend it, or let `agent test --bless` write it anew".to_owned();
+        return document::json(bytes, file).map(GoldenContent::Json).map_err(|error| DocumentError { mend, ..error });
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(file, bytes, &error))?;
-    Ok(GoldenContent::Text(text.to_owned()))
+    Ok(GoldenContent::Text(document::text(bytes, file)?.to_owned()))
 }
 
 #[cfg(test)]
@@ -212,7 +202,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_names_file_and_line() {
         let good = case("a", "a.json");
-        check(&[("tests/micro/a.jsonl", b"\n{\"id\": \"\xff\"}")], "tests/micro/a.jsonl:2: it is no UTF-8");
+        check(&[("tests/micro/a.jsonl", b"\n{\"id\": \"\xff\"}")], "tests/micro/a.jsonl:2: this line is not UTF-8");
         check(
             &[("tests/micro/a.jsonl", good.as_bytes()), ("tests/micro/a.json", b"{\n1}")],
             "tests/micro/a.json:2:1: no JSON: key must be a string",

@@ -11,6 +11,7 @@ use crate::target::Target;
 use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
 use crate::world::clock::fresh_id;
 use agent_core::committed::{Committed, Warnings};
+use agent_core::document;
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::{self, Signal};
@@ -76,7 +77,7 @@ impl Server for Tuner {
 
 fn signal_of(params: &RawObject) -> Result<Signal, String> {
     let arguments: Map<String, Value> = match params.get("arguments") {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|error| format!("`arguments` is no object: {error}"))?,
+        Some(raw) => document::parse(raw.get()).map_err(|flaw| format!("`arguments` cannot be taken: {flaw}"))?,
         None => Map::new(),
     };
     state::check_numbers(&json!(arguments))?;

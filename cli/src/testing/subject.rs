@@ -325,7 +325,7 @@ fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Ju
     let budgets = files.budgets()?;
     let budget = match &budgets {
         None => Budget::default(),
-        Some(bytes) => Budgets::parse(&String::from_utf8_lossy(bytes), budget::FILE)?.of(tier),
+        Some(bytes) => Budgets::read(bytes, budget::FILE)?.of(tier),
     };
     let scorers = judging.map(Judging::digest);
     Ok((budget, Definitions { cases: [(tier, cases)].into(), scorers, budgets: budgets.as_deref().map(digest) }))

@@ -241,9 +241,9 @@ pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
 /// What was there is kept beside it under its name and `kept_as`; gives that path. When the file is no longer as `before` says, nothing is done and there is none.
 pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) -> Result<Option<PathBuf>, FsError> {
     let file = followed(path)?;
-    let mode = file.metadata().ok().map(|metadata| metadata.permissions());
+    let like = file.metadata().ok();
     create_dir(file.parent().unwrap_or(Path::new(".")))?;
-    let new = beside(&file, bytes, mode.clone())?;
+    let new = beside(&file, bytes, like.as_ref())?;
     if read_if_there(&file)?.as_deref() != before {
         return Ok(None);
     }
@@ -251,29 +251,40 @@ pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) 
     kept.push(kept_as);
     let kept = PathBuf::from(kept);
     if let Some(before) = before {
-        beside(&kept, before, mode)?.persist(&kept).map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
+        beside(&kept, before, like.as_ref())?.persist(&kept).map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
     }
     new.persist(&file).map_err(|error| FsError::while_doing("put in place", &file)(error.error))?;
     sync_dir(file.parent().unwrap_or(Path::new(".")))?;
     Ok(Some(kept))
 }
 
-/// A synced file that is to be put in the place of another.
-fn beside(path: &Path, bytes: &[u8], mode: Option<std::fs::Permissions>) -> Result<tempfile::NamedTempFile, FsError> {
+/// A synced file that is to be put in the place of another, with the mode and the owner of that one.
+pub(super) fn beside(path: &Path, bytes: &[u8], like: Option<&std::fs::Metadata>) -> Result<tempfile::NamedTempFile, FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(if mode.is_some() { 0o600 } else { 0o666 }));
+    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(if like.is_some() { 0o600 } else { 0o666 }));
     let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
-    if let Some(mode) = mode {
-        file.as_file().set_permissions(mode).map_err(FsError::while_doing("set the mode of", path))?;
+    if let Some(like) = like {
+        own_as(file.as_file(), like).map_err(FsError::while_doing("set the owner of", path))?;
+        file.as_file().set_permissions(like.permissions()).map_err(FsError::while_doing("set the mode of", path))?;
     }
     file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;
     Ok(file)
 }
 
+fn own_as(file: &std::fs::File, like: &std::fs::Metadata) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) == (like.uid(), like.gid()) {
+        return Ok(());
+    }
+    let (owner, group) = (rustix::fs::Uid::from_raw(like.uid()), rustix::fs::Gid::from_raw(like.gid()));
+    Ok(rustix::fs::fchown(file, Some(owner), Some(group))?)
+}
+
 /// Where a path leads, links followed; the last one may lead to where nothing is yet.
-fn followed(path: &Path) -> Result<PathBuf, FsError> {
+pub(super) fn followed(path: &Path) -> Result<PathBuf, FsError> {
     const MOST: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST {

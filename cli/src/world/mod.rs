@@ -12,8 +12,10 @@ pub mod git;
 pub mod git_command;
 #[cfg(target_os = "linux")]
 pub mod guard;
+pub mod input;
 pub mod layout;
 pub mod lease;
+pub mod output;
 pub mod process;
 pub mod python;
 pub mod random;

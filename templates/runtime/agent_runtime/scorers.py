@@ -27,6 +27,8 @@ from .wire import (
 )
 
 SCORER_FAILED = -32000
+# A cosine of equal vectors is 1.0000000000000002 on most machines: that is 1.
+HAIR = 1e-9
 
 
 class Scorers:
@@ -84,9 +86,9 @@ def judged(value):
         raise ValueError(f"why must be a string or None, not {why!r}")
     score = value.get("score", passed if passed is not None else None)
     # A comparison with NaN is false, so this refuses it as well.
-    if not isinstance(score, (int, float)) or not 0 <= score <= 1:
+    if not isinstance(score, (int, float)) or not -HAIR <= score <= 1 + HAIR:
         raise ValueError(f"score must be a number from 0 to 1, not {score!r}")
-    return {"score": float(score), "passed": passed, "why": why}
+    return {"score": min(max(float(score), 0.0), 1.0), "passed": passed, "why": why}
 
 
 def _load(path):

@@ -3,13 +3,14 @@ use crate::contracts;
 use crate::error::{CommandError, CommandResult};
 use crate::installation::bundle::{self, About};
 use crate::repository::Repository;
-use crate::world::fs::{self, Durability};
+use crate::world::fs;
+use crate::world::output::Output;
 use crate::world::{env, process};
 use agent_core::diagnose::Exit;
 use agent_core::object_id::digest;
 use agent_core::what::What;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Make an MCP bundle (.mcpb) of `agent` for this platform, and the server.json of a registry
 ///
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub struct Arguments {
     /// Where the bundle goes; NAME-VERSION.mcpb where it is left out
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    out: Option<Output>,
     /// The name in the MCP registry, such as io.github.me/estimates; server.json is printed on stdout
     #[arg(long, value_name = "NAME", requires = "url")]
     publish_as: Option<String>,
@@ -38,24 +39,28 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if let Some(name) = &arguments.publish_as {
         check(name)?;
     }
-    let out = arguments.out.clone().unwrap_or_else(|| context.directory.join(format!("{}-{}.mcpb", about.name, about.version)));
+    let named = || Output::File(format!("{}-{}.mcpb", about.name, about.version).into());
+    let out = arguments.out.clone().unwrap_or_else(named).within(&context.directory);
+    if out.is_stdout() && (context.printer.is_json() || arguments.publish_as.is_some()) {
+        return Err(CommandError::usage("the bundle and the JSON both want stdout").with_hint("write the bundle to a file with `--out`"));
+    }
     let program = fs::read_if_there(Path::new(&process::own_program()))?.ok_or_else(no_program)?;
     let bytes = bundle::bundle(&about, &program).ok_or_else(no_program)?;
     if !arguments.dry_run {
-        fs::replace(&out, &bytes, Durability::Rebuildable)?;
+        out.write(&bytes)?;
     }
     let sha256 = digest(&bytes);
     let sha256 = sha256.trim_start_matches("sha256:");
     let published = arguments.publish_as.as_deref().zip(arguments.url.as_deref());
     let server = published.map(|(name, url)| bundle::server_json(&about, name, url, sha256));
     context.printer.json(&json!({
-        "schema": "agent/bundle@1", "file": out, "sha256": sha256, "bytes": bytes.len(), "written": !arguments.dry_run, "server": server,
+        "schema": "agent/bundle@1", "file": out.shown(), "sha256": sha256, "bytes": bytes.len(), "written": !arguments.dry_run, "server": server,
     }));
     if let Some(server) = &server {
         context.printer.data(serde_json::to_string_pretty(server).expect("it is JSON"));
     }
     let done = if arguments.dry_run { "would be made" } else { "is made" };
-    context.printer.say(format!("{} {done} ({} KiB, sha256 {sha256})", out.display(), bytes.len() / 1024));
+    context.printer.say(format!("{} {done} ({} KiB, sha256 {sha256})", out.shown(), bytes.len() / 1024));
     Ok(Exit::Done)
 }
 

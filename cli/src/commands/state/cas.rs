@@ -6,6 +6,7 @@ use crate::staging::{Append, Known};
 use crate::world::clock::fresh_id;
 use agent_core::canonical;
 use agent_core::diagnose::Exit;
+use agent_core::document;
 use agent_core::journal::CAS;
 use agent_core::object_id::ObjectId;
 use agent_core::signal;
@@ -76,16 +77,11 @@ fn unsure(id: &str, versions: &[Version]) -> CommandError {
 }
 
 fn read_state() -> Result<Value, CommandError> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let limit = state::MAX_BYTES as u64 * 2;
-    std::io::stdin()
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(|error| CommandError::input(format!("stdin cannot be read as text: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| {
-        CommandError::input(format!("stdin:{}:{}: {error}", error.line(), error.column()))
-            .with_hint("the whole new state, as JSON, goes to stdin")
-    })
+    let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
+    read.map_err(|error| CommandError::input(format!("stdin cannot be read: {error}")))?;
+    document::json(&bytes, "stdin").map_err(|error| CommandError::from(error).with_hint("the whole new state, as JSON, goes to stdin"))
 }
 
 fn conflict(expected: &ObjectId, now: &ObjectId) -> CommandError {

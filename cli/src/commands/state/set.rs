@@ -4,6 +4,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::staging::{Append, Snapshot, Staging};
 use crate::world::clock::fresh_id;
+use agent_core::call_arguments;
 use agent_core::diagnose::Exit;
 use agent_core::journal::SET;
 use agent_core::state::{Path, Rules};
@@ -49,7 +50,7 @@ fn parse(change: &str) -> Result<(Path, Value), CommandError> {
     let (path, value) = change
         .split_once('=')
         .ok_or_else(|| CommandError::usage(format!("`{change}` is no PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    let value = call_arguments::value_of(value).map_err(|flaw| CommandError::usage(format!("the value of `{path}`: {flaw}")))?;
     Ok((path.parse().map_err(CommandError::usage)?, value))
 }
 

@@ -10,6 +10,7 @@ use crate::testing::{self, Request};
 use crate::world::fs::{self, Durability, FsError};
 use agent_core::case::Cases;
 use agent_core::diagnose::Exit;
+use agent_core::document;
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::Expectation;
 use agent_core::manifest::Tier;
@@ -112,8 +113,8 @@ fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'
 
 fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, CommandError> {
     if let Some(written) = &arguments.expect {
-        let value: Value = serde_json::from_str(written).map_err(|error| {
-            CommandError::usage(format!("--expect is no JSON: {error}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'")
+        let value: Value = document::parse(written).map_err(|flaw| {
+            CommandError::usage(format!("--expect: {flaw}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'")
         })?;
         let checked = Expectation::parse(value.clone(), "--expect");
         return checked.map(|_| value).map_err(|error| CommandError::usage(error.to_string()).with_hint(error.mend));

@@ -7,14 +7,15 @@ use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
 use crate::testing::parts::{self, PartsKey};
 use crate::testing::{Request, TierOutcome, evaluation_of};
-use crate::world::fs::read_if_there;
+use crate::world::input;
 use agent_core::diagnose::Exit;
+use agent_core::document;
 use agent_core::evaluation::Evaluation;
 use agent_core::manifest::{Manifest, Tier};
 use agent_core::object_id::ObjectId;
 use agent_core::part::{Merge, MergedTier};
 use agent_core::what::What;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Join the parts of a tier that were run with `--shard I/N`
 ///
@@ -45,6 +46,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let has_stdout = reporting::wants_stdout(&arguments.reports, None, context)?;
     let repository = Repository::open(context)?;
     let merge = if arguments.files.is_empty() { from_store(arguments, &repository)? } else { from_files(arguments, context)? };
     let tiers: Vec<MergedTier> = merge.finish().collect();
@@ -67,7 +69,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let verdict = judged(&evaluation, comparison.as_ref());
     let report = reporting::gather(what, outcomes, verdict, comparison.as_ref());
     reporting::write(&arguments.reports, &report, context)?;
-    reporting::tell(&report, &evaluation, comparison.as_ref(), context);
+    if !has_stdout {
+        reporting::tell(&report, &evaluation, comparison.as_ref(), context);
+    }
     Ok(exit_of(verdict))
 }
 
@@ -75,9 +79,8 @@ fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, Command
     let mut merge = Merge::default();
     for file in &arguments.files {
         let shown = file.display().to_string();
-        let path = context.directory.join(file);
-        let bytes = read_if_there(&path)?.ok_or_else(|| CommandError::input(format!("there is no file {shown}")))?;
-        merge.read(&shown, &String::from_utf8_lossy(&bytes))?;
+        let path = if file == Path::new("-") { file.clone() } else { context.directory.join(file) };
+        merge.read(&shown, document::text(&input::read(&path)?, &shown)?)?;
     }
     Ok(merge)
 }

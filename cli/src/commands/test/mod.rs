@@ -17,6 +17,7 @@ use crate::target::Target;
 use crate::testing::parts::{self, PartsKey};
 use crate::testing::{self, Executor, Request, TierOutcome};
 use crate::versions::stored;
+use crate::world::output::Output;
 use crate::world::store::Store;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{Evaluation, Verdict};
@@ -27,7 +28,6 @@ use agent_core::part::Part;
 use agent_core::repetition;
 use agent_core::trace::Reuse;
 use agent_core::what::What;
-use std::path::PathBuf;
 
 /// Run the cases of a tier and judge them by its budget
 ///
@@ -69,7 +69,7 @@ pub struct Arguments {
     shard: Option<Part>,
     /// Write what is run as it comes, a JSON object a line, for `agent test merge`; `-` is stdout
     #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "bless", "watch"])]
-    events: Option<PathBuf>,
+    events: Option<Output>,
     /// Run each case at least N times; it passes when every run does
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
     repeats: Option<u32>,
@@ -121,6 +121,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+    let has_stdout = reporting::wants_stdout(&arguments.reports, arguments.events.as_ref(), context)?;
     let mut target = repository.target_to_test(&arguments.at)?;
     if let Some(id) = &arguments.explain {
         return explain(arguments, repository, &target, id, context);
@@ -148,7 +149,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
     let verdict = judged(&evaluation, comparison.as_ref());
     let report = reporting::gather(target.shown(), outcomes, verdict, comparison.as_ref());
     reporting::write(&arguments.reports, &report, context)?;
-    if !arguments.events.as_deref().is_some_and(events::is_stdout) {
+    if !has_stdout {
         reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
@@ -230,10 +231,7 @@ fn run_target(
     target: &Target,
     context: &Context,
 ) -> Result<Vec<TierOutcome>, CommandError> {
-    if context.printer.is_json() && arguments.events.as_deref().is_some_and(events::is_stdout) {
-        return Err(CommandError::usage("`--json` and `--events -` both want stdout").with_hint("write the events to a file"));
-    }
-    let mut events = Events::to(arguments.events.as_deref(), &context.directory, &context.printer)?;
+    let mut events = Events::to(arguments.events.as_ref(), &context.directory)?;
     if arguments.executor == Executor::Ray {
         let outcomes = run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
         events.finish()?;

@@ -2,13 +2,16 @@
 
 use super::comparison::Comparison;
 use crate::context::Context;
+use crate::error::CommandError;
 use crate::report::{TestReport, TierReport, annotations, difference, html, human, junit, markdown};
 use crate::testing::TierOutcome;
 use crate::world::fs::{self, Durability, FsError};
+use crate::world::output::Output;
 use crate::world::{clock, env};
 use agent_core::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 /// More cases that changed than this nobody reads in a terminal.
 const FLIPS_SHOWN: usize = 10;
@@ -17,7 +20,7 @@ const FLIPS_SHOWN: usize = 10;
 #[derive(Debug, Clone)]
 pub(super) struct File {
     render: fn(&TestReport) -> String,
-    path: PathBuf,
+    output: Output,
 }
 
 impl std::str::FromStr for File {
@@ -31,20 +34,20 @@ impl std::str::FromStr for File {
             "markdown" => markdown::render,
             other => return Err(format!("`{other}` is no report; it is one of html, junit, markdown")),
         };
-        Ok(Self { render, path: file.into() })
+        Ok(Self { render, output: OsString::from(file).into() })
     }
 }
 
 impl File {
     /// In place of what was there; the summary of a GitHub step is added to, since other tools write there as well.
     fn write(&self, directory: &Path, report: &TestReport) -> Result<(), FsError> {
-        let path = directory.join(&self.path);
-        let mut text = String::new();
-        if env::github_summary().is_some_and(|summary| summary == path) {
-            text = String::from_utf8_lossy(&fs::read_if_there(&path)?.unwrap_or_default()).into_owned();
+        let text = (self.render)(report);
+        match self.output.within(directory) {
+            Output::File(path) if env::github_summary().is_some_and(|summary| summary == path) => {
+                fs::append(&path, text.as_bytes(), Durability::Rebuildable)
+            }
+            output => output.write(text.as_bytes()),
         }
-        text.push_str(&(self.render)(report));
-        fs::replace(&path, text.as_bytes(), Durability::Rebuildable)
     }
 }
 
@@ -60,6 +63,16 @@ pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict,
         verdict,
         tiers: outcomes.into_iter().map(tier).collect(),
     }
+}
+
+/// Whether what goes to stdout is one of the files that were asked for, and nothing beside it.
+pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &Context) -> Result<bool, CommandError> {
+    let wanted = reports.iter().map(|file| &file.output).chain(events).filter(|output| output.is_stdout()).count();
+    if wanted + usize::from(context.printer.is_json()) > 1 {
+        return Err(CommandError::usage("more than one of `--json`, `--events -` and `--report KIND=-` want stdout")
+            .with_hint("write the others to files"));
+    }
+    Ok(wanted > 0)
 }
 
 /// The files that were asked for; on GitHub, annotations as well.

@@ -4,6 +4,7 @@ use super::events::{Events, Streams};
 use super::problem::Problem;
 use super::reply::Reply;
 use super::route::{Parameter, Place};
+use agent_core::document;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -100,9 +101,10 @@ impl<'a> Call<'a> {
         if !media.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(415, "the body has to be `application/json`"));
         }
-        serde_json::from_slice(&self.incoming.body).map_err(|error| {
-            let status = if error.is_data() { 422 } else { 400 };
-            Problem::new(status, format!("body:{}:{}: {error}", error.line(), error.column()))
+        let text = document::text(&self.incoming.body, "body").map_err(|error| Problem::new(400, error.to_string()))?;
+        document::parse(text).map_err(|flaw| {
+            let status = if matches!(flaw.problem, document::Problem::Content(_)) { 422 } else { 400 };
+            Problem::new(status, flaw.within("body").to_string())
         })
     }
 
