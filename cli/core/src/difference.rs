@@ -70,8 +70,7 @@ pub struct Missing {
 }
 
 impl VersionDifference {
-    /// Leaves at most `limit` cases of each tier.
-    /// Takes away what tells what held-out cases expect.
+    /// Takes away the reasons, which quote what held-out cases expect.
     pub fn hide_held_out(&mut self) {
         let flips = self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()).flat_map(|cases| &mut cases.flips);
         for flip in flips.filter(|flip| flip.place.as_deref().is_some_and(is_held_out)) {
@@ -79,6 +78,7 @@ impl VersionDifference {
         }
     }
 
+    /// Leaves at most `limit` cases of each tier.
     pub fn cut(&mut self, limit: usize) {
         for cases in self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()) {
             cases.flips.truncate(limit);

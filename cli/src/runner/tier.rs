@@ -267,21 +267,34 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while it is held")
 }
 
+/// What a running tier tells.
+pub enum Told<'a> {
+    Event(&'a Event),
+    /// Nothing for a while: what was told before can be written down.
+    Silence,
+}
+
+/// How long a while is.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started it; the events meet here.
 ///
 /// `load` reads the cases while the first Runner starts.
 pub fn run<E: From<TierError>>(
     job: &TierJob,
     load: impl FnOnce() -> Result<Work, E>,
-    on_event: &mut dyn FnMut(&Event),
+    hear: &mut dyn FnMut(Told<'_>),
 ) -> Result<TierRun, E> {
     let began = Instant::now();
     let queue = Queue::new();
     let scratch = scratch_folders(job).map_err(TierError::Fs)?;
     let mut fold = TierFold::default();
-    let mut emit = |event: Event| {
-        on_event(&event);
-        fold.take(event);
+    let mut emit = |event: Option<Event>| match event {
+        Some(event) => {
+            hear(Told::Event(&event));
+            fold.take(event);
+        }
+        None => hear(Told::Silence),
     };
     let ended = std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
@@ -305,8 +318,14 @@ pub fn run<E: From<TierError>>(
         let shards = job.shard_count();
         workers.extend((1..shards).map(|number| start(number, sender.clone())));
         drop(sender);
-        emit(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards });
-        events.into_iter().flatten().for_each(&mut emit);
+        emit(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
+        loop {
+            match events.recv_timeout(SILENCE) {
+                Ok(told) => told.into_iter().map(Some).for_each(&mut emit),
+                Err(mpsc::RecvTimeoutError::Timeout) => emit(None),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
         Ok(workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(given_up()))).collect::<Vec<_>>())
     })?;
     let mut goldens = Vec::new();
@@ -317,9 +336,9 @@ pub fn run<E: From<TierError>>(
         last_failure = ended.last_failure.or(last_failure);
     }
     for why in std::mem::take(&mut *locked(&queue.stops)) {
-        emit(Event::TierStopped { tier: job.tier, why });
+        emit(Some(Event::TierStopped { tier: job.tier, why }));
     }
-    emit(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() });
+    emit(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
     match last_failure {
         // a tier of which no case could be judged says nothing about the agent
         Some(error) if !job.has_answered && fold.results().all(|result| result.outcome == Outcome::Errored) => {

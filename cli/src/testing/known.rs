@@ -116,6 +116,11 @@ impl<'a> Known<'a> {
         self.write_down()
     }
 
+    /// Writes down what was learnt since the last time.
+    pub fn write_news_down(&mut self) -> Result<(), FsError> {
+        if self.written < self.news.len() { self.write_down() } else { Ok(()) }
+    }
+
     fn write_down(&mut self) -> Result<(), FsError> {
         let own = match &mut self.own {
             Some(own) => own,

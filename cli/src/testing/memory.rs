@@ -2,6 +2,7 @@
 
 use super::known::Known;
 use crate::printer::Printer;
+use crate::world::fs::FsError;
 use agent_core::case::{Case, Cases};
 use agent_core::evaluation::CaseResult;
 use agent_core::event::Event;
@@ -76,11 +77,20 @@ impl Memory<'_> {
         let is_news = varies && !matches!(before, Answer::Varies);
         let trace = if is_news { Some(Trace::varying(definition, self.digests)) } else { trace };
         self.certain &= !varies;
-        if let Some(trace) = trace
-            && let Err(error) = known.learn(&trace)
-        {
-            // the results themselves are safe in memory until the report
-            self.printer.detail(format!("a killed run would start from the beginning: {error}"));
+        if let Some(Err(error)) = trace.map(|trace| known.learn(&trace)) {
+            self.not_written(&error);
         }
+    }
+
+    /// What was learnt outlives a kill from now on.
+    pub(super) fn write_down(&mut self) {
+        if let Some(Err(error)) = self.known.as_mut().map(Known::write_news_down) {
+            self.not_written(&error);
+        }
+    }
+
+    /// The results themselves are safe in memory until the report.
+    fn not_written(&self, error: &FsError) {
+        self.printer.detail(format!("a killed run would start from the beginning: {error}"));
     }
 }

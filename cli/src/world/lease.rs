@@ -99,17 +99,18 @@ mod tests {
     fn a_lease_is_of_what_stands_at_the_path() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("place");
+        let other = folder.path().join("other");
         std::fs::create_dir(&place).unwrap();
+        std::fs::create_dir(&other).unwrap();
         let removal = Lease::take_alone(&place).unwrap().unwrap();
         let lease = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| Lease::take(&place).unwrap());
-            std::fs::rename(&place, folder.path().join("away")).unwrap();
-            std::fs::create_dir(&place).unwrap();
+            crate::world::fs::exchange(&place, &other).unwrap();
             drop(removal);
             waiting.join().unwrap()
         });
         assert!(lease.is_some());
         assert!(Lease::take_alone(&place).unwrap().is_none());
-        assert!(Lease::take_alone(&folder.path().join("away")).unwrap().is_some());
+        assert!(Lease::take_alone(&other).unwrap().is_some());
     }
 }

@@ -132,7 +132,7 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let reply = Reply::json(&json!({
         "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "summary": summary, "cases": page, "next": next,
     }));
-    let reply = if summary.results.is_some() { reply.immutable() } else { reply };
+    let reply = if summary.results.is_some() && reader.cases.shows_held_out { reply.immutable() } else { reply };
     Ok(match next {
         Some(next) => reply.header("Link", call.link_to_next(next)),
         None => reply,
@@ -148,7 +148,7 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "result": result,
         "definition": definition(&reader.repository, &commit, result)?,
     }));
-    Ok(if summary.results.is_some() { reply.immutable() } else { reply })
+    Ok(if summary.results.is_some() && reader.cases.shows_held_out { reply.immutable() } else { reply })
 }
 
 /// The case's own line, as it stands in the commit. What is held out stays there.

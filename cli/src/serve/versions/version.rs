@@ -188,6 +188,6 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     }
     found.cut(limit);
     let reply = Reply::json(&found);
-    // what is missing may be made, and then it is not
-    Ok(if found.missing.is_empty() && !found.tiers.is_empty() { reply.immutable() } else { reply })
+    // what is missing may be made, and what is held back may be shown later
+    Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() { reply.immutable() } else { reply })
 }
