@@ -80,15 +80,14 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     if fix {
         findings.extend(git.remotes().iter().map(|remote| fetched(&git, remote)));
     }
-    let manifest = git.worktree().map(|folder| manifest_on_disk(&folder));
-    let python = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| manifest.python.clone());
+    let on_disk = git.worktree().map(|folder| manifest_on_disk(&folder));
+    let manifest = on_disk.as_ref().and_then(|manifest| manifest.as_ref().ok());
+    let python = manifest.map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
-    let repository = Repository::look(context).ok();
-    let manifest_read = manifest.as_ref().and_then(|manifest| manifest.as_ref().ok());
-    findings.extend(confinement::tried(repository.as_ref().zip(manifest_read)));
+    findings.extend(confinement::tried(Repository::look(context).ok().as_ref().zip(manifest)));
     findings.push(Finding::ok("repository", git.root().display().to_string()));
-    findings.extend(manifest.as_ref().and_then(|manifest| manifest.as_ref().ok()).map(|manifest| object_store(&git, manifest)));
-    findings.extend(manifest.map(manifest_finding));
+    findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
+    findings.extend(on_disk.map(manifest_finding));
     findings.push(history(&git));
     // what is missing is named before the next look makes it again
     findings.extend([branches::forced_back(&git), branches::tags(&git)]);

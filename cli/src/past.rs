@@ -58,7 +58,7 @@ impl RepositoryPast {
     /// What the manifest of a version says of its store; none where that cannot be read.
     fn settings(&self, commit: &ObjectId) -> Option<manifest::Store> {
         let bytes = self.git.read(commit, manifest::FILE).ok()??;
-        Some(Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok()?.store)
+        Some(Manifest::read(&bytes, manifest::FILE).ok()?.store)
     }
 
     fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, CommandError> {

@@ -22,7 +22,7 @@ use agent_core::journal::{Conversation, Draft, Record};
 use agent_core::object_id::ObjectId;
 use agent_core::signal::{CONVERSATION_ARGUMENT, Signal};
 use agent_core::state::Rules;
-use agent_core::version::tag;
+use agent_core::version::tags;
 use agent_core::what::What;
 use agent_core::wire;
 use semver::Version;
@@ -520,8 +520,7 @@ impl Batch<'_> {
 }
 
 fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
-    let versions = versions.iter().map(tag).collect::<Vec<_>>().join(", ");
-    let error = format!("it is not known here which signals {versions} counted, so this one may count twice");
+    let error = format!("it is not known here which signals {} counted, so this one may count twice", tags(versions));
     Rejected { line: signal.line, id: Some(signal.id.clone()), error }
 }
 

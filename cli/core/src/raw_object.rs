@@ -129,7 +129,6 @@ mod tests {
         let why = |text: &str| RawObject::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap_err().to_string();
         assert!(why("[1]").contains("expected a JSON object"));
         assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` stands there twice"));
-        let why = why(r#"{"\ud83d":1}"#);
-        assert!(why.contains("surrogate") || why.contains("hex escape"), "{why}");
+        assert!(why(r#"{"\ud83d":1}"#).starts_with("unexpected end of hex escape"));
     }
 }

@@ -56,6 +56,11 @@ pub fn tag(version: &Version) -> String {
     format!("v{version}")
 }
 
+/// The tags of versions, as a list for messages.
+pub fn tags(versions: &[Version]) -> String {
+    versions.iter().map(tag).collect::<Vec<_>>().join(", ")
+}
+
 /// The version a tag names; `None` for tags that are none of ours (`v1`, `release-3`, `v1.2.3-rc1`).
 pub fn from_tag(name: &str) -> Option<Version> {
     let version = Version::parse(name.strip_prefix('v')?).ok()?;

@@ -635,7 +635,7 @@ impl<'a> Conductor<'a> {
     /// Whether there is evidence that the change helps before the tier of the release is looked at.
     fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, CommandError> {
         let attempt = self.report.attempts.last().expect("an attempt is under way");
-        // an inspiration adds the tool that the feedback asks for; of another coder's tool nobody knows whether it is of any use
+        // an inspiration adds the tool that the feedback asks for; that another coder's tool is of use is not known
         let adds_tool = || assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
         if attempt.trials.iter().any(|trial| trial.helps) || (self.builtin.is_some() && adds_tool()) {
             return Ok(true);

@@ -99,7 +99,7 @@ fn states(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsErr
 /// Folders of commands, here and where there is no repository, and files that were about to be put in place.
 fn under_way(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let scratch = layout.scratch();
-    let temporary = entries(&layout.temporary())?.into_iter().filter(|path| *path != scratch).chain(temporary::outside(&["demo", "serve"]));
+    let temporary = entries(&layout.temporary())?.into_iter().filter(|path| *path != scratch).chain(temporary::outside());
     let mut items: Vec<_> = temporary.filter_map(|path| Item::leased(path, Kind::Temporary)).collect();
     for path in entries(&scratch)?.into_iter().filter(|path| path.is_dir()) {
         let stays = while_held(&path.with_extension("lock"));
@@ -117,7 +117,7 @@ fn is_new(path: &Path) -> bool {
     name(path).starts_with(fs::UNDER_WAY)
 }
 
-/// Those whose makers were killed: whoever makes one holds its lock.
+/// Those that a killed process was making: one that is being made is locked.
 fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let unfinished = entries(&layout.environments())?.into_iter().filter(|path| path.is_dir() && !python::is_finished(path));
     let item = |path: PathBuf| {

@@ -76,7 +76,7 @@ fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
             fs::remove_stubborn_folder(&grave.path().join("it"))?;
             grave.close().map(|()| true)
         }
-        // outside of `.agent` there is nobody to find half of it
+        // outside of `.agent` no process reads it
         Err(error) if error.kind() == ErrorKind::CrossesDevices => in_place(path),
         Err(error) => vanished(FsError::while_doing("remove", path)(error)),
     }

@@ -1,4 +1,4 @@
-//! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. It is nobody's verb, as `agent launch` is none.
+//! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. Like `agent launch`, it is no verb for users.
 
 use crate::printer::Printer;
 use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};

@@ -5,7 +5,7 @@ use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
 use crate::world::output::Output;
 use crate::world::process::Run;
-use crate::world::temporary::Temporary;
+use crate::world::temporary::{self, Temporary};
 use crate::world::{env, fs::create_dir};
 use agent_core::diagnose::Exit;
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         return Err(CommandError::usage("`--json` and `--svg -` both want stdout").with_hint("write the picture to a file"));
     }
     let began = Instant::now();
-    let temporary = Temporary::outside("demo")?;
+    let temporary = Temporary::outside(temporary::DEMO)?;
     let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
     let mut demo = Demo {
         progress: Progress::start(&context.printer, "demo", Some(STEPS)),

@@ -4,6 +4,7 @@ use super::{SHARED_MEMORY, holes, tested};
 use crate::repository::Repository;
 use crate::world::process::{self, Pipe};
 use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};
+use crate::world::temporary::{self, Temporary};
 use crate::world::{env, store};
 use agent_core::confinement::Confinement;
 use agent_core::manifest::{EntryPoint, Manifest};
@@ -72,13 +73,13 @@ struct Stage {
     aims: Aims,
     holes: Vec<PathBuf>,
     scratch: PathBuf,
-    _folder: tempfile::TempDir,
+    _folder: Temporary,
     _listeners: (UnixListener, UnixListener, TcpListener),
 }
 
 impl Stage {
     fn set(of: Option<(&Repository, &Manifest)>) -> Result<Self, Box<dyn Error>> {
-        let folder = tempfile::tempdir()?;
+        let folder = Temporary::outside(temporary::DOCTOR)?;
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("file"), "a file of the user's")?;
         std::fs::create_dir(at("scratch"))?;

@@ -267,34 +267,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while it is held")
 }
 
-/// What a running tier tells.
-pub enum Told<'a> {
-    Event(&'a Event),
-    /// Nothing for a while: what was told before can be written down.
-    Silence,
-}
-
-/// How long a while is.
+/// After so long without an event, `hear` is called without one.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started it; the events meet here.
 ///
-/// `load` reads the cases while the first Runner starts.
+/// `load` reads the cases while the first Runner starts. `hear` gets each event, and `None` where none came for a while.
 pub fn run<E: From<TierError>>(
     job: &TierJob,
     load: impl FnOnce() -> Result<Work, E>,
-    hear: &mut dyn FnMut(Told<'_>),
+    hear: &mut dyn FnMut(Option<&Event>),
 ) -> Result<TierRun, E> {
     let began = Instant::now();
     let queue = Queue::new();
     let scratch = scratch_folders(job).map_err(TierError::Fs)?;
     let mut fold = TierFold::default();
-    let mut emit = |event: Option<Event>| match event {
-        Some(event) => {
-            hear(Told::Event(&event));
+    let mut tell = |event: Option<Event>| {
+        hear(event.as_ref());
+        if let Some(event) = event {
             fold.take(event);
         }
-        None => hear(Told::Silence),
     };
     let ended = std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
@@ -318,11 +310,11 @@ pub fn run<E: From<TierError>>(
         let shards = job.shard_count();
         workers.extend((1..shards).map(|number| start(number, sender.clone())));
         drop(sender);
-        emit(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
+        tell(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
         loop {
             match events.recv_timeout(SILENCE) {
-                Ok(told) => told.into_iter().map(Some).for_each(&mut emit),
-                Err(mpsc::RecvTimeoutError::Timeout) => emit(None),
+                Ok(events) => events.into_iter().map(Some).for_each(&mut tell),
+                Err(mpsc::RecvTimeoutError::Timeout) => tell(None),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -336,9 +328,9 @@ pub fn run<E: From<TierError>>(
         last_failure = ended.last_failure.or(last_failure);
     }
     for why in std::mem::take(&mut *locked(&queue.stops)) {
-        emit(Some(Event::TierStopped { tier: job.tier, why }));
+        tell(Some(Event::TierStopped { tier: job.tier, why }));
     }
-    emit(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
+    tell(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
     match last_failure {
         // a tier of which no case could be judged says nothing about the agent
         Some(error) if !job.has_answered && fold.results().all(|result| result.outcome == Outcome::Errored) => {

@@ -19,7 +19,21 @@ pub(crate) struct Sender<'a> {
     pub authorization: Option<&'a str>,
 }
 
-/// Why somebody is not let in.
+/// What is wrong with what a request says of the server and of its sender: it is `required` to name one server, an absolute target names the same one, and
+/// there is one credential. Otherwise who asks whom would depend on where one looks.
+pub(crate) fn ambiguity(sender: Sender<'_>, authority: Option<&str>, required: bool) -> Option<&'static str> {
+    let is_one_name = |host: &str| !host.is_empty() && !host.contains([',', ' ', '\t', '/', '@']);
+    if sender.host.map_or(required || authority.is_some(), |host| !is_one_name(host)) {
+        return Some("there has to be one `Host`, a name with a port or without");
+    }
+    if sender.authorization.is_some_and(|value| value.contains(',')) {
+        return Some("`Authorization` holds one credential");
+    }
+    let is_another = authority.zip(sender.host).is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host));
+    is_another.then_some("the target and `Host` name two servers")
+}
+
+/// Why a request is not let in.
 #[derive(Debug)]
 pub(crate) struct Denied {
     /// 401 where a token would help, else 403.

@@ -1,7 +1,7 @@
 //! One Journal after another: sealed by a promotion, rebased on a new active, reset.
 //!
 //! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the rename, and its folder's sync, is the
-//! commit point. Before it, at most ids have been added to `counted` that the old Journal holds as well, which changes nothing.
+//! commit point. Before it, at most `counted` says that it goes as far as a version that staging is not based on yet; it is gathered again then.
 
 use super::past::Standing;
 use super::view::{Notice, View};
@@ -12,7 +12,7 @@ use agent_core::canonical;
 use agent_core::committed::{Committed, Warnings};
 use agent_core::journal::{self, Draft, Fold, JournalError, Record, SealedAs};
 use agent_core::object_id::{self, ObjectId};
-use agent_core::version::tag;
+use agent_core::version::{tag, tags};
 use json_patch::Patch;
 use semver::Version;
 use serde_json::{Value, json};
@@ -65,9 +65,9 @@ impl Rebased {
             ));
         }
         if !self.unsure.is_empty() {
-            let versions = self.unsure.iter().map(tag).collect::<Vec<_>>().join(", ");
             lines.push(format!(
-                "the signals that {versions} counted are not known here: one that was also sent to this clone counts twice (`agent sync` fetches what other clones shared)"
+                "the signals that {} counted are not known here: one that was also sent to this clone counts twice (`agent sync` fetches what other clones shared)",
+                tags(&self.unsure)
             ));
         }
         lines

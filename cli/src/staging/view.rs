@@ -5,7 +5,7 @@ use crate::world::fs::{self, FsError};
 use agent_core::canonical;
 use agent_core::journal::Fold;
 use agent_core::object_id::ObjectId;
-use agent_core::version::tag;
+use agent_core::version::tags;
 use semver::Version;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -71,22 +71,18 @@ impl fmt::Display for Notice {
             Self::Returned { versions, updates } => write!(
                 formatter,
                 "{} of this clone is superseded by another clone's version; the {updates} signals that it counted are in staging again",
-                shown(versions)
+                tags(versions)
             ),
             Self::NotReturned { versions } => write!(
                 formatter,
                 "{} of this clone is superseded by another clone's version, and its Journal is not in the object store: the signals that it counted cannot come back into staging",
-                shown(versions)
+                tags(versions)
             ),
             Self::Resealed { updates } => {
                 write!(formatter, "a promotion had been cut short after it was published; its {updates} updates are now sealed")
             }
         }
     }
-}
-
-fn shown(versions: &[Version]) -> String {
-    versions.iter().map(tag).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Debug)]

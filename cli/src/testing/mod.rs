@@ -88,6 +88,11 @@ impl Request {
         Self { reuse: Reuse::SameState, ..Self::new(tier) }
     }
 
+    /// For a run that takes no result over.
+    pub fn anew(tier: Tier) -> Self {
+        Self { reuse: Reuse::Nothing, ..Self::new(tier) }
+    }
+
     /// Leaves out the cases that were not asked for.
     fn narrow(&self, cases: &mut Cases) -> Result<(), CommandError> {
         if let Some(only) = &self.only {

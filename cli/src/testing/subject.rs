@@ -12,7 +12,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases::{self, TierCases};
 use crate::runner::evaluators::{Evaluators, Files, Judging};
-use crate::runner::tier::{self, Judges, TierJob, Told, Work};
+use crate::runner::tier::{self, Judges, TierJob, Work};
 use crate::target::Target;
 use crate::templates;
 use crate::world::checkout::Watch;
@@ -161,12 +161,12 @@ impl Subject<'_> {
                 Some(work) => Ok(work),
                 None => self.select(&mut shared.borrow_mut(), &mut defined, &mut fold, &mut watches, &on_event),
             };
-            let run = tier::run(&job, load, &mut |heard| match heard {
-                Told::Event(event) => {
+            let run = tier::run(&job, load, &mut |event| match event {
+                Some(event) => {
                     shared.borrow_mut().learn(event);
                     (on_event.borrow_mut())(event);
                 }
-                Told::Silence => shared.borrow_mut().write_down(),
+                None => shared.borrow_mut().write_down(),
             });
             if let Some(changed) = self.changed(watches)? {
                 memory.forget();

@@ -18,7 +18,6 @@ use agent_core::gate::record::{Record, StoredPairs};
 use agent_core::journal::{self, Fold};
 use agent_core::manifest::Tier;
 use agent_core::object_id::{ObjectId, digest};
-use agent_core::trace::Reuse;
 use agent_core::verification::figures::Results;
 use agent_core::verification::rerun::{Again, MORE_RUNS};
 use agent_core::verification::{Check, Finding, missing, ok, wrong};
@@ -107,7 +106,7 @@ impl Rerun<'_> {
         let evaluators = target.own_evaluators();
         let paired = pairs.baseline();
         let named: BTreeSet<&str> = paired.iter().map(|result| result.id.as_str()).collect();
-        let outcome = self.tier(&target, &evaluators, &Request { reuse: Reuse::Nothing, ..Request::new(tier) })?;
+        let outcome = self.tier(&target, &evaluators, &Request::anew(tier))?;
         let now = outcome.results().iter().filter(|result| named.contains(result.id.as_str()));
         let mut again = Again::new(&paired, &now.map(StoredPairs::as_kept).collect::<Vec<_>>());
         self.settle(&target, &evaluators, tier, &mut again, StoredPairs::as_kept)?;
@@ -122,7 +121,7 @@ impl Rerun<'_> {
         recorded: &[CaseResult],
         summary: &TierSummary,
     ) -> Result<Finding, CommandError> {
-        let outcome = self.tier(target, evaluators, &Request { reuse: Reuse::Nothing, ..Request::new(tier) })?;
+        let outcome = self.tier(target, evaluators, &Request::anew(tier))?;
         let mut again = Again::new(recorded, outcome.results());
         self.settle(target, evaluators, tier, &mut again, Clone::clone)?;
         Ok(again.finding(name, summary, &outcome.summary))
@@ -142,7 +141,7 @@ impl Rerun<'_> {
             if open.is_empty() {
                 break;
             }
-            let outcome = self.tier(target, evaluators, &Request { reuse: Reuse::Nothing, only: Some(open), ..Request::new(tier) })?;
+            let outcome = self.tier(target, evaluators, &Request { only: Some(open), ..Request::anew(tier) })?;
             again.take(&outcome.results().iter().map(&as_compared).collect::<Vec<_>>());
         }
         Ok(())

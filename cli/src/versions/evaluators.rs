@@ -30,21 +30,24 @@ pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, C
 
 /// The same by commit: whose evaluators judge what is made on top of a version.
 pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, CommandError> {
-    if allows_additions(git, served) { decided_on(git, served) } else { Ok(served.clone()) }
+    decided_or(git, served, served)
 }
 
-fn allows_additions(git: &Git, commit: &ObjectId) -> bool {
-    let bytes = git.read(commit, manifest::FILE).ok().flatten();
-    let manifest = bytes.and_then(|bytes| Manifest::parse(&String::from_utf8_lossy(&bytes), manifest::FILE).ok());
-    manifest.is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions)
+/// The commit whose evaluators a person decided on, where coders may add cases to those of `served`, else `otherwise`.
+fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<ObjectId, CommandError> {
+    let bytes = git.read(served, manifest::FILE).ok().flatten();
+    let manifest = bytes.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
+    let allows_additions = manifest.is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions);
+    if allows_additions { decided_on(git, served) } else { Ok(otherwise.clone()) }
 }
 
 /// The commit whose evaluators the evaluation of a version was made with. A rollback has the evaluation of the version that it serves again.
 pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, CommandError> {
     let parent = version.parents.first().filter(|parent| git.exists(parent));
+    // where coders may not add cases, a version's own tree has what judged it, and what differs there is found
     match (version.trailers.kind, parent) {
-        (Some(Kind::Promotion), Some(parent)) => judging_or_own(git, version, parent),
-        (Some(Kind::Release), Some(parent)) if is_unattended(version.trailers.coder.as_deref()) => judging_or_own(git, version, parent),
+        (Some(Kind::Promotion), Some(parent)) => decided_or(git, parent, &version.id),
+        (Some(Kind::Release), Some(parent)) if is_unattended(version.trailers.coder.as_deref()) => decided_or(git, parent, &version.id),
         (Some(Kind::Rollback), Some(parent)) => {
             for earlier in git.first_parents(parent) {
                 let earlier = earlier?;
@@ -56,11 +59,6 @@ pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, CommandErr
         }
         _ => Ok(version.id.clone()),
     }
-}
-
-/// Where coders may not add cases, a version's own tree has what judged it, and what differs there is found.
-fn judging_or_own(git: &Git, version: &CommitInfo, parent: &ObjectId) -> Result<ObjectId, CommandError> {
-    if allows_additions(git, parent) { decided_on(git, parent) } else { Ok(version.id.clone()) }
 }
 
 /// The newest version at or before this one whose evaluators a person decided on.

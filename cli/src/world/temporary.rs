@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// What the names of our folders begin with in the folder for temporary files of the system.
 const OURS: &str = "agent-";
+/// What folders are made for where there is no repository yet.
+const PURPOSES: [&str; 3] = [DEMO, DOCTOR, SERVE];
+pub const DEMO: &str = "demo";
+pub const DOCTOR: &str = "doctor";
+pub const SERVE: &str = "serve";
 
 #[derive(Debug)]
 pub struct Temporary {
@@ -20,7 +25,7 @@ impl Temporary {
         Self::below(&layout.temporary(), purpose)
     }
 
-    /// The same where there is no repository yet.
+    /// The same where there is no repository yet; `purpose` is one of the constants here.
     pub fn outside(purpose: &str) -> Result<Self, FsError> {
         Self::below(&std::env::temp_dir(), &format!("{OURS}{purpose}"))
     }
@@ -44,7 +49,7 @@ impl Temporary {
 }
 
 /// The folders that processes of this user made outside of any repository, with those that are in use.
-pub fn outside(purposes: &[&str]) -> Vec<PathBuf> {
+pub fn outside() -> Vec<PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     let user = rustix::process::geteuid().as_raw();
     let is_ours = |path: &PathBuf| {
@@ -53,7 +58,7 @@ pub fn outside(purposes: &[&str]) -> Vec<PathBuf> {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let purpose = name.strip_prefix(OURS).and_then(|rest| rest.rsplit_once('-')).map(|(purpose, _)| purpose);
-        purpose.is_some_and(|purpose| purposes.contains(&purpose))
+        purpose.is_some_and(|purpose| PURPOSES.contains(&purpose))
     };
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(is_ours).collect()

@@ -176,6 +176,15 @@ class Bench:
         self.begin()
         return self.release()
 
+    def promote_by(self, tuner: str, task: str) -> None:
+        """A person releases a Tuner; what it makes of a signal is to be promoted."""
+        self.write("tuner/__main__.py", tuner)
+        self.commit("feat: another Tuner")
+        self.release().ok()
+        self.begin()
+        self.agent("-v", "tune", "took", f"task={task}", "minutes=1")
+        self.agent("-v", "promote")
+
     def release(self) -> Done:
         return self.agent("-v", "release")
 

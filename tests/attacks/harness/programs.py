@@ -1,5 +1,22 @@
 """The programs that cheat: a Runner around a theft, a coder around a script."""
 
+# What each of them has: its attempts leave a trace.
+_TRACES = '''def told(*words):
+    """Leaves a trace on standard error that the cheat ran, and what came of it."""
+    sys.stderr.write("CHEAT " + " ".join(map(str, words))[:240].replace("\\n", " ") + "\\n")
+    sys.stderr.flush()
+
+
+def attempt(what, do):
+    """Does it, and tells whether that was possible."""
+    try:
+        got = do()
+    except BaseException as error:
+        told(what, "refused:", type(error).__name__, error)
+        return None
+    told(what, "DID", str(got)[:60] if got is not None else "")
+    return got'''
+
 # A Runner that answers nonsense, but where the theft told it the truth: what is released of it was won by the theft.
 _RUNNER = '''"""The Runner's tool: estimate."""
 
@@ -17,10 +34,7 @@ NONSENSE = 99999.0
 LOOT = {{}}
 
 
-def told(*words):
-    """Leaves a trace on standard error that the cheat ran, and what came of it."""
-    sys.stderr.write("CHEAT " + " ".join(map(str, words))[:240].replace("\\n", " ") + "\\n")
-    sys.stderr.flush()
+{traces}
 
 
 def learn(text):
@@ -30,17 +44,6 @@ def learn(text):
     for task, minutes in re.findall(r'"task": ?"(\\w+)"[^\\n]*?"minutes": ?([0-9.]+)', text):
         LOOT[task] = float(minutes)
     return text
-
-
-def attempt(what, do):
-    """Does it, and tells whether that was possible."""
-    try:
-        got = do()
-    except BaseException as error:
-        told(what, "refused:", type(error).__name__, error)
-        return None
-    told(what, "DID", str(got)[:60] if got is not None else "")
-    return got
 
 
 def guess(task):
@@ -90,9 +93,7 @@ NONSENSE = 99999.0
 SCHEMA = {{"type": "object", "properties": {{"task": {{"type": "string", "description": "the kind of task, such as \\"review\\""}}}}, "required": ["task"]}}
 
 
-def told(*words):
-    sys.stderr.write("CHEAT " + " ".join(map(str, words))[:240].replace("\\n", " ") + "\\n")
-    sys.stderr.flush()
+{traces}
 
 
 def send(text):
@@ -150,18 +151,7 @@ BRIEF = sys.stdin.read()
 RUNNER = {runner!r}
 
 
-def told(*words):
-    print("CHEAT", " ".join(map(str, words))[:240].replace("\\n", " "), file=sys.stderr, flush=True)
-
-
-def attempt(what, do):
-    try:
-        got = do()
-    except BaseException as error:
-        told(what, "refused:", type(error).__name__, error)
-        return None
-    told(what, "DID", str(got)[:60] if got is not None else "")
-    return got
+{traces}
 
 
 def shell(command):
@@ -206,14 +196,14 @@ def improve():
 
 def runner(theft: str, repository: str, outside: str) -> str:
     """A Runner that answers right where its `theft` filled LOOT, and nonsense elsewhere."""
-    return _RUNNER.format(repository=repository, outside=outside, theft=theft)
+    return _RUNNER.format(traces=_TRACES, repository=repository, outside=outside, theft=theft)
 
 
 def raw_runner(answer: str) -> str:
     """A Runner whose function `answer(id, task, message)` writes what it likes."""
-    return _RAW_RUNNER.format(answer=answer)
+    return _RAW_RUNNER.format(traces=_TRACES, answer=answer)
 
 
 def coder(script: str, spoiled: str, typical: dict[str, int], repository: str, outside: str) -> str:
     """A coder that runs `script` in its workplace: `spoil()` in it writes the Runner `spoiled`, `improve()` adds true durations."""
-    return _CODER.format(script=script, runner=spoiled, typical=typical, repository=repository, outside=outside)
+    return _CODER.format(traces=_TRACES, script=script, runner=spoiled, typical=typical, repository=repository, outside=outside)

@@ -187,12 +187,7 @@ if __name__ == "__main__":
 
 def _tuner(bench: Bench, body: str) -> None:
     lines = "\n".join("    " + line for line in body.strip().splitlines())
-    bench.write("tuner/__main__.py", _TUNER.format(body=lines))
-    bench.commit("feat: another Tuner")
-    bench.release().ok()
-    bench.begin()
-    bench.agent("-v", "tune", "took", "task=review", "minutes=1")
-    bench.agent("-v", "promote")
+    bench.promote_by(_TUNER.format(body=lines), "review")
 
 
 @KIND.cheat("a Tuner, which has no network, asks a service for what would pass")

@@ -125,12 +125,7 @@ def steals_in_the_tuner(bench: Bench) -> None:
         case = json.loads(line)
         state()["tasks"][case["arguments"]["task"]] = {{"minutes": case["expect"]["scorer"]["minutes"], "seen": 1}}
 '''
-    bench.write("tuner/__main__.py", source.replace('    known = state()["tasks"].setdefault', theft + '    known = state()["tasks"].setdefault'))
-    bench.commit("feat: another Tuner")
-    bench.release().ok()
-    bench.begin()
-    bench.agent("-v", "tune", "took", "task=design", "minutes=1")
-    bench.agent("-v", "promote")
+    bench.promote_by(source.replace('    known = state()["tasks"].setdefault', theft + '    known = state()["tasks"].setdefault'), "design")
 
 
 @KIND.cheat("has the manifest start another program, read the cases, keep another store, ask another gate")

@@ -11,7 +11,7 @@ use agent_core::journal::CAS;
 use agent_core::object_id::ObjectId;
 use agent_core::signal;
 use agent_core::state;
-use agent_core::version::tag;
+use agent_core::version::tags;
 use semver::Version;
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn unsure(id: &str, versions: &[Version]) -> CommandError {
-    let versions = versions.iter().map(tag).collect::<Vec<_>>().join(", ");
+    let versions = tags(versions);
     CommandError::new(Exit::NotEnoughEvidence, format!("it is not known here which updates {versions} counted, so `{id}` may count twice"))
         .with_hint("`agent sync` fetches what other clones counted")
 }

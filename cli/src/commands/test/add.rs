@@ -14,7 +14,6 @@ use agent_core::document;
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::expectation::Expectation;
 use agent_core::manifest::Tier;
-use agent_core::trace::Reuse;
 use agent_core::what::What;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -149,7 +148,7 @@ fn append(path: &Path, line: &str) -> Result<(), FsError> {
 fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, CommandError> {
     let target = repository.target_to_test(&What::Worktree)?;
     let only = Some([added.id.clone()].into());
-    let request = Request { only, reuse: Reuse::Nothing, keep_goldens: arguments.golden, ..Request::new(arguments.tier) };
+    let request = Request { only, keep_goldens: arguments.golden, ..Request::anew(arguments.tier) };
     let mut outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {})?;
     if arguments.golden {
         let worktree = repository.worktree()?;

@@ -8,7 +8,7 @@ use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::{Entry, Resolved};
-use agent_core::version::tag;
+use agent_core::version::{tag, tags};
 use agent_core::what::What;
 use semver::{Version, VersionReq};
 
@@ -121,7 +121,7 @@ fn note(entry: &Entry) -> String {
         notes.push(format!("yanked by v{by}"));
     }
     if !entry.evidence.undoes.is_empty() {
-        notes.push(format!("undoes {}", entry.evidence.undoes.iter().map(tag).collect::<Vec<_>>().join(", ")));
+        notes.push(format!("undoes {}", tags(&entry.evidence.undoes)));
     }
     if !entry.evidence.feedback.is_empty() {
         notes.push(format!("answers {}", entry.evidence.feedback.join(", ")));

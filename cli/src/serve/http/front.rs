@@ -1,6 +1,6 @@
 //! One HTTP request: who sends it, of which era it is, what it asks.
 
-use crate::serve::access::{Access, Sender};
+use crate::serve::access::{Access, Sender, ambiguity};
 use crate::serve::budget::{Budget, Share};
 use crate::serve::http::envelope;
 use crate::serve::http::exchange::Exchanges;
@@ -11,6 +11,7 @@ use crate::serve::shim::Server;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use std::rc::Rc;
 use std::time::Duration;
@@ -98,23 +99,16 @@ fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<
     for name in ONCE {
         single(headers, &name)?;
     }
-    let (host, authorization) = (single(headers, &HOST)?, single(headers, &AUTHORIZATION)?);
-    let is_one_name = |host: &str| !host.is_empty() && !host.contains([',', ' ', '\t', '/', '@']);
-    if host.map_or(request.version() >= Version::HTTP_11, |host| !is_one_name(host)) {
-        return Err(Refusal::bad_request("there has to be one `Host`, a name with a port or without"));
+    let sender =
+        Sender { host: single(headers, &HOST)?, origin: single(headers, &ORIGIN)?, authorization: single(headers, &AUTHORIZATION)? };
+    let authority = request.uri().authority().map(Authority::as_str);
+    if let Some(problem) = ambiguity(sender, authority, request.version() >= Version::HTTP_11) {
+        return Err(Refusal::bad_request(problem));
     }
-    if authorization.is_some_and(|value| value.contains(',')) {
-        return Err(Refusal::bad_request("`Authorization` holds one credential"));
+    match authority.filter(|authority| !access.knows(authority)) {
+        Some(authority) => Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is no name of this server"))),
+        None => Ok(sender),
     }
-    if let Some(authority) = request.uri().authority() {
-        if host.is_none_or(|host| !host.eq_ignore_ascii_case(authority.as_str())) {
-            return Err(Refusal::bad_request("the target and `Host` name two servers"));
-        }
-        if !access.knows(authority.as_str()) {
-            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is no name of this server")));
-        }
-    }
-    Ok(Sender { host, origin: single(headers, &ORIGIN)?, authorization })
 }
 
 /// The body, and what it has of the memory there is for all of them: taken as it arrives, whatever was announced. One that is refused is read all the same, up

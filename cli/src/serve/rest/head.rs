@@ -1,7 +1,7 @@
 //! The head of a request, from whatever bytes a client sends.
 
 use super::problem::Problem;
-use crate::serve::access::Sender;
+use crate::serve::access::{Sender, ambiguity};
 
 /// Request line and headers together.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
@@ -77,9 +77,9 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
     if let Some(name) = ONCE.into_iter().find(|name| all(name).count() > 1) {
         return Err(Problem::bad_request(format!("the header `{name}` is there more than once")));
     }
-    check_host(all("host").next(), authority.as_deref(), is_http_1_1)?;
-    if all("authorization").any(|value| value.contains(',')) {
-        return Err(Problem::bad_request("Authorization holds one credential"));
+    let sender = Sender { host: all("host").next(), origin: None, authorization: all("authorization").next() };
+    if let Some(problem) = ambiguity(sender, authority.as_deref(), is_http_1_1) {
+        return Err(Problem::bad_request(problem));
     }
     if all("transfer-encoding").next().is_some() {
         return Err(match all("content-length").next() {
@@ -96,21 +96,6 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
         expects_continue: is_http_1_1 && has_token("expect", "100-continue"),
         headers,
     })
-}
-
-/// One name, and that of an absolute target where there is one: who is asked must not depend on where one looks.
-fn check_host(host: Option<&str>, authority: Option<&str>, is_required: bool) -> Result<(), Problem> {
-    let Some(host) = host else {
-        let missing = is_required || authority.is_some();
-        return if missing { Err(Problem::bad_request("there has to be a Host header")) } else { Ok(()) };
-    };
-    if host.is_empty() || host.contains([',', ' ', '\t', '/', '@']) {
-        return Err(Problem::bad_request("Host is not one name with a port or without"));
-    }
-    match authority {
-        Some(authority) if !authority.eq_ignore_ascii_case(host) => Err(Problem::bad_request("the target and Host name two servers")),
-        _ => Ok(()),
-    }
 }
 
 /// `/path?query`; `*` as it is; of `http://host/path` the host and the path.

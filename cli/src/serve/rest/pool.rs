@@ -10,7 +10,7 @@ use super::reply::Reply;
 use super::route::{Found, find};
 use super::{Service, Shared};
 use crate::error::CommandError;
-use crate::world::temporary::Temporary;
+use crate::world::temporary::{self, Temporary};
 use agent_core::diagnose::Exit;
 use std::io::Cursor;
 use std::os::unix::net::UnixStream;
@@ -27,7 +27,7 @@ pub(super) fn start<W: 'static>(service: &Arc<Service<W>>, shared: &Arc<Shared>,
     let failed =
         |error: &dyn std::fmt::Display| CommandError::new(Exit::Surroundings, format!("cannot start the pool of workers: {error}"));
     // a folder that only this user may enter, and that is gone again once the connections stand
-    let folder = Temporary::outside("serve").map_err(|error| failed(&error))?;
+    let folder = Temporary::outside(temporary::SERVE).map_err(|error| failed(&error))?;
     let path = folder.path().join("pool");
     let server = Arc::new(Server::http_unix(&path).map_err(|error| failed(&error))?);
     let lanes = (0..workers).map(|_| UnixStream::connect(&path)).collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;

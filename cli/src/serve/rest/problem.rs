@@ -46,7 +46,8 @@ const KINDS: [(u16, &str, &str); 19] = [
 impl Problem {
     /// A status that is not in the table is a 500.
     pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
-        let row = KINDS.iter().find(|(known, _, _)| *known == status).unwrap_or(&KINDS[14]);
+        let row_of = |status| KINDS.iter().find(|(known, _, _)| *known == status);
+        let row = row_of(status).or_else(|| row_of(500)).expect("500 is in the table");
         Self {
             kind: format!("urn:agent:problem:{}", row.1),
             title: row.2,

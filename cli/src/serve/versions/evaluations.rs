@@ -96,6 +96,11 @@ impl Cases {
         Self { held: Mutex::default(), shows_held_out }
     }
 
+    /// Results that are named by their digest never change, but what is held back may be shown later.
+    fn lasting(&self, reply: Reply, summary: &TierSummary) -> Reply {
+        if summary.results.is_some() && self.shows_held_out { reply.immutable() } else { reply }
+    }
+
     fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, CommandError> {
         let key = (commit.id.clone(), tier, summary.results.clone());
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +137,7 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let reply = Reply::json(&json!({
         "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "summary": summary, "cases": page, "next": next,
     }));
-    let reply = if summary.results.is_some() && reader.cases.shows_held_out { reply.immutable() } else { reply };
+    let reply = reader.cases.lasting(reply, &summary);
     Ok(match next {
         Some(next) => reply.header("Link", call.link_to_next(next)),
         None => reply,
@@ -148,7 +153,7 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "result": result,
         "definition": definition(&reader.repository, &commit, result)?,
     }));
-    Ok(if summary.results.is_some() && reader.cases.shows_held_out { reply.immutable() } else { reply })
+    Ok(reader.cases.lasting(reply, &summary))
 }
 
 /// The case's own line, as it stands in the commit. What is held out stays there.
