@@ -178,7 +178,7 @@ fn a_coder_that_does_nothing_or_crashes_is_told_apart() {
     assert_eq!((&idle["status"], &idle["branch"]), (&"refused".into(), &Value::Null));
     says(&idle, 0, "the coder changed nothing");
     let crashed = report(&world, "crash: please", 5);
-    says(&crashed, 0, "exit status: 1; it said: no idea how");
+    says(&crashed, 0, "exit status: 1; it said: I have read the brief; on stderr: no idea how");
     assert_eq!(world.git("a", ["branch", "--list", "architect/*"]), "");
     // the same item can be run again, and the brief then tells what was tried
     let again = architect(&world, &["run", crashed["feedback"][0].as_str().unwrap()]).code(5).json();

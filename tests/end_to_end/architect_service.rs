@@ -374,6 +374,10 @@ fn hosts_of_both_eras_come_over_http_with_the_token() {
     let (_, given) = told(server, &session, &call("give_feedback", json!({"text": "plurals"}), json!({})));
     let item = &given["result"]["structuredContent"];
     assert_eq!((&item["source"], &item["text"]), (&json!("mcp"), &json!("plurals")), "{given}");
+    let mut ending = Connection::open(server);
+    ending.ask("DELETE", &session, "");
+    assert_eq!(ending.head().status, 204, "a client takes anything but 200 and 204 for a session that goes on");
+    assert_eq!(told(server, &session, &call("list_feedback", json!({}), json!({}))).0.status, 404);
 
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": client,

@@ -1,6 +1,6 @@
 //! What a case can ask for: repeats, quarantine, limits, judges, a scratch folder; and what one case does not do to others.
 
-use crate::tiers::{RUNNER, Shop, TOLD, call, counts, tea};
+use crate::tiers::{RUNNER, Shop, call, counts, tea};
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
 
@@ -58,9 +58,7 @@ server.run()
 "#;
 
 fn counting() -> Shop {
-    let shop = Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING));
-    shop.manifest(&format!("shared_memory = true\n[evaluators]\nenv = {TOLD}\n[limits]\ncall_s = 2.0\n"));
-    shop
+    Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING))
 }
 
 /// `agent test ARGUMENTS` on a day.
@@ -117,7 +115,7 @@ fn a_repeated_case_passes_when_every_run_does() {
         tea("tea", json!({"subset": {}})),
     ]);
     shop.commit();
-    let ended = on(&shop, "2026-11-22", &["--at", "HEAD", "--json"]).code(1);
+    let ended = on(&shop, "2026-11-22", &["--at", "HEAD", "--json"]).code(5);
     let dies = &results(&shop, &ended)[0];
     assert_eq!((&dies["runs"], &dies["outcome"]), (&json!({"count": 1, "passed": 0}), &json!("errored")));
     assert_eq!(ended.json()["tiers"]["micro"]["pass_hat_k"], json!([0.0]));
@@ -154,7 +152,7 @@ fn a_case_and_a_tier_have_limits_of_their_own() {
         with(hang("long", 2.5), "limit_s", json!(60)),
         tea("tea", json!({"subset": {}})),
     ]);
-    let ended = on(&shop, "2026-11-22", &["--shards", "1"]).code(1);
+    let ended = on(&shop, "2026-11-22", &["--shards", "1"]).code(5);
     ended
         .stdout_has("ERROR short")
         .stdout_has("the Runner did not answer `hang` within 0.3 s")
@@ -166,7 +164,7 @@ fn a_case_and_a_tier_have_limits_of_their_own() {
         tea("after", json!({"subset": {}})),
     ]);
     shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"limit_s": 1}}}"#);
-    shop.manifest("");
+    shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n");
     let ended = on(&shop, "2026-11-22", &["--shards", "1", "--json"]).code(7);
     let micro = &ended.json()["tiers"]["micro"];
     assert_eq!((&micro["cases"], &micro["passed"], &micro["missing"]), (&json!(1), &json!(1), &json!(2)));
@@ -229,7 +227,7 @@ fn a_program_judges_and_is_asked_once() {
 
     shop.world.write(shop.world.shared("judge"), "");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3, "agree": 0.67}))]);
-    on(&shop, "2026-11-22", &["--no-cache"]).code(1).stdout_has("the judge disagrees with itself: 2 of 3");
+    on(&shop, "2026-11-22", &["--no-cache"]).code(5).stdout_has("the judge disagrees with itself: 2 of 3");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3}))]);
     on(&shop, "2026-11-22", &["--no-cache"]).ok().stdout_has("score 0.667");
 }
@@ -238,7 +236,10 @@ fn a_program_judges_and_is_asked_once() {
 fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     let shop = counting();
     shop.write("tests/judge.py", JUDGE);
-    shop.manifest(&format!("[evaluators]\nenv = {TOLD}\n[limits]\ncall_s = 1.5\n"));
+    shop.write(
+        "agent.toml",
+        "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n[limits]\ncall_s = 1.5\n",
+    );
     let command = |id: &str, how: &str| tea(id, json!({"command": {"run": ["python", "tests/judge.py", how]}}));
     let scorer = |id: String, name: &str| tea(&id, json!({"scorer": {"name": name, "price": 3}}));
     let mut cases: Vec<_> = (0..6).map(|number| scorer(format!("hangs{number}"), "hangs")).collect();
@@ -248,7 +249,7 @@ fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     cases.extend((0..20).map(|number| scorer(format!("near{number}"), "near")));
     cases.extend((0..20).map(|number| tea(&format!("tea{number}"), json!({"subset": {}}))));
     shop.cases(&cases);
-    let ended = on(&shop, "2026-11-22", &["--json", "--shards", "1"]).code(1);
+    let ended = on(&shop, "2026-11-22", &["--json", "--shards", "1"]).code(5);
     assert_eq!(counts(&ended), [51, 40, 1, 10], "{}", ended.stdout);
     let document = ended.json();
     let why = |id: &str| {

@@ -70,9 +70,6 @@ def hangs(case, result):
     time.sleep(1000)
 "#;
 
-/// The variables that tests tell Runners and judges something by.
-pub const TOLD: &str = r#"["CALL_LOG", "COUNTS", "LOADED", "SEEN", "START_LOG"]"#;
-
 /// An agent repository with one Runner.
 pub struct Shop {
     pub world: World,
@@ -85,7 +82,7 @@ impl Shop {
 
     pub fn with_runner(runner: &str) -> Self {
         let shop = Self { world: World::new() };
-        shop.manifest("shared_memory = true\n[limits]\ncall_s = 2.0\n");
+        shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\nshared_memory = true\n[limits]\ncall_s = 2.0\n");
         shop.write("runner/__main__.py", runner);
         shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 3\n  }\n}\n");
         shop.write("tests/scorers.py", SCORERS);
@@ -94,12 +91,6 @@ impl Shop {
         shop.world.git("shop", ["init", "-q"]);
         shop.commit();
         shop
-    }
-
-    /// Writes a manifest that goes on under `[runner]`; the Runner gets what tests tell it by variables.
-    pub fn manifest(&self, rest: &str) {
-        let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]";
-        self.write("agent.toml", &format!("{begin}\nenv = {TOLD}\n{rest}"));
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -118,8 +109,7 @@ impl Shop {
     }
 
     pub fn test(&self, arguments: &[&str]) -> Ended {
-        let mut command = self.world.command(AGENT, "shop");
-        World::finish(command.env("CALL_LOG", self.world.shared("calls")).arg("test").args(arguments))
+        self.world.agent("shop", ["test"].iter().chain(arguments))
     }
 }
 
@@ -293,7 +283,7 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
     cases.insert(100, call("unknown", "prise", json!({}), json!({"subset": {}})));
     shop.cases(&cases);
     for shards in ["1", "3"] {
-        let ended = shop.test(&["--json", "--shards", shards]).code(1);
+        let ended = shop.test(&["--json", "--shards", shards]).code(5);
         assert_eq!(counts(&ended), [126, 120, 0, 6], "{}", ended.stdout);
         let document = ended.json();
         let why = |id: &str| {
@@ -311,6 +301,39 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
             assert!(why(id).contains(part), "{id}: {}", why(id));
         }
     }
+}
+
+#[test]
+fn a_case_that_could_not_be_judged_fails_its_tier_whatever_the_budget() {
+    let shop = Shop::new();
+    shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0.1, "score": 0.1}}}"#);
+    let good = tea("good", json!({"subset": {"price": 3}}));
+    let wrong = [
+        tea("raises", json!({"scorer": {"name": "raises"}})),
+        tea("judge", json!({"command": {"run": ["python", "-c", "1 / 0"]}})),
+        call("dies", "die", json!({"code": 3}), json!({"subset": {}})),
+    ];
+    for wrong in wrong {
+        let id = wrong["id"].as_str().expect("an id").to_owned();
+        shop.cases(&[good.clone(), wrong]);
+        shop.test(&[]).code(5).stdout_has(&format!("1 case could not be judged: {id}"));
+        assert_eq!(shop.test(&["--json"]).code(5).json()["tiers"]["micro"]["verdict"], "fail");
+    }
+    shop.cases(&[good, tea("disliked", json!({"scorer": {"name": "told"}}))]);
+    shop.test(&[]).ok();
+}
+
+/// The failing frame of a program is the last one of a traceback: it is shown, however long that is.
+#[test]
+fn a_traceback_is_shown_to_its_last_frame() {
+    let nested = (0..40).fold(String::new(), |text, depth| format!("{text}def level_{depth}(): return level_{}()\n", depth + 1));
+    let place = "level_40(): raise KeyError('the place')";
+    let tool = "@server.tool\ndef nested() -> str:\n    \"\"\"Fails.\"\"\"\n    return level_0()\n\nserver.run()";
+    let shop = Shop::with_runner(&RUNNER.replace("server.run()", &format!("{nested}def {place}\n{tool}")));
+    shop.world.agent("shop", ["run", "nested", "--at", "worktree", "-vv"]).code(1).stderr_has(place).stderr_has("return level_0()");
+    shop.write("runner/__main__.py", &format!("import sys\n{nested}def {place}\nprint('x' * 70000, file=sys.stderr)\nlevel_0()\n"));
+    let ended = shop.world.agent("shop", ["run", "nested", "--at", "worktree"]).code(5);
+    ended.stderr_has("Traceback (most recent call last)").stderr_has("return level_2()").stderr_has(place);
 }
 
 #[test]
@@ -411,7 +434,7 @@ fn a_comparison_is_paired_and_honest() {
 /// The process ids the Runner says it has, once it is called.
 fn start_hanging(shop: &Shop) -> (std::process::Child, u32) {
     shop.cases(&[call("hangs", "hang", json!({"seconds": 1000}), json!({"subset": {}}))]);
-    shop.manifest("");
+    shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n");
     let runner = RUNNER.replace("    print(\"hanging\", flush=True)\n", "    print(\"pid\", os.getpid(), flush=True)\n");
     shop.write("runner/__main__.py", &runner);
     let mut agent =

@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::canonical;
+use crate::diagnose::Exit;
 use crate::event::Event;
 use crate::manifest::Tier;
 use crate::object_id::digest;
@@ -336,6 +337,7 @@ impl TierFold {
         if !musts.is_empty() {
             reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), named(&musts)));
         }
+        reasons.extend(self.errors());
         if summary.cases > 0 {
             reasons.extend(budget_breaches(summary));
         }
@@ -345,6 +347,12 @@ impl TierFold {
         }
         let lacking = self.lacking(summary);
         (if lacking.is_empty() { Verdict::Pass } else { Verdict::NotEnoughEvidence }, lacking)
+    }
+
+    /// A case that could not be judged fails its tier, whatever the budget: no pass rate says anything about it.
+    fn errors(&self) -> Option<String> {
+        let errored: Vec<_> = self.counted().filter(|result| result.outcome == Outcome::Errored).collect();
+        (!errored.is_empty()).then(|| format!("{} could not be judged: {}", counted(errored.len(), "case"), named(&errored)))
     }
 
     /// Why this is too little to say yes.
@@ -511,6 +519,16 @@ impl Evaluation {
 
     pub fn verdict(&self) -> Verdict {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
+    }
+
+    /// What a command ends with that judges by this and arrives at a verdict: where cases could not be judged, a child is at fault.
+    pub fn exit(&self, verdict: Verdict) -> Exit {
+        match verdict {
+            Verdict::Pass => Exit::Done,
+            Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
+            Verdict::Fail if self.tiers.values().any(|tier| tier.errored > 0) => Exit::Child,
+            Verdict::Fail => Exit::No,
+        }
     }
 
     pub fn to_value(&self) -> Value {

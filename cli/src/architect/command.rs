@@ -4,7 +4,7 @@ use crate::architect::coder::Coded;
 use crate::architect::run::is_cancelled;
 use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
-use crate::world::process::{self, ChildStdin, ChildStdout, Pipe, Piped};
+use crate::world::process::{self, ChildStdin, Hearing, Pipe};
 use crate::world::{env, fs};
 use agent_core::architect::brief::Brief;
 use agent_core::confinement::Confinement;
@@ -14,11 +14,8 @@ use std::path::Path;
 use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt as _;
 
-/// What is kept of what a coder prints.
-const SAID_LIMIT: usize = 64 << 10;
 /// A longer commit message is none.
 const MESSAGE_LIMIT: u64 = 64 << 10;
 /// What the coder is told and says in files.
@@ -27,8 +24,6 @@ const DATA: &str = "brief.json";
 const MESSAGE: &str = "message.txt";
 /// How often a run looks whether somebody cancelled it.
 const CANCEL_CHECK: Duration = Duration::from_millis(200);
-/// How long what a coder printed last may be on its way after it ended.
-const LAST_WORDS: Duration = Duration::from_millis(400);
 
 pub struct CommandCoder<'a> {
     pub command: Vec<OsString>,
@@ -59,19 +54,25 @@ impl CommandCoder<'_> {
             fs::write(&place.join(DATA), brief.to_json().as_bytes())?;
         }
         let (ended, said) = process::block_on(self.carry_out(page.into_bytes()))??;
-        fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), said.as_bytes())?;
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
+        fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), said.log().as_bytes())?;
         Ok(match ended {
-            Ended::Exited { success: true, .. } => Coded::Done { said: last, message: self.message() },
-            Ended::Exited { status, .. } => Coded::Failed { why: failed(&self.shown(), &status, &last) },
+            Ended::Exited { success: true, .. } => Coded::Done { said: said.last().to_owned(), message: self.message() },
+            Ended::Exited { status, .. } => {
+                Coded::Failed { why: format!("the coder `{}` failed with {status}{}", self.shown(), said.told()) }
+            }
             Ended::TimedOut => Coded::Failed {
-                why: format!("the coder `{}` was not done after {} s and was ended", self.shown(), self.time_limit.as_secs_f64()),
+                why: format!(
+                    "the coder `{}` was not done after {} s and was ended{}",
+                    self.shown(),
+                    self.time_limit.as_secs_f64(),
+                    said.told()
+                ),
             },
             Ended::Cancelled => Coded::Cancelled,
         })
     }
 
-    async fn carry_out(&self, brief: Vec<u8>) -> Result<(Ended, String), process::ProcessError> {
+    async fn carry_out(&self, brief: Vec<u8>) -> Result<(Ended, Said), process::ProcessError> {
         let pipe = Pipe {
             command: self.command.clone(),
             directory: self.workplace.folder(),
@@ -82,23 +83,19 @@ impl CommandCoder<'_> {
             listener: Some(self.heard.clone()),
         };
         let (mut coder, stdin, stdout) = pipe.start()?;
-        let mut said = Vec::new();
+        let mut stdout = Hearing::of(stdout, None);
         let ended = tokio::select! {
-            status = finished(&mut coder, tell(stdin, brief), hear(stdout, &mut said)) => Ended::Exited {
+            status = told(stdin, brief, coder.wait()) => Ended::Exited {
                 success: status.is_some_and(|status| status.success()),
                 status: status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string()),
             },
             () = tokio::time::sleep(self.time_limit) => Ended::TimedOut,
             () = self.cancelled() => Ended::Cancelled,
         };
-        let mut said = String::from_utf8_lossy(&said).into_owned();
-        for line in coder.stderr_tail() {
-            said.push_str(&line);
-            said.push('\n');
-        }
         // nothing the coder started edits on
         coder.end_at_once().await;
-        Ok((ended, said))
+        stdout.to_the_end().await;
+        Ok((ended, Said { stdout: stdout.lines(), stderr: coder.stderr_tail() }))
     }
 
     async fn cancelled(&self) {
@@ -140,35 +137,40 @@ impl CommandCoder<'_> {
     }
 }
 
-fn failed(command: &str, status: &str, last: &str) -> String {
-    let said = if last.is_empty() { String::new() } else { format!("; it said: {last}") };
-    format!("the coder `{command}` failed with {status}{said}")
+/// What a coder wrote, as far as it is kept.
+struct Said {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
 }
 
-/// The coder's end; a process it left behind may hold its stdout open and is not waited for.
-async fn finished(coder: &mut Piped, tell: impl Future<Output = ()>, hear: impl Future<Output = ()>) -> Option<ExitStatus> {
-    let mut streams = pin!(async { tokio::join!(tell, hear) });
+impl Said {
+    fn log(&self) -> String {
+        self.stdout.iter().chain(&self.stderr).flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// The last thing it had to say: on stdout, unless it wrote to stderr alone.
+    fn last(&self) -> &str {
+        last(&self.stdout).or(last(&self.stderr)).unwrap_or_default()
+    }
+
+    /// Both streams, each with its last line.
+    fn told(&self) -> String {
+        let stdout = last(&self.stdout).map(|said| format!("; it said: {said}"));
+        let stderr = last(&self.stderr).map(|said| format!("; on stderr: {said}"));
+        stdout.into_iter().chain(stderr).collect()
+    }
+}
+
+fn last(lines: &[String]) -> Option<&str> {
+    lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty())
+}
+
+/// Waits for the coder's end and tells it the brief meanwhile. One that does not read its stdin is fine: the brief is in a file as well.
+async fn told(mut stdin: ChildStdin, brief: Vec<u8>, end: impl Future<Output = Option<ExitStatus>>) -> Option<ExitStatus> {
+    let mut end = pin!(end);
     tokio::select! {
-        status = coder.wait() => {
-            let _ = timeout(LAST_WORDS, streams).await;
-            status
-        }
-        _ = &mut streams => coder.wait().await,
+        status = &mut end => return status,
+        _ = stdin.write_all(&brief) => drop(stdin),
     }
-}
-
-/// A coder that does not read its stdin is fine: the brief is in a file as well.
-async fn tell(mut stdin: ChildStdin, brief: Vec<u8>) {
-    let _ = stdin.write_all(&brief).await;
-    drop(stdin);
-}
-
-/// Reads to the end, so that the coder never blocks, and keeps the last part.
-async fn hear(mut stdout: ChildStdout, said: &mut Vec<u8>) {
-    let mut chunk = vec![0; 8 << 10];
-    while let Ok(count @ 1..) = stdout.read(&mut chunk).await {
-        said.extend_from_slice(&chunk[..count]);
-        let excess = said.len().saturating_sub(SAID_LIMIT);
-        said.drain(..excess);
-    }
+    end.await
 }

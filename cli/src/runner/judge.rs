@@ -6,6 +6,7 @@ use crate::world::process::Finished;
 use crate::world::python;
 use crate::world::store::Store;
 use agent_core::canonical;
+use agent_core::last_words;
 use agent_core::manifest::EntryPoint;
 use agent_core::object_id::digest;
 use agent_core::opinion::{CommandCall, Opinion};
@@ -118,6 +119,6 @@ fn not_asked(error: &dyn std::error::Error) -> String {
 fn ending(finished: &Finished) -> String {
     let how = finished.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit status {code}"));
     let stderr = String::from_utf8_lossy(&finished.stderr);
-    let last: Vec<_> = stderr.trim_end().lines().rev().take(5).collect();
-    if last.is_empty() { how } else { format!("{how}: {}", last.into_iter().rev().collect::<Vec<_>>().join("\n")) }
+    let lines: Vec<_> = stderr.trim_end().lines().collect();
+    if lines.is_empty() { how } else { format!("{how}: {}", last_words::shown(&lines).join("\n")) }
 }

@@ -1,11 +1,11 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
 
-use crate::world::env;
 use crate::world::lease::Lease;
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
 use agent_core::call_result::{Unreadable, value_of};
 use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::last_words;
 use agent_core::manifest::Limits;
 use agent_core::mcp::{self, Era, INTERNAL_ERROR, METHOD_NOT_FOUND};
 pub use agent_core::rpc::RpcError;
@@ -90,11 +90,8 @@ pub struct ChildSpec {
     pub command: Vec<OsString>,
     /// The checkout: working directory, and where Python imports from.
     pub directory: PathBuf,
-    /// What agent.toml declares.
-    pub declared: Vec<(OsString, OsString)>,
-    /// What `agent` sets, whatever is declared.
     pub environment: Vec<(OsString, OsString)>,
-    /// Variables of our own environment that it does not get unless they are declared.
+    /// Variables of our own environment that it does not get.
     pub withheld: Vec<OsString>,
     pub start_limit: Duration,
     pub call_limit: Duration,
@@ -138,9 +135,8 @@ impl ChildSpec {
             role,
             command,
             directory: directory.into(),
-            declared: Vec::new(),
             environment: Vec::new(),
-            withheld: env::never_passed_on(),
+            withheld: Vec::new(),
             start_limit: limits.start(),
             call_limit: limits.call(),
             tool_limits: limits.tools(),
@@ -166,7 +162,7 @@ impl ChildSpec {
     }
 
     pub fn pipe(&self) -> Pipe {
-        let mut environment = self.declared.clone();
+        let mut environment = Vec::new();
         if self.role != Role::Scorer {
             environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));
         }
@@ -218,7 +214,7 @@ pub enum ChildError {
 }
 
 fn shown_stderr(lines: &[String]) -> String {
-    if lines.is_empty() { String::new() } else { format!("\n  its last words on stderr:\n    {}", lines.join("\n    ")) }
+    if lines.is_empty() { String::new() } else { format!("\n  its last words on stderr:\n    {}", last_words::shown(lines).join("\n    ")) }
 }
 
 impl Diagnose for ChildError {

@@ -204,12 +204,9 @@ impl Evidence {
 
     /// Why there will be no version; `None` when there may be one.
     pub fn refusal(&self) -> Option<Outcome> {
-        let exit = match self.decision() {
-            Verdict::Pass => return None,
-            Verdict::Fail => Exit::No,
-            Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
-        };
-        Some(Outcome { verdict: Some(self.verdict()), ..Outcome::refused(self.reasons().join("; "), exit) })
+        let exit = self.evaluation.exit(self.decision());
+        let refused = || Outcome { verdict: Some(self.verdict()), ..Outcome::refused(self.reasons().join("; "), exit) };
+        (exit != Exit::Done).then(refused)
     }
 
     /// Whether cases came out better than with what it replaces.

@@ -4,8 +4,8 @@
 use crate::world::guard::END;
 use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::last_words::{self, LastWords};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io::Read as _;
@@ -414,11 +414,8 @@ const GRACE: Duration = Duration::from_millis(400);
 const LONGEST_END: Duration = Duration::from_secs(10);
 /// What an exchange reads of a child's stdout.
 const OUTPUT_LIMIT: u64 = 1 << 20;
-/// The last stderr lines that are kept for an error message.
-const TAIL_LINES: usize = 20;
-const TAIL_LINE_BYTES: usize = 400;
 
-/// Hears each stderr line of a child.
+/// Hears each line of a child's stream.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A child to start with pipes on all three streams, in a process group of its own.
@@ -443,8 +440,7 @@ pub struct Piped {
     /// How it ended, once it has.
     ended: watch::Receiver<Option<ExitStatus>>,
     waiting: tokio::task::JoinHandle<()>,
-    tail: Arc<Mutex<VecDeque<String>>>,
-    stderr: tokio::task::JoinHandle<()>,
+    stderr: Hearing,
 }
 
 impl Pipe {
@@ -453,10 +449,9 @@ impl Pipe {
         adopt_strays();
         let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let tail = Arc::new(Mutex::new(VecDeque::new()));
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         groups().extend(group);
-        let stderr = tokio::spawn(keep_tail(stderr.expect("stderr is piped"), Arc::clone(&tail), self.listener.clone()));
+        let stderr = Hearing::of(stderr.expect("stderr is piped"), self.listener.clone());
         let (end, ended) = watch::channel(None);
         let waiting = tokio::spawn(async move {
             let status = child.wait().await.ok();
@@ -465,7 +460,7 @@ impl Pipe {
             }
             let _ = end.send(status);
         });
-        Ok((Piped { group, ended, waiting, tail, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
+        Ok((Piped { group, ended, waiting, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
     }
 
     /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
@@ -488,7 +483,7 @@ impl Pipe {
         drop(bounded);
         read.map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let status = child.wait().await;
-        child.hear_the_last().await;
+        child.stderr.to_the_end().await;
         Ok(Finished { code: status.and_then(|status| status.code()), stdout: said, stderr: child.stderr_tail().join("\n").into_bytes() })
     }
 
@@ -538,7 +533,7 @@ impl Pipe {
 impl Piped {
     /// The last lines the child wrote to stderr.
     pub fn stderr_tail(&self) -> Vec<String> {
-        self.tail.lock().expect("no panic while it is held").iter().cloned().collect()
+        self.stderr.lines()
     }
 
     pub fn id(&self) -> Option<u32> {
@@ -553,15 +548,8 @@ impl Piped {
     /// Waits for a child that has closed its stdout; `None` when it stays.
     pub async fn wait_a_little(&mut self) -> Option<ExitStatus> {
         let status = timeout(GRACE, self.wait()).await.ok()?;
-        self.hear_the_last().await;
+        self.stderr.to_the_end().await;
         status
-    }
-
-    /// What an ended child said last is still on its way; a grandchild may hold the stream open for ever.
-    async fn hear_the_last(&mut self) {
-        if !self.stderr.is_finished() {
-            let _ = timeout(GRACE, &mut self.stderr).await;
-        }
     }
 
     /// Ends it with all it started, gently at first. The child's stdin has to be closed by now.
@@ -573,10 +561,12 @@ impl Piped {
     }
 
     /// Ends it with all it started, and comes back when that is done.
-    pub async fn end_at_once(mut self) {
+    pub async fn end_at_once(&mut self) {
         self.signal(end_at_once());
-        // whoever cannot be killed is not waited for
-        let _ = timeout(LONGEST_END, self.wait()).await;
+        // a process that cannot be killed is not waited for
+        if timeout(LONGEST_END, self.wait()).await.is_ok() {
+            self.stderr.to_the_end().await;
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -591,7 +581,6 @@ impl Drop for Piped {
     fn drop(&mut self) {
         self.signal(end_at_once());
         groups().retain(|group| Some(*group) != self.group);
-        self.stderr.abort();
         self.waiting.abort();
         if let Some(guard) = self.group.filter(|guard| was_killed(*guard)) {
             end_strays(guard);
@@ -629,23 +618,54 @@ fn adopt_strays() {
     }
 }
 
-async fn keep_tail(stderr: tokio::process::ChildStderr, tail: Arc<Mutex<VecDeque<String>>>, listener: Option<Listener>) {
-    let mut reader = tokio::io::BufReader::new(stderr);
+/// What a child writes to one of its streams: it is read to the end, so that the child never blocks, and the last part is kept. Dropped, it reads no more.
+#[derive(Debug)]
+pub struct Hearing {
+    heard: Arc<Mutex<LastWords>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Hearing {
+    pub fn of(stream: impl tokio::io::AsyncRead + Unpin + Send + 'static, listener: Option<Listener>) -> Self {
+        let heard = Arc::<Mutex<LastWords>>::default();
+        let task = tokio::spawn(hear(stream, Arc::clone(&heard), listener));
+        Self { heard, task }
+    }
+
+    /// The last lines.
+    pub fn lines(&self) -> Vec<String> {
+        self.heard.lock().expect("no panic while it is held").lines()
+    }
+
+    /// Reads what a child that has ended wrote last. With a guard nothing is left that holds the stream open, and its end comes as soon as this process is
+    /// given the time to read; without one, a process that the child left behind may hold it open for ever.
+    pub async fn to_the_end(&mut self) {
+        let limit = if guards() { LONGEST_END } else { GRACE };
+        if !self.task.is_finished() {
+            let _ = timeout(limit, &mut self.task).await;
+        }
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn hear(stream: impl tokio::io::AsyncRead + Unpin, heard: Arc<Mutex<LastWords>>, listener: Option<Listener>) {
+    let mut reader = tokio::io::BufReader::new(stream);
     let mut line = Vec::new();
     while read_line_bounded(&mut reader, &mut line).await {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if let Some(listener) = &listener {
             listener(&text);
         }
-        let mut tail = tail.lock().expect("no panic while it is held");
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(text);
+        heard.lock().expect("no panic while it is held").push(text);
     }
 }
 
-/// Reads one line, of which at most `TAIL_LINE_BYTES` are kept; false at the end.
+/// Reads one line, of which at most `last_words::LIMIT` are kept; false at the end.
 async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), line: &mut Vec<u8>) -> bool {
     line.clear();
     loop {
@@ -655,7 +675,7 @@ async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), 
         }
         let end = chunk.iter().position(|byte| *byte == b'\n');
         let taken = end.map_or(chunk.len(), |end| end + 1);
-        line.extend_from_slice(&chunk[..taken.min(TAIL_LINE_BYTES.saturating_sub(line.len()))]);
+        line.extend_from_slice(&chunk[..taken.min(last_words::LIMIT.saturating_sub(line.len()))]);
         reader.consume(taken);
         if end.is_some() {
             return true;

@@ -1,7 +1,7 @@
 //! `agent test merge`: parts that other machines ran, as the one tier they are parts of.
 
 use super::comparison::{self, Comparison};
-use super::{exit_of, judged, keep, reporting, tiers};
+use super::{judged, keep, reporting, tiers};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::repository::Repository;
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if !has_stdout {
         reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
-    Ok(exit_of(verdict))
+    Ok(evaluation.exit(verdict))
 }
 
 fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, CommandError> {

@@ -153,19 +153,11 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
-    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { exit_of(verdict) })
+    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { evaluation.exit(verdict) })
 }
 
 fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
     comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict())
-}
-
-const fn exit_of(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Pass => Exit::Done,
-        Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
-        Verdict::Fail => Exit::No,
-    }
 }
 
 /// In the narrowest of the tiers that has the case; of all tiers, where none was named.

@@ -13,7 +13,7 @@ use agent_core::diagnose::Exit;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -71,8 +71,16 @@ impl<H: ServerHandler> Gate<H> {
             return refused(closing(refusal));
         }
         let (head, body) = request.into_parts();
+        let ends_session = head.method == Method::DELETE;
         match read(body, &self.bodies).await {
-            Ok((bytes, _share)) => self.service.handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed())).await,
+            Ok((bytes, _share)) => {
+                let mut answer = self.service.handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed())).await;
+                // clients take rmcp's 202 for a session that did not end
+                if ends_session && answer.status() == StatusCode::ACCEPTED {
+                    *answer.status_mut() = StatusCode::NO_CONTENT;
+                }
+                answer
+            }
             Err(refusal) => refused(closing(refusal)),
         }
     }

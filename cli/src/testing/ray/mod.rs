@@ -15,6 +15,7 @@ use crate::world::python;
 use crate::world::temporary::Temporary;
 use agent_core::diagnose::Exit;
 use agent_core::event::Event;
+use agent_core::last_words;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::part::{Merge, MergedTier};
@@ -176,7 +177,7 @@ fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], 
             _ => Exit::Child,
         };
         let mut error = CommandError::new(exit, "the cluster did not run all parts");
-        error.messages.push(ended.said.join("\n"));
+        error.messages.push(last_words::shown(&ended.said).join("\n"));
         return Err(
             error.with_hint("RAY_ADDRESS says where the cluster is; `ray status` asks it; its Python and its ray have to be those here")
         );
