@@ -1,7 +1,8 @@
 //! What can be typed: the verbs and the flags they share.
 
 use crate::commands::Command;
-use crate::printer::{Color, Volume};
+use crate::error::CommandError;
+use crate::printer::{Color, Failure, Printer, Volume};
 use agent_core::diagnose::Exit;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
@@ -63,10 +64,21 @@ Exit codes:
 
 /// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
-    Arguments::try_parse_from(argv).map_err(|error| {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    Arguments::try_parse_from(&argv).map_err(|error| {
+        if error.use_stderr() && argv.iter().any(|argument| argument == "--json") {
+            Printer::new(true, Volume::Silent, Color::Auto).json(&Failure::from(&CommandError::usage(message_of(&error))));
+        }
         let failed = error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
         // help and version are data, a wrong command line is not
         let code = if failed && !error.use_stderr() { Exit::Surroundings as i32 } else { error.exit_code() };
         ExitCode::from(u8::try_from(code).unwrap_or(2))
     })
+}
+
+/// The sentence of a wrong command line, without clap's `error:`, usage and tips.
+fn message_of(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }

@@ -62,7 +62,9 @@ pub fn main() -> ExitCode {
     let ran = world::process::with_event_loops(|| commands::run(&arguments.command, &context));
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
-        Err(error) => context.printer.error(&error),
+        // stdout of a server belongs to its protocol
+        Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
+        Err(error) => context.printer.failed(&error),
     };
     ExitCode::from(context.printer.end(exit) as u8)
 }

@@ -33,7 +33,7 @@ pub enum Said {
     /// Nothing against it.
     Nothing,
     /// It could not be told here and now, and why.
-    LeftToTheServer(String),
+    Skipped(String),
     /// It fails; the cases that do, for people.
     Fails(String),
 }
@@ -51,7 +51,7 @@ impl Precheck {
             // the same on a machine that is slow, or has no Python: a server will tell
             Err(error) => match error.exit {
                 Exit::NotEnoughEvidence => Ok(self.out_of_time()),
-                Exit::Surroundings => Ok(Said::LeftToTheServer(error.messages.join(": "))),
+                Exit::Surroundings => Ok(Said::Skipped(error.messages.join(": "))),
                 _ => Err(error),
             },
         }
@@ -69,7 +69,7 @@ impl Precheck {
     }
 
     fn out_of_time(&self) -> Said {
-        Said::LeftToTheServer(format!("{} did not come to its end within {} s", self.tier, self.limit.as_secs_f64()))
+        Said::Skipped(format!("{} did not finish within {} s", self.tier, self.limit.as_secs_f64()))
     }
 }
 
@@ -81,7 +81,7 @@ fn said(outcome: TierOutcome) -> Said {
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
     let reasons = outcome.summary.reasons.join("; ");
     let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
-    if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::LeftToTheServer(reasons) }
+    if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::Skipped(reasons) }
 }
 
 fn verdict_within(budget: Budget, report: &TierReport) -> Verdict {

@@ -40,6 +40,8 @@ pub struct Printer {
 struct Said {
     /// Not in a JSON document yet.
     warnings: Warnings,
+    /// Whether stdout has data already.
+    has_data: bool,
     /// Why stdout did not take what was written to it.
     not_written: Option<std::io::Error>,
 }
@@ -51,6 +53,27 @@ pub struct WithWarnings<'a, T> {
     pub document: &'a T,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub warnings: &'a [String],
+}
+
+/// An error that ended a command: `agent/error@1`.
+#[derive(Debug, Serialize)]
+pub struct Failure<'a> {
+    schema: &'static str,
+    exit: u8,
+    /// What happened, to what.
+    error: &'a str,
+    /// Outermost first.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    causes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl<'a> From<&'a CommandError> for Failure<'a> {
+    fn from(error: &'a CommandError) -> Self {
+        let (first, causes) = error.messages.split_first().expect("an error has a message");
+        Self { schema: "agent/error@1", exit: error.exit as u8, error: first, causes, hint: error.hint.as_deref() }
+    }
 }
 
 /// The few styles there are, by meaning.
@@ -91,6 +114,7 @@ impl Printer {
 
     /// Data as it is, whatever was asked for.
     pub fn verbatim(&self, bytes: &[u8]) {
+        self.shared().has_data = true;
         if let Err(error) = stdout::write_all(bytes) {
             self.shared().not_written.get_or_insert(error);
         }
@@ -143,6 +167,21 @@ impl Printer {
         }
         self.write_stderr(Volume::Silent, &lines.join("\n"));
         error.exit
+    }
+
+    /// What ended the command: on stderr for people, and with `--json` as the one document on stdout where none was printed.
+    pub fn failed(&self, error: &CommandError) -> Exit {
+        let exit = self.error(error);
+        let has_data = self.shared().has_data;
+        if !has_data {
+            self.json(&Failure::from(error));
+        }
+        exit
+    }
+
+    /// What to do next; silent under `-q`.
+    pub fn hint(&self, text: impl AsRef<str>) {
+        self.say(format!("{} {}", Self::styled(Style::Strong, "hint:"), text.as_ref()));
     }
 
     /// An empty screen, where there is one.

@@ -96,14 +96,14 @@ fn rewrite(served: &Served, change: impl Fn(&str) -> String) {
 fn a_fresh_clone_asks_its_remote_for_attempts_that_no_version_names() {
     let served = gate::noisy("gate = \"better\"\nmargin = 0.05");
     served.agent(["state", "set", "usual_minutes=39"]).ok();
-    served.agent(["promote"]).code(7).stdout_has("test 1 of the ledger");
+    served.agent(["promote"]).code(7).stdout_has("(attempt 1)");
     served.world.git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
     served.world.git("clone", ["fetch", "--quiet", "origin", "active:active", "--tags"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=38"]).ok();
     served.world.agent("clone", ["promote"]).code(7).stderr_has("this clone does not have the gate's ledger that origin has");
     // one that nobody answers for is judged by what is here
     served.world.git("clone", ["remote", "set-url", "origin", "/no/such/folder"]);
-    served.world.agent("clone", ["promote"]).code(7).stdout_has("test 1 of the ledger");
+    served.world.agent("clone", ["promote"]).code(7).stdout_has("(attempt 1)");
 }
 
 #[test]

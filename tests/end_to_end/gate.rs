@@ -105,13 +105,9 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     served.agent(["state", "set", "usual_minutes=39"]).ok();
     served.agent(["promote", "--dry-run"]).ok();
     assert_eq!(ledger(&served), [] as [Value; 0], "a dry run asks nothing");
-    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence: it may be chance that it is better: score 0.").stdout;
+    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence: not shown to be better: score 0.").stdout;
     let first = asked();
-    for part in [
-        " better, 0 worse; an e-value of ",
-        ", 40 is wanted (e-process, test 1 of the ledger); about ",
-        " more cases like these would show it",
-    ] {
+    for part in [" better, 0 worse); evidence ", ", needs 40 (attempt 1); about ", " more cases like these would show it"] {
         assert!(first.contains(part), "{part:?} is not in {first}");
     }
     // the same again is the same test; so it is in a clone that fetched the ledger
@@ -120,10 +116,10 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     served.world.git(".", ["clone", "--quiet", FOLDER, "clone"]);
     served.world.git("clone", ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*", "active:active"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=39"]).ok();
-    served.world.agent("clone", ["promote"]).code(7).stdout_has("test 1 of the ledger");
+    served.world.agent("clone", ["promote"]).code(7).stdout_has("(attempt 1)");
     assert_eq!(served.world.git("clone", ["rev-parse", "refs/agent/ledger"]), served.git(["rev-parse", "refs/agent/ledger"]));
     // another test of the same results is another try
-    served.agent(["promote", "--test", "tango"]).code(7).stdout_has("at most 0.0083 is wanted (tango, test 2 of the ledger)");
+    served.agent(["promote", "--test", "tango"]).code(7).stdout_has("needs at most 0.0083 (tango, attempt 2)");
     assert_eq!(ledger(&served).len(), 2);
 }
 
@@ -146,7 +142,7 @@ fn a_gain_with_evidence_passes_and_the_version_says_so() {
     assert!(gate["log_e_value"].as_f64().unwrap() >= -gate["level"].as_f64().unwrap().ln());
     assert!(gate["interval"][0].as_f64().unwrap() > 0.05, "{gate}");
     let message = served.git(["log", "-1", "--format=%b", "active"]);
-    assert!(message.contains("; better by more than 0.05: ") && message.contains("(e-process, test 1 of the ledger)"), "{message}");
+    assert!(message.contains("; better by more than 0.05: ") && message.contains(", needs 40 (attempt 1)"), "{message}");
     assert_eq!(ledger(&served)[0]["accepted"], true);
     let (record, pairs) = record(&served, &outcome["commit"]);
     assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@1"), gate));
@@ -166,7 +162,12 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
     served.agent(["promote"]).ok().stdout_has("not worse: ");
     assert_eq!(ledger(&served), [] as [Value; 0]);
     served.agent(["state", "set", "usual_minutes=20"]).ok();
-    served.agent(["promote"]).code(1).stdout_has("refused: worse: ");
+    let refused = served.agent(["promote"]).code(1).stdout_has("refused: worse: ").stderr_has("agent state reset");
+    assert_eq!(refused.stdout.matches("passed 1.000 -> failed 0.000").count(), 3, "{}", refused.stdout);
+    let refused = served.agent(["promote", "--json"]).code(1).json();
+    let worse = refused["worse"].as_array().unwrap();
+    assert!(worse.len() == 3 && worse.iter().all(|flip| flip["direction"] == "worse"), "{refused:#}");
+    assert!(refused["hint"].as_str().unwrap().contains("agent state reset"));
     served.agent(["promote", "--gate", "worse"]).code(2).stderr_has("it is one of better, not-worse");
     served.agent(["promote", "--test", "anova"]).code(2).stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
 }

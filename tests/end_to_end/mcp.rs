@@ -304,7 +304,7 @@ fn a_tuner_call_is_a_signal_that_staging_keeps() {
         shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))["result"].clone()
     };
     assert_eq!(took(10.5, "s-1")["structuredContent"]["result"], 10.5);
-    assert_eq!(took(10.5, "s-1")["content"][0]["text"], "signal `s-1` was counted before");
+    assert_eq!(took(10.5, "s-1")["content"][0]["text"], "signal `s-1` was already counted");
     assert_eq!(took(20.5, "s-2")["structuredContent"]["result"], 15.5);
     let refused = took(-1.0, "s-3");
     assert_eq!(refused["isError"], true);

@@ -1,5 +1,6 @@
 //! `agent test`: real cases, real Runners, and Runners that misbehave.
 
+use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, Ended, World, source_root};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
@@ -425,7 +426,7 @@ fn a_comparison_is_paired_and_honest() {
     assert_eq!((&against["verdict"], &against["tiers"]["micro"]["worse"]), (&json!("fail"), &json!(6)));
     let head = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert_eq!(ended.json()["comparable_with"], json!([head]));
-    shop.test(&["--against", "worktree"]).ok().stdout_has("not worse, no case scored lower: score 0.0000 against 0.0000 on 6 shared cases");
+    shop.test(&["--against", "worktree"]).ok().stdout_has("not worse, no case scored lower: score 0.0000, was 0.0000, on 6 shared cases");
     // other cases are another measure
     shop.cases(&[tea("c0", json!({"subset": {}}))]);
     shop.test(&["--against", "HEAD"]).code(7).stdout_has("not comparable with").stdout_has("its cases are others");
@@ -469,4 +470,27 @@ fn children_end_with_agent_however_it_ends() {
     World::finish(shop.world.command("kill", "shop").args(["-INT", &agent.id().to_string()])).ok();
     assert_eq!(agent.wait().expect("it ended").code(), Some(130));
     wait_until_gone(runner);
+}
+
+#[test]
+fn what_came_back_is_shown_beside_what_was_expected() {
+    let scorer = "def never(case, result):\n    return {\"score\": 0.25, \"passed\": False}\n";
+    let case =
+        |id: &str, expect: Value| json!({"id": id, "tool": "estimate", "arguments": {"task": "tea"}, "expect": expect}).to_string() + "\n";
+    let cases = case("scored", json!({"scorer": {"name": "never", "minutes": 7}}))
+        + &case("shaped", json!({"schema": {"required": ["price"]}}))
+        + &case("equal", json!({"subset": {"minutes": 31.5}}))
+        + &case("fine", json!({"subset": {"seen": 0}}));
+    let served = Served::with(&[("tests/micro/estimates.jsonl", cases.as_str()), ("tests/scorers.py", scorer)]);
+    let shown = served.agent(["test"]).code(1);
+    assert_eq!(shown.stdout.matches("answered {").count(), 2, "where the reason does not quote both: {}", shown.stdout);
+    shown.stdout_has("expected {\"scorer\":{").stdout_has("\"minutes\":30").stdout_has("$.minutes: expected 31.5, got 30");
+    served.agent(["test", "--report", "html=r.html", "--report", "junit=r.xml"]).code(1);
+    assert!(served.world.read(format!("{FOLDER}/r.xml")).contains("answered {"));
+    assert!(served.world.read(format!("{FOLDER}/r.html")).contains("\"answered\":\"{"));
+
+    // held back where the manifest says so
+    let manifest = served.world.read(format!("{FOLDER}/agent.toml"));
+    served.world.write(format!("{FOLDER}/agent.toml"), manifest.replace("answers = true", "answers = false"));
+    assert!(!served.agent(["test", "--no-cache"]).code(1).stdout.contains("answered"));
 }

@@ -139,6 +139,12 @@ pub fn changes(from: &[CaseResult], to: &[CaseResult]) -> CaseChanges {
     }
 }
 
+/// The cases that came out worse, the gravest first.
+pub fn worse(from: &[CaseResult], to: &[CaseResult]) -> Vec<Flip> {
+    let flips = changes(from, to).flips;
+    flips.into_iter().filter(|flip| flip.direction == Direction::Worse).collect()
+}
+
 impl Flip {
     /// Passes now, and did not.
     pub fn is_fixed(&self) -> bool {

@@ -1,9 +1,11 @@
 //! What a tier run showed: results case by case, their summary, and the evaluation that a version's commit names by digest.
 
 use crate::budget::Budget;
+use crate::call_result::Answer;
 use crate::canonical;
 use crate::diagnose::Exit;
 use crate::event::Event;
+use crate::expectation::cut;
 use crate::manifest::Tier;
 use crate::object_id::digest;
 use crate::quarantine::Quarantine;
@@ -37,6 +39,9 @@ pub struct CaseResult {
     pub ms: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Of a case that did not pass: what came back, beside what was expected. Absent where the manifest says `[tests] answers = false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Box<Shown>>,
     /// `FILE:LINE` of the case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -62,16 +67,32 @@ pub struct CaseResult {
     pub cached: bool,
 }
 
+/// The answer to the first step that did not pass, and what the case holds that step to: each as JSON or text of at most `Shown::LENGTH` characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    pub answered: String,
+    pub expected: String,
+}
+
+impl Shown {
+    pub const LENGTH: usize = 2000;
+
+    pub fn of(answer: &Answer, expected: &Value) -> Self {
+        let answered = answer.structured().map_or_else(|| answer.text(), Value::to_string);
+        Self { answered: cut(&answered, Self::LENGTH), expected: cut(&expected.to_string(), Self::LENGTH) }
+    }
+}
+
 impl CaseResult {
     /// The same result on another day: its quarantine may have begun or ended.
     pub fn as_of(&mut self, today: &str) {
         self.quarantined = self.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
     }
 
-    /// Without the reason, which quotes what a held-out case expects.
+    /// Without the reason and the answer, which quote what a held-out case expects.
     #[must_use]
     pub fn without_held_out(self) -> Self {
-        if self.is_held_out() { Self { why: None, ..self } } else { self }
+        if self.is_held_out() { Self { why: None, shown: None, ..self } } else { self }
     }
 
     pub fn is_held_out(&self) -> bool {
@@ -87,6 +108,7 @@ impl CaseResult {
             must: false,
             ms: 0.0,
             why: None,
+            shown: None,
             place: None,
             tags: Vec::new(),
             reads: None,

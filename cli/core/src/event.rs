@@ -12,6 +12,7 @@ const CASE_LINE: &str = "{\"schema\":\"agent/event@1\",\"event\":\"case-finished
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "nearly all events are results, and a box for each is one allocation more")]
 pub enum Event {
     /// Of what the events after it are a part.
     PartStarted(Box<PartHead>),

@@ -405,7 +405,15 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 pub(crate) fn shortened(text: &str) -> String {
-    if text.chars().count() <= SHOWN { text.to_owned() } else { format!("{}...", text.chars().take(SHOWN).collect::<String>()) }
+    cut(text, SHOWN)
+}
+
+/// At most so many characters, and three dots where there were more.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The changed lines with one line around them, at most twenty.

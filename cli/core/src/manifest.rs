@@ -31,6 +31,8 @@ pub struct Manifest {
     pub limits: Limits,
     #[serde(default)]
     pub store: Store,
+    #[serde(default)]
+    pub tests: Tests,
     /// Where clones meet. Without it versions are made without a look at any remote.
     pub remote: Option<Remote>,
 }
@@ -375,6 +377,20 @@ pub struct Limits {
 /// Below it no interpreter starts; above it the number is no limit.
 const MEMORY_MB: std::ops::RangeInclusive<u64> = 64..=1 << 24;
 
+/// What tiers keep.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tests {
+    /// Whether results keep what came back where a case did not pass.
+    pub answers: bool,
+}
+
+impl Default for Tests {
+    fn default() -> Self {
+        Self { answers: true }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { start_s: 10.0, call_s: 30.0, tools: BTreeMap::new(), conversation_days: 30.0, memory_mb: None, serving_memory_mb: None }
@@ -515,6 +531,7 @@ impl Manifest {
             runner: held(&self.runner, Some(&judging.runner)),
             tuner: self.tuner.as_ref().map(|tuner| held(tuner, judging.tuner.as_ref())),
             limits: judging.limits.clone(),
+            tests: judging.tests.clone(),
             ..self.clone()
         }
     }
@@ -522,7 +539,7 @@ impl Manifest {
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
-        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store, remote } = self;
+        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store, tests, remote } = self;
         let same = [
             ("`schema`", *schema == other.schema),
             ("`name`", *name == other.name),
@@ -534,6 +551,7 @@ impl Manifest {
             ("`[evaluators]`", *evaluators == other.evaluators),
             ("`[architect]`", *architect == other.architect),
             ("`[limits]`", *limits == other.limits),
+            ("`[tests]`", *tests == other.tests),
             ("`[store]`", *store == other.store),
             ("`[remote]`", *remote == other.remote),
         ];
@@ -664,7 +682,7 @@ mod tests {
         check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `remote`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

@@ -37,15 +37,27 @@ pub fn join(runs: Vec<CaseResult>) -> CaseResult {
     let (score, ms) = (mean(|run| run.score), mean(|run| run.ms));
     let cost_usd = runs.iter().filter_map(|run| run.cost_usd).reduce(|sum, cost| sum + cost);
     let outcome = runs.iter().map(|run| run.outcome).max().expect("a case is run at least once");
-    let why = runs.iter().enumerate().find(|(_, run)| run.outcome != Outcome::Passed).map(|(number, run)| {
+    let not_passed = runs.iter().enumerate().find(|(_, run)| run.outcome != Outcome::Passed);
+    let why = not_passed.map(|(number, run)| {
         let why = run.why.as_deref().unwrap_or("no reason was given");
         format!("run {} of {count}: {why}", number + 1)
     });
+    let shown = not_passed.and_then(|(_, run)| run.shown.clone());
     let reads: BTreeSet<_> = runs.iter().filter_map(|run| run.reads.as_ref()).flatten().cloned().collect();
     let reads = runs.iter().any(|run| run.reads.is_some()).then(|| reads.into_iter().collect());
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let first = runs.into_iter().next().expect("a case is run at least once");
-    CaseResult { outcome, score, ms, why, reads, cost_usd, runs: Some(Runs { count: number(count), passed: number(passed) }), ..first }
+    CaseResult {
+        outcome,
+        score,
+        ms,
+        why,
+        shown,
+        reads,
+        cost_usd,
+        runs: Some(Runs { count: number(count), passed: number(passed) }),
+        ..first
+    }
 }
 
 /// pass^k for k = 1, 2, ... up to the fewest runs of a case; `None` when no case was repeated.

@@ -32,7 +32,7 @@ pub struct Arguments {
     given: Vec<OsString>,
 }
 
-/// As long as a commit may take, and a push; beyond that it is left to the server.
+/// As long as a commit may take, and a push; beyond that the tests are skipped, and CI runs them.
 const MICRO_LIMIT: Duration = Duration::from_secs(1);
 const FAST_LIMIT: Duration = Duration::from_secs(5);
 
@@ -157,8 +157,8 @@ impl Asked<'_> {
     fn check(self, repository: &Repository, precheck: Precheck, tree: &ObjectId, again: &str) -> CommandResult {
         match precheck.judge(repository, tree, self.context)? {
             Said::Nothing => Ok(Exit::Done),
-            Said::LeftToTheServer(why) => {
-                self.context.printer.say(format!("agent: {}: left to the server: {why}", self.hook));
+            Said::Skipped(why) => {
+                self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));
                 Ok(Exit::Done)
             }
             Said::Fails(cases) => Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook))),

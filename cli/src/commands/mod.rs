@@ -70,6 +70,13 @@ pub enum Command {
     Man(man::Arguments),
 }
 
+impl Command {
+    /// Whether stdout carries a protocol, and nothing else may be written to it.
+    pub const fn speaks_over_stdio(&self) -> bool {
+        matches!(self, Self::Mcp(arguments) if arguments.serves())
+    }
+}
+
 pub fn run(command: &Command, context: &Context) -> CommandResult {
     match command {
         Command::Init(arguments) => init::run(arguments, context),

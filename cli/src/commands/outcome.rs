@@ -3,9 +3,13 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
+use crate::report::difference;
 use crate::repository::Repository;
 use crate::versions::{self, Outcome};
 use agent_core::diagnose::Exit;
+
+/// As many cases as fit beside the answer.
+const WORSE_SHOWN: usize = 3;
 
 /// Makes a version, pushes it where that is asked for by `--push` or agent.toml, and tells what came of it.
 pub fn published(
@@ -54,5 +58,11 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
         (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
     printer.data(format!("{lead} {}", outcome.why));
+    for line in difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all") {
+        printer.data(line);
+    }
+    if let Some(hint) = &outcome.hint {
+        printer.hint(hint);
+    }
     outcome.exit
 }

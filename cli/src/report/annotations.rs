@@ -1,6 +1,6 @@
 //! Workflow commands of GitHub Actions: what did not pass, at its file and line. GitHub reads them from stderr as well as from stdout.
 
-use crate::report::TierReport;
+use crate::report::{TierReport, why};
 use agent_core::evaluation::CaseResult;
 
 /// GitHub shows ten errors of a step.
@@ -19,7 +19,7 @@ fn error(report: &TierReport, result: &CaseResult) -> String {
     let place = result.place.as_deref().and_then(|place| place.rsplit_once(':'));
     let place = place.map(|(file, line)| format!("file={},line={line},", property(file))).unwrap_or_default();
     let title = property(&format!("{}: {}", report.tier, result.id));
-    format!("::error {place}title={title}::{}", message(result.why.as_deref().unwrap_or("no reason was given")))
+    format!("::error {place}title={title}::{}", message(&why::whole(result)))
 }
 
 fn message(text: &str) -> String {

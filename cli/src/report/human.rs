@@ -37,8 +37,22 @@ fn failures(reports: &[TierReport]) -> Vec<String> {
 
 fn failure(result: &CaseResult) -> String {
     let word = if result.outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
-    let why = why::lines(result.why.as_deref().unwrap_or("no reason was given"));
+    let mut why = why::lines(result.why.as_deref().unwrap_or("no reason was given"));
+    if let Some(shown) = why::beside(result) {
+        why.push(format!("answered {}", Printer::styled(Style::Bad, &one_line(&shown.answered))));
+        why.push(format!("expected {}", Printer::styled(Style::Good, &one_line(&shown.expected))));
+    }
     entry(Style::Bad, word, result, &why.join("\n"))
+}
+
+/// A terminal gets the beginning of it; the HTML report shows more.
+fn one_line(text: &str) -> String {
+    const SHOWN: usize = 240;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
 }
 
 fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {

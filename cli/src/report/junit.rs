@@ -1,6 +1,6 @@
 //! `JUnit` XML, as CI systems read it: a suite for each tier.
 
-use crate::report::{TierReport, markup};
+use crate::report::{TierReport, markup, why};
 use agent_core::evaluation::{CaseResult, Outcome};
 use std::fmt::Write as _;
 
@@ -45,7 +45,7 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
         let _ = writeln!(xml, "><skipped message=\"{message}\"/></testcase>");
         return;
     }
-    let why = escaped(result.why.as_deref().unwrap_or_default());
+    let why = escaped(&why::whole(result));
     let message = why.lines().next().unwrap_or_default();
     let _ = match result.outcome {
         Outcome::Passed => writeln!(xml, "/>"),

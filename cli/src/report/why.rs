@@ -3,6 +3,7 @@
 //! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every program can show it. Here it is read back.
 
 use crate::printer::{Printer, Style};
+use agent_core::evaluation::{CaseResult, Shown};
 use serde::Serialize;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -108,6 +109,24 @@ fn push(runs: &mut Vec<Run>, text: &str, differs: bool) {
 /// For a terminal: short values on one line, longer ones below each other.
 pub fn lines(why: &str) -> Vec<String> {
     parts(why).iter().flat_map(part_lines).collect()
+}
+
+/// What came back and what was expected, where the reason does not quote both already.
+pub fn beside(result: &CaseResult) -> Option<&Shown> {
+    let why = result.why.as_deref().unwrap_or_default();
+    let is_quoted = |shown: &Shown| {
+        why.contains(&shown.answered) || parts(why).iter().any(|part| matches!(part, Part::Values { .. })) || why.contains("\n    ")
+    };
+    result.shown.as_deref().filter(|shown| !is_quoted(shown))
+}
+
+/// The reason with what `beside` adds, as plain text.
+pub fn whole(result: &CaseResult) -> String {
+    let why = result.why.as_deref().unwrap_or("no reason was given");
+    match beside(result) {
+        Some(Shown { answered, expected }) => format!("{why}\nanswered {answered}\nexpected {expected}"),
+        None => why.to_owned(),
+    }
 }
 
 fn part_lines(part: &Part) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use agent_core::call_result::Answer;
 use agent_core::case::{Case, Step};
-use agent_core::evaluation::{CaseResult, Outcome};
+use agent_core::evaluation::{CaseResult, Outcome, Shown};
 use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
 use agent_core::object_id::short_digest;
 use agent_core::opinion::Opinion;
@@ -26,6 +26,8 @@ pub struct Attempt<'a> {
     step: usize,
     /// What the Runner wants back with the next turn of the conversation.
     pub data: Option<Value>,
+    /// Of the first step that did not pass, or that a scorer has still to judge.
+    shown: Option<(usize, Box<Shown>)>,
     /// With the step it is of; none for a file.
     judgements: Vec<(Option<usize>, Judgement)>,
     /// The results of the runs before this one.
@@ -37,6 +39,15 @@ pub struct Attempt<'a> {
     pub goldens: Vec<Answered>,
     /// Sent with nothing else under way: it may be the one that kills the child, or looks at files, or is known to be slow.
     pub alone: bool,
+}
+
+/// What is kept of an answer besides its judgement.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keeps {
+    /// What the golden file should hold.
+    pub goldens: bool,
+    /// What came back where a case did not pass.
+    pub answers: bool,
 }
 
 /// What is left of a case that has come to its end.
@@ -69,6 +80,7 @@ impl<'a> Attempt<'a> {
             case,
             step: 0,
             data: None,
+            shown: None,
             judgements: Vec::new(),
             runs: Vec::new(),
             ms: 0.0,
@@ -120,9 +132,25 @@ impl<'a> Attempt<'a> {
         self.step + 1
     }
 
-    pub fn answered(&mut self, result: &Answer, ms: f64, keep_golden: bool) -> Next {
+    pub fn answered(&mut self, result: &Answer, ms: f64, keeps: Keeps) -> Next {
         self.ms += ms;
         self.note_meta(result);
+        let step = self.step;
+        let next = self.judge(result, keeps.goldens);
+        if keeps.answers && self.shown.is_none() && self.is_in_doubt(step) {
+            let expected = self.case.written(step).get("expect").cloned().unwrap_or_default();
+            self.shown = Some((step, Box::new(Shown::of(result, &expected))));
+        }
+        next
+    }
+
+    /// Whether the step is not known to have passed: it failed, or its scorer was not asked yet.
+    fn is_in_doubt(&self, step: usize) -> bool {
+        let is_open = self.step == step;
+        is_open || self.judgements.last().is_some_and(|(judged, judgement)| *judged == Some(step) && !judgement.passed)
+    }
+
+    fn judge(&mut self, result: &Answer, keep_golden: bool) -> Next {
         match &self.step().expect {
             None => self.advance(),
             Some(Expectation::Scorer(_)) if !result.is_error() => Next::Score,
@@ -173,6 +201,9 @@ impl<'a> Attempt<'a> {
     }
 
     fn judged(&mut self, judgement: Judgement) -> Next {
+        if judgement.passed {
+            self.shown.take_if(|(step, _)| *step == self.step);
+        }
         self.judgements.push((Some(self.step), judgement));
         self.advance()
     }
@@ -256,6 +287,7 @@ impl<'a> Attempt<'a> {
             must: self.case.must,
             // microseconds are as fine as a pipe can tell
             ms: (self.ms * 1000.0).round() / 1000.0,
+            shown: self.shown.as_ref().filter(|_| why.is_some()).map(|(_, shown)| shown.clone()),
             why,
             place: Some(self.case.place.clone()),
             tags: self.case.tags.clone(),

@@ -262,7 +262,7 @@ impl<'a> Shard<'a> {
                 if let Some(usd) = cost(&answer) {
                     self.queue.spend(self.job, usd);
                 }
-                let next = attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keep_goldens);
+                let next = attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keeps);
                 if answer.is_error()
                     && let Some(limit) = memory_limit(self.spec.memory, &answer.text())
                 {
@@ -288,7 +288,7 @@ impl<'a> Shard<'a> {
         if let Some(files) = &attempt.case.files {
             let (judgements, goldens) = self.scratch.judge(files);
             attempt.judged_files(judgements);
-            if self.job.keep_goldens {
+            if self.job.keeps.goldens {
                 attempt.goldens.extend(goldens);
             }
         }

@@ -1,6 +1,6 @@
 //! A tier: its cases through as many Runners as there are shards, as events.
 
-use crate::runner::attempt::Answered;
+use crate::runner::attempt::{Answered, Keeps};
 use crate::runner::evaluators::SCORERS;
 use crate::runner::link::{ChildError, ChildSpec, Role};
 use crate::runner::shard;
@@ -121,7 +121,7 @@ pub struct TierJob {
     state: Box<RawValue>,
     /// How many Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
-    pub keep_goldens: bool,
+    pub keeps: Keeps,
     /// An earlier run of the same code answered other cases: however many fail now, it is their own doing.
     pub has_answered: bool,
     /// Keeps what judging programs said, and knows what they have said.
@@ -138,7 +138,7 @@ pub struct TierJob {
 #[derive(Debug)]
 pub struct TierRun {
     pub fold: TierFold,
-    /// With `keep_goldens`: what the golden files should hold.
+    /// With `keeps.goldens`: what the golden files should hold.
     pub goldens: Vec<Answered>,
 }
 
@@ -152,7 +152,7 @@ impl TierJob {
             runner,
             state,
             shards: None,
-            keep_goldens: false,
+            keeps: Keeps::default(),
             has_answered: false,
             judgements: None,
             judge_anew: false,

@@ -68,7 +68,7 @@ impl Server for Tuner {
         let Committed { value, warnings } = settle(shim, &served.server, signal).await?;
         let result = match value {
             Settled::Applied(_, result) => with_warnings(calling::for_host(result.raw()), &warnings),
-            Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was counted before", signal.id)),
+            Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was already counted", signal.id)),
             Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
         };
         Ok(served.server.suited(caller.era, "tools/call", result))

@@ -10,6 +10,7 @@ use crate::confinement;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::runner::attempt::Keeps;
 use crate::runner::cases::{self, TierCases};
 use crate::runner::evaluators::{Evaluators, Files, Judging};
 use crate::runner::tier::{self, Judges, TierJob, Work};
@@ -243,7 +244,7 @@ impl Subject<'_> {
         job.judgements = Some(self.store.clone());
         job.judge_anew = request.reuse == Reuse::Nothing;
         job.shards = request.shards;
-        job.keep_goldens = request.keep_goldens;
+        job.keeps = Keeps { goldens: request.keep_goldens, answers: target.manifest.tests.answers };
         job.deadline = request.deadline;
         process::end_on_interrupt();
         Ok(job)

@@ -12,6 +12,7 @@ use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
 use crate::versions::stored::Kept;
 use crate::world::store::{Store, evaluation_key, results_key};
+use agent_core::comparison::{self, Flip};
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{self, Evaluation, Verdict};
 use agent_core::gate::record::{self, Compared, Record};
@@ -29,6 +30,8 @@ pub struct Evidence {
     tier: Option<Tier>,
     /// Against what it replaces; `None` for the first version and for a tree that was judged before.
     gate: Option<GateVerdict>,
+    /// The cases that came out worse than with what it replaces, the gravest first.
+    worse: Vec<Flip>,
     /// The evaluators were changed with it: it was judged by the old ones, and is not comparable with what was before.
     evaluators_changed: Vec<&'static str>,
     record: Option<StoredRecord>,
@@ -111,6 +114,7 @@ impl Evidence {
             outcomes,
             contract: None,
             gate: None,
+            worse: Vec::new(),
             evaluators_changed: Vec::new(),
             record: None,
         }
@@ -140,6 +144,7 @@ impl Evidence {
         let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
         let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
         let verdict = repository.settle(judgement);
+        self.worse = comparison::worse(old.results(), judged.results());
         let (recorded, varying) = recorded(repository, &commit, &old, judged)?;
         let compared = Compared {
             recorded,
@@ -174,7 +179,7 @@ impl Evidence {
             outcomes.push(TierOutcome::stored(*tier, summary.clone(), evaluation.definitions.clone(), lines));
         }
         let contract = info.trailers.contract;
-        Ok(Self { evaluation, outcomes, contract, tier: None, gate: None, evaluators_changed: Vec::new(), record })
+        Ok(Self { evaluation, outcomes, contract, tier: None, gate: None, worse: Vec::new(), evaluators_changed: Vec::new(), record })
     }
 
     /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.
@@ -205,7 +210,8 @@ impl Evidence {
     /// Why there will be no version; `None` when there may be one.
     pub fn refusal(&self) -> Option<Outcome> {
         let exit = self.evaluation.exit(self.decision());
-        let refused = || Outcome { verdict: Some(self.verdict()), ..Outcome::refused(self.reasons().join("; "), exit) };
+        let refused =
+            || Outcome { verdict: Some(self.verdict()), worse: self.worse.clone(), ..Outcome::refused(self.reasons().join("; "), exit) };
         (exit != Exit::Done).then(refused)
     }
 

@@ -98,7 +98,9 @@ fn judge(
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
     let evidence = Evidence::gather(repository, context, (&target, Judges::Served), Some(&baseline), &snapshot.gated, given)?;
     if let Some(refusal) = evidence.refusal() {
-        return Ok(Some(refusal));
+        return Ok(Some(
+            refusal.with_hint("`agent test --at staging --against active` shows what changed; `agent state reset` discards the updates"),
+        ));
     }
     let sealed = match staging.sealed(staged.seq) {
         Err(StagingError::Gone(_)) => return Ok(None),

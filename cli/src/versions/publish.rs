@@ -7,6 +7,7 @@ use crate::repository::Repository;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
 use crate::world::git::{CommitSpec, Publication, Published};
+use agent_core::comparison::Flip;
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
@@ -28,6 +29,12 @@ pub struct Outcome {
     pub tag: Option<String>,
     pub verdict: Option<serde_json::Value>,
     pub why: String,
+    /// Of what was refused: the cases that came out worse than with what it would replace, the gravest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub worse: Vec<Flip>,
+    /// What to do next, where it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// The remote that it was pushed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed: Option<String>,
@@ -52,6 +59,8 @@ impl Outcome {
             tag: None,
             verdict: None,
             why: why.into(),
+            worse: Vec::new(),
+            hint: None,
             pushed: None,
             plan: Vec::new(),
             is_unproven: false,
@@ -62,6 +71,12 @@ impl Outcome {
     /// It was judged, and the answer is no.
     pub fn refused(why: impl Into<String>, exit: Exit) -> Self {
         Self { exit, ..Self::nothing(why) }
+    }
+
+    /// The same, with what to do next.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// A run does not release what nothing shows to help, however little speaks against it.

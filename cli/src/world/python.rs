@@ -58,7 +58,7 @@ impl Diagnose for PythonError {
             Self::LocalEntry { .. } => {
                 Some("name the package itself, pinned (`uv pip compile --generate-hashes` writes such a file)".to_owned())
             }
-            Self::Environment { .. } => Some("nothing was left half made; run it again once the cause is mended".to_owned()),
+            Self::Environment { .. } => Some("nothing was changed; mend the cause and run it again".to_owned()),
             Self::Fs(error) => error.hint(),
         }
     }

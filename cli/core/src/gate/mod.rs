@@ -31,10 +31,18 @@ impl GateVerdict {
             None => format!("{}: {counts}", question.claim()),
             Some(index) => {
                 let evidence = proof::shown(self.log_e_value, self.p_value, self.level);
-                format!("{}: {counts}; {evidence} ({}, test {index} of the ledger)", question.claim(), self.test.as_str())
+                format!("{}: {counts}; {evidence}{}", question.claim(), asked_by(self.test, Some(index)))
             }
         }
     }
+}
+
+/// The test, and the attempt of the ledger that fixed its level.
+fn asked_by(test: GateTest, attempt: Option<u64>) -> String {
+    let attempt = attempt.map(|index| format!("attempt {index}"));
+    let test = (test != GateTest::EProcess).then(|| test.as_str().to_owned());
+    let parts: Vec<_> = test.into_iter().chain(attempt).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 /// What is asked of a candidate.
@@ -184,10 +192,7 @@ impl Comparison {
             _ if self.proof.shows(level.value) => (Verdict::Pass, format!("{}: {seen}; {}", self.question.claim(), self.evidence(level))),
             _ => {
                 let claim = self.question.claim();
-                (
-                    Verdict::NotEnoughEvidence,
-                    format!("it may be chance that it is {claim}: {seen}; {}; {}", self.evidence(level), self.outlook(level)),
-                )
+                (Verdict::NotEnoughEvidence, format!("not shown to be {claim}: {seen}; {}; {}", self.evidence(level), self.outlook(level)))
             }
         }
     }
@@ -195,7 +200,7 @@ impl Comparison {
     fn seen(&self) -> String {
         let kind = if self.pairs.held_out { "held-out" } else { "shared" };
         format!(
-            "score {:.4} against {:.4} on {} {kind} cases; {} better, {} worse",
+            "score {:.4}, was {:.4}, on {} {kind} cases ({} better, {} worse)",
             self.pairs.candidate_score(),
             self.pairs.baseline_score(),
             self.pairs.len(),
@@ -204,11 +209,9 @@ impl Comparison {
         )
     }
 
-    /// How much evidence there is, and how much is wanted.
+    /// How much evidence there is, and how much is needed.
     fn evidence(&self, level: Level) -> String {
-        let asked = level.index.map(|index| format!(", test {index} of the ledger")).unwrap_or_default();
-        let shown = proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value);
-        format!("{shown} ({}{asked})", self.question.test.as_str())
+        proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value) + &asked_by(self.question.test, level.index)
     }
 
     fn outlook(&self, level: Level) -> String {

@@ -101,11 +101,11 @@ impl Proof {
     }
 }
 
-/// How much evidence there is, and how much is wanted.
+/// How much evidence there is, and how much is needed: an e-value and the inverse of the level, or a p-value and the level.
 pub fn shown(log_e_value: Option<f64>, p_value: f64, level: f64) -> String {
     match log_e_value {
-        Some(log) => format!("an e-value of {}, {:.0} is wanted", e_value_shown(log), 1.0 / level),
-        None => format!("p = {p_value:.4}, at most {} is wanted", significant(level)),
+        Some(log) => format!("evidence {}, needs {:.0}", e_value_shown(log), 1.0 / level),
+        None => format!("p = {p_value:.4}, needs at most {}", significant(level)),
     }
 }
 

@@ -28,22 +28,21 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &[1.0, 0.5, 1.0, 1.0],
         Verdict::Pass,
-        "not worse, no case scored lower: score 0.8750 against 0.7500 on 4 shared cases; 1 better, 0 worse",
+        "not worse, no case scored lower: score 0.8750, was 0.7500, on 4 shared cases (1 better, 0 worse)",
     );
     check(
         asked(GateMode::NotWorse, 0.0),
         &old,
         &new,
         Verdict::Fail,
-        "worse: score 0.7250 against 0.7500 on 4 shared cases; 1 better, 2 worse",
+        "worse: score 0.7250, was 0.7500, on 4 shared cases (1 better, 2 worse)",
     );
     check(
         asked(GateMode::NotWorse, 0.03),
         &old,
         &new,
         Verdict::NotEnoughEvidence,
-        "it may be chance that it is not worse by more than 0.03: score 0.7250 against 0.7500 on 4 shared cases; 1 better, 2 worse; an e-value of 0.72, 20 is wanted \
-         (e-process); no number of cases like these would show it",
+        "not shown to be not worse by more than 0.03: score 0.7250, was 0.7500, on 4 shared cases (1 better, 2 worse); evidence 0.72, needs 20; no number of cases like these would show it",
     );
     let (mut old, mut new) = ([0.0; 40], [1.0; 40]);
     (old[0], new[0]) = (1.0, 0.0);
@@ -52,7 +51,7 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &new,
         Verdict::Pass,
-        "not worse: score 0.9750 against 0.0250 on 40 shared cases; 39 better, 1 worse; an e-value of more than a million, 20 is wanted (e-process)",
+        "not worse: score 0.9750, was 0.0250, on 40 shared cases (39 better, 1 worse); evidence more than a million, needs 20",
     );
 }
 
@@ -75,7 +74,7 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::Pass,
-        "better: score 1.0000 against 0.0000 on 12 shared cases; 12 better, 0 worse; an e-value of 637, 20 is wanted (e-process)",
+        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 637, needs 20",
     );
     new[4..].fill(0.0);
     check(
@@ -83,7 +82,7 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::NotEnoughEvidence,
-        "it may be chance that it is better: score 0.3333 against 0.0000 on 12 shared cases; 4 better, 0 worse; an e-value of 5.37, 20 is wanted (e-process); about 8 \
+        "not shown to be better: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse); evidence 5.37, needs 20; about 8 \
          more cases like these would show it",
     );
     check(
@@ -91,14 +90,14 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::Fail,
-        "not better by more than 0.5: score 0.3333 against 0.0000 on 12 shared cases; 4 better, 0 worse",
+        "not better by more than 0.5: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse)",
     );
     check(
         asked(GateMode::Better, 0.0),
         &old,
         &old,
         Verdict::Fail,
-        "no case changed: score 0.0000 against 0.0000 on 12 shared cases; 0 better, 0 worse",
+        "no case changed: score 0.0000, was 0.0000, on 12 shared cases (0 better, 0 worse)",
     );
 }
 
@@ -168,7 +167,7 @@ fn held_out_cases_count_alone() {
     new[10] = old[10].clone();
     new[11] = old[11].clone();
     let judged = judge(asked(GateMode::Better, 0.0), &old, &new);
-    let reason = "no case changed: score 0.0000 against 0.0000 on 2 held-out cases; 0 better, 0 worse".to_owned();
+    let reason = "no case changed: score 0.0000, was 0.0000, on 2 held-out cases (0 better, 0 worse)".to_owned();
     assert_eq!((judged.verdict, judged.held_out, judged.reasons), (Verdict::Fail, true, vec![reason]));
     // but a case that must pass is one wherever it stands
     new[0] = CaseResult { must: true, outcome: Outcome::Failed, ..new[0].clone() };
@@ -202,7 +201,7 @@ fn a_smaller_level_wants_more() {
     assert_eq!(at(0.05).verdict, Verdict::Pass);
     let late = at(0.001);
     assert_eq!((late.verdict, late.ledger), (Verdict::NotEnoughEvidence, Some(9)));
-    assert!(late.reasons[0].contains("1000 is wanted (e-process, test 9 of the ledger)"), "{:?}", late.reasons);
+    assert!(late.reasons[0].contains("needs 1000 (attempt 9)"), "{:?}", late.reasons);
     let (low, high) = late.interval.unwrap();
     assert!(low < at(0.05).interval.unwrap().0 && high <= 1.0);
 }

@@ -36,8 +36,8 @@ fn a_sound_version_passes_every_link() {
             "results ok: case by case, as the evaluation names them".to_owned(),
             "figures ok: micro added up again".to_owned(),
             "definitions ok: cases, scorers and budgets are those in its tree".to_owned(),
-            "gate ok: computed again from 40 pairs of micro: better: 40 better, 0 worse; an e-value of more than a million, 40 is wanted \
-             (e-process, test 1 of the ledger)"
+            "gate ok: computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a million, needs 40 \
+             (attempt 1)"
                 .to_owned(),
             "ledger ok: attempt 1 of the ledger, at the level 0.0250".to_owned(),
             "journal ok: 2 updates, replayed from v0.1.0 to this state".to_owned(),
@@ -331,8 +331,7 @@ fn the_pairs_are_those_of_both_versions_and_none_is_left_out() {
         &lower,
         &new(),
         named,
-        "computed again from 40 pairs of micro: better: 40 better, 0 worse; an e-value of more than a million, 40 is wanted (e-process, \
-         test 1 of the ledger); `c05` of the version before it came out otherwise than when that was made",
+        "computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a million, needs 40 (attempt 1); `c05` of the version before it came out otherwise than when that was made",
     );
 }
 

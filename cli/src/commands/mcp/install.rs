@@ -182,7 +182,7 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         }
         Some(_) => {
             let kept = backup.map(|backup| format!(" (as it was: {})", backup.display())).unwrap_or_default();
-            format!("{} {names} in {file}{kept}; start the host anew to see it", Printer::styled(Style::Good, "installed"))
+            format!("{} {names} in {file}{kept}; restart the host to see it", Printer::styled(Style::Good, "installed"))
         }
     };
     context.printer.say(told);

@@ -27,6 +27,12 @@ pub struct Arguments {
     door: Door,
 }
 
+impl Arguments {
+    pub const fn serves(&self) -> bool {
+        matches!(self.door, Door::Runner(_) | Door::Tuner(_) | Door::Architect(_))
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Door {
     /// The tools that do the tasks

@@ -4,7 +4,7 @@ mod charts;
 mod data;
 mod tiers;
 
-use crate::report::{TestReport, TierReport, markup};
+use crate::report::{TestReport, TierReport, markup, why};
 use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
@@ -88,7 +88,7 @@ fn failure(tier: &TierReport, result: &CaseResult) -> String {
     let mut row = format!("<tr><td><span class=\"chip bad\">{word}</span>{must}</td><td>{}</td>", tier.tier);
     let _ = write!(row, "<td class=\"id\">{}<div class=\"faint\">", escaped(&result.id));
     let _ = write!(row, "{}</div></td>", escaped(result.place.as_deref().unwrap_or_default()));
-    let _ = write!(row, "<td><div class=\"why\">{}</div></td></tr>", escaped(result.why.as_deref().unwrap_or_default()));
+    let _ = write!(row, "<td><div class=\"why\">{}</div></td></tr>", escaped(&why::whole(result)));
     row
 }
 

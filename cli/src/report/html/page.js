@@ -110,7 +110,12 @@ function toggle(made, result) {
 }
 
 function detail(result) {
-  return [result.parts && element("div", { class: "why" }, result.parts.map(part)), facts(result)];
+  return [result.parts && element("div", { class: "why" }, result.parts.map(part), beside(result.shown)), facts(result)];
+}
+
+function beside(shown) {
+  const side = (name, text) => [element("span", {}, name), element("div", { class: name }, text)];
+  return shown && element("div", { class: "pair" }, side("expected", shown.expected), side("got", shown.answered));
 }
 
 function part(piece) {

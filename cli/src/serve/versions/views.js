@@ -244,7 +244,7 @@ async function caseView(version, tier, id) {
     ["tags", (result.tags || []).join(", ")], ["state it read", result.reads && (result.reads.join(", ") || "none")], ["runs", result.runs && JSON.stringify(result.runs)],
     ["what broke it", result.outcome !== "passed" && element("code", {}, `agent bisect ${/^[\w.:/@-]+$/.test(id) ? id : `'${id.replaceAll("'", "'\\''")}'`} --tier ${tier}`)]];
   const block = (title, value) => value !== undefined && [element("h3", {}, title), element("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 2))];
-  const asked = definition ? [block(definition.tool ? `Asked of ${definition.tool}` : "Asked", definition.arguments !== undefined ? definition.arguments : definition.turns), block("Expected", definition.expect)]
+  const asked = definition ? [block(definition.tool ? `Asked of ${definition.tool}` : "Asked", definition.arguments !== undefined ? definition.arguments : definition.turns), block("Expected", definition.expect), result.shown && block("Answered", result.shown.answered)]
     : element("p", { class: "faint" }, /\/heldout\//.test(result.place || "") ? "What it asks is held out." : "What it asks cannot be read from the commit.");
   return [element("section", { class: "card part" }, element("div", { class: "title large" }, element("h2", {}, id, chip(OUTCOMES[result.outcome], result.outcome))),
     result.why && block("Why", result.why), asked,
