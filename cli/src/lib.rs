@@ -19,6 +19,7 @@ pub mod githooks;
 pub mod installation;
 pub mod kpi;
 pub mod ledger;
+mod lineage;
 pub mod migrations;
 pub mod past;
 pub mod precheck;

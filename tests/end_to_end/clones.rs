@@ -429,7 +429,10 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
     // changed files stay as they are
     hub.world.write("b/agent.toml", hub.world.read("b/agent.toml") + "\n");
     let synced = hub.sync("b");
-    assert_eq!((&synced["main"], synced["left"][0]["mend"].as_str()), (&json!(null), Some("commit or stash them, then agent sync")));
+    assert_eq!(
+        (&synced["main"], synced["left"][0]["mend"].as_str()),
+        (&json!(null), Some("commit or stash what is changed in its checkout, then agent sync"))
+    );
     hub.git("b", ["checkout", "--quiet", "agent.toml"]);
     assert_eq!(hub.sync("b")["main"], json!(released));
     assert_eq!((hub.git("b", ["rev-parse", "main"]), hub.git("b", ["status", "--porcelain"])), (released.clone(), String::new()));
@@ -522,6 +525,26 @@ fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
     hub.tune("b", "mail", &["b-3"]);
     hub.world.agent("b", ["promote", "--push"]).code(2).stderr_has("there is no remote to push to");
     assert_eq!(hub.git("b", ["rev-parse", "active"]), at("b")[1]);
+}
+
+#[test]
+fn where_versions_are_pushed_every_verb_that_makes_one_pushes_it() {
+    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
+    let hub = Hub::of(Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\npush = true\n"))]), &["a", "b"]);
+    let tuned = hub.world.agent("a", ["tune", "took", "task=tea", "minutes=20", "--promote", "--json"]).ok();
+    assert_eq!(tuned.json()["promotion"]["pushed"], "origin");
+    tuned.stderr_has("it is pushed to origin");
+    // a run begins on what the remote serves
+    let asked = "I want to ask it what is running, as a health check";
+    let run = hub.world.agent("b", ["architect", asked, "--json"]).ok().stderr_has("it is pushed to origin");
+    assert_eq!(run.json()["version"], "v0.2.0");
+    assert_eq!(hub.git("b", ["rev-parse", "main"]), hub.git("b", ["rev-parse", "active"]), "main came along");
+    assert_eq!(hub.git("hub", ["rev-parse", "active", "v0.2.0", "v0.1.1"]), hub.git("b", ["rev-parse", "active", "v0.2.0", "v0.1.1"]));
+    assert_eq!(hub.git("hub", ["rev-parse", "v0.2.0~1"]), hub.git("hub", ["rev-parse", "v0.1.1"]));
+    // the signal counts where the remote is not there, and no version is made
+    hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
+    hub.world.agent("b", ["tune", "took", "task=tea", "minutes=20", "--promote"]).code(6).stderr_has("1 signal applied");
+    assert_eq!(hub.git("b", ["rev-parse", "active"]), hub.git("hub", ["rev-parse", "active"]));
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod init;
 mod install;
 mod kill;
 mod known;
+mod lineage;
 mod mcp;
 mod misbehaving;
 mod orphans;

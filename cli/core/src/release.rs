@@ -22,11 +22,33 @@ pub struct Served {
     pub code: ObjectId,
 }
 
+/// A release or rollback that is served, and whose code the source lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacked {
+    pub version: Version,
+    /// The versions whose code the source has, and that this rollback took out of service.
+    pub took_out: Vec<Version>,
+    pub reason: String,
+}
+
+/// A version with the very code of the source, and the rollback that took it out of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOut {
+    pub version: Version,
+    pub by: Version,
+    pub reason: String,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     pub branch: String,
     pub served: Option<Served>,
     pub source: Source,
+    /// Newest first.
+    pub lacked: Vec<Lacked>,
+    pub taken_out: Option<TakenOut>,
+    /// The user says why code that was taken out of service is to be served again.
+    pub again: bool,
     /// What the released tree will hold as its state: active's, migrated and merged with what the source changed.
     pub revision: ObjectId,
     /// What the Contract diff, the code and the commit messages since active ask for.
@@ -39,8 +61,19 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     Nothing,
-    UnderBumped { declared: Bump, computed: Bump },
-    Judge { candidate: Candidate, bump: Option<Bump>, steps: Vec<Step> },
+    /// It would take code out of service that is served now.
+    Lacks(Vec<Lacked>),
+    /// It would serve code again that a rollback took out of service.
+    TakenOut(TakenOut),
+    UnderBumped {
+        declared: Bump,
+        computed: Bump,
+    },
+    Judge {
+        candidate: Candidate,
+        bump: Option<Bump>,
+        steps: Vec<Step>,
+    },
 }
 
 /// The version a repository begins with.
@@ -52,6 +85,13 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     };
     if served.code == snapshot.source.code && served.tip.revision == snapshot.revision {
         return Plan::Nothing;
+    }
+    let lacked: Vec<_> = snapshot.lacked.iter().filter(|lacked| !snapshot.again || lacked.took_out.is_empty()).cloned().collect();
+    if !lacked.is_empty() {
+        return Plan::Lacks(lacked);
+    }
+    if let Some(taken_out) = snapshot.taken_out.as_ref().filter(|_| !snapshot.again) {
+        return Plan::TakenOut(taken_out.clone());
     }
     let computed = snapshot.computed.unwrap_or(Bump::Patch);
     match snapshot.declared {
@@ -97,6 +137,9 @@ mod tests {
             branch: "active".to_owned(),
             served: Some(Served { tip, code: id("old code") }),
             source: Source { commit: id("main"), code: id("new code") },
+            lacked: Vec::new(),
+            taken_out: None,
+            again: false,
             revision: id("state"),
             computed,
             declared,
@@ -108,9 +151,38 @@ mod tests {
         let told = match plan(&snapshot(computed, declared)) {
             Plan::Judge { candidate, .. } => candidate.version.to_string(),
             Plan::UnderBumped { declared, computed } => format!("{declared} < {computed}"),
-            Plan::Nothing => "nothing".to_owned(),
+            other => format!("{other:?}"),
         };
         assert_eq!(told, expected, "{computed:?} {declared:?}");
+    }
+
+    #[test]
+    fn code_that_is_served_goes_out_by_no_release_and_code_that_was_taken_out_comes_back_for_a_reason_alone() {
+        let v = |patch| Version::new(0, 1, patch);
+        let lacked = |patch, took_out: &[u64]| Lacked {
+            version: v(patch),
+            took_out: took_out.iter().map(|patch| v(*patch)).collect(),
+            reason: String::new(),
+        };
+        let taken_out = Some(TakenOut { version: v(1), by: v(2), reason: String::new() });
+        let told = |lacked: &[Lacked], taken_out: &Option<TakenOut>, again| match plan(&Snapshot {
+            lacked: lacked.to_vec(),
+            taken_out: taken_out.clone(),
+            again,
+            ..snapshot(None, None)
+        }) {
+            Plan::Lacks(lacked) => format!("lacks {}", lacked.iter().map(|lacked| lacked.version.to_string()).collect::<String>()),
+            Plan::TakenOut(TakenOut { version, .. }) => format!("again {version}"),
+            Plan::Judge { .. } => "judged".to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told(&[lacked(3, &[])], &None, false), "lacks 0.1.3");
+        assert_eq!(told(&[lacked(3, &[])], &None, true), "lacks 0.1.3", "what was released is not taken out by a reason");
+        assert_eq!(told(&[lacked(3, &[1])], &taken_out, false), "lacks 0.1.3");
+        assert_eq!(told(&[lacked(3, &[1])], &taken_out, true), "judged");
+        assert_eq!(told(&[lacked(3, &[]), lacked(2, &[1])], &taken_out, true), "lacks 0.1.3");
+        assert_eq!(told(&[], &taken_out, false), "again 0.1.1");
+        assert_eq!(told(&[], &taken_out, true), "judged");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub history: Vec<Past>,
     /// Which version to go back to; the newest good one before the tip when not said.
     pub wanted: Option<Version>,
+    /// The user says why a version that was taken out of service is to be served again.
+    pub again: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,10 @@ pub enum Plan {
     },
     /// There is no such version before the tip.
     NoTarget,
+    /// A rollback took that version out of service.
+    TakenOut {
+        version: Version,
+    },
     Publish(Box<Publish>),
 }
 
@@ -59,6 +65,9 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     let target = earlier[position].clone();
     if target.tree == tip.tree {
         return Plan::Nothing { at: target.version };
+    }
+    if target.yanked && !snapshot.again {
+        return Plan::TakenOut { version: target.version };
     }
     publish(snapshot, tip, &earlier[..position], target)
 }
@@ -104,6 +113,7 @@ mod tests {
             branch: "active".to_owned(),
             history: history.iter().map(past).collect(),
             wanted: wanted.map(|version| version.parse().unwrap()),
+            again: false,
         }
     }
 
@@ -111,6 +121,7 @@ mod tests {
         let told = match plan(&snapshot(history, wanted)) {
             Plan::Nothing { at } => format!("nothing: at {at}"),
             Plan::NoTarget => "no target".to_owned(),
+            Plan::TakenOut { version } => format!("{version} was taken out"),
             Plan::Publish(publish) => {
                 let Publish { candidate, target, undoes, .. } = *publish;
                 let undoes: Vec<_> = undoes.iter().map(ToString::to_string).collect();
@@ -133,5 +144,13 @@ mod tests {
         check(&["0.2.0=c", "0.1.0=a"], Some("0.2.0"), "nothing: at 0.2.0");
         check(&["0.2.1=a", "!0.2.0=c", "0.1.0=a"], Some("0.1.0"), "nothing: at 0.1.0");
         check(&["0.2.0=c", "0.1.0=a"], Some("0.3.0"), "no target");
+    }
+
+    #[test]
+    fn goes_back_to_what_was_taken_out_of_service_for_a_reason_alone() {
+        let history = ["0.2.1=a", "!0.2.0=c", "0.1.0=a"];
+        check(&history, Some("0.2.0"), "0.2.0 was taken out");
+        let again = Snapshot { again: true, ..snapshot(&history, Some("0.2.0")) };
+        assert!(matches!(plan(&again), Plan::Publish(publish) if publish.undoes == [Version::new(0, 2, 1)]));
     }
 }

@@ -69,6 +69,20 @@ pub enum Main {
     Apart { lacks: Version },
 }
 
+impl Main {
+    /// The version that it lacks, and what brings it along.
+    pub const fn mend(&self) -> Option<(&Version, &'static str)> {
+        match self {
+            Self::Contains => None,
+            Self::Behind { lacks, checkout: Checkout::Changed, .. } => {
+                Some((lacks, "commit or stash what is changed in its checkout, then agent sync"))
+            }
+            Self::Behind { lacks, .. } => Some((lacks, "agent sync")),
+            Self::Apart { lacks } => Some((lacks, "git switch main && git merge active")),
+        }
+    }
+}
+
 /// Where `main` is checked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkout {
@@ -192,7 +206,8 @@ pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
             Kind::Promotion => {}
             Kind::Release => left.push((
                 format!("{version} ({commit}) was a release of this clone; its code is not served"),
-                "git switch main && git merge active && agent release".to_owned(),
+                // what it released: another's change of the code lies on no branch of this clone
+                format!("git switch main && git merge {commit}^2 && git merge active && agent release"),
             )),
             Kind::Rollback => left.push((
                 format!("{version} ({commit}) was a rollback of this clone; what it took out of service may be served"),
@@ -200,16 +215,9 @@ pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
             )),
         }
     }
-    match &snapshot.main {
-        Main::Behind { lacks, checkout: Checkout::Changed, .. } => left.push((
-            format!("main lacks the code of {}, and its checkout has changes that are not committed", tag(lacks)),
-            "commit or stash them, then agent sync".to_owned(),
-        )),
-        Main::Apart { lacks } => {
-            left.push((format!("main lacks the code of {}", tag(lacks)), "git switch main && git merge active".to_owned()));
-        }
-        Main::Contains | Main::Behind { .. } => {}
-    }
+    let is_forwarded = matches!(&snapshot.main, Main::Behind { checkout: Checkout::None | Checkout::Clean, .. });
+    let main = snapshot.main.mend().filter(|_| !is_forwarded);
+    left.extend(main.map(|(lacks, mend)| (format!("main lacks the code of {}", tag(lacks)), mend.to_owned())));
     left
 }
 

@@ -217,6 +217,16 @@ fn last_paragraph(message: &str) -> Vec<(&str, String)> {
     found
 }
 
+/// What a commit message says between its subject and its trailers.
+pub fn body(message: &str) -> &str {
+    let message = message.trim_end();
+    let text = message.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
+    if last_paragraph(message).is_empty() {
+        return text;
+    }
+    text.rsplit_once("\n\n").map_or("", |(body, _)| body.trim_end())
+}
+
 fn is_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -255,6 +265,13 @@ mod tests {
     fn what_is_written_is_read_back() {
         check(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how."), &whole());
         check(&whole().message("no body", ""), &whole());
+    }
+
+    #[test]
+    fn the_body_stands_between_subject_and_trailers() {
+        assert_eq!(body(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how.")), "Why.\n\nAnd how.");
+        assert_eq!(body(&whole().message("no body", "")), "");
+        assert_eq!((body("subject alone"), body("subject\n\nprose: of\nits own")), ("", "prose: of\nits own"));
     }
 
     #[test]

@@ -298,7 +298,7 @@ fn look_at_accepted(repository: &Repository, context: &Context, reference: &str,
 }
 
 /// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
-pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(Report, Outcome), CommandError> {
+pub fn accept(repository: &Repository, context: &Context, id: &str, again: Option<&str>) -> Result<(Report, Outcome), CommandError> {
     let inbox = Inbox::new(&repository.git);
     let mut report = inbox.runs()?.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("run that ended", id))?;
     let branch = report.branch.clone().ok_or_else(|| {
@@ -306,8 +306,13 @@ pub fn accept(repository: &Repository, context: &Context, id: &str) -> Result<(R
     })?;
     let reference = format!("refs/heads/{branch}");
     look_at_accepted(repository, context, &reference, id)?;
-    let options =
-        Options { revision: Some(reference), feedback: report.feedback.clone(), coder: Some(PERSON.to_owned()), ..Options::default() };
+    let options = Options {
+        revision: Some(reference),
+        feedback: report.feedback.clone(),
+        coder: Some(PERSON.to_owned()),
+        again: again.map(str::to_owned),
+        ..Options::default()
+    };
     let outcome = release::release(repository, context, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
     // accepted before, when the inbox could not be told

@@ -8,8 +8,10 @@ use crate::conversations;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::repository::Repository;
+use crate::versions;
 use crate::world::clock;
 use agent_core::architect::run::{Phase, SCHEMA};
+use agent_core::committed::Warnings;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::CoderKind;
@@ -75,6 +77,9 @@ enum Action {
     Accept {
         /// The run's id
         run: String,
+        /// Serve code again that a rollback took out of service; why, for the commit message
+        #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        again: Option<String>,
     },
 }
 
@@ -93,7 +98,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             work(items, wish, &repository, context)
         }
         (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
-        (Some(Action::Accept { run }), _) => accept(run, &repository, context),
+        (Some(Action::Accept { run, again }), _) => accept(run, again.as_deref(), &repository, context),
     }
 }
 
@@ -151,16 +156,33 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
             context.printer.data(&report.run);
         }
     };
+    let push = outcome::pushes(repository, false, false);
+    versions::level(repository, context, push)?;
     let report = architect::conduct(repository, context, &assignment, &announce)?;
+    let pushed = if push { pushed(&report, repository, context) } else { None };
     if wish.announces {
         return Ok(report.exit());
     }
     context.printer.json(&report);
     context.printer.data(conclusion(&report));
-    if report.version.is_some() {
-        context.printer.say("it is on `active`; `git merge active` brings it to the branch you are on");
-    }
+    followed(&report, pushed.as_deref(), repository, context);
     Ok(report.exit())
+}
+
+/// Pushes what came of a run. It is released: that it is not pushed is a warning.
+fn pushed(report: &Report, repository: &Repository, context: &Context) -> Option<String> {
+    let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
+    let mut warnings = Warnings::none();
+    let pushed = versions::push_made(repository, context, version, commit);
+    let pushed = warnings.note(pushed, &format!("{version} is made here and not pushed; `agent sync` pushes it"));
+    repository.say(warnings);
+    pushed
+}
+
+fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, context: &Context) {
+    if let Some(version) = &report.version {
+        outcome::followed(repository, Some(version), pushed, outcome::main_lacks(repository).as_ref(), &context.printer);
+    }
 }
 
 fn conclusion(report: &Report) -> String {
@@ -232,11 +254,18 @@ fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult
     Ok(Exit::Done)
 }
 
-fn accept(run: &str, repository: &Repository, context: &Context) -> CommandResult {
-    let (report, released) = architect::accept(repository, context, run)?;
+fn accept(run: &str, again: Option<&str>, repository: &Repository, context: &Context) -> CommandResult {
+    let push = outcome::pushes(repository, false, false);
+    versions::level(repository, context, push)?;
+    let (report, released) = architect::accept(repository, context, run, again)?;
+    let pushed = if push && released.done { pushed(&report, repository, context) } else { None };
     if context.printer.is_json() {
         context.printer.json(&report);
-        return Ok(released.exit);
+    } else {
+        outcome::report("released", &released, &context.printer);
     }
-    Ok(outcome::report("released", &released, &context.printer))
+    if released.done {
+        followed(&report, pushed.as_deref(), repository, context);
+    }
+    Ok(released.exit)
 }

@@ -5,8 +5,12 @@ use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::difference;
 use crate::repository::Repository;
+use crate::sync::{self, MainLacks};
 use crate::versions::{self, Outcome};
+use agent_core::committed::Warnings;
 use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+use agent_core::version::{Kind, tag as tag_of};
 
 /// As many cases as fit beside the answer.
 const WORSE_SHOWN: usize = 3;
@@ -17,18 +21,49 @@ pub fn published(
     repository: &Repository,
     context: &Context,
     push: bool,
-    mut make: impl FnMut() -> Result<Outcome, CommandError>,
+    make: impl FnMut() -> Result<Outcome, CommandError>,
 ) -> CommandResult {
-    let outcome = if push { versions::made_and_pushed(repository, context, make)? } else { make()? };
+    let outcome = made(repository, context, push, make)?;
     let exit = report(verb, &outcome, &context.printer);
-    match (&outcome.pushed, &outcome.tag) {
-        (Some(remote), _) => context.printer.say(format!("it is pushed to {remote}")),
-        (None, Some(tag)) if !repository.git.remotes().is_empty() => {
-            context.printer.say(format!("{tag} is not pushed: `agent sync` does that"));
-        }
+    followed(repository, outcome.tag.as_deref(), outcome.pushed.as_deref(), outcome.main.as_ref(), &context.printer);
+    Ok(exit)
+}
+
+/// Makes a version, pushes it where that is asked for, and looks where `main` stands to it.
+pub fn made(
+    repository: &Repository,
+    context: &Context,
+    push: bool,
+    mut make: impl FnMut() -> Result<Outcome, CommandError>,
+) -> Result<Outcome, CommandError> {
+    let mut outcome = if push { versions::made_and_pushed(repository, context, make)? } else { make()? };
+    outcome.main = outcome.commit.as_ref().filter(|made| is_of_code(repository, made)).and_then(|_| main_lacks(repository));
+    Ok(outcome)
+}
+
+/// A promotion leaves `main` where it stands to what is served.
+fn is_of_code(repository: &Repository, version: &ObjectId) -> bool {
+    repository.git.commit(version).is_ok_and(|made| made.trailers.kind != Some(Kind::Promotion))
+}
+
+/// Whether `main` has the code that is served now. The version is out: what cannot be found out is a warning.
+pub fn main_lacks(repository: &Repository) -> Option<MainLacks> {
+    let mut warnings = Warnings::none();
+    let lacks = warnings.note(sync::main_lacks(repository), "whether main has the code that is served is not known");
+    repository.say(warnings);
+    lacks.flatten()
+}
+
+/// What is left to do after a version was made: at the remote, and on `main`.
+pub fn followed(repository: &Repository, tag: Option<&str>, pushed: Option<&str>, main: Option<&MainLacks>, printer: &Printer) {
+    match (pushed, tag) {
+        (Some(remote), _) => printer.say(format!("it is pushed to {remote}")),
+        (None, Some(tag)) if !repository.git.remotes().is_empty() => printer.say(format!("{tag} is not pushed: `agent sync` does that")),
         _ => {}
     }
-    Ok(exit)
+    if let Some(MainLacks { lacks, mend }) = main {
+        printer.say(format!("main lacks the code of {}; to bring it along: {mend}", tag_of(lacks)));
+    }
 }
 
 /// Whether a version is to be pushed: the manifest of what is served may say so for all.

@@ -9,6 +9,9 @@ use agent_core::version::Bump;
 ///
 /// Its code is joined with the state that is served now. The full tier judges it, paired with the version it replaces; the Contract, the code and the commit
 /// messages say how far the version moves.
+///
+/// The commit has to contain the code of the newest release or rollback on `active`: otherwise this is refused with exit code 4, and `git merge active` mends it.
+/// Code that a rollback took out of service is not released again without `--again`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The commit to release; `main` when left out
@@ -16,6 +19,9 @@ pub struct Arguments {
     /// Move the version further than computed: patch, minor or major; less is refused
     #[arg(long, value_name = "LEVEL")]
     bump: Option<Bump>,
+    /// Serve code again that a rollback took out of service; why, for the commit message
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    again: Option<String>,
     /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
     #[arg(long)]
     push: bool,
@@ -26,7 +32,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
-    let options = Options { revision: arguments.revision.clone(), bump: arguments.bump, dry_run: arguments.dry_run, ..Options::default() };
+    let options = Options {
+        revision: arguments.revision.clone(),
+        bump: arguments.bump,
+        again: arguments.again.clone(),
+        dry_run: arguments.dry_run,
+        ..Options::default()
+    };
     repository.observed("release", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("released", &repository, context, push, || release::release(&repository, context, &options))

@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Why, for the commit message
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Go back to a version that an earlier rollback took out of service; why, for the commit message
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    again: Option<String>,
     /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
     #[arg(long)]
     push: bool,
@@ -27,7 +30,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
     let repository = Repository::open(context)?;
-    let options = Options { version, reason: arguments.reason.clone(), dry_run: arguments.dry_run };
+    let options = Options { version, reason: arguments.reason.clone(), again: arguments.again.clone(), dry_run: arguments.dry_run };
     repository.observed("rollback", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("rolled back", &repository, context, push, || rollback::rollback(&repository, &options))

@@ -82,11 +82,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // what staging has is said whole, whatever came of the promotion
     report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
-    Ok(promotion?.map_or(ended, |outcome| outcome::told("promoted", &outcome, &context.printer)))
+    let Some(promotion) = promotion? else { return Ok(ended) };
+    let exit = outcome::told("promoted", &promotion, &context.printer);
+    outcome::followed(&repository, promotion.tag.as_deref(), promotion.pushed.as_deref(), promotion.main.as_ref(), &context.printer);
+    Ok(exit)
 }
 
 fn promote(repository: &Repository, context: &Context) -> Result<versions::Outcome, CommandError> {
-    promotion::promote(repository, context, &promotion::Options::default())
+    outcome::made(repository, context, outcome::pushes(repository, false, false), || {
+        promotion::promote(repository, context, &promotion::Options::default())
+    })
 }
 
 /// Where the signals come from, and what goes wrong while they are read.

@@ -117,6 +117,22 @@ pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, CommandError> {
     Ok(matches!(moved.value, Moved::All).then_some(served))
 }
 
+/// The version whose code `main` lacks, and what brings it along.
+#[derive(Debug, Clone, Serialize)]
+pub struct MainLacks {
+    pub lacks: Version,
+    pub mend: &'static str,
+}
+
+/// What is left to do on `main` after a version was made.
+pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, CommandError> {
+    let git = &repository.git;
+    let Some(served) = git.reference(ACTIVE)? else { return Ok(None) };
+    let remote = remote(git, None).ok().flatten();
+    let main = observed::main(git, remote.as_deref(), &served)?;
+    Ok(main.mend().map(|(lacks, mend)| MainLacks { lacks: lacks.clone(), mend }))
+}
+
 /// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. Whoever is offline goes on, and is told.
 pub fn expect_level(repository: &Repository) -> Result<(), CommandError> {
     let git = &repository.git;

@@ -1,12 +1,13 @@
 //! What is to be known of a clone and its remote before anything is brought together.
 
-use crate::contracts::code_of;
 use crate::error::CommandError;
+use crate::lineage;
 use crate::repository::Repository;
 use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
 use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 use agent_core::record_refs::{self, OWN, Place};
+use agent_core::release::Lacked;
 use agent_core::sync::{Checkout, Lost, Main, Served, Snapshot, Standing, Tag, served};
 use agent_core::verification::tip::Breach;
 use agent_core::version::{Kind, tag};
@@ -38,7 +39,7 @@ pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapsho
         snapshot.lost = way.lost(snapshot.here.as_ref())?;
         snapshot.tags = way.tags(&snapshot.lost)?;
     }
-    snapshot.main = main(repository, remote, &served.commit)?;
+    snapshot.main = main(git, remote, &served.commit)?;
     Ok(snapshot)
 }
 
@@ -225,19 +226,9 @@ impl<'a> Way<'a> {
 }
 
 /// Whether `main` has the code of the newest release or rollback, and whether it can be moved there.
-fn main(repository: &Repository, remote: Option<&str>, served: &ObjectId) -> Result<Main, CommandError> {
-    let git = &repository.git;
+pub fn main(git: &Git, remote: Option<&str>, served: &ObjectId) -> Result<Main, CommandError> {
     let Some(at) = git.reference(MAIN)? else { return Ok(Main::Contains) };
-    let Some((decided, lacks)) = decided(git, served)? else { return Ok(Main::Contains) };
-    let source = decided.parents.last().filter(|_| decided.trailers.kind == Some(Kind::Release));
-    for has in std::iter::once(&decided.id).chain(source) {
-        if git.exists(has) && git.is_ancestor(has, &at)? {
-            return Ok(Main::Contains);
-        }
-    }
-    if code_of(repository, &decided.id)? == code_of(repository, &at)? {
-        return Ok(Main::Contains);
-    }
+    let Some(Lacked { version: lacks, .. }) = lineage::lacked(git, served, &at)?.into_iter().next() else { return Ok(Main::Contains) };
     let there = remote.map(|remote| git.reference(&format!("refs/remotes/{remote}/main"))).transpose()?.flatten();
     for tip in std::iter::once(&at).chain(&there) {
         if !git.is_ancestor(tip, served)? {
@@ -250,20 +241,4 @@ fn main(repository: &Repository, remote: Option<&str>, served: &ObjectId) -> Res
         Some(_) => Checkout::Changed,
     };
     Ok(Main::Behind { at, lacks, checkout })
-}
-
-/// The newest version whose code somebody chose: a release or a rollback.
-fn decided(git: &Git, served: &ObjectId) -> Result<Option<(CommitInfo, Version)>, CommandError> {
-    for commit in git.first_parents(served) {
-        let commit = commit?;
-        match commit.trailers.as_version() {
-            Some((Kind::Promotion, _)) => {}
-            Some((_, version)) => {
-                let version = version.clone();
-                return Ok(Some((commit, version)));
-            }
-            None => break,
-        }
-    }
-    Ok(None)
 }

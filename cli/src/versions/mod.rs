@@ -13,7 +13,7 @@ pub mod rollback;
 pub mod stored;
 
 pub use publish::Outcome;
-pub use pushed::made_and_pushed;
+pub use pushed::{level, made_and_pushed, push_made};
 
 /// How often a lost race is run again before it is called a conflict.
 const ATTEMPTS: usize = 8;

@@ -4,6 +4,7 @@ use crate::error::CommandError;
 use crate::ledger;
 use crate::records;
 use crate::repository::Repository;
+use crate::sync::MainLacks;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
 use crate::world::git::{CommitSpec, Publication, Published};
@@ -38,6 +39,9 @@ pub struct Outcome {
     /// The remote that it was pushed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed: Option<String>,
+    /// Where `main` lacks the code that is served now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main: Option<MainLacks>,
     /// What would be done, under `--dry-run`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
@@ -62,6 +66,7 @@ impl Outcome {
             worse: Vec::new(),
             hint: None,
             pushed: None,
+            main: None,
             plan: Vec::new(),
             is_unproven: false,
             exit: Exit::Done,

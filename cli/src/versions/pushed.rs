@@ -6,6 +6,32 @@ use crate::repository::Repository;
 use crate::sync::{self, Options};
 use crate::versions::Outcome;
 use agent_core::diagnose::Exit;
+use agent_core::object_id::ObjectId;
+
+/// Before a version is made that takes long: this clone gets what the remote serves where versions are pushed, and else has to have it.
+pub fn level(repository: &Repository, context: &Context, push: bool) -> Result<(), CommandError> {
+    if push { sync::sync(repository, context, &options(repository)).map(drop) } else { sync::expect_level(repository) }
+}
+
+/// Pushes a version that is made already; says where to. One that was superseded meanwhile is a conflict.
+pub fn push_made(repository: &Repository, context: &Context, version: &str, commit: &ObjectId) -> Result<String, CommandError> {
+    let after = sync::sync(repository, context, &options(repository))?;
+    let Some(remote) = after.remote() else { return Err(no_remote()) };
+    if after.has_lost(commit) {
+        let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
+        return Err(CommandError::new(Exit::Conflict, format!("another clone published first, and {version} is superseded"))
+            .with_hint(mends.join("; ")));
+    }
+    Ok(remote.to_owned())
+}
+
+fn options(repository: &Repository) -> Options {
+    Options { remote: repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name), dry_run: false }
+}
+
+fn no_remote() -> CommandError {
+    CommandError::usage("there is no remote to push to").with_hint("git remote add origin ADDRESS")
+}
 
 /// Makes a version and pushes it; makes it again on top of what another clone published meanwhile.
 pub fn made_and_pushed(
@@ -13,13 +39,10 @@ pub fn made_and_pushed(
     context: &Context,
     mut attempt: impl FnMut() -> Result<Outcome, CommandError>,
 ) -> Result<Outcome, CommandError> {
-    let remote = repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name);
-    let options = Options { remote, dry_run: false };
+    let options = options(repository);
     for _ in 0..super::ATTEMPTS {
         let before = sync::sync(repository, context, &options)?;
-        let Some(remote) = before.remote() else {
-            return Err(CommandError::usage("there is no remote to push to").with_hint("git remote add origin ADDRESS"));
-        };
+        let Some(remote) = before.remote() else { return Err(no_remote()) };
         let made = attempt()?;
         // an attempt that the gate refused is on record as well, and other clones have to know of it
         let after = sync::sync(repository, context, &options).map_err(|error| unpushed(error, &made))?;

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::contracts::{self, code_of};
 use crate::error::CommandError;
+use crate::lineage;
 use crate::migrations;
 use crate::repository::{Repository, state_value};
 use crate::sync;
@@ -17,10 +18,10 @@ use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
 use agent_core::publication::Candidate;
-use agent_core::release::{self, Plan, Served, Snapshot, Source};
+use agent_core::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
 use agent_core::semantic;
 use agent_core::trailers::is_unattended;
-use agent_core::version::Bump;
+use agent_core::version::{Bump, tag};
 use agent_core::what::What;
 use serde_json::Value;
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub coder: Option<String>,
     /// Nothing shows so far that it helps: only a gain in the tier of the release lets it pass.
     pub only_if_better: bool,
+    /// Why code that a rollback took out of service is to be served again.
+    pub again: Option<String>,
 }
 
 pub fn release(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
@@ -80,6 +83,8 @@ fn attempt(repository: &Repository, context: &Context, source: &ObjectId, option
     }
     match release::plan(&seen.snapshot) {
         Plan::Nothing => Ok(Some(Outcome::nothing(format!("active already serves the code of {}", source.short())))),
+        Plan::Lacks(lacked) => Err(lacks(&name_of(repository, source, options), &lacked)),
+        Plan::TakenOut(taken_out) => Err(is_taken_out(&name_of(repository, source, options), &taken_out)),
         Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
         Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
         Plan::Judge { candidate, bump, .. } => judge(repository, context, &seen, &candidate, bump, options),
@@ -101,11 +106,18 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
     let candidate = candidate(repository, context, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
     let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
+    let (lacked, taken_out) = match &tip {
+        Some(tip) => (lineage::lacked(&repository.git, &tip.commit, source)?, lineage::taken_out(&repository.git, &tip.commit, source)?),
+        None => (Vec::new(), None),
+    };
     let served = tip.map(|tip| Ok::<_, CommandError>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
     let snapshot = Snapshot {
         branch: "active".to_owned(),
         served,
         source: Source { commit: source.clone(), code: code_of(repository, source)? },
+        lacked,
+        taken_out,
+        again: options.again.is_some(),
         revision: candidate.state.revision.clone(),
         computed: assessment.as_ref().and_then(|assessment| assessment.bump),
         declared: options.bump,
@@ -152,6 +164,51 @@ fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, Command
     state_value(&bytes, &origin)
 }
 
+/// The branch that is released; the commit, where it has no branch.
+struct Named {
+    name: String,
+    /// It is checked out where the user stands.
+    is_here: bool,
+}
+
+fn name_of(repository: &Repository, source: &ObjectId, options: &Options) -> Named {
+    let asked = options.revision.as_deref().unwrap_or("main").trim_start_matches("refs/heads/");
+    let full = format!("refs/heads/{asked}");
+    let is_branch = repository.git.reference(&full).is_ok_and(|tip| tip.as_ref() == Some(source));
+    let head = repository.git.head_branch().ok().flatten();
+    Named { name: if is_branch { asked } else { source.short() }.to_owned(), is_here: head == Some(full) }
+}
+
+fn lacks(source: &Named, lacked: &[Lacked]) -> CommandError {
+    let name = &source.name;
+    let versions: Vec<_> = lacked.iter().map(|lacked| tag(&lacked.version)).collect();
+    let mut message = format!("{name} lacks the code of {}, which is served: a release of {name} would take it out", versions.join(", "));
+    let rollbacks: Vec<_> = lacked.iter().filter(|lacked| !lacked.took_out.is_empty()).collect();
+    for Lacked { version, took_out, reason } in &rollbacks {
+        let took_out: Vec<_> = took_out.iter().map(tag).collect();
+        message = format!("{message}; {} took the code of {} out of service{}", tag(version), took_out.join(", "), because(reason));
+    }
+    let switch = if source.is_here { String::new() } else { format!("git switch {name} && ") };
+    let mut hint = format!("{switch}git merge active, then run it again");
+    if rollbacks.len() == lacked.len() {
+        hint = format!("{hint}; to serve again what was taken out of service, as {name} has it: agent release --again REASON");
+    }
+    CommandError::new(Exit::Conflict, message).with_hint(hint)
+}
+
+fn is_taken_out(source: &Named, TakenOut { version, by, reason }: &TakenOut) -> CommandError {
+    let (name, version, by) = (&source.name, tag(version), tag(by));
+    CommandError::new(Exit::Conflict, format!("{name} has the code of {version}, which {by} took out of service{}", because(reason)))
+        .with_hint("to serve it again: agent release --again REASON")
+}
+
+fn because(reason: &str) -> String {
+    match reason.lines().next() {
+        Some(reason) => format!(": {reason}"),
+        None => String::new(),
+    }
+}
+
 fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>) -> Outcome {
     let strongest = assessment.and_then(|assessment| assessment.changes.first());
     let because = strongest.map(|change| format!(": {} [{}]", change.message, change.rule)).unwrap_or_default();
@@ -178,9 +235,10 @@ fn judge(
         return Ok(Some(Outcome::unproven(&evidence)));
     }
     let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
+    let again = served_again(&seen.snapshot, options.again.as_deref());
     let words = Words {
         subject: format!("release: v{}", candidate.version),
-        body: evidence.told(),
+        body: again.iter().fold(evidence.told(), |told, again| format!("{told}\n\n{again}")),
         feedback: options.feedback.clone(),
         coder: options.coder.clone(),
         ..Words::default()
@@ -189,6 +247,20 @@ fn judge(
     let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
         return Ok(None);
     };
-    let why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+    let mut why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+    if let Some(again) = again {
+        why = format!("{why}; {again}");
+    }
     Ok(Some(Outcome::published(&tip, &evidence, why)))
+}
+
+/// What is served again, and why.
+fn served_again(snapshot: &Snapshot, reason: Option<&str>) -> Option<String> {
+    let mut versions: Vec<_> =
+        snapshot.lacked.iter().flat_map(|lacked| &lacked.took_out).chain(snapshot.taken_out.iter().map(|taken| &taken.version)).collect();
+    versions.sort();
+    versions.dedup();
+    let versions: Vec<_> = versions.into_iter().map(tag).collect();
+    let reason = reason.filter(|_| !versions.is_empty())?;
+    Some(format!("the code of {} is served again: {reason}", versions.join(", ")))
 }

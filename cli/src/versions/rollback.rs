@@ -13,6 +13,8 @@ use semver::Version;
 pub struct Options {
     pub version: Option<Version>,
     pub reason: Option<String>,
+    /// Why a version that a rollback took out of service is to be served again.
+    pub again: Option<String>,
     pub dry_run: bool,
 }
 
@@ -25,10 +27,16 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandEr
         sync::expect_level(repository)?;
     }
     for _ in 0..super::ATTEMPTS {
-        let snapshot = Snapshot { branch: "active".to_owned(), history: history(repository)?, wanted: options.version.clone() };
+        let snapshot = Snapshot {
+            branch: "active".to_owned(),
+            history: history(repository)?,
+            wanted: options.version.clone(),
+            again: options.again.is_some(),
+        };
         let publish = match rollback::plan(&snapshot) {
             Plan::Nothing { at } => return Ok(Outcome::nothing(format!("active already serves what v{at} does"))),
             Plan::NoTarget => return Err(no_target(options)),
+            Plan::TakenOut { version } => return Err(is_taken_out(&version)),
             Plan::Publish(publish) if options.dry_run => return Ok(Outcome::planned(&publish.steps)),
             Plan::Publish(publish) => publish,
         };
@@ -65,7 +73,7 @@ fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<O
     let undone: Vec<_> = undoes.iter().map(tag).collect();
     let words = Words {
         subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
-        body: options.reason.clone().unwrap_or_default(),
+        body: options.reason.iter().chain(&options.again).cloned().collect::<Vec<_>>().join("\n\n"),
         undoes: undoes.clone(),
         ..Words::default()
     };
@@ -74,6 +82,12 @@ fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<O
     };
     let why = format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "));
     Ok(Some(Outcome::published(&tip, &evidence, why)))
+}
+
+fn is_taken_out(version: &Version) -> CommandError {
+    let version = tag(version);
+    CommandError::new(Exit::Conflict, format!("a rollback took {version} out of service"))
+        .with_hint(format!("to serve it again: agent rollback {version} --again REASON"))
 }
 
 fn no_target(options: &Options) -> CommandError {

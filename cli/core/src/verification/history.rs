@@ -104,7 +104,9 @@ impl Chain {
         let history = past(earlier);
         let undoes: BTreeSet<_> = link.trailers.undoes.iter().collect();
         let planned = targets.iter().find(|target| {
-            let snapshot = Snapshot { branch: self.branch.clone(), history: history.clone(), wanted: Some(target.version().clone()) };
+            // a version may be served again for a reason
+            let wanted = Some(target.version().clone());
+            let snapshot = Snapshot { branch: self.branch.clone(), history: history.clone(), wanted, again: true };
             matches!(rollback::plan(&snapshot), Plan::Publish(plan) if plan.undoes.iter().collect::<BTreeSet<_>>() == undoes)
         });
         match planned {
