@@ -76,6 +76,7 @@ fn of_target(
     let mut spec = ChildSpec::new(role, python::command(entry, &interpreter), &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
     listen(&mut spec, context);
+    spec.declared = env::declared(&entry.env);
     spec.environment.extend(python::child_environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
@@ -124,7 +125,8 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
     let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
     spec.lease.clone_from(&verified.lease);
     listen(&mut spec, context);
-    spec.withheld = env::python_variables();
+    spec.withheld = env::undeclared();
+    spec.declared = env::declared(&evaluators.manifest.evaluators.env);
     spec.environment = environment;
     Ok(Scorer { spec, checkout, verified })
 }

@@ -10,7 +10,7 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
-use crate::world::{fs, process, python};
+use crate::world::{env, fs, process, python};
 use agent_core::contract::STATE_VERSION_KEY;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
@@ -86,6 +86,8 @@ fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(Stri
     let bytecode = children::bytecode(Role::Runner, to, &repository.layout);
     spec.environment = python::child_environment(&bytecode, &to.directory, python);
     confinement::confine(&mut spec, &EntryPoint::default(), false, to, repository)?;
+    // a state that is migrated again is the same
+    spec.withheld = env::undeclared();
     let scratch = Scratch::take(&repository.layout)?;
     let migrating = scratch.given_to(spec).pipe();
     let given = json!({"steps": steps, "state": state}).to_string();

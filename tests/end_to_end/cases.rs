@@ -1,6 +1,6 @@
 //! What a case can ask for: repeats, quarantine, limits, judges, a scratch folder; and what one case does not do to others.
 
-use crate::tiers::{RUNNER, Shop, call, counts, tea};
+use crate::tiers::{RUNNER, Shop, TOLD, call, counts, tea};
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
 
@@ -58,7 +58,9 @@ server.run()
 "#;
 
 fn counting() -> Shop {
-    Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING))
+    let shop = Shop::with_runner(&RUNNER.replace("\nserver.run()\n", COUNTING));
+    shop.manifest(&format!("shared_memory = true\n[evaluators]\nenv = {TOLD}\n[limits]\ncall_s = 2.0\n"));
+    shop
 }
 
 /// `agent test ARGUMENTS` on a day.
@@ -164,7 +166,7 @@ fn a_case_and_a_tier_have_limits_of_their_own() {
         tea("after", json!({"subset": {}})),
     ]);
     shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"limit_s": 1}}}"#);
-    shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n");
+    shop.manifest("");
     let ended = on(&shop, "2026-11-22", &["--shards", "1", "--json"]).code(7);
     let micro = &ended.json()["tiers"]["micro"];
     assert_eq!((&micro["cases"], &micro["passed"], &micro["missing"]), (&json!(1), &json!(1), &json!(2)));
@@ -236,10 +238,7 @@ fn a_program_judges_and_is_asked_once() {
 fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     let shop = counting();
     shop.write("tests/judge.py", JUDGE);
-    shop.write(
-        "agent.toml",
-        "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n[limits]\ncall_s = 1.5\n",
-    );
+    shop.manifest(&format!("[evaluators]\nenv = {TOLD}\n[limits]\ncall_s = 1.5\n"));
     let command = |id: &str, how: &str| tea(id, json!({"command": {"run": ["python", "tests/judge.py", how]}}));
     let scorer = |id: String, name: &str| tea(&id, json!({"scorer": {"name": name, "price": 3}}));
     let mut cases: Vec<_> = (0..6).map(|number| scorer(format!("hangs{number}"), "hangs")).collect();

@@ -236,7 +236,7 @@ def take(mb: int) -> int:
 @server.tool
 def variables() -> list[str]:
     """The names of some variables, as far as they are there."""
-    return [name for name in ("AGENT_TOKEN", "MIMALLOC_ARENA_EAGER_COMMIT", "MY_API_KEY", "MY_SETTING") if name in os.environ]
+    return [name for name in ("AGENT_TOKEN", "MIMALLOC_ARENA_EAGER_COMMIT", "MY_API_KEY", "MY_MODE", "MY_SETTING", "TZ") if name in os.environ]
 
 
 server.run()
@@ -244,7 +244,7 @@ server.run()
 
 fn bounded(cases: &[Value]) -> Served {
     let manifest = "schema = \"agent/manifest@1\"\nname = \"bounded\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n\
-                    environment = [\"MY_API_KEY\"]\n[limits]\nmemory_mb = 256\n";
+                    env = [\"MY_API_KEY\", \"MY_MODE=quick\"]\n[limits]\nmemory_mb = 256\n";
     let cases = cases.iter().map(|case| case.to_string() + "\n").collect::<Vec<_>>().concat();
     Served::with(&[("agent.toml", manifest), ("runner/__main__.py", RUNNER), ("tests/micro/estimates.jsonl", &cases)])
 }
@@ -260,11 +260,11 @@ fn a_limit_of_memory_is_the_childs_and_is_named_where_it_is_met() {
 }
 
 #[test]
-fn a_runner_under_test_has_no_secrets_but_those_that_the_manifest_names() {
-    let expect = json!({"equals": ["MY_API_KEY", "MY_SETTING"]});
+fn a_runner_under_test_has_the_variables_that_the_manifest_names_and_those_every_program_needs() {
+    let expect = json!({"equals": ["MY_API_KEY", "MY_MODE", "TZ"]});
     let served = bounded(&[json!({"id": "names", "tool": "variables", "arguments": {}, "expect": expect})]);
     let mut command = served.command();
-    for name in ["AGENT_TOKEN", "MY_API_KEY", "MY_SETTING"] {
+    for name in ["AGENT_TOKEN", "MY_API_KEY", "MY_SETTING", "TZ"] {
         command.env(name, "value");
     }
     World::finish(command.args(["test", "--tier", "micro"])).ok();

@@ -1,7 +1,7 @@
 //! The code under test never reaches what judges it, and what judges it never loads the code under test.
 
 use crate::served::{FOLDER, Served};
-use crate::tiers::{Shop, call, tea};
+use crate::tiers::{Shop, TOLD, call, tea};
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -120,6 +120,7 @@ const JUDGE: &str = "import json\nimport sys\n\nasked = json.load(sys.stdin)\npr
 #[test]
 fn scorers_and_judges_load_nothing_of_the_code_under_test() {
     let shop = Shop::new();
+    shop.manifest(&format!("shared_memory = true\n[evaluators]\nenv = {TOLD}\n"));
     shop.write("tests/scorers.py", SCORER);
     shop.write("tests/judge.py", JUDGE);
     let kind = "close = price = lambda *a, **k: 1.0\n";

@@ -175,6 +175,62 @@ fn a_case_is_explained() {
     shop.test(&["--explain", "nobody"]).code(3).stderr_has("there is no case `nobody`");
 }
 
+const MODE: &str = r#"
+import os
+from agent_runtime import Server
+
+server = Server("shop")
+
+@server.tool
+def mode() -> str:
+    """What the host says."""
+    return os.environ.get("MODE", "none")
+
+server.run()
+"#;
+
+#[test]
+fn a_result_holds_for_the_variables_it_was_made_with() {
+    let shop = shop();
+    let tier = |variables: &[(&str, &str)], code: i32| {
+        let mut command = shop.world.command(AGENT, "shop");
+        let command = command.envs(variables.iter().copied()).args(["test", "--json"]);
+        World::finish(command).code(code).json()["tiers"]["micro"]["cached"].as_u64().unwrap()
+    };
+    shop.write("runner/__main__.py", MODE);
+    let scorer = "import os\ndef told(case, result):\n    return 0.0 if os.environ.get('MODE') == 'strict' else 1.0\n";
+    shop.write("tests/scorers.py", scorer);
+    shop.cases(&[
+        call("said", "mode", json!({}), json!({"equals": "none"})),
+        call("scored", "mode", json!({}), json!({"scorer": {"name": "told", "at_least": 0.1}})),
+    ]);
+    // undeclared, it reaches neither of them
+    assert_eq!(tier(&[], 0), 0);
+    assert_eq!(tier(&[("MODE", "strict")], 0), 2);
+    // what changes how programs print and sort is passed on, and counts
+    assert_eq!(tier(&[("TZ", "Asia/Tokyo")], 0), 0);
+    assert_eq!(tier(&[("TZ", "Asia/Tokyo")], 0), 2);
+
+    shop.manifest("[evaluators]\nenv = [\"MODE\"]\n");
+    assert_eq!(tier(&[], 0), 0);
+    assert_eq!(tier(&[("MODE", "strict")], 1), 1, "only what is scored");
+    assert_eq!(tier(&[], 0), 2);
+    let runner = shop.world.read("shop/agent.toml").replace("\"SEEN\"", "\"MODE\"").replace("[evaluators]\nenv = [\"MODE\"]\n", "");
+    shop.write("agent.toml", &runner);
+    assert_eq!(tier(&[], 0), 0);
+    assert_eq!(tier(&[("MODE", "strict")], 1), 0);
+    let mut command = shop.world.command(AGENT, "shop");
+    let explained = World::finish(command.env("MODE", "other").args(["test", "--explain", "said"])).ok();
+    explained.stdout_has("the environment variable MODE");
+    assert_eq!(tier(&[("MODE", "strict")], 1), 2);
+    assert_eq!(tier(&[], 0), 2);
+
+    // a value of the manifest's own, whatever the host has
+    shop.write("agent.toml", &runner.replace("\"MODE\"", "\"MODE=none\""));
+    assert_eq!(tier(&[("MODE", "strict")], 0), 0);
+    assert_eq!(tier(&[], 0), 2);
+}
+
 #[test]
 fn what_comes_out_differently_is_never_taken_for_certain() {
     let shop = shop();
@@ -236,10 +292,7 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
     // files where folders should be
     shop.write(".agent/store/traces", "");
     shop.write(".agent/store/results", "");
-    let first = shop.world.shared("first");
-    let mut command = shop.world.command(AGENT, "shop");
-    let ended = World::finish(command.env("CALL_LOG", &first).arg("test")).ok();
-    ended.stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
+    shop.test(&[]).ok().stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
     std::fs::remove_file(shop.world.path("shop/.agent/store/traces")).unwrap();
     assert!(calls(&shop, &[], 0).is_empty(), "what was finished then is known now");
     assert!(shop.world.path("shop/.agent/store/traces").is_dir());

@@ -71,6 +71,9 @@ def hangs(case, result):
     time.sleep(1000)
 "#;
 
+/// The variables that tests tell Runners and judges something by.
+pub const TOLD: &str = r#"["CALL_LOG", "COUNTS", "LOADED", "SEEN", "START_LOG"]"#;
+
 /// An agent repository with one Runner.
 pub struct Shop {
     pub world: World,
@@ -83,7 +86,7 @@ impl Shop {
 
     pub fn with_runner(runner: &str) -> Self {
         let shop = Self { world: World::new() };
-        shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\nshared_memory = true\n[limits]\ncall_s = 2.0\n");
+        shop.manifest("shared_memory = true\n[limits]\ncall_s = 2.0\n");
         shop.write("runner/__main__.py", runner);
         shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 3\n  }\n}\n");
         shop.write("tests/scorers.py", SCORERS);
@@ -92,6 +95,12 @@ impl Shop {
         shop.world.git("shop", ["init", "-q"]);
         shop.commit();
         shop
+    }
+
+    /// Writes a manifest that goes on under `[runner]`; the Runner gets what tests tell it by variables.
+    pub fn manifest(&self, rest: &str) {
+        let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]";
+        self.write("agent.toml", &format!("{begin}\nenv = {TOLD}\n{rest}"));
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -110,7 +119,8 @@ impl Shop {
     }
 
     pub fn test(&self, arguments: &[&str]) -> Ended {
-        self.world.agent("shop", ["test"].iter().chain(arguments))
+        let mut command = self.world.command(AGENT, "shop");
+        World::finish(command.env("CALL_LOG", self.world.shared("calls")).arg("test").args(arguments))
     }
 }
 
@@ -435,7 +445,7 @@ fn a_comparison_is_paired_and_honest() {
 /// The process ids the Runner says it has, once it is called.
 fn start_hanging(shop: &Shop) -> (std::process::Child, u32) {
     shop.cases(&[call("hangs", "hang", json!({"seconds": 1000}), json!({"subset": {}}))]);
-    shop.write("agent.toml", "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n");
+    shop.manifest("");
     let runner = RUNNER.replace("    print(\"hanging\", flush=True)\n", "    print(\"pid\", os.getpid(), flush=True)\n");
     shop.write("runner/__main__.py", &runner);
     let mut agent =

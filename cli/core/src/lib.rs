@@ -67,6 +67,7 @@ pub mod sync;
 pub mod trace;
 pub mod traffic;
 pub mod trailers;
+pub mod variable;
 pub mod verification;
 pub mod version;
 pub mod what;

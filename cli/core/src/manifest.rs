@@ -2,6 +2,7 @@
 
 use crate::diagnose::{Diagnose, Exit};
 use crate::document;
+use crate::variable::{self, Variable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,9 +47,9 @@ pub struct EntryPoint {
     /// Files and folders it may read besides its code, its environment and the system; `~` is the home folder. A device may also be written.
     #[serde(default)]
     pub read: Vec<String>,
-    /// Variables it gets although they are withheld as a rule, such as those with keys of the object store.
-    #[serde(default)]
-    pub environment: Vec<String>,
+    /// The variables it reads. A result depends on them; in tiers it gets few others. Earlier manifests say `environment`.
+    #[serde(default, alias = "environment")]
+    pub env: Vec<Variable>,
     /// A Runner may use the network unless this is false, a Tuner may not unless this is true.
     pub network: Option<bool>,
     /// Whether it may use `/dev/shm`, which it then shares with other programs. Locks and pools of Python's `multiprocessing` need it.
@@ -134,6 +135,8 @@ impl Default for Python {
 pub struct Evaluators {
     /// Files and folders of the repository that they may import, read or run, as the judging commit has them.
     pub import: Vec<String>,
+    /// The variables that they read, as under `[runner]`.
+    pub env: Vec<Variable>,
 }
 
 impl Evaluators {
@@ -591,6 +594,12 @@ impl Manifest {
         if let Some((key, wrong)) = wrong {
             return problem(key, wrong);
         }
+        let tuner: &[Variable] = self.tuner.as_ref().map_or(&[], |tuner| &tuner.env);
+        let declared = [("runner.env", self.runner.env.as_slice()), ("tuner.env", tuner), ("evaluators.env", &self.evaluators.env)];
+        let twice = declared.into_iter().find_map(|(key, variables)| Some((key, variable::declared_twice(variables)?)));
+        if let Some((key, name)) = twice {
+            return problem(key, format!("names `{name}` twice"));
+        }
         if self.architect.coder == CoderKind::Command && self.architect.command.is_empty() {
             return problem("architect.command", "is empty, but `architect.coder` is `command`".to_owned());
         }
@@ -647,6 +656,18 @@ mod tests {
         let held = parse(&wide).held_to(&parse("[limits]\nmemory_mb = 64\n"));
         assert_eq!(held, parse(&format!("{tuner}[limits]\nmemory_mb = 64\n")));
         assert_eq!(parse(&wide).held_to(&parse(&wide)), parse(&wide));
+    }
+
+    #[test]
+    fn variables_are_declared_as_names_and_as_values() {
+        let env = |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap().runner.env;
+        assert_eq!(
+            env("env = [\"A_KEY\", \"MODE=fast\"]\n").iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(),
+            [None, Some("fast")]
+        );
+        assert_eq!(env("environment = [\"A_KEY\"]\n"), env("env = [\"A_KEY\"]\n"), "as earlier manifests say it");
+        check("env = [\"A\", \"A=1\"]\n", "agent.toml: `runner.env` names `A` twice");
+        check("env = [\"A B\"]\n", "agent.toml:5:7: `A B` is no name of an environment variable; an entry is `NAME` or `NAME=value`");
     }
 
     #[test]

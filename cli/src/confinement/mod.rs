@@ -5,7 +5,7 @@ pub mod probe;
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::ChildSpec;
+use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
@@ -13,7 +13,6 @@ use crate::world::layout::{HOME, Layout};
 use crate::world::{env, python, store};
 use agent_core::confinement::{Confinement, Kind};
 use agent_core::manifest::{self, EntryPoint, Manifest};
-use std::ffi::OsStr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -68,8 +67,8 @@ pub fn confine(
         .write_own(entry.shared_memory.then_some(SHARED_MEMORY))
         .network(entry.network.unwrap_or(network));
     spec.confinement = Some(confinement);
-    spec.withheld = env::secrets();
-    spec.withheld.retain(|name| !entry.environment.iter().any(|wanted| OsStr::new(wanted) == name));
+    // nothing that a Tuner does is kept as a result
+    spec.withheld = if spec.role == Role::Tuner { env::secrets() } else { env::undeclared() };
     // git ends with an error when it may not read the user's configuration
     spec.environment.push(("GIT_CONFIG_GLOBAL".into(), NOWHERE.into()));
     Ok(())

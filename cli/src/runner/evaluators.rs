@@ -227,23 +227,27 @@ impl<'a> Files<'a> {
                 file.id = Some(ObjectId::of_blob(&self.source.read(self.git, path, file)?));
             }
         }
-        Ok(Judging { source: self.source, requires: &self.manifest.python.requires, files })
+        Ok(Judging { source: self.source, manifest: self.manifest, files })
     }
 }
 
 /// The files that scorers and judge commands see.
 pub struct Judging<'a> {
     source: &'a Source,
-    /// The Python that runs them.
-    requires: &'a str,
+    /// The Python that runs them, and the variables they read.
+    manifest: &'a Manifest,
     files: BTreeMap<String, File>,
 }
 
 impl Judging<'_> {
+    pub const fn manifest(&self) -> &Manifest {
+        self.manifest
+    }
+
     /// Of all their content: whoever sees the same files can say the same.
     pub fn digest(&self) -> String {
         let lines = self.entries().map(|(path, file, id)| format!("{:?} {id} {path}\n", file.mode));
-        digest(format!("python {}\n{}", self.requires, lines.collect::<String>()).as_bytes())
+        digest(format!("python {}\n{}", self.manifest.python.requires, lines.collect::<String>()).as_bytes())
     }
 
     /// These files below a folder of a tree to be made; none for a working tree that git cannot describe, which is judged where it stands.

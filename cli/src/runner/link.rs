@@ -1,5 +1,6 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
 
+use crate::world::env;
 use crate::world::lease::Lease;
 use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
 use agent_core::call_result::{Unreadable, value_of};
@@ -90,8 +91,11 @@ pub struct ChildSpec {
     pub command: Vec<OsString>,
     /// The checkout: working directory, and where Python imports from.
     pub directory: PathBuf,
+    /// What agent.toml declares.
+    pub declared: Vec<(OsString, OsString)>,
+    /// What `agent` sets, whatever is declared.
     pub environment: Vec<(OsString, OsString)>,
-    /// Variables of our own environment that it does not get.
+    /// Variables of our own environment that it does not get unless they are declared.
     pub withheld: Vec<OsString>,
     pub start_limit: Duration,
     pub call_limit: Duration,
@@ -135,8 +139,9 @@ impl ChildSpec {
             role,
             command,
             directory: directory.into(),
+            declared: Vec::new(),
             environment: Vec::new(),
-            withheld: Vec::new(),
+            withheld: env::never_passed_on(),
             start_limit: limits.start(),
             call_limit: limits.call(),
             tool_limits: limits.tools(),
@@ -162,7 +167,7 @@ impl ChildSpec {
     }
 
     pub fn pipe(&self) -> Pipe {
-        let mut environment = Vec::new();
+        let mut environment = self.declared.clone();
         if self.role != Role::Scorer {
             environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));
         }

@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::known::{Known, RunKey};
-use super::memo::platform;
+use super::memo::{environment, platform};
 use super::subject::{judging, scoring};
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -13,6 +13,7 @@ use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::trace::{Answer, Changed, StateDigests};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What is known of a case, and so whether it would be run.
 #[derive(Debug)]
@@ -70,6 +71,10 @@ fn since_last_run(repository: &Repository, target: &Target, tier: Tier, tree: &O
     if last.platform != platform(repository, &target.manifest)? {
         changed.push("the interpreter".to_owned());
     }
+    let now = environment(&target.manifest, &target.manifest);
+    let names: BTreeSet<_> = now.keys().chain(last.environment.keys()).collect();
+    let differs = |name: &&String| now.get(*name) != last.environment.get(*name);
+    changed.extend(names.into_iter().filter(differs).map(|name| format!("the environment variable {name}")));
     Ok(changed)
 }
 

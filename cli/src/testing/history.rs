@@ -26,6 +26,9 @@ pub struct History {
 pub struct LastRun {
     pub tree: ObjectId,
     pub platform: Value,
+    /// The variables that its results depend on, by digest. Absent in what an earlier `agent` kept.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
 
 impl History {

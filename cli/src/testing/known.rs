@@ -29,7 +29,7 @@ pub struct RunKey(String);
 impl RunKey {
     /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which cases and scorers these are counts case by case.
     pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, CommandError> {
-        let parts = json!(["agent/run@2", repository.git.code_tree(tree)?, platforms(repository, manifest, evaluators)?]);
+        let parts = json!(["agent/run@3", repository.git.code_tree(tree)?, platforms(repository, manifest, evaluators)?]);
         Ok(Self(short_digest(canonical::to_compact(&parts).as_bytes())))
     }
 

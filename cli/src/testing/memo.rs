@@ -6,7 +6,7 @@ use crate::repository::Repository;
 use crate::runner::evaluators::Evaluators;
 use crate::templates;
 use crate::world::store::{Store, StoreError};
-use crate::world::{clock, python};
+use crate::world::{clock, env, python};
 use agent_core::budget::Budget;
 use agent_core::canonical;
 use agent_core::evaluation::{Definitions, TierSummary, Verdict};
@@ -15,8 +15,9 @@ use agent_core::object_id::{ObjectId, digest};
 use agent_core::trace::Reuse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-const SCHEMA: &str = "agent/tier@2";
+const SCHEMA: &str = "agent/tier@3";
 
 /// What the results of a tier depend on: the code with its lock, the state, the evaluators, the interpreters and the machine's kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl CacheKey {
         let Some(identity) = evaluators.identity(&repository.git)? else { return Ok(None) };
         let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
         let platforms = platforms(repository, manifest, &evaluators.manifest)?;
-        let parts = json!([SCHEMA, request.tier, part, code, revision, platforms, identity, templates::harness_digest()]);
+        let scoring = scoring_environment(&evaluators.manifest);
+        let parts = json!([SCHEMA, request.tier, part, code, revision, platforms, identity, scoring, templates::harness_digest()]);
         Ok(Some(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned())))
     }
 
@@ -59,7 +61,17 @@ pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &M
         if code.python.requires == evaluators.python.requires { of_code.clone() } else { platform(repository, evaluators)? };
     let held = code.held_to(evaluators);
     let bounds = (held != *code).then(|| json!([held.runner, held.limits]));
-    Ok([of_code, of_evaluators].into_iter().chain(bounds).collect())
+    Ok([of_code, of_evaluators, json!(environment(code, evaluators))].into_iter().chain(bounds).collect())
+}
+
+/// The variables that a Runner's answers depend on, by digest. It gets those that the judging manifest declares.
+pub(super) fn environment(code: &Manifest, judging: &Manifest) -> BTreeMap<String, String> {
+    env::depended_on(&judging.runner.env, &code.python)
+}
+
+/// The same of scorers and judge commands.
+pub(super) fn scoring_environment(judging: &Manifest) -> BTreeMap<String, String> {
+    env::depended_on(&judging.evaluators.env, &judging.python)
 }
 
 /// The small half of a cached tier: all that a hook needs.

@@ -17,6 +17,7 @@ use crate::runner::tier::{self, Judges, TierJob, Work};
 use crate::target::Target;
 use crate::templates;
 use crate::world::checkout::Watch;
+use crate::world::env;
 use crate::world::process;
 use crate::world::store::Store;
 use agent_core::budget::{self, Budget, Budgets};
@@ -202,7 +203,8 @@ impl Subject<'_> {
         let Self { repository, target, request, .. } = self;
         let (Some(tree), Ok(platform)) = (&self.tree, memo::platform(repository, &target.manifest)) else { return };
         let before = History::read(&repository.layout, request.tier);
-        let mut history = History { last: Some(LastRun { tree: tree.clone(), platform }), ..before.clone() };
+        let environment = memo::environment(&target.manifest, &self.evaluators.manifest);
+        let mut history = History { last: Some(LastRun { tree: tree.clone(), platform, environment }), ..before.clone() };
         history.note(fold.results());
         if history != before {
             history.write(&repository.layout, request.tier);
@@ -234,6 +236,8 @@ impl Subject<'_> {
         // the folder of the working tree is the user's own, and no evidence comes of it
         if target.code.is_some() {
             confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
+        } else {
+            runner.withheld = env::undeclared();
         }
         if let (Some(checkout), Some(verified)) = (&target.checkout, verified) {
             let watch = checkout.watch(verified, &repository.git)?;
@@ -320,9 +324,13 @@ pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Jud
     Ok(cases.list.iter().any(Case::is_scored).then(|| files.judging()).transpose()?)
 }
 
-/// The digest of all that can change a score: the programs with what they see, and the harness that runs them.
+/// The digest of all that can change a score: the programs with what they see, the variables they read, and the harness that runs them.
 pub(super) fn scoring(judging: Option<&Judging<'_>>) -> String {
-    judging.map_or_else(String::new, |judging| digest(format!("{} {}", judging.digest(), templates::harness_digest()).as_bytes()))
+    let of = |judging: &Judging<'_>| {
+        let environment = memo::scoring_environment(judging.manifest());
+        digest(format!("{} {environment:?} {}", judging.digest(), templates::harness_digest()).as_bytes())
+    };
+    judging.map_or_else(String::new, of)
 }
 
 fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Judging<'_>>) -> Result<(Budget, Definitions), CommandError> {

@@ -2,7 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 
 use agent_core::confinement;
-use std::ffi::OsString;
+use agent_core::manifest::Python;
+use agent_core::object_id::short_digest;
+use agent_core::variable::{self, Variable};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 /// Freezes the clock (RFC 3339); for tests.
@@ -106,11 +110,6 @@ pub fn python_path() -> Option<OsString> {
     std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty())
 }
 
-/// Every variable that an interpreter may read.
-pub fn python_variables() -> Vec<OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"PYTHON")).collect()
-}
-
 /// Where the user's own packages lie, when it is not `~/.local`.
 pub fn python_user_base() -> Option<std::path::PathBuf> {
     folder("PYTHONUSERBASE")
@@ -132,10 +131,43 @@ pub fn system_files() -> Vec<std::path::PathBuf> {
     values.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute()).collect()
 }
 
-/// Variables that code under test is not to have, as far as their names and values say.
+/// Variables that no child gets: our own token, and what git set for a hook that we run in.
+pub fn never_passed_on() -> Vec<OsString> {
+    let is_hook = variable::GIT_LOCAL.iter().any(|name| std::env::var_os(name).is_some());
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let is_withheld = |name: &OsString| name == TOKEN || (is_hook && name.to_str().is_some_and(variable::is_of_a_hook));
+    names.filter(is_withheld).collect()
+}
+
+/// Variables that code under test does not get undeclared, as far as their names and values say.
 pub fn secrets() -> Vec<OsString> {
-    let is_secret = |name: &OsString, value: &OsString| confinement::is_secret(&name.to_string_lossy(), &value.to_string_lossy());
     std::env::vars_os().filter(|(name, value)| is_secret(name, value)).map(|(name, _)| name).collect()
+}
+
+fn is_secret(name: &OsStr, value: &OsStr) -> bool {
+    confinement::is_secret(&name.to_string_lossy(), &value.to_string_lossy())
+}
+
+/// Variables that a child does not get whose results are kept: all but those that every program needs, as far as these hold no secret.
+pub fn undeclared() -> Vec<OsString> {
+    let is_given = |name: &OsString, value: &OsString| name.to_str().is_some_and(variable::is_passed_on) && !is_secret(name, value);
+    std::env::vars_os().filter(|(name, value)| !is_given(name, value)).map(|(name, _)| name).collect()
+}
+
+/// The values of declared variables, of those that have one.
+pub fn declared(variables: &[Variable]) -> Vec<(OsString, OsString)> {
+    let value = |variable: &Variable| variable.value.clone().map(OsString::from).or_else(|| std::env::var_os(&variable.name));
+    variables.iter().filter_map(|variable| Some((OsString::from(&variable.name), value(variable)?))).collect()
+}
+
+/// The variables that a result depends on, each with the digest of its value: a value may be a secret.
+pub fn depended_on(variables: &[Variable], python: &Python) -> BTreeMap<String, String> {
+    let has_meaning = |name: &OsString| name.to_str().is_some_and(variable::has_meaning);
+    let mut found: Vec<_> = std::env::vars_os().filter(|(name, _)| has_meaning(name)).collect();
+    found.extend(python_path().filter(|_| python.lock.is_none()).map(|folders| ("PYTHONPATH".into(), folders)));
+    found.extend(declared(variables));
+    let digested = |(name, value): (OsString, OsString)| (name.to_string_lossy().into_owned(), short_digest(value.as_encoded_bytes()));
+    found.into_iter().map(digested).collect()
 }
 
 /// What a `pyenv` shim chooses by, before any file.

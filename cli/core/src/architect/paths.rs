@@ -319,17 +319,18 @@ mod tests {
             "[limits]\nmemory_mb = 65536\n",
             "[architect]\nconfine = false\n",
             "[evaluators]\nimport = [\"runner/words.py\"]\n",
+            "[evaluators]\nenv = [\"MODE=kind\"]\n",
             // what the Runner may reach
             "read = [\"/data\"]\n",
             "network = true\n",
-            "environment = [\"AGENT_TOKEN\"]\n",
+            "env = [\"AGENT_TOKEN\"]\n",
             "shared_memory = true\n",
         ] {
             assert_eq!(told(&touched, "", section), "a person", "{section}");
         }
         // and the Tuner
         let tuner = "[tuner]\ncommand = [\"python\"]\n";
-        for key in ["read = [\"/data\"]", "network = true", "environment = [\"AGENT_TOKEN\"]", "shared_memory = true"] {
+        for key in ["read = [\"/data\"]", "network = true", "env = [\"AGENT_TOKEN\"]", "shared_memory = true"] {
             assert_eq!(told(&touched, tuner, &format!("{tuner}{key}\n")), "a person", "{key}");
         }
         assert_eq!(told(&touched, tuner, &format!("# a comment\n{tuner}")), "code", "what it says is the same");
