@@ -49,6 +49,8 @@ fn each_effect_has_one_door() {
         ("tokio::process", "cli/src/world/process.rs"),
         ("object_store::", "cli/src/world/store"),
         ("rustls::", "cli/src/world/store/s3.rs"),
+        ("nix::", "cli/src/world/inherited.rs"),
+        ("signal_hook::", "cli/src/world/inherited.rs"),
         ("notify::", "cli/src/world/watch.rs"),
         ("close_fds::", "cli/src/world/sandbox/"),
         ("landlock::", "cli/src/world/sandbox/"),

@@ -54,12 +54,18 @@ pub fn main() -> ExitCode {
     if let Some(exit) = unseen() {
         return exit;
     }
+    world::inherited::reset();
     let arguments = match arguments::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
     world::process::announce_launcher();
     let context = context::Context::new(&arguments.global);
+    if !arguments.command.is_hook()
+        && let Err(error) = world::inherited::leave_hook()
+    {
+        return ExitCode::from(context.printer.error(&error.into()) as u8);
+    }
     let ran = world::process::with_event_loops(|| commands::run(&arguments.command, &context));
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,

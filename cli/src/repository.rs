@@ -36,15 +36,7 @@ const SOUND: usize = 16;
 impl Repository {
     /// Opens the repository the user stands in, and finishes what a killed command left undone.
     pub fn open(context: &Context) -> Result<Self, CommandError> {
-        Self::with(Git::discover(&context.directory)?, context)
-    }
-
-    /// The one in the user's folder, even when a hook of another repository runs this.
-    pub fn isolated(context: &Context) -> Result<Self, CommandError> {
-        Self::with(Git::isolated(&context.directory)?, context)
-    }
-
-    fn with(git: Git, context: &Context) -> Result<Self, CommandError> {
+        let git = Git::discover(&context.directory)?;
         for line in git.heal()?.lines() {
             context.printer.warn(line);
         }

@@ -24,6 +24,7 @@ mod help;
 mod history;
 mod hooks;
 mod http;
+mod inherited;
 mod init;
 mod install;
 mod kill;

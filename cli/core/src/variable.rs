@@ -2,25 +2,40 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What git calls local to a repository (`git rev-parse --local-env-vars`), without configuration: set for a hook, and never meant for another repository.
-pub const GIT_LOCAL: [&str; 9] = [
+/// What says which repository, index and objects git works on (`git rev-parse --local-env-vars`, but for configuration): set for a hook, and never meant for
+/// another repository.
+pub const GIT_LOCAL: [&str; 13] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
     "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
 ];
 
-/// Of git's variables, what a user sets and no hook: configuration, and how a remote is reached.
-const GIT_USERS: [&str; 6] = ["GIT_ASKPASS", "GIT_CONFIG_", "GIT_PROXY_", "GIT_SSH", "GIT_SSL_", "GIT_TERMINAL_PROMPT"];
+/// What git sets besides for the hooks of one command: its author and date, its editor, what was pushed.
+const GIT_OF_A_COMMAND: [&str; 9] = [
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_INTERNAL_",
+    "GIT_PUSH_",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REFLOG_ACTION",
+    "GIT_SEQUENCE_EDITOR",
+];
 
-/// Whether git sets a variable of this name for what it runs.
+/// Whether git sets a variable of this name for its hooks. Its configuration (`GIT_CONFIG_*`) is the user's, in every repository.
 pub fn is_of_a_hook(name: &str) -> bool {
-    name.starts_with("GIT_") && !GIT_USERS.iter().any(|users| name.starts_with(users)) || name == "GIT_CONFIG_PARAMETERS"
+    GIT_LOCAL.contains(&name) || GIT_OF_A_COMMAND.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Variables that `agent` sets for its Python children itself.
@@ -152,6 +167,16 @@ mod tests {
         }
         for text in ["PYTHONPATH=lib", "AGENT_STATE_FILE", "AGENT_PARENT_PID=1", "GIT_DIR", "GIT_INDEX_FILE=x"] {
             assert!(parsed(text).unwrap_err().contains("itself and cannot be declared"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_git_sets_for_hooks_is_told_from_what_a_user_sets() {
+        for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_AUTHOR_DATE", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_COUNT"] {
+            assert!(is_of_a_hook(name), "{name}");
+        }
+        for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_SSH_COMMAND", "GIT_TRACE", "PATH"] {
+            assert!(!is_of_a_hook(name), "{name}");
         }
     }
 

@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 /// `v0.1.0` on `active`, once its tests pass; one that an earlier run made stays.
 fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, CommandError> {
     let inside = Context { directory: plan.folder.clone(), ..context.clone() };
-    let repository = Repository::isolated(&inside)?;
+    let repository = Repository::open(&inside)?;
     match repository.tip()? {
         Some(tip) => Ok(Outcome::nothing(format!("v{} is there already", tip.version))),
         None => release::release(&repository, &inside, &release::Options::default()),

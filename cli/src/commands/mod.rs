@@ -75,6 +75,11 @@ impl Command {
     pub const fn speaks_over_stdio(&self) -> bool {
         matches!(self, Self::Mcp(arguments) if arguments.serves())
     }
+
+    /// Whether git runs it, for the repository that its variables name.
+    pub const fn is_hook(&self) -> bool {
+        matches!(self, Self::Hook(_))
+    }
 }
 
 pub fn run(command: &Command, context: &Context) -> CommandResult {

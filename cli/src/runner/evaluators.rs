@@ -332,7 +332,7 @@ pub(super) mod fixture {
         pub fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             Run::new("git").args(["init", "-q"]).arg(folder.path()).succeed().unwrap();
-            let git = Git::isolated(folder.path()).unwrap();
+            let git = Git::discover(folder.path()).unwrap();
             Self { folder, git, files: BTreeMap::new(), manifest: String::new() }
         }
 

@@ -131,12 +131,17 @@ pub fn system_files() -> Vec<std::path::PathBuf> {
     values.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute()).collect()
 }
 
-/// Variables that no child gets: our own token, and what git set for a hook that we run in.
+/// What git set for the hook that this process runs in; nothing outside of a hook.
+pub fn of_a_hook() -> Vec<OsString> {
+    if variable::GIT_LOCAL.iter().all(|name| std::env::var_os(name).is_none()) {
+        return Vec::new();
+    }
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(variable::is_of_a_hook)).collect()
+}
+
+/// Variables that no child gets: what git set for a hook, and the token of our own servers.
 pub fn never_passed_on() -> Vec<OsString> {
-    let is_hook = variable::GIT_LOCAL.iter().any(|name| std::env::var_os(name).is_some());
-    let names = std::env::vars_os().map(|(name, _)| name);
-    let is_withheld = |name: &OsString| name == TOKEN || (is_hook && name.to_str().is_some_and(variable::is_of_a_hook));
-    names.filter(is_withheld).collect()
+    of_a_hook().into_iter().chain([TOKEN.into()]).collect()
 }
 
 /// Variables that code under test does not get undeclared, as far as their names and values say.

@@ -3,28 +3,16 @@
 use crate::world::env;
 use crate::world::process::{ProcessError, Run};
 use agent_core::object_id::ObjectId;
+use agent_core::variable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What git itself calls local to a repository: set for a hook, and never meant for another repository.
-const LOCAL: [&str; 12] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-];
+/// Configuration that a command line or the environment gives to git.
+const CONFIGURATION: [&str; 3] = ["GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"];
 
-/// Their names, for programs whose git is to find another repository than a hook's.
+/// The variables of a hook, for programs whose git is to find another repository, and to be configured by files alone.
 pub fn local_variables() -> impl Iterator<Item = OsString> {
-    LOCAL.into_iter().map(OsString::from)
+    variable::GIT_LOCAL.into_iter().chain(CONFIGURATION).map(OsString::from)
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +39,7 @@ impl GitCommand {
     /// The same by a git of the caller's choosing.
     pub fn run_program(&self, git: &Path) -> Run {
         let run = Run::new(git).directory(&self.directory);
-        if self.isolated { LOCAL.into_iter().fold(run, Run::env_remove) } else { run }
+        if self.isolated { isolated(run) } else { run }
     }
 
     fn text(&self, arguments: &[&str]) -> Result<String, ProcessError> {
@@ -189,6 +177,11 @@ impl GitCommand {
         }
         Ok(run)
     }
+}
+
+/// Without what says which repository a hook runs for. What the user configures by the environment stays, such as `safe.directory`.
+pub(super) fn isolated(run: Run) -> Run {
+    variable::GIT_LOCAL.into_iter().fold(run, Run::env_remove)
 }
 
 /// Who writes a commit where git knows no identity.

@@ -12,6 +12,7 @@ pub mod git;
 pub mod git_command;
 #[cfg(target_os = "linux")]
 pub mod guard;
+pub mod inherited;
 pub mod input;
 pub mod layout;
 pub mod lease;

@@ -58,17 +58,24 @@ pub struct Git {
 impl Git {
     /// Opens the repository that holds `directory`; inside a git hook, the one the hook runs for.
     pub fn discover(directory: &Path) -> Result<Self, GitError> {
-        let upwards = gix::discover::upwards::Options::default();
-        Self::open(directory, gix::ThreadSafeRepository::discover_with_environment_overrides_opts(directory, upwards, trust()))
+        let upwards = gix::discover::upwards::Options::default;
+        Self::open(directory, |trust| gix::ThreadSafeRepository::discover_with_environment_overrides_opts(directory, upwards(), trust))
     }
 
     /// The repository that holds `directory`, whatever a surrounding hook exports.
-    pub fn isolated(directory: &Path) -> Result<Self, GitError> {
-        let upwards = gix::discover::upwards::Options::default();
-        Self::open(directory, gix::ThreadSafeRepository::discover_opts(directory, upwards, trust()))
+    fn isolated(directory: &Path) -> Result<Self, GitError> {
+        let upwards = gix::discover::upwards::Options::default;
+        Self::open(directory, |trust| gix::ThreadSafeRepository::discover_opts(directory, upwards(), trust))
     }
 
-    fn open(directory: &Path, found: Result<gix::ThreadSafeRepository, gix::Error>) -> Result<Self, GitError> {
+    fn open(
+        directory: &Path,
+        find: impl Fn(gix::sec::trust::Mapping<gix::open::Options>) -> Result<gix::ThreadSafeRepository, gix::Error>,
+    ) -> Result<Self, GitError> {
+        let found = match find(trust()) {
+            Err(error) if error.is_permission_denied() && git_trusts(directory) => find(trusted_by_git()),
+            found => found,
+        };
         let mut repository: gix::Repository = found.map_err(|source| GitError::opening(directory, source))?.into();
         repository.make_paths_absolute().map_err(|source| GitError::opening(directory, source))?;
         refuse_reftable(&repository)?;
@@ -153,15 +160,12 @@ impl Git {
 
     /// `git` on this repository, free of what a surrounding hook exported.
     pub(super) fn command(&self) -> Run {
-        let mut run = Run::new("git")
-            .arg("--git-dir")
-            .arg(self.repository.git_dir())
-            .env("LC_ALL", "C")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1");
+        let mut run = Run::new("git").arg("--git-dir").arg(self.repository.git_dir()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        // objects stay those of the hook: a push is judged before its objects are let in
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
             run = run.env_remove(name);
         }
+        run = run.env("GIT_NO_REPLACE_OBJECTS", "1");
         // where git runs hooks, and what the path of a remote is relative to
         run.directory(&self.root)
     }
@@ -170,6 +174,19 @@ impl Git {
 /// A repository of another owner is not opened: its configuration could run programs.
 fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
     let options = || gix::open::Options::default().bail_if_untrusted(true);
+    gix::sec::trust::Mapping { full: options(), reduced: options() }
+}
+
+/// git trusts by `safe.directory` of its environment and command line as well, which gix does not look at.
+fn git_trusts(directory: &Path) -> bool {
+    let asked = Run::new("git").args(["rev-parse", "--git-dir"]).directory(directory).finish();
+    asked.is_ok_and(|answer| answer.success())
+}
+
+/// For a repository that git was asked about: its configuration counts, and its objects are as large as they are.
+fn trusted_by_git() -> gix::sec::trust::Mapping<gix::open::Options> {
+    let options =
+        || gix::open::Options::default().filter_config_section(|_| true).config_overrides(["gitoxide.objects.allocLimitIfReducedTrust=0"]);
     gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
 

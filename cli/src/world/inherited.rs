@@ -1,0 +1,68 @@
+//! What a process takes over from the program that started it, and cannot work with: ignored signals, the signal
+//! mask, limits, and git's variables.
+
+use crate::world::env;
+use crate::world::process::{self, ProcessError};
+use nix::sys::signal::SigSet;
+use signal_hook::consts::SIGCHLD;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What a tier with many children, or a host with many conversations, needs. Servers ask for more themselves.
+const OPEN_FILES: u64 = 4096;
+
+/// Sets them as a shell would have. Said once, by `main`, before there are other threads: these take the mask over.
+pub fn reset() {
+    // signals that are blocked never end this process, and never tell it of a child
+    let _ = SigSet::empty().thread_set_mask();
+    if ignores_ends_of_children() {
+        // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring, and children begin with the default
+        let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
+    }
+    process::allow_open_files(OPEN_FILES);
+}
+
+/// Starts this program once more, without what git set for a hook; comes back where there is nothing of that. For whatever is no hook itself: `-C DIR` and the
+/// folder it is started in say which repository is meant.
+#[expect(clippy::disallowed_methods, reason = "this process goes on as another program, which the door to processes does not do")]
+pub fn leave_hook() -> Result<(), ProcessError> {
+    let variables = env::of_a_hook();
+    if variables.is_empty() {
+        return Ok(());
+    }
+    let mut words = std::env::args_os();
+    let program = env::binary().filter(|path| path.exists()).map_or_else(process::own_program, PathBuf::into_os_string);
+    let mut anew = std::process::Command::new(&program);
+    anew.arg0(words.next().unwrap_or_default()).args(words);
+    for name in &variables {
+        anew.env_remove(name);
+    }
+    Err(ProcessError::NotStarted { program: program.to_string_lossy().into_owned(), source: anew.exec() })
+}
+
+/// Where the kernel does not tell, a handler that is not needed does no harm.
+fn ignores_ends_of_children() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_none_or(|mask| holds(mask, SIGCHLD))
+}
+
+/// Whether a mask of `/proc/PID/status` has a signal: signal 1 is its lowest bit.
+fn holds(mask: &str, signal: i32) -> bool {
+    u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_is_read_from_its_lowest_bit() {
+        assert!(holds("\t0000000000010000", 17));
+        assert!(!holds("\t0000000000001000", 17));
+        assert!(holds("ffffffffffffffff", 1));
+        assert!(!holds("", 17));
+    }
+}
