@@ -113,6 +113,13 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         &format!("{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"),
     );
     check(
+        "opencode",
+        "project",
+        "a/opencode.jsonc",
+        "{\n  // mine\n  \"mcp\": {}\n}\n",
+        "{\n  // mine\n  \"mcp\": {\n    \"my-agent\": {\n      \"type\": \"local\",\n      \"command\": [\"@AGENT\", \"-C\", \"@REPO\", \"mcp\", \"runner\"]\n    }\n  }\n}\n",
+    );
+    check(
         "zed",
         "user",
         "home/.config/zed/settings.json",
@@ -121,6 +128,66 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
             "// Zed settings\n{{\n  \"vim_mode\": true, /* of course */\n  \"context_servers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }},\n}}\n"
         ),
     );
+}
+
+const URL: &str = "http://127.0.0.1:8080/mcp";
+
+/// A server that runs already, with a token: the file that holds it, and the entry with all that belongs to it.
+#[track_caller]
+fn check_url(host: &str, file: &str, expected: &Value) {
+    let world = world();
+    let install = |arguments: &[&str]| {
+        let mut command = world.command(AGENT, "a");
+        command.args(["mcp", "install", "--host", host, "--edit", "--json"]).args(arguments);
+        World::finish(command.env("TOKEN_OF_MINE", "s3cret").env("PATH", world.path_led_by("bin")))
+    };
+    let plain = install(&["--http", URL]).ok().json();
+    assert_eq!((&plain["changed"], &plain["servers"][0]["server"]["url"]), (&json!(true), &json!(URL)), "{host}");
+    let closed = install(&["--http", URL, "--token-env", "TOKEN_OF_MINE"]).ok();
+    assert_eq!((&closed.json()["changed"], closed.stdout.contains("s3cret")), (&json!(true), false), "{host}");
+    assert_eq!(install(&["--http", URL, "--token-env", "TOKEN_OF_MINE"]).ok().json()["changed"], json!(false), "{host}");
+    let text = world.read(file);
+    let there: Value = if expected.is_string() { json!(text) } else { serde_json::from_str(&text).unwrap() };
+    assert_eq!(&there, expected, "{host}");
+}
+
+#[test]
+fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
+    let header = |token: &str| json!({"Authorization": format!("Bearer {token}")});
+    let claude = json!({"type": "http", "url": URL, "headers": header("${TOKEN_OF_MINE}")});
+    check_url("claude-code", "home/.claude.json", &json!({"mcpServers": {"my-agent": claude}}));
+    let cursor = json!({"url": URL, "headers": header("${env:TOKEN_OF_MINE}")});
+    check_url("cursor", "home/.cursor/mcp.json", &json!({"mcpServers": {"my-agent": cursor}}));
+    let vscode = json!({"type": "http", "url": URL, "headers": header("${input:agent-token}")});
+    let input = json!({"type": "promptString", "id": "agent-token", "description": "The token of my-agent", "password": true});
+    check_url("vscode", &application("Code/User/mcp.json"), &json!({"servers": {"my-agent": vscode}, "inputs": [input]}));
+    let codex = format!("[mcp_servers.my-agent]\nurl = \"{URL}\"\nbearer_token_env_var = \"TOKEN_OF_MINE\"\n");
+    check_url("codex", "home/.codex/config.toml", &json!(codex));
+    let gemini = json!({"url": URL, "type": "http", "headers": header("${TOKEN_OF_MINE}")});
+    check_url("gemini", "home/.gemini/settings.json", &json!({"mcpServers": {"my-agent": gemini}}));
+    let zed = json!({"url": URL, "headers": header("s3cret")});
+    check_url("zed", "home/.config/zed/settings.json", &json!({"context_servers": {"my-agent": zed}}));
+    let opencode = json!({"type": "remote", "url": URL, "headers": header("{env:TOKEN_OF_MINE}")});
+    check_url("opencode", "home/.config/opencode/opencode.json", &json!({"mcp": {"my-agent": opencode}}));
+    // where the server's own variable is set it is the one
+    let world = world();
+    let mut command = world.command(AGENT, "a");
+    command.args(["mcp", "install", "--host", "codex", "--print", "--http", URL]).env("AGENT_TOKEN", "s3cret");
+    World::finish(&mut command).ok().stdout_has("bearer_token_env_var = \"AGENT_TOKEN\"").stderr_has(".codex/config.toml");
+    let token = |name: &str| install(&world, &["--host", "zed", "--http", URL, "--token-env", name]).code(2);
+    token("NOT_SET").stderr_has("holds the token itself").stderr_has("NOT_SET");
+    token("not a name").stderr_has("no name of a variable");
+}
+
+#[test]
+fn a_header_of_the_users_stays_beside_the_token() {
+    let world = world();
+    let before = json!({"mcpServers": {"my-agent": {"url": URL, "headers": {"X-Team": "a", "Authorization": "Bearer old"}}}});
+    world.write("home/.cursor/mcp.json", before.to_string());
+    install(&world, &["--host", "cursor", "--http", URL, "--token-env", "KEY"]).ok();
+    let there: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
+    assert_eq!(there["mcpServers"]["my-agent"]["headers"], json!({"X-Team": "a", "Authorization": "Bearer ${env:KEY}"}));
+    install(&world, &["--host", "cursor", "--http", URL]).ok().stderr_has("already");
 }
 
 #[test]
@@ -193,7 +260,7 @@ fn a_dry_run_and_print_write_nothing() {
     assert_eq!(servers["x-tuner"]["args"], json!(["-C", folder, "mcp", "tuner"]));
     let url = ["--host", "gemini", "--print", "--http", "http://127.0.0.1:8080/mcp"];
     let printed: Value = serde_json::from_str(&install(&world, &url).ok().stdout).unwrap();
-    assert_eq!(printed["mcpServers"]["my-agent"], json!({"httpUrl": "http://127.0.0.1:8080/mcp"}));
+    assert_eq!(printed["mcpServers"]["my-agent"], json!({"url": "http://127.0.0.1:8080/mcp", "type": "http"}));
     assert!(!world.path("home/.config").exists() && !world.path("home/.gemini").exists());
 }
 

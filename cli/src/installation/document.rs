@@ -1,6 +1,6 @@
 //! An entry put into a configuration, with everything else in it left as it was written.
 
-use crate::installation::host::{Field, Format, LAUNCH_KEYS};
+use crate::installation::host::{Field, Format, LAUNCH_KEYS, TOKEN_KEYS};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
 use toml_edit::{DocumentMut, Item, TableLike};
@@ -10,6 +10,14 @@ use toml_edit::{DocumentMut, Item, TableLike};
 pub struct Entry {
     pub name: String,
     pub fields: Vec<(&'static str, Field)>,
+    /// A secret that the host asks its user for, by the id that a field names.
+    pub input: Option<&'static str>,
+}
+
+impl Entry {
+    fn field(&self, key: &str) -> Option<&Field> {
+        self.fields.iter().find(|(name, _)| *name == key).map(|(_, field)| field)
+    }
 }
 
 /// What an entry met in the configuration.
@@ -56,17 +64,32 @@ fn serves(arguments: &[String]) -> bool {
 
 /// What an entry that is there already means for the one to be; `read` gives its keys.
 fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Problem> {
-    let wanted = |key: &str| entry.fields.iter().find(|(name, _)| *name == key).map(|(_, field)| field.clone());
     // a host that needs no type takes one all the same
-    let is_free = |key: &str| key == "type" && wanted(key).is_none();
-    if LAUNCH_KEYS.iter().all(|key| read(key) == wanted(key) || is_free(key)) {
+    let is_free = |key: &str| key == "type" && entry.field(key).is_none();
+    let is_reached_so = LAUNCH_KEYS.iter().all(|key| read(key).as_ref() == entry.field(key) || is_free(key));
+    let has_token = TOKEN_KEYS.iter().all(|key| entry.field(key).is_none_or(|wanted| read(key).is_some_and(|there| holds(&there, wanted))));
+    if is_reached_so && has_token {
         return Ok(Met::Same);
     }
-    match read("args") {
-        Some(Field::List(arguments)) if serves(&arguments) => Ok(Met::Changed),
+    // Gemini had a key of its own for a while
+    let leads_there = entry.field("url").is_some_and(|url| ["url", "httpUrl"].iter().any(|key| read(key).as_ref() == Some(url)));
+    match read("args").or_else(|| read("command")) {
+        Some(Field::List(words)) if serves(&words) => Ok(Met::Changed),
+        _ if leads_there => Ok(Met::Changed),
         _ => Err(Problem::Taken { name: entry.name.clone() }),
     }
 }
+
+/// A map may hold more than what is wanted of it.
+fn holds(there: &Field, wanted: &Field) -> bool {
+    match (there, wanted) {
+        (Field::Map(there), Field::Map(wanted)) => wanted.iter().all(|pair| there.contains(pair)),
+        _ => there == wanted,
+    }
+}
+
+/// The headers that an entry of ours may have.
+const HEADERS: [&str; 1] = ["Authorization"];
 
 // ---- JSON
 
@@ -92,7 +115,8 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     if root.value().is_some_and(|value| value.as_object().is_none()) {
         return Err(wrong_kind("the whole", "object"));
     }
-    let servers = object_at(&root.object_value_or_set(), key)?;
+    let whole = root.object_value_or_set();
+    let servers = object_at(&whole, key)?;
     let met = match servers.get(&entry.name) {
         None => {
             let fields = entry.fields.iter().map(|(key, field)| ((*key).to_owned(), field.into())).collect();
@@ -101,11 +125,37 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
         }
         Some(_) => change_json(&object_at(&servers, &entry.name)?, entry)?,
     };
+    if let Some(id) = entry.input {
+        ask_for(&whole, id, &entry.name)?;
+    }
     let mut text = root.to_string();
     if !text.ends_with('\n') && met != Met::Same {
         text.push('\n');
     }
     Ok((text, met))
+}
+
+/// Has VS Code ask its user for a secret, once for all servers that need it.
+fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
+    if whole.get("inputs").is_some_and(|inputs| inputs.array_value().is_none()) {
+        return Err(wrong_kind("inputs", "list"));
+    }
+    let inputs = whole.array_value_or_set("inputs");
+    let is_it = |input: &CstNode| {
+        let id_of = |input: &CstNode| input.as_object()?.get("id")?.value()?.as_string_lit()?.decoded_value().ok();
+        id_of(input).is_some_and(|there| there == id)
+    };
+    if !inputs.elements().iter().any(is_it) {
+        let text = |text: &str| CstInputValue::from(text);
+        let input = [
+            ("type", text("promptString")),
+            ("id", text(id)),
+            ("description", text(&format!("The token of {name}"))),
+            ("password", CstInputValue::Bool(true)),
+        ];
+        inputs.append(CstInputValue::Object(input.map(|(key, value)| (key.to_owned(), value)).into()));
+    }
+    Ok(())
 }
 
 /// The object under a key, made where there is none.
@@ -121,22 +171,37 @@ fn change_json(there: &CstObject, entry: &Entry) -> Result<Met, Problem> {
     if met == Met::Same {
         return Ok(met);
     }
-    for key in LAUNCH_KEYS {
-        let wanted = entry.fields.iter().find(|(name, _)| *name == key);
-        match (there.get(key), wanted) {
-            (Some(property), Some((_, field))) => property.set_value(field.into()),
-            (Some(property), None) => property.remove(),
-            (None, Some((_, field))) => drop(there.append(key, field.into())),
-            (None, None) => {}
+    for key in LAUNCH_KEYS.into_iter().chain(TOKEN_KEYS) {
+        match (there.get(key), entry.field(key)) {
+            (Some(_), Some(Field::Map(pairs))) => {
+                let map = object_at(there, key)?;
+                for (key, text) in pairs {
+                    set_json(&map, key, &Field::Text(text.clone()));
+                }
+            }
+            (_, Some(field)) => set_json(there, key, field),
+            (Some(property), None) if LAUNCH_KEYS.contains(&key) => property.remove(),
+            (_, None) => {}
         }
     }
     Ok(met)
+}
+
+fn set_json(there: &CstObject, key: &str, field: &Field) {
+    match there.get(key) {
+        Some(property) => property.set_value(field.into()),
+        None => drop(there.append(key, field.into())),
+    }
 }
 
 fn json_field(value: &CstNode) -> Option<Field> {
     let text = |value: &CstNode| value.as_string_lit()?.decoded_value().ok();
     if let Some(list) = value.as_array() {
         return list.elements().iter().map(text).collect::<Option<_>>().map(Field::List);
+    }
+    if let Some(object) = value.as_object() {
+        let value = |key: &'static str| Some((key, text(&object.get(key)?.value()?)?));
+        return Some(Field::Map(HEADERS.into_iter().filter_map(value).collect()));
     }
     text(value).map(Field::Text)
 }
@@ -146,6 +211,7 @@ impl From<&Field> for CstInputValue {
         match field {
             Field::Text(text) => text.as_str().into(),
             Field::List(list) => Self::Array(list.iter().map(|text| text.as_str().into()).collect()),
+            Field::Map(map) => Self::Object(map.iter().map(|(key, text)| ((*key).to_owned(), text.as_str().into())).collect()),
         }
     }
 }
@@ -185,10 +251,11 @@ fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem>
     if met == Met::Same {
         return Ok(met);
     }
-    for key in LAUNCH_KEYS {
-        match entry.fields.iter().find(|(name, _)| *name == key) {
-            Some((_, field)) => put(there, key, field),
-            None => drop(there.remove(key)),
+    for key in LAUNCH_KEYS.into_iter().chain(TOKEN_KEYS) {
+        match entry.field(key) {
+            Some(field) => put(there, key, field),
+            None if LAUNCH_KEYS.contains(&key) => drop(there.remove(key)),
+            None => {}
         }
     }
     Ok(met)
@@ -215,6 +282,7 @@ impl From<&Field> for toml_edit::Value {
         match field {
             Field::Text(text) => text.as_str().into(),
             Field::List(list) => Self::Array(list.iter().map(String::as_str).collect()),
+            Field::Map(map) => Self::InlineTable(map.iter().map(|(key, text)| (*key, text.as_str())).collect()),
         }
     }
 }
@@ -226,7 +294,11 @@ mod tests {
 
     fn entry(arguments: &[&str]) -> Entry {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Entry { name: "a".to_owned(), fields: vec![("command", Field::Text("/agent".to_owned())), ("args", Field::List(arguments))] }
+        Entry {
+            name: "a".to_owned(),
+            fields: vec![("command", Field::Text("/agent".to_owned())), ("args", Field::List(arguments))],
+            input: None,
+        }
     }
 
     #[track_caller]
@@ -296,7 +368,7 @@ mod tests {
 
     #[test]
     fn from_stdio_to_http_nothing_of_the_old_way_is_left() {
-        let http = Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))] };
+        let http = Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))], input: None };
         let before = "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"mcp\", \"runner\"], \"trust\": true}}}\n";
         let (text, met) = with_entry(before, Json, "mcpServers", &http).unwrap();
         let text: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,7 +1,7 @@
 //! What is known of each host, as data: where its configuration lies, how an entry of it looks, and which command of its own adds one.
 
-use crate::installation::{Launch, Server};
-use std::path::PathBuf;
+use crate::installation::{Launch, Server, Token};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Host {
@@ -12,6 +12,7 @@ pub enum Host {
     Codex,
     Gemini,
     Zed,
+    Opencode,
 }
 
 /// For whom a server is installed.
@@ -58,10 +59,15 @@ pub enum Format {
 pub enum Field {
     Text(String),
     List(Vec<String>),
+    Map(Vec<(&'static str, String)>),
 }
 
 /// All keys that say how a server is reached, in any host. An entry keeps its other keys.
 pub const LAUNCH_KEYS: [&str; 5] = ["type", "command", "args", "url", "httpUrl"];
+/// Those that say where its token comes from: an entry keeps them too, where no token is wanted.
+pub const TOKEN_KEYS: [&str; 2] = ["headers", "bearer_token_env_var"];
+/// What VS Code asks its user for, and keeps as a secret.
+pub const TOKEN_INPUT: &str = "agent-token";
 
 impl Host {
     pub const fn as_str(self) -> &'static str {
@@ -73,6 +79,7 @@ impl Host {
             Self::Codex => "codex",
             Self::Gemini => "gemini",
             Self::Zed => "zed",
+            Self::Opencode => "opencode",
         }
     }
 
@@ -89,6 +96,7 @@ impl Host {
             Self::Vscode => "servers",
             Self::Codex => "mcp_servers",
             Self::Zed => "context_servers",
+            Self::Opencode => "mcp",
             Self::ClaudeCode | Self::ClaudeDesktop | Self::Cursor | Self::Gemini => "mcpServers",
         }
     }
@@ -105,8 +113,14 @@ impl Host {
                 Self::Codex => ".codex/config.toml",
                 Self::Gemini => ".gemini/settings.json",
                 Self::Zed => ".zed/settings.json",
+                Self::Opencode => "opencode.json",
             }),
         })
+    }
+
+    /// The name that the file may have as well, and is used where it is there.
+    pub fn other_file(self, file: &Path) -> Option<PathBuf> {
+        (self == Self::Opencode).then(|| file.with_extension("jsonc"))
     }
 
     fn user_file(self, places: &Places) -> PathBuf {
@@ -124,6 +138,9 @@ impl Host {
             // macOS too: Zed keeps its settings there on every system
             Self::Zed if places.is_macos => home(".config/zed/settings.json"),
             Self::Zed => places.config.join("zed/settings.json"),
+            // likewise
+            Self::Opencode if places.is_macos => home(".config/opencode/opencode.json"),
+            Self::Opencode => places.config.join("opencode/opencode.json"),
         }
     }
 
@@ -131,47 +148,89 @@ impl Host {
     pub fn entry(self, launch: &Launch) -> Option<Vec<(&'static str, Field)>> {
         let text = |text: &str| Field::Text(text.to_owned());
         match launch {
+            Launch::Command { program, arguments } if self == Self::Opencode => {
+                let words = std::iter::once(program).chain(arguments).cloned().collect();
+                Some(vec![("type", text("local")), ("command", Field::List(words))])
+            }
             Launch::Command { program, arguments } => {
                 let tag = matches!(self, Self::ClaudeCode | Self::Cursor | Self::Vscode).then(|| ("type", text("stdio")));
                 let command = [("command", text(program)), ("args", Field::List(arguments.clone()))];
                 Some(tag.into_iter().chain(command).collect())
             }
-            Launch::Url(url) => Some(match self {
-                Self::ClaudeCode | Self::Vscode => vec![("type", text("http")), ("url", text(url))],
-                Self::Cursor | Self::Codex | Self::Zed => vec![("url", text(url))],
-                Self::Gemini => vec![("httpUrl", text(url))],
-                Self::ClaudeDesktop => return None,
-            }),
+            Launch::Url { url, token } => {
+                let mut entry = match self {
+                    Self::ClaudeCode | Self::Vscode => vec![("type", text("http")), ("url", text(url))],
+                    Self::Opencode => vec![("type", text("remote")), ("url", text(url))],
+                    Self::Cursor | Self::Codex | Self::Zed => vec![("url", text(url))],
+                    Self::Gemini => vec![("url", text(url)), ("type", text("http"))],
+                    Self::ClaudeDesktop => return None,
+                };
+                entry.extend(token.as_ref().map(|token| self.token_field(token)));
+                Some(entry)
+            }
         }
+    }
+
+    /// Where the host takes the token from: a variable of its environment, or what its user types in, so that no file holds it. Zed's settings know neither.
+    fn token_field(self, token: &Token) -> (&'static str, Field) {
+        if self == Self::Codex {
+            return ("bearer_token_env_var", Field::Text(token.variable.clone()));
+        }
+        ("headers", Field::Map(vec![("Authorization", format!("Bearer {}", self.token(token)))]))
+    }
+
+    fn token(self, token: &Token) -> String {
+        let variable = &token.variable;
+        match self {
+            Self::Vscode => format!("${{input:{TOKEN_INPUT}}}"),
+            Self::Cursor => format!("${{env:{variable}}}"),
+            Self::Opencode => format!("{{env:{variable}}}"),
+            Self::Zed => token.value.clone().unwrap_or_default(),
+            Self::ClaudeCode | Self::ClaudeDesktop | Self::Codex | Self::Gemini => format!("${{{variable}}}"),
+        }
+    }
+
+    /// Whether a token stands in the configuration itself.
+    pub fn keeps_token(self) -> bool {
+        self == Self::Zed
     }
 
     /// The host's own command that adds a server, where it has one.
     pub fn command(self, scope: Scope, server: &Server) -> Option<Vec<String>> {
-        let (before, after): (Vec<&str>, Vec<&str>) = match (self, &server.launch) {
-            (Self::ClaudeCode, Launch::Command { .. }) => {
-                (vec!["claude", "mcp", "add", "--scope", scope.as_str(), &server.name, "--"], vec![])
+        let name = server.name.as_str();
+        let words = match (self, &server.launch) {
+            (Self::ClaudeCode, Launch::Command { .. }) => vec!["claude", "mcp", "add", "--scope", scope.as_str(), name, "--"],
+            (Self::ClaudeCode, Launch::Url { url, .. }) => {
+                vec!["claude", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
             }
-            (Self::ClaudeCode, Launch::Url(url)) => {
-                (vec!["claude", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", &server.name], vec![url])
-            }
-            (Self::Codex, Launch::Command { .. }) if scope == Scope::User => (vec!["codex", "mcp", "add", &server.name, "--"], vec![]),
-            (Self::Codex, Launch::Url(url)) if scope == Scope::User => (vec!["codex", "mcp", "add", &server.name, "--url"], vec![url]),
+            (Self::Codex, Launch::Command { .. }) if scope == Scope::User => vec!["codex", "mcp", "add", name, "--"],
+            (Self::Codex, Launch::Url { url, .. }) if scope == Scope::User => vec!["codex", "mcp", "add", name, "--url", url],
             // the `--` keeps our own options from being taken for options of `gemini`
             (Self::Gemini, Launch::Command { program, .. }) => {
-                (vec!["gemini", "mcp", "add", "--scope", scope.as_str(), &server.name, program, "--"], vec![])
+                vec!["gemini", "mcp", "add", "--scope", scope.as_str(), name, program, "--"]
             }
-            (Self::Gemini, Launch::Url(url)) => {
-                (vec!["gemini", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", &server.name], vec![url])
+            (Self::Gemini, Launch::Url { url, .. }) => {
+                vec!["gemini", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
             }
-            (Self::Vscode, _) if scope == Scope::User => return Some(vec!["code".into(), "--add-mcp".into(), self.as_json(server)?]),
+            // what its user is asked for is no part of what it takes
+            (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. }) if scope == Scope::User => {
+                return Some(vec!["code".into(), "--add-mcp".into(), self.as_json(server)?]);
+            }
             _ => return None,
         };
-        let launch: Vec<&str> = match &server.launch {
-            Launch::Command { arguments, .. } if self == Self::Gemini => arguments.iter().map(String::as_str).collect(),
-            Launch::Command { program, arguments } => std::iter::once(program).chain(arguments).map(String::as_str).collect(),
-            Launch::Url(_) => after,
+        let more = match &server.launch {
+            Launch::Command { arguments, .. } if self == Self::Gemini => arguments.clone(),
+            Launch::Command { program, arguments } => std::iter::once(program).chain(arguments).cloned().collect(),
+            Launch::Url { token, .. } => token.as_ref().map(|token| self.token_option(token)).into_iter().flatten().collect(),
         };
-        Some(before.into_iter().chain(launch).map(str::to_owned).collect())
+        Some(words.into_iter().map(str::to_owned).chain(more).collect())
+    }
+
+    fn token_option(self, token: &Token) -> [String; 2] {
+        if self == Self::Codex {
+            return ["--bearer-token-env-var".to_owned(), token.variable.clone()];
+        }
+        ["--header".to_owned(), format!("Authorization: Bearer {}", self.token(token))]
     }
 
     /// A server as VS Code's command wants it: its entry, with its name in it.
@@ -187,6 +246,7 @@ impl From<Field> for serde_json::Value {
         match field {
             Field::Text(text) => text.into(),
             Field::List(list) => list.into(),
+            Field::Map(map) => Self::Object(map.into_iter().map(|(key, text)| (key.to_owned(), text.into())).collect()),
         }
     }
 }
@@ -219,6 +279,12 @@ mod tests {
             (Host::Codex, "/home/u/.codex/config.toml", "/home/u/.codex/config.toml", Some("/repo/.codex/config.toml")),
             (Host::Gemini, "/home/u/.gemini/settings.json", "/home/u/.gemini/settings.json", Some("/repo/.gemini/settings.json")),
             (Host::Zed, "/home/u/.config/zed/settings.json", "/home/u/.config/zed/settings.json", Some("/repo/.zed/settings.json")),
+            (
+                Host::Opencode,
+                "/home/u/.config/opencode/opencode.json",
+                "/home/u/.config/opencode/opencode.json",
+                Some("/repo/opencode.json"),
+            ),
         ];
         for (host, linux, macos, project) in table {
             assert_eq!(host.file(Scope::User, &places(false)), Some(linux.into()));
@@ -237,10 +303,30 @@ mod tests {
             name: "a".to_owned(),
             launch: Launch::Command { program: "/bin/agent".to_owned(), arguments: vec!["-C".to_owned(), "/r".to_owned()] },
         };
-        let http = Server { name: "a".to_owned(), launch: Launch::Url("http://127.0.0.1:1/mcp".to_owned()) };
+        let url = |token: Option<&str>| Server {
+            name: "a".to_owned(),
+            launch: Launch::Url {
+                url: "http://127.0.0.1:1/mcp".to_owned(),
+                token: token.map(|variable| Token { variable: variable.to_owned(), value: None }),
+            },
+        };
+        let (http, closed) = (url(None), url(Some("KEY")));
         let table = [
             (Host::ClaudeCode, Scope::Project, &stdio, "claude mcp add --scope project a -- /bin/agent -C /r"),
             (Host::ClaudeCode, Scope::User, &http, "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp"),
+            (
+                Host::ClaudeCode,
+                Scope::User,
+                &closed,
+                "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header Authorization: Bearer ${KEY}",
+            ),
+            (Host::Codex, Scope::User, &closed, "codex mcp add a --url http://127.0.0.1:1/mcp --bearer-token-env-var KEY"),
+            (
+                Host::Gemini,
+                Scope::User,
+                &closed,
+                "gemini mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header Authorization: Bearer ${KEY}",
+            ),
             (Host::Codex, Scope::User, &stdio, "codex mcp add a -- /bin/agent -C /r"),
             (Host::Codex, Scope::User, &http, "codex mcp add a --url http://127.0.0.1:1/mcp"),
             (Host::Gemini, Scope::User, &stdio, "gemini mcp add --scope user a /bin/agent -- -C /r"),
@@ -255,5 +341,6 @@ mod tests {
         {
             assert_eq!(host.command(scope, &stdio), None);
         }
+        assert_eq!(Host::Vscode.command(Scope::User, &closed), None, "its user is to be asked for the token");
     }
 }

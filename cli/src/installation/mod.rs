@@ -30,13 +30,36 @@ pub struct Server {
     pub launch: Launch,
 }
 
+impl Server {
+    fn token(&self) -> Option<&Token> {
+        match &self.launch {
+            Launch::Url { token, .. } => token.as_ref(),
+            Launch::Command { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Launch {
     /// The host starts it and speaks over its stdin and stdout.
     Command { program: String, arguments: Vec<String> },
     /// It runs already and listens there.
-    Url(String),
+    Url {
+        url: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<Token>,
+    },
+}
+
+/// What a server asks for as `Authorization: Bearer TOKEN`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Token {
+    /// The variable that the host takes it from.
+    pub variable: String,
+    /// As it is set here.
+    #[serde(skip)]
+    pub value: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +72,8 @@ pub enum InstallationError {
     NoScope { host: Host, scope: Scope },
     #[error("{}'s configuration knows no server that is reached by a URL", host.as_str())]
     NoUrl { host: Host },
+    #[error("{} reads no token from a variable: its configuration holds the token itself, and `{variable}` is not set", host.as_str())]
+    NoToken { host: Host, variable: String },
     #[error("this system does not say where your home folder or `agent` itself lies")]
     NoHome,
     #[error("{} was changed by somebody else meanwhile", .0.display())]
@@ -67,7 +92,7 @@ impl Diagnose for InstallationError {
     fn exit(&self) -> Exit {
         match self {
             Self::Broken { .. } | Self::Taken { .. } => Exit::Input,
-            Self::NoScope { .. } | Self::NoUrl { .. } => Exit::Usage,
+            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } => Exit::Usage,
             Self::NoHome => Exit::Surroundings,
             Self::Overtaken(_) => Exit::Conflict,
             Self::Command(error) => error.exit(),
@@ -81,6 +106,7 @@ impl Diagnose for InstallationError {
             Self::Taken { .. } => Some("choose another name with `--name`, or remove that server first; it was left as it is".to_owned()),
             Self::NoScope { .. } => Some("leave `--scope` out".to_owned()),
             Self::NoUrl { .. } => Some("leave `--http` out: the host starts `agent` itself".to_owned()),
+            Self::NoToken { variable, .. } => Some(format!("set {variable} to the server's token and run it again")),
             Self::NoHome => None,
             Self::Overtaken(_) => Some("nothing was changed; run it again".to_owned()),
             Self::Command(_) => Some("`--edit` edits the configuration itself".to_owned()),
@@ -116,9 +142,8 @@ pub struct Plan {
 
 /// Looks at the host's configuration and says what is to be done about it.
 pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
-    let places = places(&request.repository).ok_or(InstallationError::NoHome)?;
     let (host, scope) = (request.host, request.scope);
-    let file = host.file(scope, &places).ok_or(InstallationError::NoScope { host, scope })?;
+    let file = file(request)?;
     let before = fs::read_if_there(&file)?;
     let text = String::from_utf8(before.clone().unwrap_or_default()).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
@@ -133,17 +158,33 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     Ok(Plan { file, servers, commands, before, after, repository: request.repository.clone() })
 }
 
-/// What a configuration with nothing else in it would be.
-pub fn fragment(request: &Request) -> Result<String, InstallationError> {
-    Ok(merged(String::new(), request, Path::new("the configuration"))?.0)
+/// The file that holds the host's configuration, whether it is there or not.
+fn file(request: &Request) -> Result<PathBuf, InstallationError> {
+    let places = places(&request.repository).ok_or(InstallationError::NoHome)?;
+    let (host, scope) = (request.host, request.scope);
+    let file = host.file(scope, &places).ok_or(InstallationError::NoScope { host, scope })?;
+    let other = host.other_file(&file).filter(|other| other.exists() && !file.exists());
+    Ok(other.unwrap_or(file))
+}
+
+/// What a configuration with nothing else in it would be, and the file that it is for.
+pub fn fragment(request: &Request) -> Result<(String, PathBuf), InstallationError> {
+    let file = file(request)?;
+    Ok((merged(String::new(), request, &file)?.0, file))
 }
 
 fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, Vec<(Server, Met)>), InstallationError> {
     let mut servers = Vec::new();
+    let host = request.host;
     for server in &request.servers {
-        let fields = request.host.entry(&server.launch).ok_or(InstallationError::NoUrl { host: request.host })?;
-        let entry = Entry { name: server.name.clone(), fields };
-        let (next, met) = with_entry(&text, request.host.format(), request.host.key(), &entry).map_err(|problem| match problem {
+        let fields = host.entry(&server.launch).ok_or(InstallationError::NoUrl { host })?;
+        let token = server.token();
+        if let Some(Token { variable, value: None }) = token.filter(|_| host.keeps_token()) {
+            return Err(InstallationError::NoToken { host, variable: variable.clone() });
+        }
+        let input = token.filter(|_| host == Host::Vscode).map(|_| host::TOKEN_INPUT);
+        let entry = Entry { name: server.name.clone(), fields, input };
+        let (next, met) = with_entry(&text, host.format(), host.key(), &entry).map_err(|problem| match problem {
             Problem::Broken { line, column, message } => InstallationError::Broken { file: file.to_owned(), line, column, message },
             Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
         })?;
@@ -167,9 +208,15 @@ impl Plan {
         self.servers.iter().any(|(_, met)| *met != Met::Same)
     }
 
-    /// The configuration before and after, as far as the edit is ours to show.
-    pub fn texts(&self) -> (String, &str) {
-        (String::from_utf8_lossy(self.before.as_deref().unwrap_or_default()).into_owned(), &self.after)
+    pub fn holds_token(&self, host: Host) -> bool {
+        host.keeps_token() && self.servers.iter().any(|(server, _)| server.token().is_some())
+    }
+
+    /// The configuration before and after, as far as the edit is ours to show: without tokens.
+    pub fn texts(&self) -> (String, String) {
+        let tokens: Vec<_> = self.servers.iter().filter_map(|(server, _)| server.token()?.value.as_deref()).collect();
+        let shown = |text: &str| tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
+        (shown(&String::from_utf8_lossy(self.before.as_deref().unwrap_or_default())), shown(&self.after))
     }
 
     pub fn carry_out(&self, request: &Request) -> Result<Done, InstallationError> {

@@ -228,7 +228,12 @@ fn folder(name: &str) -> Option<std::path::PathBuf> {
 }
 
 pub fn token() -> Option<String> {
-    std::env::var(TOKEN).ok().filter(|token| !token.is_empty())
+    token_in(TOKEN)
+}
+
+/// The same of another variable.
+pub fn token_in(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|token| !token.is_empty())
 }
 
 /// The trace that this process is part of, by whoever started it.

@@ -56,7 +56,7 @@ def found(hit: Hit) -> Found:
     return {"topic": hit.topic, "title": load(hit.topic).title, "score": hit.score}
 
 
-@server.tool
+@server.tool(annotations={"readOnlyHint": True, "openWorldHint": False})
 def search(query: str, k: int = 5, strategy: str = "") -> Search:
     """Ranks Python's help topics by how well they answer a query.
 
@@ -74,7 +74,7 @@ def search(query: str, k: int = 5, strategy: str = "") -> Search:
     return {"strategy": chosen, "hits": [found(hit) for hit in rank(distinct(query), chosen, state(), k)]}
 
 
-@server.tool
+@server.tool(annotations={"readOnlyHint": True, "openWorldHint": False})
 def ask(question: str, conversation_id: str | None = None) -> Answer:
     """Answers a question about Python from its help topics. A follow-up question uses the conversation.
 
@@ -105,7 +105,7 @@ def ask(question: str, conversation_id: str | None = None) -> Answer:
     }
 
 
-@server.tool
+@server.tool(annotations={"readOnlyHint": True, "openWorldHint": False})
 def explain(topic: str) -> Explanation:
     """Shows a help topic at a glance: its first paragraph and its headings.
 

@@ -7,7 +7,7 @@ from tuner import judgements, rewards
 tuner = Tuner("docs-search-tuner")
 
 
-@tuner.tool
+@tuner.tool(annotations={"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False})
 def reward(value: float, strategy: str | None = None, conversation_id: str | None = None) -> dict[str, float]:
     """Rewards the ranking strategy that gave an answer. Shows the mean reward of each strategy credited.
 
@@ -29,7 +29,7 @@ def reward(value: float, strategy: str | None = None, conversation_id: str | Non
     return {name: arms[name]["mean"] for name in credited}
 
 
-@tuner.tool
+@tuner.tool(annotations={"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False})
 def judged(query: str, relevant: list[str]) -> dict[str, float]:
     """Learns which topics answer a query: one step over the ranking's parameters. Shows the field weights after it.
 

@@ -14,7 +14,7 @@ class Estimate(TypedDict):
     seen: int
 
 
-@server.tool
+@server.tool(annotations={"readOnlyHint": True, "openWorldHint": False})
 def estimate(task: str) -> Estimate:
     """Estimates how long a task takes, from how long such tasks took before.
 

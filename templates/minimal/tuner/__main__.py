@@ -7,7 +7,7 @@ tuner = Tuner("time-estimates-tuner")
 LONGEST_MINUTES = 100_000
 
 
-@tuner.tool
+@tuner.tool(annotations={"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False})
 def took(task: str, minutes: float) -> float:
     """Learns how long a task took. Gives the new estimate for its kind, in minutes.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 with zipfile.ZipFile(sys.argv[1]) as archive:
     assert archive.testzip() is None
+    program = max(archive.infolist(), key=lambda entry: entry.file_size)
+    assert program.compress_size < program.file_size / 2, program
     for entry in archive.infolist():
         path = Path(archive.extract(entry, sys.argv[2]))
         path.chmod(entry.external_attr >> 16)

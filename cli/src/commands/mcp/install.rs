@@ -1,9 +1,10 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::installation::host::{Host, Scope};
-use crate::installation::{self, Done, Launch, Met, Plan, Request, Server};
+use crate::installation::{self, Done, Launch, Met, Plan, Request, Server, Token};
 use crate::printer::{Printer, Style};
 use crate::repository::{Repository, manifest_on_disk};
+use crate::world::env;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Manifest;
 use agent_core::traffic::Traffic;
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// A server that runs already (`agent mcp DOOR --http ADDR`), in place of one that the host starts
     #[arg(long, value_name = "URL")]
     http: Option<String>,
+    /// The variable that the host takes the server's token from; `AGENT_TOKEN` where that is set
+    #[arg(long, value_name = "VARIABLE", requires = "http")]
+    token_env: Option<String>,
     /// Edit the configuration even where the host has a command of its own
     #[arg(long)]
     edit: bool,
@@ -74,9 +78,12 @@ impl Door {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let request = request(arguments, context)?;
     if arguments.print {
-        let configuration = installation::fragment(&request)?;
-        context.printer.json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(), "configuration": configuration}));
+        let (configuration, file) = installation::fragment(&request)?;
+        context
+            .printer
+            .json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(), "file": file, "configuration": configuration}));
         context.printer.data(configuration.trim_end());
+        context.printer.say(format!("it belongs into {}", file.display()));
         return Ok(Exit::Done);
     }
     let plan = installation::plan(&request)?;
@@ -128,7 +135,7 @@ pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, C
 fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Result<Server, CommandError> {
     let name = if door == Door::Runner { name.to_owned() } else { format!("{name}-{}", door.as_str()) };
     if let Some(url) = &arguments.http {
-        return Ok(Server { name, launch: Launch::Url(url.clone()) });
+        return Ok(Server { name, launch: Launch::Url { url: url.clone(), token: token(arguments)? } });
     }
     let text = |path: &Path| {
         let path = path.to_str().map(str::to_owned);
@@ -139,6 +146,19 @@ fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Resul
         words.extend(["--at".to_owned(), arguments.at.to_string()]);
     }
     Ok(Server { name, launch: Launch::Command { program: text(&installation::program()?)?, arguments: words } })
+}
+
+/// What the host presents to the server: the variable is named where it is to be used, and where it is set as the server's is.
+fn token(arguments: &Arguments) -> Result<Option<Token>, CommandError> {
+    let is_name = |name: &str| {
+        let is_word = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+        is_word && name.starts_with(|first: char| !first.is_ascii_digit())
+    };
+    match &arguments.token_env {
+        Some(name) if !is_name(name) => Err(CommandError::usage(format!("`{name}` is no name of a variable"))),
+        Some(name) => Ok(Some(Token { variable: name.clone(), value: env::token_in(name) })),
+        None => Ok(env::token().map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) })),
+    }
 }
 
 fn show(plan: &Plan, context: &Context) {
@@ -154,7 +174,7 @@ fn show(plan: &Plan, context: &Context) {
 fn diff(plan: &Plan) -> String {
     let (before, after) = plan.texts();
     let file = plan.file.display().to_string();
-    let diff = similar::TextDiff::from_lines(before.as_str(), after);
+    let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
     diff.unified_diff().context_radius(0).header(&file, &file).to_string().trim_end().to_owned()
 }
 
@@ -186,6 +206,9 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         }
     };
     context.printer.say(told);
+    if done.is_some() && plan.holds_token(request.host) {
+        context.printer.warn(format!("{file} holds the token itself: {} takes it from nowhere else", request.host.as_str()));
+    }
     if plan.servers.iter().any(|(_, was)| *was == Met::Missing) && request.scope == Scope::Project && done.is_some() {
         context.printer.say("the paths in it are this machine's: leave it out of commits, or let others run this too");
     }

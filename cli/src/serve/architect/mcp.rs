@@ -1,6 +1,6 @@
 //! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the protocol.
 
-use super::schemas::resolved;
+use super::schemas::{of_one_type, resolved, without_nulls};
 use crate::architect;
 use crate::architect::events::RunEvent;
 use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
@@ -89,7 +89,10 @@ impl ServerHandler for Desk {
         let outcome =
             if tool.name == "run_status" { self.status(arguments, &context).await } else { self.answer(tool, arguments, &context).await };
         Ok(match outcome {
-            Ok(document) => CallToolResult::structured(document).into(),
+            Ok(mut document) => {
+                without_nulls(&mut document);
+                CallToolResult::structured(document).into()
+            }
             Err(error) => CallToolResult::error(vec![ContentBlock::text(told(&error))]).into(),
         })
     }
@@ -220,9 +223,9 @@ impl Described {
             .destructive(matches!(effect, Effect::Ends))
             .idempotent(matches!(effect, Effect::Reads | Effect::Ends))
             .open_world(matches!(effect, Effect::Starts));
-        Tool::new_with_raw(self.name, Some(self.about.into()), object((self.input)()))
+        Tool::new_with_raw(self.name, Some(self.about.into()), object(of_one_type((self.input)())))
             .with_title(self.title)
-            .with_raw_output_schema(object(resolved(self.output)))
+            .with_raw_output_schema(object(of_one_type(resolved(self.output))))
             .with_annotations(annotations)
     }
 }

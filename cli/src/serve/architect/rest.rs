@@ -233,8 +233,12 @@ const LOOKS: usize = 20;
 
 fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
-    let after = call.header("last-event-id").unwrap_or("0");
+    let last = call.header("last-event-id");
+    let after = last.unwrap_or("0");
     let after = after.parse().map_err(|_| Problem::bad_request(format!("`Last-Event-ID` is `{after}`, which is no number")))?;
+    if last.is_some() && is_over(&desk.repository, &run, after)? {
+        return Ok(Reply::nothing());
+    }
     let (events, reply) = call.events()?;
     let context = desk.context.clone();
     std::thread::spawn(move || {
@@ -244,6 +248,14 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         }
     });
     Ok(reply)
+}
+
+/// Whether nothing comes after an event. A client that has seen the last one comes back all the same, unless it is told so.
+fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, CommandError> {
+    // `ended` is written before the run is known to be finished
+    let left = operations::happened(repository, run, after.saturating_sub(1))?;
+    let has_seen_the_end = left.first().is_some_and(|event| event.number == after && event.kind == What::Ended);
+    Ok(has_seen_the_end || (run.finished.is_some() && left.iter().all(|event| event.number <= after)))
 }
 
 fn follow(mut run: Report, mut after: u64, events: &Events, context: &Context) -> Result<(), CommandError> {

@@ -1,6 +1,6 @@
 //! JSON Schemas of what the Architect takes and gives, by name. The REST API's document and the MCP tools are made of the same ones.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(super) const SCHEMAS: &str = include_str!("schemas.json");
 
@@ -19,6 +19,60 @@ fn resolve(schema: &mut Value, all: &Value) {
     match schema {
         Value::Object(object) => object.values_mut().for_each(|value| resolve(value, all)),
         Value::Array(array) => array.iter_mut().for_each(|value| resolve(value, all)),
+        _ => {}
+    }
+}
+
+/// The same schema with one type for each property, as models are told of it: several hosts and model APIs take no other. What may be null may be left out then.
+pub(super) fn of_one_type(mut schema: Value) -> Value {
+    forbid_nulls(&mut schema);
+    schema
+}
+
+fn forbid_nulls(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let nullable: Vec<_> = object
+                .get("properties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .filter(|(_, property)| other_than_null(property).is_some())
+                .map(|(name, _)| Value::from(name.as_str()))
+                .collect();
+            if let Some(required) = object.get_mut("required").and_then(Value::as_array_mut) {
+                required.retain(|name| !nullable.contains(name));
+            }
+            for value in object.values_mut() {
+                if let Some(other) = other_than_null(value)
+                    && let Value::Object(members) = value
+                {
+                    members.shift_remove("anyOf");
+                    let described = std::mem::take(members);
+                    *members = other.into_iter().chain(described).collect();
+                }
+                forbid_nulls(value);
+            }
+        }
+        Value::Array(array) => array.iter_mut().for_each(forbid_nulls),
+        _ => {}
+    }
+}
+
+/// What a value is that may also be null.
+fn other_than_null(schema: &Value) -> Option<Map<String, Value>> {
+    let [other, null] = schema.get("anyOf")?.as_array()?.as_slice() else { return None };
+    other.as_object().filter(|_| null["type"] == "null").cloned()
+}
+
+/// A document without its members that are null.
+pub(super) fn without_nulls(document: &mut Value) {
+    match document {
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            object.values_mut().for_each(without_nulls);
+        }
+        Value::Array(array) => array.iter_mut().for_each(without_nulls),
         _ => {}
     }
 }
@@ -51,5 +105,29 @@ mod tests {
         }
         assert_eq!(resolved("FeedbackPage")["properties"]["feedback"]["items"], resolved("Feedback"));
         assert!(!resolved("RunPage").to_string().contains("$ref"));
+    }
+
+    /// Each property of each schema below this one.
+    fn properties(schema: &Value) -> Vec<(String, Value)> {
+        let own = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let own: Vec<_> = own.map(|(name, property)| (name.clone(), property.clone())).collect();
+        let below = own.iter().flat_map(|(_, property)| properties(property)).collect::<Vec<_>>();
+        let items = schema.get("items").map(properties).unwrap_or_default();
+        own.into_iter().chain(below).chain(items).collect()
+    }
+
+    #[test]
+    fn a_model_is_told_one_type_for_each_property() {
+        let all: Value = serde_json::from_str(SCHEMAS).unwrap();
+        for name in all.as_object().unwrap().keys() {
+            for (property, schema) in properties(&of_one_type(resolved(name))) {
+                assert!(schema["type"].is_string() && schema.get("anyOf").is_none(), "{name}.{property}: {schema}");
+            }
+        }
+        let page = of_one_type(resolved("RunPage"));
+        assert_eq!(page["required"], serde_json::json!(["schema", "runs"]));
+        let mut given = serde_json::json!({"runs": [{"why": null, "run": "r"}], "next": null});
+        without_nulls(&mut given);
+        assert_eq!(given, serde_json::json!({"runs": [{"run": "r"}]}));
     }
 }

@@ -26,7 +26,15 @@ pub(super) fn document<W>(service: &About<'_>, routes: &[Route<W>]) -> Value {
     schemas["OpenApi"] = json!({"type": "object", "required": ["openapi", "info", "paths"]});
     let mut document = json!({
         "openapi": "3.1.0",
-        "info": {"title": service.title, "description": service.description, "version": env!("CARGO_PKG_VERSION")},
+        "info": {
+            "title": service.title,
+            "description": service.description,
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT or Apache 2.0", "identifier": env!("CARGO_PKG_LICENSE")},
+        },
+        // where the document came from, by whatever name that is reached
+        "servers": [{"url": "/"}],
+        "security": if service.needs_token { json!([{"token": []}]) } else { json!([]) },
         "paths": paths,
         "components": {"schemas": schemas},
     });
@@ -46,8 +54,8 @@ fn operation<W>(route: &Route<W>, needs_token: bool) -> Value {
     if let Some(schema) = route.body {
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
     }
-    if needs_token && !route.is_open {
-        operation["security"] = json!([{"token": []}]);
+    if needs_token && route.is_open {
+        operation["security"] = json!([]);
     }
     operation
 }
@@ -84,8 +92,12 @@ fn responses<W>(route: &Route<W>, needs_token: bool) -> Value {
 }
 
 fn response(answer: &Answer) -> Value {
-    let schema = answer.schema.map_or_else(|| json!({"type": "string"}), reference);
-    json!({"description": answer.about, "content": {answer.media: {"schema": schema}}})
+    let mut response = json!({"description": answer.about});
+    if let Some(media) = answer.media {
+        let schema = answer.schema.map_or_else(|| json!({"type": "string"}), reference);
+        response["content"] = json!({media: {"schema": schema}});
+    }
+    response
 }
 
 fn reference(name: &str) -> Value {

@@ -42,8 +42,12 @@ impl Reply {
 
     /// No content; says what the path allows.
     pub(super) fn allowed(methods: String) -> Self {
-        let headers = vec![("Allow", methods)];
-        Self { status: 204, headers, body: Vec::new(), stream: None, freshness: Freshness::Once }
+        Self::nothing().header("Allow", methods)
+    }
+
+    /// No content. A client that was sent a stream of events comes back for more of it until it is told so.
+    pub(crate) const fn nothing() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Vec::new(), stream: None, freshness: Freshness::Once }
     }
 
     #[must_use]

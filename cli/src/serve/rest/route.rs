@@ -94,7 +94,8 @@ impl Parameter {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) media: &'static str,
+    /// `None` where it has no content.
+    pub(super) media: Option<&'static str>,
     /// The name of its schema among the service's.
     pub(super) schema: Option<&'static str>,
     pub(super) about: &'static str,
@@ -189,21 +190,22 @@ impl<W> Route<W> {
 
     #[must_use]
     pub(crate) fn answers(mut self, status: u16, schema: &'static str, about: &'static str) -> Self {
-        self.answers.push(Answer { status, media: "application/json", schema: Some(schema), about });
+        self.answers.push(Answer { status, media: Some("application/json"), schema: Some(schema), about });
         self
     }
 
     /// An answer that is no JSON.
     #[must_use]
     pub(crate) fn answers_as(mut self, status: u16, media: &'static str, about: &'static str) -> Self {
-        self.answers.push(Answer { status, media, schema: None, about });
+        self.answers.push(Answer { status, media: Some(media), schema: None, about });
         self
     }
 
     /// A stream of server-sent events in place of an answer; `schema` is of one of them.
     #[must_use]
     pub(crate) fn streams(mut self, schema: &'static str, about: &'static str) -> Self {
-        self.answers.push(Answer { status: 200, media: "text/event-stream", schema: Some(schema), about });
+        self.answers.push(Answer { status: 200, media: Some("text/event-stream"), schema: Some(schema), about });
+        self.answers.push(Answer { status: 204, media: None, schema: None, about: "The stream has ended, and the client has all of it." });
         self
     }
 

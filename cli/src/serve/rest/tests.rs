@@ -253,9 +253,9 @@ fn a_token_is_asked_for_where_one_is_set() {
     let let_in = served.ask("GET /v1/page HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n");
     assert_eq!((let_in.status, let_in.header("cache-control")), (200, Some("private, no-cache")));
     let document = served.get("/openapi.json").json();
-    assert_eq!(document["paths"]["/v1/page"]["get"]["security"], json!([{"token": []}]));
+    assert_eq!((&document["security"], &document["paths"]["/v1/page"]["get"]["security"]), (&json!([{"token": []}]), &Value::Null));
     assert!(document["paths"]["/v1/page"]["get"]["responses"]["401"].is_object());
-    assert!(document["paths"]["/healthz"]["get"]["security"].is_null());
+    assert_eq!(document["paths"]["/healthz"]["get"]["security"], json!([]));
 }
 
 #[test]
@@ -267,6 +267,7 @@ fn every_route_is_in_the_document() {
         paths,
         ["/v1/greetings", "/v1/page", "/v1/large", "/v1/fixed", "/v1/fault", "/v1/events", "/healthz", "/metrics", "/openapi.json"]
     );
+    assert_eq!((&document["servers"], &document["security"]), (&json!([{"url": "/"}]), &json!([])));
     let post = &document["paths"]["/v1/greetings"]["post"];
     assert_eq!(post["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Greeting");
     for status in ["201", "400", "413", "415", "422", "503"] {
