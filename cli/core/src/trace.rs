@@ -9,12 +9,15 @@ use crate::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub const SCHEMA: &str = "agent/trace@1";
 
 /// The key a Runner names when it looked at all of the state.
 const EVERYTHING: &str = "*";
+
+/// A case is remembered under its newest states, this many of them: what a run reads and writes of a code's traces does not grow with its history.
+pub const STATES_KEPT: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -137,12 +140,13 @@ pub enum Answer<'a> {
 /// The traces of what one code gave.
 #[derive(Debug, Default)]
 pub struct Traces {
+    /// The oldest first.
     by_case: HashMap<String, Vec<Trace>>,
     varying: HashSet<String>,
 }
 
 impl Traces {
-    /// Lines of another schema, and torn ones, are passed over: they are only traces.
+    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones, are passed over: they are only traces.
     pub fn read(&mut self, text: &str) {
         for line in text.lines() {
             if let Ok(trace) = serde_json::from_str::<Trace>(line)
@@ -193,17 +197,24 @@ impl Traces {
         same_reads.map_or_else(changed, Answer::SameReads)
     }
 
-    /// All of them as lines, each once: several packs as one.
+    /// Several packs as one: of each case the traces of its newest states, the oldest first, and all that varies.
     pub fn to_lines(&self) -> String {
-        let mut lines: Vec<String> = self.by_case.values().flatten().map(Trace::to_line).collect();
-        lines.extend(self.varying.iter().map(|case| {
+        let cases: BTreeMap<&String, &Vec<Trace>> = self.by_case.iter().collect();
+        let mut lines: String = cases.into_values().flat_map(|traces| newest(traces)).map(Trace::to_line).collect();
+        for case in self.varying.iter().collect::<BTreeSet<_>>() {
             let trace = Trace { schema: SCHEMA.to_owned(), case: case.clone(), reads: None, state: String::new(), result: None };
-            trace.to_line()
-        }));
-        lines.sort();
-        lines.dedup();
-        lines.concat()
+            lines.push_str(&trace.to_line());
+        }
+        lines
     }
+}
+
+/// Of the traces of one case the last of each state, for the states that were added last.
+fn newest(traces: &[Trace]) -> impl Iterator<Item = &Trace> {
+    let mut states = HashSet::new();
+    let mut newest: Vec<_> = traces.iter().rev().filter(|trace| states.insert(&trace.state)).take(STATES_KEPT).collect();
+    newest.reverse();
+    newest.into_iter()
 }
 
 /// Whether two runs of a case say the same of it; how long they took does not matter.
@@ -274,6 +285,26 @@ mod tests {
         let mut last = Traces::default();
         last.read(&again.to_lines());
         assert_eq!(last.ask("d", &digests), Answer::Varies);
+    }
+
+    #[test]
+    fn of_each_case_the_newest_states_are_kept_and_what_varies() {
+        let mut traces = Traces::default();
+        let states: Vec<_> = (0..STATES_KEPT + 3).map(|number| json!({"a": number})).collect();
+        let revisions: Vec<_> = states.iter().map(revision).collect();
+        traces.add(Trace::varying("v", &StateDigests::new(&states[0], &revisions[0])));
+        // the first state again at last: it is the newest then
+        for number in (0..states.len()).chain([0]) {
+            let digests = StateDigests::new(&states[number], &revisions[number]);
+            traces.add(Trace::of("d", &result(Some(&["a"])), &digests).unwrap());
+        }
+        let mut kept = Traces::default();
+        kept.read(&traces.to_lines());
+        assert_eq!(kept.to_lines().lines().count(), STATES_KEPT + 1);
+        let is_known = |number: usize| matches!(kept.ask("d", &StateDigests::new(&states[number], &revisions[number])), Answer::Known(_));
+        let known: Vec<_> = (0..states.len()).filter(|number| is_known(*number)).collect();
+        assert_eq!(known, [vec![0], (4..STATES_KEPT + 3).collect()].concat());
+        assert!(kept.varies("v"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// More packs than this are put together into one.
+/// More packs than this are put together into one, in which each case has its newest states alone. So a run reads a bounded number of traces of each
+/// case, and rewrites them once in so many runs, however long the history is.
 const PACKS: usize = 16;
 /// A kill loses no more than what was finished within this.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
@@ -37,9 +38,36 @@ impl RunKey {
         format!("traces/{}", self.0)
     }
 
-    fn pack(&self, text: &str) -> String {
-        format!("{}/{}.jsonl", self.folder(), short_digest(text.as_bytes()))
+    fn pack(&self, number: u64, text: &str) -> Pack {
+        Pack { number, key: format!("{}/{number:08}-{}.jsonl", self.folder(), short_digest(text.as_bytes())) }
     }
+}
+
+/// Traces as an object, named `NUMBER-DIGEST.jsonl`: one that was put after others has a higher number than they.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Pack {
+    number: u64,
+    key: String,
+}
+
+impl Pack {
+    /// A name without a number is of an earlier `agent`: older than all that have one.
+    fn at(key: String) -> Self {
+        let name = name_of(&key);
+        let number = name.split_once('-').and_then(|(number, _)| number.parse().ok()).unwrap_or_default();
+        Self { number, key }
+    }
+
+    /// Whether all of it is there.
+    fn holds(&self, text: &str) -> bool {
+        let name = name_of(&self.key);
+        name.rsplit_once('-').map_or(name, |(_, digest)| digest) == short_digest(text.as_bytes())
+    }
+}
+
+fn name_of(key: &str) -> &str {
+    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    name.strip_suffix(".jsonl").unwrap_or(name)
 }
 
 #[derive(Debug)]
@@ -48,7 +76,8 @@ pub struct Known<'a> {
     layout: &'a Layout,
     run: RunKey,
     traces: Traces,
-    packs: Vec<String>,
+    /// The oldest first.
+    packs: Vec<Pack>,
     /// What was found out now, and what killed runs had: the pack to come.
     news: String,
     /// Files that hold the news until they are in the store: those of killed runs, and this run's own, once there is one.
@@ -76,22 +105,31 @@ impl<'a> Known<'a> {
 
     /// Reads what the store and killed runs hold.
     pub fn read(&mut self) -> Result<(), CommandError> {
-        for (pending, text) in Pending::adopt(self.layout, &self.run.0)? {
+        let adopted = Pending::adopt(self.layout, &self.run.0)?;
+        let read = self.read_packs();
+        for (pending, text) in adopted {
             self.traces.read(&text);
             self.news.push_str(&text);
             self.adopted.push(pending);
         }
         self.written = self.news.len();
+        read
+    }
+
+    fn read_packs(&mut self) -> Result<(), CommandError> {
         let store = self.store.briefly();
-        self.packs = store.list(&self.run.folder())?;
-        for key in &self.packs {
-            // a pack whose name is not its digest is torn; one that is gone was put together with others
-            if let Some(text) = store.get(key)?.and_then(|bytes| String::from_utf8(bytes).ok())
-                && self.run.pack(&text) == *key
+        let mut packs: Vec<_> = store.list(&self.run.folder())?.into_iter().map(Pack::at).collect();
+        packs.sort();
+        for pack in &packs {
+            // one that is torn says nothing; one that is gone was put together with others
+            if let Some(text) = store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
+                && pack.holds(&text)
             {
                 self.traces.read(&text);
             }
         }
+        // where one could not be read, none is removed for a pack that has them all
+        self.packs = packs;
         Ok(())
     }
 
@@ -146,15 +184,17 @@ impl<'a> Known<'a> {
     }
 
     fn put(&mut self) -> Result<(), CommandError> {
+        let number = self.packs.last().map_or(0, |newest| newest.number) + 1;
         if self.packs.len() < PACKS {
-            return Ok(self.store.put_rebuildable(&self.run.pack(&self.news), self.news.clone().into_bytes())?);
+            let Pack { key, .. } = self.run.pack(number, &self.news);
+            return Ok(self.store.put_rebuildable(&key, self.news.clone().into_bytes())?);
         }
         self.traces.read(&self.news);
         let all = self.traces.to_lines();
-        let key = self.run.pack(&all);
+        let Pack { key, .. } = self.run.pack(number, &all);
         self.store.put_rebuildable(&key, all.into_bytes())?;
-        for old in self.packs.iter().filter(|pack| **pack != key) {
-            self.store.remove(old)?;
+        for old in &self.packs {
+            self.store.remove(&old.key)?;
         }
         Ok(())
     }
@@ -183,5 +223,102 @@ impl Unkept {
             self.error.messages.join(": "),
             self.beside.as_deref().map(beside).unwrap_or_default()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::evaluation::CaseResult;
+    use agent_core::manifest::Store as Settings;
+    use agent_core::trace::STATES_KEPT;
+
+    const CASES: usize = 5;
+
+    struct World {
+        folder: tempfile::TempDir,
+        store: Store,
+        layout: Layout,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&Settings { url: "file:store".to_owned(), ..Settings::default() }, folder.path()).unwrap();
+            Self { layout: Layout::new(folder.path()), store, folder }
+        }
+
+        fn known(&self) -> Known<'_> {
+            let mut known = Known::new(&self.store, &self.layout, RunKey("run".to_owned()));
+            known.read().unwrap();
+            known
+        }
+
+        /// What a run under one state leaves.
+        fn run(&self, number: usize) {
+            let mut known = self.known();
+            for case in 0..CASES {
+                known.learn(&trace(case, number)).unwrap();
+            }
+            known.keep().unwrap();
+        }
+
+        /// The packs there are, and how many traces they hold: what the next run reads.
+        fn kept(&self) -> (usize, usize) {
+            let packs = self.store.list("traces/run").unwrap();
+            let lines = |key: &String| String::from_utf8(self.store.get(key).unwrap().unwrap()).unwrap().lines().count();
+            (packs.len(), packs.iter().map(lines).sum())
+        }
+
+        fn knows(&self, number: usize) -> bool {
+            let (state, revision) = state(number);
+            matches!(self.known().ask("case-0", &StateDigests::new(&state, &revision)), Answer::Known(_))
+        }
+    }
+
+    fn state(number: usize) -> (serde_json::Value, ObjectId) {
+        let state = json!({"a": number});
+        let revision = canonical::revision(&state);
+        (state, revision)
+    }
+
+    fn trace(case: usize, number: usize) -> Trace {
+        let (state, revision) = state(number);
+        let result = CaseResult { reads: Some(vec!["a".to_owned()]), ..CaseResult::passed("c") };
+        Trace::of(&format!("case-{case}"), &result, &StateDigests::new(&state, &revision)).unwrap()
+    }
+
+    #[test]
+    fn what_a_run_reads_and_rewrites_does_not_grow_with_the_states_before_it() {
+        let world = World::new();
+        let most = (STATES_KEPT + PACKS) * CASES;
+        let mut merges = 0;
+        for number in 0..PACKS * 20 {
+            let (before, _) = world.kept();
+            world.run(number);
+            let (packs, traces) = world.kept();
+            assert!(packs <= PACKS && traces <= most, "after {number} states: {packs} packs with {traces} traces");
+            if packs < before {
+                assert_eq!((packs, traces), (1, STATES_KEPT * CASES));
+                merges += 1;
+            }
+        }
+        assert_eq!(merges, 19);
+        let newest = PACKS * 20 - 1;
+        assert!(world.knows(newest) && world.knows(newest + 1 - STATES_KEPT) && !world.knows(0));
+    }
+
+    #[test]
+    fn packs_of_an_earlier_agent_are_read_and_count_as_the_oldest() {
+        let world = World::new();
+        let old = trace(0, 7).to_line();
+        let key = |text: &str| format!("traces/run/{}.jsonl", short_digest(text.as_bytes()));
+        world.store.put(&key(&old), old.clone().into_bytes()).unwrap();
+        world.store.put(&key("torn"), trace(0, 8).to_line().into_bytes()).unwrap();
+        assert!(world.knows(7) && !world.knows(8));
+        world.run(9);
+        let packs = world.known().packs;
+        assert_eq!(packs.iter().map(|pack| pack.number).collect::<Vec<_>>(), [0, 0, 1]);
+        assert!(world.knows(7) && world.knows(9) && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file());
     }
 }
