@@ -99,6 +99,11 @@ impl Repository {
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| printer.say(text)))
     }
 
+    /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
+    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+        Ok(self.store(manifest)?.synced_with(self.git.synced_file_system()))
+    }
+
     /// What is served, as far as staging needs to know.
     pub fn active(&self) -> Result<Active, CommandError> {
         self.active_at(&self.expect_tip()?)

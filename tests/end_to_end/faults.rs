@@ -109,3 +109,54 @@ fn promotion_survives_a_fault_at_each_call() {
     assert!(tried > 20, "only {tried} faults were met");
     eprintln!("{tried} faults");
 }
+
+/// The system calls of one promotion that put files in place and sync them, in order.
+fn writes_of_a_promotion(served: &Served) -> Option<Vec<String>> {
+    let log = served.world.path("strace.log");
+    let mut command = served.world.command("strace", FOLDER);
+    command.arg("-o").arg(&log).args(["-f", "-qq", "-y", "-z", "-e", "trace=fsync,syncfs,rename,renameat,renameat2,link,linkat"]);
+    let strace = std::process::Command::new("strace").arg("-V").output();
+    if !strace.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this needs strace");
+        return None;
+    }
+    World::finish(command.args([AGENT, "promote"])).ok();
+    Some(std::fs::read_to_string(&log).unwrap().lines().map(ToOwned::to_owned).collect())
+}
+
+fn is_evidence(line: &str) -> bool {
+    ["evals", "journal"].iter().any(|kind| line.contains(&format!("store/{kind}")))
+}
+
+#[test]
+fn one_sync_makes_evidence_durable_before_active_moves() {
+    let served = one_promotion_away();
+    let Some(lines) = writes_of_a_promotion(&served) else { return };
+    let last = lines.iter().rposition(|line| is_evidence(line)).expect("evidence is written");
+    let moved = lines.iter().position(|line| line.contains("refs/heads/active.lock") && line.contains("rename")).expect("active moves");
+    let synced = lines[..moved].iter().rposition(|line| line.contains("syncfs(")).expect("a sync before active moves");
+    assert!(last < synced, "{lines:#?}");
+    let apart: Vec<_> = lines.iter().filter(|line| line.contains("fsync(") && is_evidence(line)).collect();
+    assert!(apart.is_empty(), "that sync is enough: {apart:#?}");
+}
+
+#[test]
+fn evidence_on_another_file_system_is_synced_by_itself() {
+    use std::os::unix::fs::MetadataExt as _;
+    let served = one_promotion_away();
+    let store = served.world.path(FOLDER).join(".agent/store");
+    let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return };
+    if device(elsewhere.path()) == device(&store) {
+        return;
+    }
+    let there = elsewhere.path().join("store");
+    std::fs::create_dir(&there).unwrap();
+    restore(&store, &there);
+    std::fs::remove_dir_all(&store).unwrap();
+    std::os::unix::fs::symlink(&there, &store).unwrap();
+    let Some(lines) = writes_of_a_promotion(&served) else { return };
+    for file in ["summary.json", "micro.jsonl", "gate.jsonl"] {
+        assert!(lines.iter().any(|line| line.contains("fsync(") && line.contains(file)), "{file}: {lines:#?}");
+    }
+}

@@ -184,7 +184,7 @@ impl Evidence {
 
     /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.
     pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), CommandError> {
-        let store = repository.store(&repository.manifest(commit)?)?;
+        let store = repository.store_of_evidence(&repository.manifest(commit)?)?;
         testing::store_evaluation(&store, commit, &self.evaluation, &self.outcomes)?;
         self.record.as_ref().map_or(Ok(()), |record| record.store(&store, commit))
     }

@@ -106,7 +106,7 @@ fn judge(
         Err(StagingError::Gone(_)) => return Ok(None),
         other => other?,
     };
-    repository.store(&target.manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
+    repository.store_of_evidence(&target.manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
     let words = Words {
         subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
         body: evidence.told(),

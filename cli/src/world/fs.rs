@@ -475,6 +475,18 @@ pub fn sync_dir(folder: &Path) -> Result<(), FsError> {
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FsError::while_doing("sync the folder", folder))
 }
 
+/// A file system, as far as one sync makes durable what was written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem(u64);
+
+impl FileSystem {
+    /// Of a path, or of the folder that it will be made in.
+    pub fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        path.ancestors().find_map(|path| path.metadata().ok()).map(|metadata| Self(metadata.dev()))
+    }
+}
+
 /// A lock on a file, released when it is dropped and by the kernel when the process dies.
 #[derive(Debug)]
 pub struct FileLock {

@@ -3,6 +3,7 @@
 mod bound;
 mod s3;
 
+use crate::world::fs::FileSystem;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::{Store as Settings, Tier};
 pub use agent_core::registry::evaluation_key;
@@ -74,6 +75,8 @@ pub struct Store {
     shown: String,
     bound: Bound,
     waits: Option<Waits>,
+    /// What is written to it the caller syncs.
+    synced_later: Option<FileSystem>,
 }
 
 #[derive(Debug, Clone)]
@@ -128,12 +131,12 @@ impl Store {
         if let Some(bucket) = url.strip_prefix(S3_SCHEME).filter(|bucket| !bucket.is_empty()) {
             let S3 { quick, patient } = S3::open(bucket).map_err(failed("open", "", url))?;
             let place = Place::Bucket { quick: Arc::new(quick), patient: Arc::new(patient) };
-            return Ok(Self { place, shown: url.clone(), bound, waits: None });
+            return Ok(Self { place, shown: url.clone(), bound, waits: None, synced_later: None });
         }
         let path = url.strip_prefix("file:").ok_or_else(|| StoreError::Url { url: url.clone() })?;
         let path = root.join(path.strip_prefix("//").unwrap_or(path));
         let shown = path.display().to_string();
-        Ok(Self { place: Place::Folder { path, opened: Arc::default() }, shown, bound, waits: None })
+        Ok(Self { place: Place::Folder { path, opened: Arc::default() }, shown, bound, waits: None, synced_later: None })
     }
 
     /// The same for what is only nice to have: a store elsewhere has two seconds, and is left alone for a while once it did not answer.
@@ -146,6 +149,12 @@ impl Store {
     #[must_use]
     pub fn waiting(self, says: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { waits: Some(Waits(Arc::new(says))), ..self }
+    }
+
+    /// The same for a caller that syncs this file system before anything names what was written: objects there are not synced one by one.
+    #[must_use]
+    pub fn synced_with(self, file_system: Option<FileSystem>) -> Self {
+        Self { synced_later: file_system, ..self }
     }
 
     /// Writes an object, whole, over what was there.
@@ -243,7 +252,8 @@ impl Store {
             Place::Folder { path, .. } => {
                 std::fs::create_dir_all(path).map_err(|error| generic(error.into()))?;
                 let Some(files) = self.files()? else { return Err(generic("its folder was removed".into())) };
-                let objects = if durably { files.synced } else { files.unsynced };
+                let is_synced_later = || self.synced_later.is_some() && self.synced_later == FileSystem::of(&path.join(key));
+                let objects = if durably && !is_synced_later() { files.synced } else { files.unsynced };
                 wait(async move { objects.put_opts(&at, payload, mode.into()).await.map(drop) })
             }
             Place::Bucket { quick, patient } => {
@@ -419,7 +429,7 @@ mod tests {
         wait(holds.put(&Key::from("a"), PutPayload::from(vec![b'x'; 100_000]))).unwrap();
         let objects: Objects = Arc::new(ThrottledStore::new(holds, config));
         let place = Place::Bucket { quick: objects.clone(), patient: objects };
-        Store { place, shown: format!("s3://{name}"), bound: Bound::usual(within), waits: None }
+        Store { place, shown: format!("s3://{name}"), bound: Bound::usual(within), waits: None, synced_later: None }
     }
 
     #[track_caller]

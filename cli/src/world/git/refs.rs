@@ -4,7 +4,7 @@
 //! both processes are gone, and what stands in the file then says which refs a killed predecessor was moving.
 
 use super::{Git, GitError, objects};
-use crate::world::fs::{self, FileLock, FsError};
+use crate::world::fs::{self, FileLock, FileSystem, FsError};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::Messages as _;
 use agent_core::object_id::ObjectId;
@@ -123,6 +123,11 @@ impl Git {
 
     fn lock_path(&self) -> PathBuf {
         self.common_dir.join("agent/refs-under-way")
+    }
+
+    /// What is written to it is durable before a ref of ours moves. `None` where that is not certain.
+    pub fn synced_file_system(&self) -> Option<FileSystem> {
+        if cfg!(target_os = "linux") { FileSystem::of(&self.objects_dir()) } else { None }
     }
 
     /// Everything written so far reaches the disk: the objects before a ref names them, the ref before it is acknowledged.
