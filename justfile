@@ -100,6 +100,11 @@ bench-unchanged *ARGS:
     cargo build --release
     python3 tests/bench/unchanged.py {{ARGS}}
 
+# init, first call, a signal, a promotion and an unchanged tier beside another build of `agent`, in one run: just bench-cost BASELINE_BINARY
+bench-cost BASELINE *ARGS:
+    cargo build --release
+    python3 tests/bench/cost.py {{quote(BASELINE)}} {{ARGS}}
+
 # `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
 bench-shim *ARGS:
     cargo build --release
