@@ -191,9 +191,8 @@ impl TierJob {
     }
 
     pub(super) fn shard_count(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = self.cases().list.len();
-        let wanted = self.shards.unwrap_or_else(|| cores().min(count.div_ceil(CASES_PER_SHARD)));
+        let wanted = self.shards.unwrap_or_else(|| process::cores().min(count.div_ceil(CASES_PER_SHARD)));
         wanted.clamp(1, count.max(1))
     }
 

@@ -203,15 +203,16 @@ const NAMES: [&str; 2] = ["python3", "python"];
 /// Tried when the two names above are missing or too old (macOS and long-lived distributions keep an old `python3`).
 const NEWER_NAMES: [&str; 4] = ["python3.14", "python3.13", "python3.12", "python3.11"];
 
-fn candidates() -> Vec<(String, Option<PathBuf>)> {
+/// Each is looked for when the ones before it did not do: PATH may be long.
+fn candidates() -> Box<dyn Iterator<Item = (String, Option<PathBuf>)>> {
     if let Some(named) = env::python() {
         let label = format!("{}={}", env::PYTHON, named.to_string_lossy());
         let path = if Path::new(&named).components().count() > 1 { Some(PathBuf::from(named)) } else { on_path(&named) };
-        return vec![(label, path)];
+        return Box::new(std::iter::once((label, path)));
     }
     let newer = NEWER_NAMES.iter().map(|name| (name, on_path(OsStr::new(name)))).filter(|(_, path)| path.is_some());
     let usual = NAMES.iter().map(|name| (name, on_path(OsStr::new(name))));
-    usual.chain(newer).map(|(name, path)| ((*name).to_owned(), path)).collect()
+    Box::new(usual.chain(newer).map(|(name, path)| ((*name).to_owned(), path)))
 }
 
 /// The first executable file of that name on PATH.

@@ -124,7 +124,7 @@ fn front(
 
 /// Waiting for disk and network keeps no processor busy.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(4, |count| (2 * count.get()).clamp(4, 16))
+    (2 * process::cores()).clamp(4, 16)
 }
 
 async fn told_to_end() -> Exit {

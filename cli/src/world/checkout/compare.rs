@@ -12,6 +12,10 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+/// So much is read before a thread that helps would have started.
+const FEW_FILES: usize = 128;
+const FEW_BYTES: u64 = 1 << 20;
+
 /// The first path at which a checkout is not what it should be, and in what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -131,10 +135,13 @@ pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Ke
         at += usize::from(order != Ordering::Greater);
         of += usize::from(order != Ordering::Less);
     }
-    let others = shared(&pairs, |pairs| {
+    let others = |pairs: &[(&Found, &Want)]| {
         let others = pairs.iter().filter(|(found, want)| !holds(&root.join(&found.path), found.marks.size, want));
         others.map(|(found, want)| (found.path.clone(), matches!(want, Want::Compiled { .. }))).collect::<Vec<_>>()
-    });
+    };
+    let bytes: u64 = pairs.iter().map(|(found, _)| found.marks.size).sum();
+    let is_quick = pairs.len() < FEW_FILES && bytes < FEW_BYTES;
+    let others = if is_quick { vec![others(&pairs)] } else { shared(&pairs, others) };
     let (compiled, contents): (Vec<_>, Vec<_>) = others.into_iter().flatten().partition(|(_, is_compiled)| *is_compiled);
     let compiled = compiled.into_iter().next().map(|(path, _)| Difference { path, how: How::Content });
     Comparison { first: compiled.or(first), contents: contents.into_iter().map(|(path, _)| path).collect() }
@@ -175,7 +182,8 @@ fn target(link: &Path) -> std::io::Result<Vec<u8>> {
 pub(super) fn read(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Permissions::empty())?);
-    let mut bytes = Vec::new();
+    // a byte more than there is shows the end without another read
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(FEW_BYTES) + 1).unwrap_or_default());
     file.take(size + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
