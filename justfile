@@ -54,6 +54,11 @@ bench-gate *ARGS:
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}
 
+# public MCP servers from PyPI and npm, adopted as they are and compared with themselves: just adopt-servers [NAME...]
+adopt-servers *ARGS:
+    cargo build
+    AGENT={{justfile_directory()}}/target/debug/agent python3 tests/servers/adopt.py {{ARGS}}
+
 # 10,000 trivial cases against a bare JSON-RPC loop over the same child
 bench-tiers *ARGS:
     cargo build --release

@@ -56,7 +56,7 @@ fn the_runtime_as_the_official_client_sees_it() {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("python"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
     let tests = root().join("templates/runtime/tests");
-    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     let interpreter = python::interpreter(&layout, &tests, &locked, &|_| {}).unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!("the official client could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}")

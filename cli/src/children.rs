@@ -10,12 +10,15 @@ use crate::target::Target;
 use crate::templates;
 use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};
 use crate::world::env;
+use crate::world::fs;
 use crate::world::git::{Mode, TreeEdit};
 use crate::world::layout::Layout;
 use crate::world::python::{self, Bytecode};
+use crate::world::toolchain::Toolchain;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
 use agent_core::wire;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
@@ -55,7 +58,36 @@ fn verify(checkout: &Checkout, of: &str, repository: &Repository, context: &Cont
         let place = checkout.path().display();
         context.printer.warn(format!("the checkout of {of} was not as git has it: {difference}; it was made again ({place})"));
     }
+    if let Some(kept) = &verified.kept {
+        context.printer.warn(moved(&kept.paths, &kept.folder));
+    }
     Ok(verified)
+}
+
+/// Warns by name of files that a server wrote into the checkout of a target, where no later version finds them.
+pub fn warn_of_own_files(target: &Target, repository: &Repository, context: &Context) {
+    // only a warning: what cannot be looked at is looked at when the next child starts
+    let own = target.checkout.as_ref().and_then(|checkout| checkout.own_files(&repository.git).ok()).unwrap_or_default();
+    if !own.is_empty() {
+        let shown = target.shown();
+        context
+            .printer
+            .warn(format!("the Runner of {shown} wrote {} into its code folder, which no other version has; {BELONGS}", named(&own)));
+    }
+}
+
+const BELONGS: &str = "files of its own belong into the folder that AGENT_DATA names (`$AGENT_DATA/FILE` in its command)";
+
+/// What is said of files that a server wrote into its code folder, when that folder goes.
+pub fn moved(paths: &[PathBuf], folder: &Path) -> String {
+    format!("a server wrote {} into its code folder; it was kept in {}; {BELONGS}", named(paths), folder.display())
+}
+
+fn named(paths: &[PathBuf]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = paths.iter().take(SHOWN).map(|path| format!("`{}`", path.display())).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more files", shown.join(", ")) } else { shown.join(", ") }
 }
 
 /// Where the compiled files of a target are. A Tuner may write no others, so it is better off with those of the standard library that came with it.
@@ -72,12 +104,17 @@ fn of_target(
 ) -> Result<ChildSpec, CommandError> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
-    let interpreter = python::interpreter(layout, &target.directory, &manifest.python, &|said| context.printer.say(said))?;
-    let mut spec = ChildSpec::new(role, python::command(entry, &interpreter), &target.directory, &manifest.limits);
+    let toolchain = Toolchain::of(layout, &target.directory, manifest, &|said| context.printer.say(said))?;
+    let mut spec = ChildSpec::new(role, toolchain.command(entry)?, &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
     listen(&mut spec, context);
     spec.declared = env::declared(&entry.env);
-    spec.environment.extend(python::child_environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
+    spec.environment.extend(toolchain.environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
+    if role == Role::Runner {
+        // where it cannot be made, whoever needs it says so
+        let _ = fs::create_dir(&layout.data());
+        spec = spec.env(wire::ENV_DATA, layout.data());
+    }
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
 
@@ -115,7 +152,7 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
     let python = &evaluators.manifest.python;
     let words = vec![format!("{HARNESS}/__main__.py"), format!("{EVALUATORS}/{SCORERS}")];
     let compiler = python::find(layout, &python.requires).ok().map(|interpreter| Compiler::new(&interpreter, words));
-    let checkout = Checkout::of(git, layout, Shelf::Evaluators, &git.edit_tree(None, &files)?, compiler)?;
+    let checkout = Checkout::of(git, layout, Shelf::Evaluators, &git.edit_tree(None, &files)?, compiler, None)?;
     let verified = verify(&checkout, "the evaluators", repository, context)?;
     let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
     let interpreter = python::interpreter(layout, &folder, python, &|said| context.printer.say(said))?;

@@ -10,7 +10,8 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
-use crate::world::{env, fs, process, python};
+use crate::world::toolchain::Toolchain;
+use crate::world::{env, fs, process};
 use agent_core::contract::STATE_VERSION_KEY;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
@@ -80,11 +81,11 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
 fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
     let python = &to.manifest.python;
     let _in_use = children::verified(to, repository, context)?;
-    let interpreter = python::interpreter(&repository.layout, &to.directory, python, &|said| context.printer.say(said))?;
-    let command = vec![interpreter.into(), "-c".into(), DRIVER.into()];
+    let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| context.printer.say(said))?;
+    let command = vec![toolchain.interpreter.clone().into(), "-c".into(), DRIVER.into()];
     let mut spec = ChildSpec::new(Role::Tuner, command, &to.directory, &to.manifest.limits);
     let bytecode = children::bytecode(Role::Runner, to, &repository.layout);
-    spec.environment = python::child_environment(&bytecode, &to.directory, python);
+    spec.environment = toolchain.environment(&bytecode, &to.directory, python);
     confinement::confine(&mut spec, &EntryPoint::default(), false, to, repository)?;
     // a state that is migrated again is the same
     spec.withheld = env::undeclared();

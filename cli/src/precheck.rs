@@ -8,8 +8,8 @@ use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
 use crate::testing::{self, CacheKey, Request, TierOutcome};
 use crate::world::git::STATE_FILE;
-use crate::world::python;
 use crate::world::store::Store;
+use crate::world::toolchain;
 use agent_core::budget::Budget;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{TierFold, Verdict};
@@ -105,8 +105,8 @@ fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Reque
 
 /// Installing packages takes longer than any hook may.
 fn expect_environment(repository: &Repository, target: &Target) -> Result<(), CommandError> {
-    if python::is_ready(&repository.layout, &target.directory, &target.manifest.python)? {
+    if toolchain::is_ready(&repository.layout, &target.directory, &target.manifest)? {
         return Ok(());
     }
-    Err(CommandError::new(Exit::Surroundings, "its Python environment is not made yet (`agent test` makes it)"))
+    Err(CommandError::new(Exit::Surroundings, "its environment is not made yet (`agent test` makes it)"))
 }

@@ -4,8 +4,9 @@ use crate::conversations::Header;
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::runner::evaluators::{Evaluators, Source};
-use crate::world::checkout::{Checkout, Compiler, Shelf};
+use crate::world::checkout::{Checkout, Compiler, LinkTo, Shelf};
 use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::node::{MODULES, Packages};
 use crate::world::state_file::StateFile;
 use crate::world::{layout, python};
 use agent_core::canonical;
@@ -15,7 +16,7 @@ use agent_core::object_id::ObjectId;
 use agent_core::what::What;
 use semver::Version;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A state, by Revision, as bytes a child can open.
 #[derive(Debug, Clone)]
@@ -194,7 +195,19 @@ impl Repository {
         let words = std::iter::once(&manifest.runner).chain(&manifest.tuner).flat_map(|entry| entry.command.clone()).collect();
         let interpreter = python::find(&self.layout, &manifest.python.requires).ok();
         let compiler = interpreter.map(|interpreter| Compiler::new(&interpreter, words));
-        Ok(Checkout::of(&self.git, &self.layout, Shelf::Code, code, compiler)?)
+        let checkout = Checkout::of(&self.git, &self.layout, Shelf::Code, code, compiler, self.packages(code, manifest)?)?;
+        Ok(checkout)
+    }
+
+    /// A link to packages of Node, where the manifest asks for them. That they are there is seen to when a child starts.
+    fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, CommandError> {
+        let Some(node) = &manifest.node else { return Ok(None) };
+        let read = |path: &Path| {
+            let path = path.to_str().unwrap_or_default();
+            self.git.read(code, path).map_err(CommandError::from)
+        };
+        let packages = Packages::of(&self.layout, node, read)?;
+        Ok(Some(LinkTo { at: Path::new(&node.lock).with_file_name(MODULES), to: packages.modules(), kind: packages.kind() }))
     }
 
     fn worktree_target(&self) -> Result<Target, CommandError> {

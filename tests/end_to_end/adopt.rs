@@ -36,9 +36,11 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
     let world = World::new();
     repository(&world);
     let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
-    assert_eq!((&outcome["tools"], &outcome["cases"]), (&serde_json::json!(["double"]), &1.into()));
+    assert_eq!((&outcome["tools"], &outcome["cases"]), (&serde_json::json!(["double"]), &2.into()));
     assert_eq!(world.read("a/server.py"), SERVER);
     assert!(world.read("a/.gitignore").starts_with("*.log\nstate/staging.state.json\n.agent\n"));
+    let cases = world.read("a/tests/micro/adopted.jsonl");
+    assert!(cases.contains("{\"number\":1}") && cases.contains("{\"equals\":2}"), "{cases}");
     assert_eq!(world.git("a", ["diff", "--cached", "--name-only"]), "", "nothing is staged");
     assert!(world.agent("a", ["run", "double", "number=21", "--at", "worktree"]).ok().stdout.contains("42"));
 
@@ -50,19 +52,182 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
     world.agent("a", ["adopt"]).code(3).stderr_has("an agent repository already");
 }
 
+/// All that stands in a working tree, `.git` aside.
+fn files(world: &World, folder: &str) -> String {
+    World::finish(world.command("find", folder).args([".", "-not", "-path", "./.git/*", "-not", "-name", ".git"])).ok().stdout
+}
+
 #[test]
-fn what_cannot_be_adopted_is_said_and_nothing_is_written() {
+fn what_cannot_be_adopted_is_said_and_nothing_is_left() {
     let world = World::new();
     world.agent(".", ["adopt"]).code(3).stderr_has("is in no git repository");
     repository(&world);
+    world.write("a/broken.py", "raise SystemExit('no key in the environment')\n");
+    let before = files(&world, "a");
     world.agent("a", ["adopt", "--command", "python -m no_such_module"]).code(3).stderr_has("--package NAME");
     world.agent("a", ["adopt", "--command", "python 'x"]).code(2).stderr_has("a quote that is not closed");
-    world.write("a/broken.py", "raise SystemExit('no key in the environment')\n");
     world.agent("a", ["adopt", "--command", "python broken.py"]).code(5).stderr_has("no key in the environment");
+    world.agent("a", ["adopt", "--command", "no-such-program"]).code(3).stderr_has("no program `no-such-program`");
+    assert_eq!(files(&world, "a"), before);
+    assert_eq!(world.read("a/.gitignore"), "*.log\n");
     world.write("a/state/schema.json", "mine");
     world.agent("a", ["adopt"]).code(3).stderr_has("state/schema.json");
     assert!(!world.path("a/agent.toml").exists() && !world.path("a/tests").exists());
     assert_eq!(world.read("a/state/schema.json"), "mine");
     let told = world.agent("a", ["adopt", "--dry-run", "--json"]).ok().json();
     assert_eq!(told["command"], serde_json::json!(["python", "server.py"]));
+}
+
+/// Committed and released.
+fn release(world: &World) {
+    world.git("a", ["add", "--all"]);
+    World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "an agent"]).env("AGENT_HOOK_LIMIT", "60")).ok();
+    world.agent("a", ["release"]).ok();
+}
+
+#[test]
+fn a_project_counts_as_installed_and_is_started_by_its_script() {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "a"]);
+    let own_version = "from importlib.metadata import entry_points, version\nassert version('acme-notes') == '1.4.2'\n\
+                       assert [point.value for point in entry_points(group='acme.plugins')] == ['acme_notes:one']\n";
+    world.write("a/src/acme_notes/__init__.py", own_version);
+    world.write("a/src/acme_notes/server.py", format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"));
+    let project = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\n[project.scripts]\nacme-notes = \"acme_notes.server:main\"\n\
+                   [project.entry-points.\"acme.plugins\"]\none = \"acme_notes:one\"\n";
+    world.write("a/pyproject.toml", project);
+    world.git("a", ["add", "."]);
+    world.git("a", ["commit", "--quiet", "-m", "a server"]);
+    world.agent("a", ["adopt", "--command", "acme-note"]).code(3).stderr_has("acme-notes");
+    let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
+    assert_eq!((&outcome["name"], &outcome["command"]), (&"acme-notes".into(), &serde_json::json!(["acme-notes"])));
+    release(&world);
+    assert!(world.agent("a", ["run", "double", "number=4"]).ok().stdout.contains('8'));
+}
+
+#[test]
+fn a_server_of_another_make_may_import_the_runtime_for_the_state() {
+    let world = World::new();
+    repository(&world);
+    world.agent("a", ["adopt"]).ok();
+    release(&world);
+    let with_state = SERVER
+        .replace("import json, sys", "import json, sys\nfrom agent_runtime import state")
+        .replace("str(2 * params", "str(state()['schema_version'] + 2 * params");
+    world.write("a/server.py", with_state);
+    assert!(world.agent("a", ["run", "double", "number=4", "--at", "worktree"]).ok().stdout.contains('9'));
+}
+
+/// The same server; each start leaves a mark in a file that its command names, and an answer is how many there are.
+fn keeping_server() -> String {
+    let marked = "open(sys.argv[1], 'a').write('x')\n\ndef answer(";
+    SERVER.replace("def answer(", marked).replace("str(2 * params[\"arguments\"][\"number\"])", "str(len(open(sys.argv[1]).read()))")
+}
+
+#[test]
+fn files_of_a_server_are_carried_from_version_to_version() {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "a"]);
+    world.write("a/server.py", keeping_server());
+    world.git("a", ["add", "."]);
+    world.git("a", ["commit", "--quiet", "-m", "a server"]);
+    let outcome = world.agent("a", ["adopt", "--command", "python server.py notes.db", "--json"]).ok().stderr_has("notes.db").json();
+    assert_eq!(outcome["command"], serde_json::json!(["python", "server.py", "$AGENT_DATA/notes.db"]));
+    release(&world);
+    let count = || world.agent("a", ["run", "double", "number=1"]).ok().stdout.trim().to_owned();
+    assert_eq!((count(), count()), ("1".to_owned(), "2".to_owned()));
+    world.write("a/server.py", keeping_server() + "# changed\n");
+    world.git("a", ["commit", "--quiet", "--all", "--no-verify", "-m", "fix: a comment"]);
+    world.agent("a", ["release"]).ok();
+    world.agent("a", ["gc", "--days", "0"]).ok();
+    assert_eq!(count(), "3");
+    assert_eq!(world.read("a/.agent/data/notes.db"), "xxx");
+}
+
+#[test]
+fn a_server_that_writes_into_its_code_folder_is_warned_by_name_and_loses_nothing() {
+    let world = World::new();
+    repository(&world);
+    world.agent("a", ["adopt"]).ok();
+    let seven = "    if params.get('arguments', {}).get('number') == 7: open('notes.txt', 'a').write('seven')\n    if \"number\" not in";
+    world.write("a/server.py", SERVER.replace("    if \"number\" not in", seven));
+    release(&world);
+    world.agent("a", ["run", "double", "number=7"]).ok().stderr_has("wrote `notes.txt` into its code folder");
+    world.agent("a", ["run", "double", "number=1"]).ok().stderr_has("`notes.txt` was added").stderr_has("left-behind");
+    let kept = World::finish(world.command("find", "a/.agent/data/left-behind").args([".", "-name", "notes.txt"])).ok().stdout;
+    assert_eq!(kept.lines().count(), 1);
+}
+
+/// Puts a program that stands in for a real one into `bin`.
+fn stand_in(world: &World, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = world.write(format!("bin/{name}"), text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What stands in for `uv`: it notes what it was asked, and makes environments without packages.
+const UV: &str = r##"#!/usr/bin/env python3
+import os, subprocess, sys
+arguments = sys.argv[1:]
+with open(os.environ["UV_HEARD"], "a") as heard:
+    print(*arguments, file=heard)
+if arguments[0] == "venv":
+    subprocess.run([arguments[arguments.index("--python") + 1], "-m", "venv", "--without-pip", arguments[-1]], check=True)
+elif "compile" in arguments:
+    print("# a lock\nnothing==1 ; sys_platform == 'none' \\\n    --hash=sha256:" + "0" * 64)
+"##;
+
+#[test]
+fn a_lock_is_made_for_every_platform_and_installed_as_it_is() {
+    let world = World::new();
+    repository(&world);
+    world.write("a/requirements.txt", "nothing\n");
+    stand_in(&world, "uv", UV);
+    let heard = world.path("heard");
+    let mut adopt = world.command(crate::world::AGENT, "a");
+    World::finish(adopt.arg("adopt").env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard)).ok();
+    let heard = std::fs::read_to_string(heard).unwrap();
+    let line = |word: &str| heard.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("{word}: {heard}")).to_owned();
+    assert!(line("compile").contains("--universal --generate-hashes") && line("compile").contains("--python-version 3.11 "), "{heard}");
+    assert!(line("install").contains("--no-deps --require-hashes"), "{heard}");
+    assert!(world.read("a/requirements.lock").contains("sys_platform"));
+}
+
+/// What stands in for npm: the program of a package, which is written in another language here.
+const NPM: &str = r##"#!/usr/bin/env python3
+import json, os, sys
+assert sys.argv[1] == "ci" and os.path.exists("package-lock.json") and "scripts" not in json.load(open("package.json"))
+os.makedirs("node_modules/.bin")
+open("node_modules/answer.txt", "w").write("from the package")
+open("node_modules/.bin/serve", "w").write("#!/usr/bin/env python3\nANSWER = open('node_modules/answer.txt').read()\n" + os.environ["SERVER"])
+os.chmod("node_modules/.bin/serve", 0o755)
+"##;
+
+#[test]
+fn packages_of_node_are_made_for_a_lock_and_stand_in_every_checkout() {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "a"]);
+    world
+        .write("a/package.json", r#"{"name": "@acme/notes", "scripts": {"start": "serve", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#);
+    world.write("a/package-lock.json", r#"{"lockfileVersion": 3, "packages": {}}"#);
+    world.git("a", ["add", "."]);
+    world.git("a", ["commit", "--quiet", "-m", "a server"]);
+    stand_in(&world, "npm", NPM);
+    stand_in(&world, "node", "#!/bin/sh\necho v20.0.0\n");
+    let server = SERVER.replace("str(2 * params[\"arguments\"][\"number\"])", "ANSWER");
+    let finish = |program: &str, arguments: &[&str]| {
+        let mut command = world.command(program, "a");
+        World::finish(command.args(arguments).env("PATH", world.path_led_by("bin")).env("SERVER", &server).env("AGENT_HOOK_LIMIT", "60"))
+            .ok()
+    };
+    let agent = |arguments: &[&str]| finish(crate::world::AGENT, arguments);
+    let outcome = agent(&["adopt", "--json"]).json();
+    assert_eq!((&outcome["name"], &outcome["cases"]), (&"notes".into(), &2.into()));
+    assert!(!world.path("a/node_modules").exists(), "the folder is the user's");
+    assert!(world.read("a/.gitignore").contains("node_modules\n"));
+    world.git("a", ["add", "--all"]);
+    finish("git", &["commit", "--quiet", "-m", "an agent"]);
+    agent(&["release"]);
+    let ran = agent(&["run", "double", "number=1"]);
+    assert!(ran.stdout.contains("from the package") && !ran.stderr.contains("was not as git has it"), "{ran:?}");
 }

@@ -49,7 +49,7 @@ server.run()
 fn python_with_ray() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
-    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     python::interpreter(&layout, &source_root().join("tests/ray"), &locked, &|_| {}).expect("ray from a package index")
 }
 

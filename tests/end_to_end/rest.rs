@@ -323,7 +323,7 @@ fn it_ends_when_it_is_told_to() {
 fn python_with_schemathesis() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("rest"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
-    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     python::interpreter(&layout, &source_root().join("tests/rest"), &locked, &|_| {}).expect("schemathesis from a package index")
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 fn moto() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("object_store"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
-    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     python::interpreter(&layout, &source_root().join("tests/object_store"), &locked, &|_| {}).unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!("the S3 server could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}")

@@ -224,7 +224,7 @@ fn a_version_is_told_by_its_calls_and_rewards() {
 fn reader() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("telemetry"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
-    let locked = Python { requires: ">=3.11".to_owned(), lock: Some("requirements.lock".to_owned()) };
+    let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     python::interpreter(&layout, &source_root().join("tests/telemetry"), &locked, &|_| {}).unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!(

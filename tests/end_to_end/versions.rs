@@ -263,7 +263,7 @@ fn gc_removes_what_nothing_serves_and_nobody_used() {
     let layout = registry.git.layout();
     let checkout = |commit: &ObjectId| {
         let code = registry.git.write_code_tree(commit).unwrap();
-        Checkout::of(&registry.git, &layout, Shelf::Code, &code, None).unwrap().path().to_owned()
+        Checkout::of(&registry.git, &layout, Shelf::Code, &code, None, None).unwrap().path().to_owned()
     };
     let old = registry.git.expect("v0.1.2").unwrap();
     let served = checkout(&registry.git.expect("active").unwrap());

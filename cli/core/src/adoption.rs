@@ -1,14 +1,19 @@
 //! What `agent adopt` makes of somebody's MCP server: its command, its lock, its first cases.
 
+use crate::call_result::Answer;
 use crate::diagnose::{Diagnose, Exit};
-use crate::document;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use crate::expectation::{self, Expectation};
+use crate::package::Package;
+use crate::project::{Project, script_file};
+use crate::wire;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdoptionError {
-    #[error("no MCP server was found: no script in pyproject.toml, no file at the top that makes one, no package with a __main__.py")]
+    #[error(
+        "no MCP server was found: no script in pyproject.toml, no file at the top that makes one, no package with a __main__.py, no program in package.json"
+    )]
     NoServer,
     #[error("several programs could be the server: {}", .0.join(", "))]
     Several(Vec<String>),
@@ -16,8 +21,6 @@ pub enum AdoptionError {
     Quote(String),
     #[error("the command is empty")]
     Empty,
-    #[error("pyproject.toml: {0}")]
-    Project(String),
     #[error("pip's report of what it would install cannot be read: {0}")]
     Report(String),
 }
@@ -27,14 +30,13 @@ impl Diagnose for AdoptionError {
         match self {
             Self::Quote(_) | Self::Empty => Exit::Usage,
             Self::Report(_) => Exit::Surroundings,
-            Self::NoServer | Self::Several(_) | Self::Project(_) => Exit::Input,
+            Self::NoServer | Self::Several(_) => Exit::Input,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Report(_) => Some("`uv` on PATH makes the lock without it".to_owned()),
-            Self::Project(_) => None,
             _ => Some("say how the server is started: agent adopt --command \"python -m my_server\"".to_owned()),
         }
     }
@@ -64,37 +66,15 @@ pub fn words(text: &str) -> Result<Vec<String>, AdoptionError> {
     }
 }
 
-/// The parts of pyproject.toml that say how to run a project and what it needs.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct Project {
-    pub scripts: BTreeMap<String, String>,
-    pub dependencies: Vec<String>,
-    pub requires_python: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ProjectFile {
-    #[serde(default)]
-    project: Project,
-}
-
-impl Project {
-    pub fn parse(text: &str) -> Result<Self, AdoptionError> {
-        let file: ProjectFile =
-            toml::from_str(document::without_mark(text)).map_err(|error| AdoptionError::Project(error.message().to_owned()))?;
-        Ok(file.project)
-    }
-}
-
-/// How the server is started, found in the project and its Python files (path and text).
-pub fn detect(project: &Project, files: &[(String, String)]) -> Result<Vec<String>, AdoptionError> {
-    let scripts: Vec<_> = project.scripts.iter().filter_map(|(name, target)| Some((name.clone(), script(target)?))).collect();
+/// How the server is started, found in the project, its Python files (path and text), and its package of Node.
+pub fn detect(project: &Project, files: &[(String, String)], package: Option<&Package>) -> Result<Vec<String>, AdoptionError> {
+    let named = |name: &str| (name.to_owned(), vec![name.to_owned()]);
+    let scripts: Vec<_> = project.scripts.keys().filter(|name| script_file(name).is_some()).map(|name| named(name)).collect();
     let servers = files.iter().filter(|(path, text)| !path.contains('/') && makes_a_server(text));
     let servers: Vec<_> = servers.map(|(path, _)| (path.clone(), vec!["python".to_owned(), path.clone()])).collect();
-    let packages = files.iter().filter_map(|(path, _)| package(path));
+    let packages = files.iter().filter_map(|(path, _)| module_of(path));
     let packages: Vec<_> = packages.map(|name| (name.to_owned(), vec!["python".to_owned(), "-m".to_owned(), name.to_owned()])).collect();
-    for candidates in [scripts, servers, packages] {
+    for candidates in [scripts, servers, packages, package.map(programs).unwrap_or_default()] {
         match candidates.as_slice() {
             [] => {}
             [(_, command)] => return Ok(command.clone()),
@@ -104,12 +84,81 @@ pub fn detect(project: &Project, files: &[(String, String)]) -> Result<Vec<Strin
     Err(AdoptionError::NoServer)
 }
 
-/// `package.module:function` as a command that needs no installed script.
-fn script(target: &str) -> Option<Vec<String>> {
-    let (module, function) = target.split_once(':')?;
-    let root = function.split('.').next()?;
-    let program = format!("import sys; from {module} import {root}; sys.exit({function}())");
-    Some(vec!["python".to_owned(), "-c".to_owned(), program])
+/// The programs of a package, else what `npm start` runs, else its main file.
+fn programs(package: &Package) -> Vec<(String, Vec<String>)> {
+    let node = |path: &str| vec!["node".to_owned(), path.to_owned()];
+    let programs: Vec<_> = package.programs().iter().map(|(name, path)| (name.clone(), node(path))).collect();
+    if !programs.is_empty() {
+        return programs;
+    }
+    // a line for a shell is more than words
+    let start = package.start().filter(|line| !line.contains(['&', '|', ';', '$', '`', '<', '>'])).and_then(|line| words(line).ok());
+    let main = || package.main().map(|path| ("main".to_owned(), node(path)));
+    start.map(|words| ("start".to_owned(), words)).or_else(main).into_iter().collect()
+}
+
+/// A command line that fetches its package each time, such as a host's configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub by: Fetcher,
+    /// As it is named to an installer.
+    pub package: String,
+    /// The program and its arguments; of `npx` the program is still to be found in the package.
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetcher {
+    Uvx,
+    Npx,
+}
+
+/// `uvx NAME`, `uv tool run NAME`, `npx NAME`, with the options that name a package or say yes.
+pub fn fetched(command: &[String]) -> Option<Fetched> {
+    let words: Vec<_> = command.iter().map(String::as_str).collect();
+    let (by, mut rest) = match words.as_slice() {
+        ["uvx", rest @ ..] | ["uv", "tool", "run", rest @ ..] => (Fetcher::Uvx, rest),
+        ["npx", rest @ ..] => (Fetcher::Npx, rest),
+        _ => return None,
+    };
+    let mut package = None;
+    loop {
+        rest = match (by, rest) {
+            (Fetcher::Uvx, ["--from", from, rest @ ..]) | (Fetcher::Npx, ["-p" | "--package", from, rest @ ..]) => {
+                package = Some((*from).to_owned());
+                rest
+            }
+            (Fetcher::Npx, ["-y" | "--yes" | "--", rest @ ..]) => rest,
+            _ => break,
+        };
+    }
+    let (program, arguments) = rest.split_first().filter(|(program, _)| !program.starts_with('-'))?;
+    // a package may be named with a version, a program is not
+    let at = program.char_indices().skip(1).find(|(_, character)| *character == '@').map_or(program.len(), |(at, _)| at);
+    let name = &program[..at];
+    let package = package.unwrap_or_else(|| match (by, program.get(at + 1..)) {
+        (Fetcher::Uvx, Some(version)) if version != "latest" => format!("{name}=={version}"),
+        (Fetcher::Uvx, _) => name.to_owned(),
+        (Fetcher::Npx, _) => (*program).to_owned(),
+    });
+    let name = name.split('[').next().unwrap_or(name);
+    let command = std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
+    Some(Fetched { by, package, command })
+}
+
+/// The program of a package that is run by the package's name.
+pub fn program_of(package: &Package) -> Option<String> {
+    let programs = package.programs();
+    let named = package.name().filter(|name| programs.contains_key(*name)).map(str::to_owned);
+    named.or_else(|| programs.into_keys().next())
+}
+
+/// The lines of versions that another tool's lock has chosen (of poetry, of pdm).
+pub fn constraints(lock: &str) -> Vec<String> {
+    let lock: toml::Table = toml::from_str(lock).unwrap_or_default();
+    let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    let line = |package: &toml::Value| Some(format!("{}=={}", package.get("name")?.as_str()?, package.get("version")?.as_str()?));
+    packages.filter_map(line).collect()
 }
 
 fn makes_a_server(text: &str) -> bool {
@@ -117,7 +166,7 @@ fn makes_a_server(text: &str) -> bool {
 }
 
 /// `name/__main__.py` and `src/name/__main__.py` can be run as `-m name`.
-fn package(path: &str) -> Option<&str> {
+fn module_of(path: &str) -> Option<&str> {
     let name = path.strip_prefix("src/").unwrap_or(path).strip_suffix("/__main__.py")?;
     (!name.contains('/') && name != "tests").then_some(name)
 }
@@ -132,7 +181,8 @@ pub fn module(command: &[String]) -> Option<&str> {
 pub fn lock(report: &str) -> Result<String, AdoptionError> {
     let report: Value = serde_json::from_str(report).map_err(|error| AdoptionError::Report(error.to_string()))?;
     let items = report["install"].as_array().ok_or_else(|| AdoptionError::Report("it has no `install`".to_owned()))?;
-    let mut lines = items.iter().map(locked).collect::<Result<Vec<_>, _>>()?;
+    let is_folder = |item: &&Value| item["download_info"].get("dir_info").is_some();
+    let mut lines = items.iter().filter(|item| !is_folder(item)).map(locked).collect::<Result<Vec<_>, _>>()?;
     lines.sort();
     Ok(lines.concat())
 }
@@ -147,50 +197,237 @@ fn locked(item: &Value) -> Result<String, AdoptionError> {
     Ok(format!("{}=={version} \\\n    --hash=sha256:{hash}\n", name.to_lowercase()))
 }
 
-/// Cases that say the tools are there and check their arguments, and that change nothing in the world: a call without what is required is refused, and
-/// only a tool that says it reads is called as it is.
-pub fn smoke_cases(tools: &[Value]) -> Vec<Value> {
-    tools.iter().filter_map(smoke_case).collect()
+/// A call to try a tool with: what its schema says of its arguments, with an example of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    pub tool: String,
+    pub arguments: Value,
+    /// An argument that the tool asks for.
+    pub required: Option<String>,
 }
 
-fn smoke_case(tool: &Value) -> Option<Value> {
-    let name = tool["name"].as_str()?;
-    let required = tool["inputSchema"]["required"].as_array().and_then(|required| required.first()).and_then(Value::as_str);
-    match required {
-        Some(required) => Some(json!({
-            "id": format!("{name}-needs-{required}"), "tool": name, "arguments": {}, "expect": {"error": regex::escape(required)}, "tags": ["smoke"],
-        })),
-        None if tool["annotations"]["readOnlyHint"] == true => {
-            Some(json!({"id": format!("{name}-answers"), "tool": name, "arguments": {}, "expect": {"schema": {}}, "tags": ["smoke"]}))
+/// Calls for each tool that does not say of itself that it destroys something.
+pub fn trials(tools: &[Value]) -> Vec<Trial> {
+    tools.iter().filter_map(trial).collect()
+}
+
+fn trial(tool: &Value) -> Option<Trial> {
+    let annotations = &tool["annotations"];
+    if annotations["destructiveHint"] == true && annotations["readOnlyHint"] != true {
+        return None;
+    }
+    let schema = &tool["inputSchema"];
+    let required = schema["required"].as_array().and_then(|required| required.first()).and_then(Value::as_str).map(str::to_owned);
+    Some(Trial { tool: tool["name"].as_str()?.to_owned(), arguments: example(schema, schema, "", 0), required })
+}
+
+/// So deep are schemas followed: some are made of themselves.
+const DEPTH: usize = 8;
+
+/// A value that a schema allows, the plainest there is; `name` is that of the property.
+fn example(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
+    if depth > DEPTH {
+        return Value::Null;
+    }
+    let follow = |schema: &Value| example(schema, root, name, depth + 1);
+    if let Some(reference) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+        return root.pointer(reference).map_or(Value::Null, follow);
+    }
+    let first = |key: &str| schema[key].as_array().and_then(|list| list.first()).cloned();
+    let given =
+        first("examples").or_else(|| schema.get("default").cloned()).or_else(|| schema.get("const").cloned()).or_else(|| first("enum"));
+    if let Some(given) = given.filter(|given| !given.is_null()) {
+        return given;
+    }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        let options = schema[key].as_array().into_iter().flatten();
+        if let Some(option) = options.clone().find(|option| option["type"] != "null").or_else(|| options.clone().next()) {
+            return follow(option);
         }
-        None => None,
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"].as_array()?.iter().find_map(Value::as_str));
+    match kind {
+        Some("object") | None if schema["properties"].is_object() || depth == 0 => {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let members = required.map(|key| (key.to_owned(), example(&schema["properties"][key], root, key, depth + 1)));
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+        Some("object") => json!({}),
+        Some("array") => {
+            let count = usize::try_from(schema["minItems"].as_u64().unwrap_or(1).min(4)).unwrap_or(1);
+            Value::Array((0..count).map(|_| follow(&schema["items"])).collect())
+        }
+        Some("integer") => number(schema, true),
+        Some("number") => number(schema, false),
+        Some("boolean") => json!(false),
+        Some("null") => Value::Null,
+        _ => Value::String(word(schema, name)),
     }
 }
 
-/// Whether one of the smoke cases holds for this answer.
-pub fn holds(case: &Value, is_error: bool, text: &str) -> bool {
-    let pattern = case["expect"]["error"].as_str().and_then(|pattern| regex::Regex::new(pattern).ok());
-    pattern.map_or(!is_error, |pattern| is_error && pattern.is_match(text))
+fn number(schema: &Value, is_whole: bool) -> Value {
+    let least = schema["minimum"].as_f64().or_else(|| schema["exclusiveMinimum"].as_f64().map(|bound| bound + 1.0));
+    let most = schema["maximum"].as_f64().or_else(|| schema["exclusiveMaximum"].as_f64().map(|bound| bound - 1.0));
+    let value = 1.0_f64.max(least.unwrap_or(f64::MIN)).min(most.unwrap_or(f64::MAX));
+    #[expect(clippy::cast_possible_truncation, reason = "an example need not be exact")]
+    if is_whole || value.fract() == 0.0 { json!(value.ceil() as i64) } else { json!(value) }
 }
 
-/// The manifest of an adopted repository: its server as it is, and nobody who tunes it yet.
-pub fn manifest(name: &str, command: &[String], requires: &str, lock: Option<&str>) -> String {
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    let words = command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-    let lock = lock.map(|lock| format!("lock = {}\n", quoted(lock))).unwrap_or_default();
-    format!(
-        "schema = \"agent/manifest@1\"\nname = {}\n\n[runner]\ncommand = [{words}]\n\n[python]\nrequires = {}\n{lock}\n\
-         [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier = \"full\"\ngate = \"not-worse\"\n\n\
-         [limits]\nstart_s = 30\ncall_s = 30\n",
-        quoted(name),
-        quoted(requires),
-    )
+fn word(schema: &Value, name: &str) -> String {
+    let of_format = match schema["format"].as_str() {
+        Some("date") => Some("2026-01-31"),
+        Some("time") => Some("12:30:00"),
+        Some("date-time") => Some("2026-01-31T12:30:00Z"),
+        Some("uri" | "url" | "uri-reference") => Some("https://example.org/"),
+        Some("email") => Some("ann@example.org"),
+        Some("uuid") => Some("6f1e2a4c-1d2b-4c3d-8e4f-5a6b7c8d9e0f"),
+        _ => None,
+    };
+    let name = name.to_ascii_lowercase();
+    let of_name = || {
+        const NAMES: [(&str, &str); 9] = [
+            ("timezone", "Europe/Paris"),
+            ("time", "12:30"),
+            ("date", "2026-01-31"),
+            ("url", "https://example.org/"),
+            ("uri", "https://example.org/"),
+            ("email", "ann@example.org"),
+            ("path", "."),
+            ("query", "example"),
+            ("expression", "1 + 1"),
+        ];
+        NAMES.iter().find(|(part, _)| name.contains(part)).map(|(_, word)| *word)
+    };
+    let word = of_format.or_else(of_name).unwrap_or("example").to_owned();
+    let least = usize::try_from(schema["minLength"].as_u64().unwrap_or(0).min(1024)).unwrap_or(0);
+    let most = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let padded = if word.len() < least { format!("{word}{}", "x".repeat(least - word.len())) } else { word };
+    padded.chars().take(most).collect()
+}
+
+/// How much of an answer a case repeats.
+const REPEATED: usize = 4096;
+
+/// A case of a call that went well twice, in processes of their own. `varies` are words that come from where and when it was called: an answer with one of
+/// them, or one that was another the second time, is only held to be an answer.
+pub fn recorded(trial: &Trial, answers: [&Answer; 2], varies: &[String]) -> Value {
+    let value = expectation::expected_of(answers[0]);
+    let text = value.to_string();
+    let is_same = value == expectation::expected_of(answers[1]) && text.len() <= REPEATED;
+    let is_steady = is_same && !varies.iter().any(|word| text.contains(word.as_str()));
+    let expect = if is_steady { json!({"equals": value}) } else { json!({"schema": {}}) };
+    json!({"id": format!("{}-answers", trial.tool), "tool": trial.tool, "arguments": trial.arguments, "expect": expect, "tags": ["adopted"]})
+}
+
+/// A case of a call without what the tool asks for.
+pub fn refusal(trial: &Trial) -> Option<Value> {
+    let required = trial.required.as_ref()?;
+    Some(json!({
+        "id": format!("{}-needs-{required}", trial.tool), "tool": trial.tool, "arguments": {}, "expect": {"error": regex::escape(required)},
+        "tags": ["adopted"],
+    }))
+}
+
+/// Whether a case holds for this answer, judged as a tier would.
+pub fn holds(case: &Value, answer: &Answer) -> bool {
+    match Expectation::parse(case["expect"].clone(), "the case") {
+        Ok(Expectation::Local(check)) => expectation::judge(&check, answer).passed,
+        _ => false,
+    }
+}
+
+/// A command line in which files that the server writes beside itself lie in the folder for data, and the words that were changed.
+pub fn with_data_apart(command: &[String], own: &[PathBuf]) -> (Vec<String>, Vec<String>) {
+    let mut moved = Vec::new();
+    let apart = |word: &String| {
+        // an option may have its value in the same word
+        let (before, path) = word.split_once('=').map_or(("", word.as_str()), |(option, path)| (&word[..=option.len()], path));
+        let is_own = own.iter().any(|own| own.as_path() == Path::new(path.strip_prefix("./").unwrap_or(path)));
+        match Path::new(path).file_name().and_then(|name| name.to_str()).filter(|_| is_own) {
+            Some(name) => {
+                moved.push(path.to_owned());
+                format!("{before}${}/{name}", wire::ENV_DATA)
+            }
+            None => word.clone(),
+        }
+    };
+    let command = command.iter().map(apart).collect();
+    (command, moved)
+}
+
+/// What the manifest of an adopted repository says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Manifest<'a> {
+    pub name: &'a str,
+    pub command: &'a [String],
+    pub requires: &'a str,
+    pub lock: Option<&'a str>,
+    /// A project file, and its version where that is computed.
+    pub project: Option<&'a str>,
+    pub version: Option<&'a str>,
+    pub node_lock: Option<&'a str>,
+    pub start_s: u32,
+    pub call_s: u32,
+}
+
+impl Manifest<'_> {
+    /// Its server as it is, one tier that judges all, and nobody who tunes it yet.
+    pub fn text(&self) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let words = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+        let line = |key: &str, value: Option<&str>| value.map(|value| format!("{key} = {}\n", quoted(value))).unwrap_or_default();
+        let node = self.node_lock.map(|lock| format!("[node]\n{}\n", line("lock", Some(lock)))).unwrap_or_default();
+        format!(
+            "schema = \"agent/manifest@1\"\nname = {}\n\n[runner]\ncommand = [{words}]\n\n[python]\n{}{}{}{}\n{node}\
+             [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier = \"micro\"\ngate = \"not-worse\"\n\n\
+             [limits]\nstart_s = {}\ncall_s = {}\n",
+            quoted(self.name),
+            line("requires", Some(self.requires)),
+            line("lock", self.lock),
+            line("project", self.project),
+            line("version", self.version),
+            self.start_s,
+            self.call_s,
+        )
+    }
+}
+
+/// What was measured, in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    pub start_ms: u64,
+    pub calls_ms: Vec<u64>,
+}
+
+/// A machine of the continuous integration is slower, and a busy one slower still.
+const MARGIN: u64 = 5;
+
+impl Measured {
+    fn slowest(&self) -> u64 {
+        self.calls_ms.iter().copied().max().unwrap_or_default()
+    }
+
+    /// How long a start and a call may take, in seconds.
+    pub fn limits(&self) -> (u32, u32) {
+        let seconds = |ms: u64| u32::try_from((ms * MARGIN).div_ceil(1000)).unwrap_or(600).clamp(30, 600);
+        (seconds(self.start_ms), seconds(self.slowest()))
+    }
+
+    /// The budget of the tier.
+    pub fn budgets(&self) -> Value {
+        let wall_s = ((self.start_ms + self.calls_ms.iter().sum::<u64>()) * MARGIN).div_ceil(1000).max(30);
+        let p95_ms = (self.slowest() * MARGIN).next_multiple_of(100).max(1000);
+        json!({
+            "schema": "agent/budgets@1",
+            "tiers": {"micro": {"wall_s": wall_s, "pass_rate": 1.0, "p95_ms": p95_ms}},
+            "slos": [],
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Manifest;
 
     #[test]
     fn a_command_is_split_as_a_shell_does() {
@@ -204,24 +441,55 @@ mod tests {
         assert_eq!(words(" "), Err(AdoptionError::Empty));
     }
 
-    fn detected(pyproject: &str, files: &[(&str, &str)]) -> Result<String, AdoptionError> {
+    fn detected(pyproject: &str, files: &[(&str, &str)], package: Option<&str>) -> Result<String, AdoptionError> {
         let files: Vec<_> = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        detect(&Project::parse(pyproject)?, &files).map(|command| command.join(" "))
+        let package = package.map(|text| Package::parse(text.as_bytes(), "package.json").unwrap());
+        detect(&Project::parse(pyproject).unwrap(), &files, package.as_ref()).map(|command| command.join(" "))
     }
 
     #[test]
     fn the_server_is_found_where_such_servers_are() {
-        let script = "[project]\nscripts = { weather = \"weather.server:main\" }\n";
+        let script = "[project]\nname = \"w\"\nscripts = { weather = \"weather.server:main\" }\n";
         let server = ("server.py", "from mcp.server.fastmcp import FastMCP\nmcp = FastMCP('x')\n");
-        assert_eq!(detected(script, &[server]).unwrap(), "python -c import sys; from weather.server import main; sys.exit(main())");
-        assert_eq!(detected("", &[("setup.py", ""), server]).unwrap(), "python server.py");
-        assert_eq!(detected("", &[("src/weather/__main__.py", ""), ("tests/__main__.py", "")]).unwrap(), "python -m weather");
+        assert_eq!(detected(script, &[server], None).unwrap(), "weather");
+        assert_eq!(detected("", &[("setup.py", ""), server], None).unwrap(), "python server.py");
+        assert_eq!(detected("", &[("src/weather/__main__.py", ""), ("tests/__main__.py", "")], None).unwrap(), "python -m weather");
         assert_eq!(
-            detected("", &[("a.py", "FastMCP()"), ("b.py", "FastMCP()")]),
+            detected("", &[("a.py", "FastMCP()"), ("b.py", "FastMCP()")], None),
             Err(AdoptionError::Several(vec!["a.py".into(), "b.py".into()]))
         );
-        assert_eq!(detected("", &[("setup.py", "")]), Err(AdoptionError::NoServer));
-        assert!(matches!(detected("[project", &[]), Err(AdoptionError::Project(_))));
+        assert_eq!(detected("", &[("setup.py", "")], None), Err(AdoptionError::NoServer));
+        for (package, command) in [
+            (r#"{"name": "a", "bin": {"a-server": "dist/a.js"}, "main": "b.js"}"#, "node dist/a.js"),
+            (r#"{"main": "b.js", "scripts": {"start": "tsx src/c.ts --quiet"}}"#, "tsx src/c.ts --quiet"),
+            (r#"{"main": "b.js", "scripts": {"start": "npm run build && node x"}}"#, "node b.js"),
+        ] {
+            assert_eq!(detected("", &[], Some(package)).unwrap(), command);
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_hosts_configuration_names_its_package() {
+        for (line, by, package, command) in [
+            ("uvx mcp-server-time --local-timezone UTC", Fetcher::Uvx, "mcp-server-time", "mcp-server-time --local-timezone UTC"),
+            ("uvx mcp-server-git@2.1", Fetcher::Uvx, "mcp-server-git==2.1", "mcp-server-git"),
+            ("uvx --from git-tools[all] serve x", Fetcher::Uvx, "git-tools[all]", "serve x"),
+            ("npx -y @scope/server-x@1.2 /tmp", Fetcher::Npx, "@scope/server-x@1.2", "@scope/server-x /tmp"),
+            ("npx --package=a b", Fetcher::Npx, "", ""),
+            ("npx -p a b c", Fetcher::Npx, "a", "b c"),
+        ] {
+            let found = fetched(&words(line).unwrap());
+            let expected = (!package.is_empty()).then(|| Fetched { by, package: package.to_owned(), command: words(command).unwrap() });
+            assert_eq!(found, expected, "{line}");
+        }
+        assert_eq!(fetched(&["python".to_owned()]), None);
+    }
+
+    #[test]
+    fn the_versions_of_another_lock_are_kept() {
+        let lock = "[[package]]\nname = \"a\"\nversion = \"1.2\"\n[[package]]\nname = \"odd\"\n";
+        assert_eq!(constraints(lock), ["a==1.2"]);
+        assert!(constraints("[").is_empty());
     }
 
     #[test]
@@ -230,34 +498,102 @@ mod tests {
         let report = json!({"install": [entry("Zlib-x", "bb"), entry("anyio", "aa")]}).to_string();
         assert_eq!(lock(&report).unwrap(), "anyio==1.0 \\\n    --hash=sha256:aa\nzlib-x==1.0 \\\n    --hash=sha256:bb\n");
         let local = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"dir_info": {}}}]}).to_string();
-        assert!(lock(&local).unwrap_err().to_string().contains("sha256 (me)"));
+        assert_eq!(lock(&local).unwrap(), "", "the project itself is no part of its lock");
+        let unknown = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"vcs_info": {}}}]}).to_string();
+        assert!(lock(&unknown).unwrap_err().to_string().contains("sha256 (me)"));
+    }
+
+    fn tried(schema: &Value) -> Value {
+        trials(&[json!({"name": "t", "inputSchema": schema})])[0].arguments.clone()
     }
 
     #[test]
-    fn smoke_cases_change_nothing_in_the_world() {
-        let tools = [
-            json!({"name": "convert", "inputSchema": {"required": ["time.zone", "at"]}}),
-            json!({"name": "status", "inputSchema": {}, "annotations": {"readOnlyHint": true}}),
-            json!({"name": "launch", "inputSchema": {}}),
-        ];
-        let cases = smoke_cases(&tools);
-        assert_eq!(cases.len(), 2);
-        assert_eq!(cases[0]["expect"], json!({"error": "time\\.zone"}));
-        assert_eq!(cases[1]["id"], "status-answers");
-        assert!(
-            holds(&cases[0], true, "`time.zone` is required")
-                && !holds(&cases[0], true, "no such tool")
-                && !holds(&cases[0], false, "time.zone")
+    fn arguments_are_what_the_schema_suggests() {
+        let schema = json!({
+            "type": "object", "required": ["zone", "at", "n", "deep", "kind", "many", "maybe", "short"],
+            "properties": {
+                "zone": {"type": "string", "examples": ["Asia/Tokyo"]}, "at": {"type": "string", "format": "date"}, "n": {"type": "integer", "minimum": 3},
+                "deep": {"$ref": "#/$defs/Deep"}, "kind": {"enum": ["a", "b"]}, "many": {"type": "array", "items": {"type": "number", "maximum": 0.5}},
+                "maybe": {"anyOf": [{"type": "null"}, {"type": "boolean"}]}, "short": {"type": "string", "maxLength": 2}, "optional": {"type": "string"},
+            },
+            "$defs": {"Deep": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}}},
+        });
+        assert_eq!(
+            tried(&schema),
+            json!({
+                "zone": "Asia/Tokyo", "at": "2026-01-31", "n": 3, "deep": {"url": "https://example.org/"}, "kind": "a", "many": [0.5], "maybe": false,
+                "short": "ex",
+            })
         );
-        assert!(holds(&cases[1], false, "fine") && !holds(&cases[1], true, "broken"));
+        assert_eq!(tried(&json!({})), json!({}));
+        let endless =
+            json!({"$defs": {"A": {"$ref": "#/$defs/A"}}, "type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}});
+        assert_eq!(tried(&endless), json!({"a": null}));
+    }
+
+    #[test]
+    fn what_says_that_it_destroys_is_not_called() {
+        let destroys = json!({"name": "drop", "inputSchema": {}, "annotations": {"destructiveHint": true}});
+        let reads = json!({"name": "look", "inputSchema": {}, "annotations": {"destructiveHint": true, "readOnlyHint": true}});
+        assert_eq!(trials(&[destroys, reads]).iter().map(|trial| trial.tool.as_str()).collect::<Vec<_>>(), ["look"]);
+    }
+
+    fn answer(text: &str) -> Answer {
+        let raw = json!({"content": [{"type": "text", "text": text}]}).to_string();
+        Answer::parse(&serde_json::value::RawValue::from_string(raw).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_call_is_recorded_with_its_answer_where_that_stays() {
+        let trial = &trials(&[json!({"name": "t", "inputSchema": {"required": ["a.b"]}})])[0];
+        let recorded = |one: &str, two: &str| recorded(trial, [&answer(one), &answer(two)], &["2026-11-28".to_owned()]);
+        let steady = recorded("fine", "fine");
+        assert_eq!(steady["expect"], json!({"equals": "fine"}));
+        assert!(holds(&steady, &answer("fine")) && !holds(&steady, &answer("other")));
+        for (one, two) in [("1", "2"), ("on 2026-11-28", "on 2026-11-28"), (&"x".repeat(5000), &"x".repeat(5000))] {
+            let case = recorded(one, two);
+            assert_eq!(case["expect"], json!({"schema": {}}));
+            assert!(holds(&case, &answer("anything")));
+        }
+        assert_eq!(refusal(trial).unwrap()["expect"], json!({"error": "a\\.b"}));
+    }
+
+    #[test]
+    fn files_of_a_server_lie_in_the_folder_for_data() {
+        let command = words("serve --db-path ./test.db --log=logs/a.log other.db test.db.bak").unwrap();
+        let (apart, moved) = with_data_apart(&command, &["test.db".into(), "logs/a.log".into()]);
+        assert_eq!(apart.join(" "), "serve --db-path $AGENT_DATA/test.db --log=$AGENT_DATA/a.log other.db test.db.bak");
+        assert_eq!(moved, ["./test.db", "logs/a.log"]);
+        assert_eq!(with_data_apart(&command, &[]), (command.clone(), Vec::new()));
+    }
+
+    #[test]
+    fn budgets_are_what_was_measured_with_a_margin() {
+        let measured = Measured { start_ms: 9000, calls_ms: vec![10, 350] };
+        assert_eq!(measured.limits(), (45, 30));
+        assert_eq!(measured.budgets()["tiers"]["micro"], json!({"wall_s": 47, "pass_rate": 1.0, "p95_ms": 1800}));
+        assert_eq!(Measured::default().budgets()["tiers"]["micro"]["wall_s"], 30);
     }
 
     #[test]
     fn the_manifest_is_read_back() {
         let command = ["python", "-c", "print(\"hi\\n\")"].map(str::to_owned);
-        let text = manifest("über", &command, ">=3.11", Some("requirements.lock"));
-        let manifest = Manifest::parse(&text, "agent.toml").unwrap();
-        assert_eq!(manifest.runner.command, command);
-        assert_eq!((manifest.tuner, manifest.python.lock.as_deref()), (None, Some("requirements.lock")));
+        let manifest = Manifest {
+            name: "über",
+            command: &command,
+            requires: ">=3.11",
+            lock: Some("requirements.lock"),
+            project: Some("pyproject.toml"),
+            version: Some("1.4"),
+            node_lock: Some("package-lock.json"),
+            start_s: 30,
+            call_s: 30,
+        };
+        let read = crate::manifest::Manifest::parse(&manifest.text(), "agent.toml").unwrap();
+        assert_eq!((read.runner.command.as_slice(), read.tuner), (&command[..], None));
+        assert_eq!((read.python.lock.as_deref(), read.python.project.as_deref()), (Some("requirements.lock"), Some("pyproject.toml")));
+        assert_eq!(read.node.unwrap().lock, "package-lock.json");
+        let smallest = Manifest { lock: None, project: None, version: None, node_lock: None, ..manifest };
+        crate::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
     }
 }

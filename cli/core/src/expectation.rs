@@ -297,6 +297,11 @@ fn answer(result: &Answer, expected: &Value) -> Value {
     unwrapped(structured.clone(), expected)
 }
 
+/// What `equals` would have to say for this answer.
+pub fn expected_of(result: &Answer) -> Value {
+    answer(result, &Value::Null)
+}
+
 /// Servers wrap an answer that is no object as `{"result": answer}`; unless that form is expected, the answer itself is looked at.
 fn unwrapped(answer: Value, expected: &Value) -> Value {
     match answer.as_object().and_then(only_result) {

@@ -20,6 +20,8 @@ pub struct Manifest {
     pub tuner: Option<EntryPoint>,
     #[serde(default)]
     pub python: Python,
+    /// Absent where nothing needs packages of Node.
+    pub node: Option<Node>,
     #[serde(default = "Gated::promote")]
     pub promote: Gated,
     #[serde(default = "Gated::release")]
@@ -121,12 +123,30 @@ pub struct Python {
     pub requires: String,
     /// Hash-locked requirements; without them the standard library is all there is.
     pub lock: Option<String>,
+    /// A pyproject.toml whose project counts as installed: its metadata, entry points and console scripts are there. Its code is that of the checkout.
+    pub project: Option<String>,
+    /// The project's version, where its build backend computes it.
+    pub version: Option<String>,
+}
+
+/// What is wrong with the path of a file of the repository.
+fn misplaced(path: &str, example: &str) -> Option<String> {
+    let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    (!is_plain).then(|| format!("names `{path}`; a path starts at the root of the repository, such as `{example}`"))
 }
 
 impl Default for Python {
     fn default() -> Self {
-        Self { requires: ">=3.11".to_owned(), lock: None }
+        Self { requires: ">=3.11".to_owned(), lock: None, project: None, version: None }
     }
+}
+
+/// Packages of Node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// A lock that `npm ci` takes, with `package.json` beside it.
+    pub lock: String,
 }
 
 /// What scorers and judge commands see besides `tests/` and `ci/`.
@@ -142,9 +162,7 @@ pub struct Evaluators {
 impl Evaluators {
     /// The path that cannot be, and what is wrong with it.
     fn problem(&self) -> Option<String> {
-        let is_plain = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        let wrong = self.import.iter().find(|path| !is_plain(path.trim_end_matches('/')))?;
-        Some(format!("names `{wrong}`; a path starts at the root of the repository, such as `runner/words.py`"))
+        self.import.iter().find_map(|path| misplaced(path.trim_end_matches('/'), "runner/words.py"))
     }
 }
 
@@ -542,13 +560,15 @@ impl Manifest {
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
-        let Self { schema, name, runner, tuner, python, promote, release, evaluators, architect, limits, store, tests, remote } = self;
+        let Self { schema, name, runner, tuner, python, node, promote, release, evaluators, architect, limits, store, tests, remote } =
+            self;
         let same = [
             ("`schema`", *schema == other.schema),
             ("`name`", *name == other.name),
             ("`[runner]`", *runner == other.runner),
             ("`[tuner]`", *tuner == other.tuner),
             ("`[python]`", *python == other.python),
+            ("`[node]`", *node == other.node),
             ("`[promote]`", *promote == other.promote),
             ("`[release]`", *release == other.release),
             ("`[evaluators]`", *evaluators == other.evaluators),
@@ -608,6 +628,12 @@ impl Manifest {
         }
         if let Some(wrong) = self.store.problem() {
             return problem("store.timeout_s", wrong);
+        }
+        if let Some(wrong) = self.python.project.as_ref().and_then(|path| misplaced(path, "pyproject.toml")) {
+            return problem("python.project", wrong);
+        }
+        if let Some(wrong) = self.node.as_ref().and_then(|node| misplaced(&node.lock, "package-lock.json")) {
+            return problem("node.lock", wrong);
         }
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);
@@ -703,7 +729,7 @@ mod tests {
         check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

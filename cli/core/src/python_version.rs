@@ -104,6 +104,16 @@ impl PythonRequirement {
     pub fn allows(&self, version: PythonVersion) -> bool {
         self.clauses.iter().all(|clause| clause.allows(version))
     }
+
+    /// The oldest release that it allows, as far as minor versions from 3.8 on and the versions it names go.
+    pub fn oldest(&self) -> Option<PythonVersion> {
+        let minors = (8..100).map(|minor| PythonVersion([3, minor, 0]));
+        let named = self.clauses.iter().flat_map(|clause| {
+            let [major, minor, patch] = clause.version.0;
+            [clause.version, PythonVersion([major, minor, patch.saturating_add(1)])]
+        });
+        minors.chain(named).filter(|version| self.allows(*version)).min()
+    }
 }
 
 impl fmt::Display for PythonRequirement {
@@ -146,6 +156,21 @@ mod tests {
                 assert!(!parsed.allows(version.parse().unwrap()), "{requirement} refuses {version}");
             }
         }
+    }
+
+    #[test]
+    fn the_oldest_release_of_a_requirement() {
+        for (requirement, oldest) in [
+            (">=3.11", "3.11.0"),
+            (">=3.11.4,<3.14", "3.11.4"),
+            (">3.11", "3.11.1"),
+            ("~=3.12", "3.12.0"),
+            ("<3.13", "3.8.0"),
+            ("==3.12.*", "3.12.0"),
+        ] {
+            assert_eq!(requirement.parse::<PythonRequirement>().unwrap().oldest().unwrap().to_string(), oldest, "{requirement}");
+        }
+        assert_eq!(">=3.12,<3.11".parse::<PythonRequirement>().unwrap().oldest(), None);
     }
 
     #[test]

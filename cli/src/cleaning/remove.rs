@@ -1,9 +1,10 @@
 //! Removing things, each only where no process uses it by now.
 
 use super::{Item, Kind, Snapshot};
+use crate::children;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::world::checkout::record_of;
+use crate::world::checkout::{Checkout, record_of};
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
@@ -25,6 +26,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
         Kind::Environment => locked(&python::lock_of(path), || buried(layout, path)),
         Kind::Temporary if path.parent() == Some(&layout.scratch()) => locked(&path.with_extension("lock"), || buried(layout, path)),
         Kind::Checkout => leased(path, || {
+            keep_own_files(repository, path);
             let is_gone = buried(layout, path)?;
             fs::remove_if_there(&record_of(layout, path))?;
             Ok(is_gone)
@@ -34,6 +36,14 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
         Kind::Leftover | Kind::Evaluation => in_place(path),
     }
     .map_err(CommandError::from)
+}
+
+/// A server's own files in a checkout that goes are kept, which is said.
+fn keep_own_files(repository: &Repository, place: &Path) {
+    let checkout = Checkout::at(&repository.git, &repository.layout, place);
+    if let Some(kept) = checkout.and_then(|checkout| checkout.keep_own_files(&repository.git).ok().flatten()) {
+        repository.warn(&children::moved(&kept.paths, &kept.folder));
+    }
 }
 
 /// Where no process holds a lease.

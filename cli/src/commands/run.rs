@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let target = target(arguments, header, &repository)?;
         let called = make(arguments, &given, &target, held.as_mut(), &repository, context)?;
         report(arguments, &given, &target, &called, context);
+        children::warn_of_own_files(&target, &repository, context);
         Ok(if called.0.result.is_error() { Exit::No } else { Exit::Done })
     })
 }

@@ -10,9 +10,10 @@ use crate::target::Target;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};
-use crate::world::{env, python, store};
+use crate::world::{env, python, store, toolchain};
 use agent_core::confinement::{Confinement, Kind};
 use agent_core::manifest::{self, EntryPoint, Manifest};
+use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ pub fn confine(
         .read(program(spec))
         .read(folders)
         .read_own(python.installed)
-        .read_own(environment(spec, layout))
+        .read_own(environments(spec, layout))
         .read_own([spec.directory.as_path(), target.state.file.path()])
         .write_own(devices)
         .write_own(entry.shared_memory.then_some(SHARED_MEMORY))
@@ -108,10 +109,10 @@ impl Asked {
     }
 }
 
-/// The environment that the program is installed in, when it is one of ours.
-fn environment(spec: &ChildSpec, layout: &Layout) -> Option<PathBuf> {
-    let folder = Path::new(spec.command.first()?).ancestors().nth(2)?;
-    folder.starts_with(layout.environments()).then(|| folder.to_owned())
+/// What of ours the program is installed in and searches.
+fn environments(spec: &ChildSpec, layout: &Layout) -> Vec<PathBuf> {
+    let searched = spec.environment.iter().filter(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value);
+    toolchain::led_to(layout, &spec.directory, spec.command.iter().chain(searched).map(OsString::as_os_str))
 }
 
 /// The program itself, with the libraries that are installed beside it.

@@ -74,6 +74,11 @@ impl Child {
         Ok(Self::over(Link::start(spec).await?, spec))
     }
 
+    /// The same with another greeting.
+    pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Ok(Self::over(Link::start_as(spec, opening).await?, spec))
+    }
+
     /// The same on behalf of a host; see [`Link::open`].
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Ok(Self::over(Link::open(spec, opening).await?, spec))

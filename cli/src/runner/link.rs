@@ -67,7 +67,18 @@ impl Opening {
     }
 
     pub fn of_revision(revision: &str) -> Self {
-        Self::Handshake(handshake(revision))
+        Self::Handshake(handshake(revision, &json!({})))
+    }
+
+    /// As a client that can do all there is: some servers hide tools from others.
+    pub fn with_every_capability() -> Self {
+        let capabilities = json!({
+            "roots": {"listChanged": true},
+            "sampling": {"context": {}, "tools": {}},
+            "elicitation": {"form": {}, "url": {}},
+            "tasks": {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}},
+        });
+        Self::Handshake(handshake(mcp::HANDSHAKE, &capabilities))
     }
 }
 
@@ -75,8 +86,8 @@ const INITIALIZE: &str = "initialize";
 const DISCOVER: &str = "server/discover";
 
 /// The parameters of `initialize`.
-fn handshake(revision: &str) -> Box<RawValue> {
-    let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client_info()});
+fn handshake(revision: &str, capabilities: &Value) -> Box<RawValue> {
+    let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": client_info()});
     to_raw_value(&params).expect("JSON serialises")
 }
 
@@ -173,13 +184,25 @@ impl ChildSpec {
         }
         environment.extend(self.environment.iter().cloned());
         Pipe {
-            command: self.command.clone(),
+            command: self.command.iter().map(|word| self.expanded(word)).collect(),
             directory: self.directory.clone(),
             environment,
             withheld: self.withheld.clone(),
             confinement: self.confinement.clone(),
             memory: self.memory,
             listener: self.listener.clone(),
+        }
+    }
+
+    /// A word of the command line with the folder in the place of `$AGENT_DATA`: a server that takes a path as an argument reads no variable.
+    fn expanded(&self, word: &OsString) -> OsString {
+        let data = self.environment.iter().rev().find(|(name, _)| name == wire::ENV_DATA).and_then(|(_, value)| value.to_str());
+        match (word.to_str(), data) {
+            (Some(text), Some(data)) if text.contains('$') => {
+                let (braced, bare) = (format!("${{{}}}", wire::ENV_DATA), format!("${}", wire::ENV_DATA));
+                text.replace(&braced, data).replace(&bare, data).into()
+            }
+            _ => word.clone(),
         }
     }
 
@@ -349,6 +372,11 @@ impl Link {
         Self::begin(spec, &Opening::ours(), false).await
     }
 
+    /// The same with another greeting; what the child asks is still answered here.
+    pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Self::begin(spec, opening, false).await
+    }
+
     /// The same on behalf of a host: the child is greeted as the host would, falls back to the era it knows, and may ask things.
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, true).await
@@ -399,7 +427,9 @@ impl Link {
             },
             // an old server refuses what it does not know, or says nothing
             (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
-                Err(_) | Ok(Err(ChildError::Refused { .. })) => (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE)).await?),
+                Err(_) | Ok(Err(ChildError::Refused { .. })) => {
+                    (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE, &json!({}))).await?)
+                }
                 Ok(discovered) => (DISCOVER, discovered?),
             },
         };
@@ -630,13 +660,14 @@ impl Link {
         Ok(None)
     }
 
-    /// A child's own requests: a ping is answered; sampling, roots and the like are not offered.
+    /// A child's own requests: a ping is answered, and there are no roots; sampling and the like are not offered.
     fn answer(&mut self, method: &str, id: &RawValue) {
-        if method == "ping" {
-            self.reply(id, Ok(&to_raw_value(&json!({})).expect("JSON serialises")));
-        } else {
-            self.reply(id, Err(&not_offered(method)));
-        }
+        let offered = match method {
+            "ping" => json!({}),
+            "roots/list" => json!({"roots": []}),
+            _ => return self.reply(id, Err(&not_offered(method))),
+        };
+        self.reply(id, Ok(&to_raw_value(&offered).expect("JSON serialises")));
     }
 
     /// Answers what the child asked.

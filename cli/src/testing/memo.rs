@@ -6,7 +6,7 @@ use crate::repository::Repository;
 use crate::runner::evaluators::Evaluators;
 use crate::templates;
 use crate::world::store::{Store, StoreError};
-use crate::world::{clock, env, python};
+use crate::world::{clock, env, node, python};
 use agent_core::budget::Budget;
 use agent_core::canonical;
 use agent_core::evaluation::{Definitions, TierSummary, Verdict};
@@ -51,14 +51,19 @@ impl CacheKey {
 /// Where it runs, as far as that can change an answer.
 pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, CommandError> {
     let interpreter = python::find(&repository.layout, &manifest.python.requires)?;
-    Ok(json!([interpreter.implementation, interpreter.version, std::env::consts::OS, std::env::consts::ARCH]))
+    let node = manifest.node.as_ref().map(|_| node::version(&repository.layout)).transpose()?;
+    let words = [interpreter.implementation, interpreter.version, std::env::consts::OS.to_owned(), std::env::consts::ARCH.to_owned()];
+    Ok(json!(words.into_iter().chain(node).collect::<Vec<_>>()))
 }
 
 /// Where the code runs, and where its evaluators do; what it is held to, where that is not what its own manifest says.
 pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<Vec<Value>, CommandError> {
     let of_code = platform(repository, code)?;
-    let of_evaluators =
-        if code.python.requires == evaluators.python.requires { of_code.clone() } else { platform(repository, evaluators)? };
+    let of_evaluators = if (&code.python.requires, &code.node) == (&evaluators.python.requires, &evaluators.node) {
+        of_code.clone()
+    } else {
+        platform(repository, evaluators)?
+    };
     let held = code.held_to(evaluators);
     let bounds = (held != *code).then(|| json!([held.runner, held.limits]));
     Ok([of_code, of_evaluators, json!(environment(code, evaluators))].into_iter().chain(bounds).collect())

@@ -1,5 +1,6 @@
 //! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
 
+use crate::children;
 use crate::context::Context;
 use crate::contracts::{self, code_of};
 use crate::error::CommandError;
@@ -105,6 +106,9 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
     let tip = repository.tip()?;
     let candidate = candidate(repository, context, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
+    if let Some(baseline) = &baseline {
+        children::warn_of_own_files(baseline, repository, context);
+    }
     let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
     let (lacked, taken_out) = match &tip {
         Some(tip) => (lineage::lacked(&repository.git, &tip.commit, source)?, lineage::taken_out(&repository.git, &tip.commit, source)?),

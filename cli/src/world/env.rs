@@ -175,6 +175,11 @@ pub fn depended_on(variables: &[Variable], python: &Python) -> BTreeMap<String, 
     found.into_iter().map(digested).collect()
 }
 
+/// Whether a variable is not set, whatever it is called.
+pub fn is_unset(name: impl AsRef<OsStr>) -> bool {
+    std::env::var_os(name).is_none()
+}
+
 /// What a `pyenv` shim chooses by, before any file.
 pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)

@@ -70,9 +70,29 @@ impl Layout {
         self.home().join("init.json")
     }
 
+    /// There while `agent adopt` has not come to its end.
+    pub fn adoption(&self) -> PathBuf {
+        self.home().join("adoption.json")
+    }
+
     /// What the interpreters on this machine have answered.
     pub fn pythons(&self) -> PathBuf {
         self.home().join("pythons.json")
+    }
+
+    /// What the Node on this machine has answered.
+    pub fn node(&self) -> PathBuf {
+        self.home().join("node.txt")
+    }
+
+    /// Files of the Runner's own, which every version finds.
+    pub fn data(&self) -> PathBuf {
+        self.home().join("data")
+    }
+
+    /// What servers wrote into their code folders, by the moment it was found.
+    pub fn left_behind(&self) -> PathBuf {
+        self.data().join("left-behind")
     }
 
     /// The Journal of staging and the sealed ones before it.

@@ -12,9 +12,9 @@ if __name__ == "__main__":
     server.run()
 """
 
-from .call import conversation, cost, note, scratch, state
+from .call import conversation, cost, data, note, scratch, state
 from .log import log
 from .schema import DefinitionError
 from .server import Server, Tuner
 
-__all__ = ["DefinitionError", "Server", "Tuner", "conversation", "cost", "log", "note", "scratch", "state"]
+__all__ = ["DefinitionError", "Server", "Tuner", "conversation", "cost", "data", "log", "note", "scratch", "state"]

@@ -366,36 +366,75 @@ class Call:
         return encode(self.state, sort=True) != encode(decode(self.before), sort=True)
 
 
-def _running():
+class Process:
+    """What this process is: a server of ours, or a program that imports this package for the state alone."""
+
+    def __init__(self):
+        self.is_ours = False
+        self._states = None
+
+    def become_ours(self):
+        if self._states is not None:
+            # It would stay what it was at the start, while each call has a state of its own.
+            raise RuntimeError("state() was called before the Server was made: a Server's state is read within its tools")
+        self.is_ours = True
+
+    def foreign_state(self):
+        """The state a server of another SDK was started with; it is started anew for another one."""
+        if self._states is None:
+            self._states = StateFiles()
+        value, revision = self._states.load(None)
+        return State(value, revision, set())
+
+
+process = Process()
+
+
+def _running(what):
     call = current.get()
     if call is None:
-        raise RuntimeError("state(), conversation(), note() and the like work only while a tool runs, in its own context")
+        where = "in its own context" if process.is_ours else "of a Server of agent_runtime"
+        raise RuntimeError(f"{what}() works only while a tool {where} runs")
     return call
 
 
 def state():
-    """The call's state: a read-only mapping in a Runner, a dict of its own to change in a Tuner."""
-    return _running().see_state()
+    """The call's state: a read-only mapping in a Runner, a dict of its own to change in a Tuner.
+
+    In a server of another SDK: the state that the process was started with, at any time.
+    """
+    if current.get() is None and not process.is_ours:
+        return process.foreign_state()
+    return _running("state").see_state()
 
 
 def conversation():
     """The call's conversation; its `id` is None when the call belongs to none."""
-    return _running().see_conversation()
+    return _running("conversation").see_conversation()
 
 
 def note(**facts):
     """Notes facts about this turn of the conversation, for the Tuner to learn from."""
-    _running().note(facts)
+    _running("note").note(facts)
 
 
 def cost(*, usd):
     """Says what this call has cost so far in US dollars, on top of what was said before; tests add it up and hold it to a budget."""
-    _running().spend(usd)
+    _running("cost").spend(usd)
 
 
 def scratch():
     """The folder whose files a test case looks at, as a pathlib.Path; None where nobody named one."""
-    folder = _running().scratch_folder()
+    is_foreign = current.get() is None and not process.is_ours
+    return _path_or_none(os.environ.get("AGENT_SCRATCH") if is_foreign else _running("scratch").scratch_folder())
+
+
+def data():
+    """The folder for files of the server's own, which later versions find again, as a pathlib.Path; None outside of `agent`."""
+    return _path_or_none(os.environ.get("AGENT_DATA"))
+
+
+def _path_or_none(folder):
     if folder is None:
         return None
     from pathlib import Path

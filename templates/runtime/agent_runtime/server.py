@@ -22,6 +22,7 @@ from .call import (
     StateError,
     StateFiles,
     current,
+    process,
 )
 from .log import LEVELS, log
 from .protocol import (
@@ -66,11 +67,16 @@ _LATER = object()
 CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
 _AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel")
 
-# Under a shim nothing may reach standard output but the protocol, from the first import on.
-_PARENT = watch.parent_id()
-if _PARENT is not None:
-    protect_streams()
-    watch.end_with(_PARENT)
+
+def _guard_streams():
+    """Under a shim nothing may reach standard output but the protocol, from the first server on.
+
+    Importing this package alone changes nothing: a server of another SDK may do that to read the state.
+    """
+    parent = watch.parent_id()
+    if parent is not None:
+        protect_streams()
+        watch.end_with(parent)
 
 
 class Server:
@@ -79,6 +85,8 @@ class Server:
     tunes = False
 
     def __init__(self, name, version=None, instructions=None):
+        process.become_ours()
+        _guard_streams()
         self.name = name
         self.version = version or "0.0.0"
         self.instructions = instructions

@@ -155,9 +155,36 @@ class RunnerCalls(ServerTest):
                 self.assert_failed(self.child.call(tool), words)
 
     def test_state_outside_a_call_says_so(self):
-        script = "import agent_runtime\ntry: agent_runtime.state()\nexcept RuntimeError as error: print(error)"
+        script = "import agent_runtime as a\na.Server('s')\ntry: a.state()\nexcept RuntimeError as error: print(error)"
         with Child("-c", script, environment={"AGENT_PARENT_PID": ""}) as child:
-            self.assertIn(b"only while a tool runs", child.line())
+            self.assertIn(b"state() works only while a tool in its own context runs", child.line())
+
+
+class AnotherSdk(unittest.TestCase):
+    """A server of another make that imports the package for the state alone."""
+
+    def run_script(self, script, **environment):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "state.json")
+            path.write_text('{"greeting": "hi"}')
+            with Child("-c", script, environment={"AGENT_STATE_FILE": str(path), **environment}) as child:
+                child.send(b"from outside\n")
+                return child.line()
+
+    def test_the_import_leaves_the_streams_alone(self):
+        self.assertEqual(self.run_script("import agent_runtime\nprint('heard', input())"), b"heard from outside")
+
+    def test_the_state_the_scratch_folder_and_the_data_folder_are_there(self):
+        script = "from agent_runtime import data, scratch, state\nprint(state()['greeting'], scratch(), data())"
+        self.assertEqual(self.run_script(script, AGENT_SCRATCH="/s", AGENT_DATA="/d"), b"hi /s /d")
+
+    def test_what_belongs_to_a_call_of_ours_says_so(self):
+        script = "import agent_runtime\ntry: agent_runtime.note(a=1)\nexcept RuntimeError as error: print(error)"
+        self.assertIn(b"note() works only while a tool of a Server of agent_runtime runs", self.run_script(script))
+
+    def test_a_server_does_not_keep_the_state_it_was_started_with(self):
+        script = "import agent_runtime as a\na.state()\ntry: a.Server('s')\nexcept RuntimeError as error: print(error)"
+        self.assertIn(b"state() was called before the Server was made", self.run_script(script))
 
 
 class TunerCalls(ServerTest):

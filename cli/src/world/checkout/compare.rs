@@ -61,6 +61,12 @@ pub(super) struct Wanted {
     want: Want,
 }
 
+impl Wanted {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Want {
     Folder,

@@ -7,6 +7,7 @@
 
 mod compare;
 mod compile;
+mod own_files;
 mod record;
 mod scan;
 #[cfg(test)]
@@ -14,9 +15,10 @@ mod tests;
 
 pub use compare::{Difference, How};
 pub use compile::Compiler;
+pub use own_files::Kept;
 
 use crate::world::fs::{self, FileLock, FsError};
-use crate::world::git::{Git, GitError, Listed};
+use crate::world::git::{Git, GitError, Listed, Mode};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
 use crate::world::temporary::Temporary;
@@ -86,6 +88,16 @@ impl Shelf {
     }
 }
 
+/// A symbolic link that a checkout has besides its tree: to what is made elsewhere from files of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkTo {
+    /// From the root of the checkout.
+    pub at: PathBuf,
+    pub to: PathBuf,
+    /// Tells checkouts of one tree apart that lead to different places.
+    pub kind: String,
+}
+
 /// What is known of the checkout at a path.
 pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
     let mut name = place.strip_prefix(layout.home()).unwrap_or(place).as_os_str().to_owned();
@@ -98,6 +110,7 @@ pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
 pub struct Checkout {
     tree: ObjectId,
     compiler: Option<Compiler>,
+    link: Option<LinkTo>,
     place: PathBuf,
     record: PathBuf,
     layout: Layout,
@@ -111,6 +124,8 @@ pub struct Verified {
     pub lease: Option<Arc<Lease>>,
     /// In what the checkout differed before it was made again.
     pub mended: Option<Difference>,
+    /// What a server had written into it by then.
+    pub kept: Option<Kept>,
     found: Vec<Found>,
     /// Any change from now on changes the marks.
     certain: bool,
@@ -120,11 +135,19 @@ pub struct Verified {
 
 impl Checkout {
     /// The checkout of a tree that is in the repository, with compiled Python where there is a compiler; made when it is not there yet.
-    pub fn of(git: &Git, layout: &Layout, shelf: Shelf, tree: &ObjectId, compiler: Option<Compiler>) -> Result<Self, CheckoutError> {
-        let name = compiler.as_ref().map_or_else(|| tree.to_string(), |compiler| format!("{tree}-{}", compiler.kind()));
+    pub fn of(
+        git: &Git,
+        layout: &Layout,
+        shelf: Shelf,
+        tree: &ObjectId,
+        compiler: Option<Compiler>,
+        link: Option<LinkTo>,
+    ) -> Result<Self, CheckoutError> {
+        let kinds = compiler.as_ref().map(Compiler::kind).into_iter().chain(link.as_ref().map(|link| link.kind.as_str()));
+        let name = kinds.fold(tree.to_string(), |name, kind| format!("{name}-{kind}"));
         let place = shelf.folder(layout).join(name);
         let record = record_of(layout, &place);
-        let checkout = Self { tree: tree.clone(), compiler, place, record, layout: layout.clone(), lease: Arc::default() };
+        let checkout = Self { tree: tree.clone(), compiler, link, place, record, layout: layout.clone(), lease: Arc::default() };
         if !checkout.take_lease()? {
             let _turn = checkout.turn()?;
             // another process may have made it by now
@@ -153,9 +176,11 @@ impl Checkout {
             Looked::Differs(difference) => difference,
         };
         let was_there = self.place.symlink_metadata().is_ok();
+        // what was written there is lost at worst
+        let kept = if was_there { self.keep_own_files(git).ok().flatten() } else { None };
         self.make(git)?;
         match self.look(git)? {
-            Looked::Verified(verified) => Ok(Verified { mended: was_there.then_some(difference), ..verified }),
+            Looked::Verified(verified) => Ok(Verified { mended: was_there.then_some(difference), kept, ..verified }),
             Looked::Differs(difference) => Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference }),
         }
     }
@@ -168,7 +193,7 @@ impl Checkout {
 
     /// Reads every file, on a thread of its own.
     fn start_reading(&self, verified: &Verified, git: &Git) -> Result<JoinHandle<Comparison>, CheckoutError> {
-        let wanted = wanted(&git.tree_files(&self.tree)?, &self.compiled());
+        let wanted = wanted(&self.listed(git)?, &self.compiled());
         let (place, found, keeps) = (self.place.clone(), verified.found.clone(), Keeps::of(git));
         Ok(std::thread::spawn(move || compare(&place, &found, &wanted, keeps)))
     }
@@ -182,7 +207,7 @@ impl Checkout {
         if is_known && !is_small {
             return Ok(self.verified(found, true, false));
         }
-        let listed = git.tree_files(&self.tree)?;
+        let listed = self.listed(git)?;
         // to compare what git converted, git has to convert it again
         if is_known && git.converts(&listed)? {
             return Ok(self.verified(found, true, false));
@@ -198,7 +223,7 @@ impl Checkout {
 
     fn verified(&self, found: Vec<Found>, certain: bool, by_content: bool) -> Looked {
         let lease = self.lease.lock().expect("no panic while it is held").clone();
-        Looked::Verified(Verified { lease, mended: None, found, certain, by_content })
+        Looked::Verified(Verified { lease, mended: None, kept: None, found, certain, by_content })
     }
 
     /// The first difference that is none of git's making: what git converts when it writes a tree has other bytes than the tree.
@@ -207,7 +232,8 @@ impl Checkout {
             return Ok(comparison.difference());
         }
         let fresh = Under::way(&self.layout)?;
-        git.fill(&self.tree, listed, &fresh.files)?;
+        let of_tree: Vec<_> = listed.iter().filter(|file| self.link.as_ref().is_none_or(|link| link.at != file.path)).cloned().collect();
+        git.fill(&self.tree, &of_tree, &fresh.files)?;
         let is_alike = |path: &PathBuf| same_bytes(&self.place.join(path), &fresh.files.join(path));
         let contents = comparison.contents.into_iter().filter(|path| !is_alike(path)).collect();
         Ok(Comparison { contents, ..comparison }.difference())
@@ -225,6 +251,9 @@ impl Checkout {
         let listed = git.tree_files(&self.tree)?;
         let fresh = Under::way(&self.layout)?;
         git.fill(&self.tree, &listed, &fresh.files)?;
+        if let Some(link) = self.own_link(&listed) {
+            fs::link(&link.to, &fresh.files.join(&link.at))?;
+        }
         if let Some(compiler) = &self.compiler {
             compiler.compile(&listed, &fresh.files, &self.place);
         }
@@ -252,6 +281,21 @@ impl Checkout {
     /// One process at a time makes checkouts.
     fn turn(&self) -> Result<FileLock, FsError> {
         FileLock::acquire(&self.layout.checkout_records().join("turn"))
+    }
+
+    /// All that should stand there but compiled files.
+    fn listed(&self, git: &Git) -> Result<Vec<Listed>, GitError> {
+        let mut listed = git.tree_files(&self.tree)?;
+        if let Some(link) = self.own_link(&listed) {
+            let id = ObjectId::of_blob(link.to.as_os_str().as_encoded_bytes());
+            listed.push(Listed { path: link.at.clone(), mode: Mode::Link, id });
+        }
+        Ok(listed)
+    }
+
+    /// The link, unless the tree itself has something there.
+    fn own_link(&self, listed: &[Listed]) -> Option<&LinkTo> {
+        self.link.as_ref().filter(|link| !listed.iter().any(|file| file.path.starts_with(&link.at)))
     }
 
     fn compiled(&self) -> BTreeMap<String, String> {
@@ -283,7 +327,7 @@ impl Watch {
         let Self { checkout, verified, reading } = self;
         let read = reading.map(|reading| reading.join().expect("a comparison does not panic"));
         let read = match read {
-            Some(comparison) => checkout.judge(comparison, &git.tree_files(&checkout.tree)?, git)?,
+            Some(comparison) => checkout.judge(comparison, &checkout.listed(git)?, git)?,
             None => None,
         };
         let now = scan(&checkout.place);

@@ -40,7 +40,7 @@ impl World {
     }
 
     fn checkout(&self) -> Checkout {
-        Checkout::of(&self.git, &self.layout, Shelf::Code, &self.tree, None).unwrap()
+        Checkout::of(&self.git, &self.layout, Shelf::Code, &self.tree, None, None).unwrap()
     }
 
     fn place(&self) -> PathBuf {
@@ -88,7 +88,7 @@ fn makers_of_the_same_checkout_agree() {
     let made: Vec<u64> = std::thread::scope(|scope| {
         let make = || {
             let git = world.repository.open();
-            let checkout = Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None).unwrap();
+            let checkout = Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None, None).unwrap();
             assert!(checkout.verify(&git).unwrap().mended.is_none());
             checkout.path().metadata().unwrap().ino()
         };
@@ -287,7 +287,7 @@ fn odd_names_and_an_empty_tree_are_kept() {
     assert!(checkout.path().join("a\nb/ü .txt").is_file() && checkout.path().join("aux.py").is_file());
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
     let empty = world.git.edit_tree(None, &[]).unwrap();
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None).unwrap();
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None, None).unwrap();
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
 }
 
@@ -315,7 +315,7 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
     let world = World::of(repository);
     let interpreter = python::find(&world.layout, ">=3.11").unwrap();
     let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler)).unwrap();
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None).unwrap();
     assert!(checkout.path().file_name().unwrap().to_str().unwrap().ends_with(&interpreter.version));
     let run = || {
         let environment = python::child_environment(&python::Bytecode::InPlace, checkout.path(), &Python::default());
@@ -358,7 +358,7 @@ fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
     let world = World::of(repository);
     let interpreter = python::find(&world.layout, ">=3.11").unwrap();
     let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler)).unwrap();
+    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None).unwrap();
     let record = Record::read(&checkout.record, &world.tree).unwrap();
     let names: Vec<_> = record.compiled.keys().map(|path| path.replace("__pycache__/", "").split('.').next().unwrap().to_owned()).collect();
     assert_eq!(names, ["lib/__init__", "lib/late", "lib/deep/__init__", "lib/deep/thing", "runner/__main__", "runner/tools"]);

@@ -10,8 +10,8 @@ from typing import Literal
 
 from agent_runtime import Server, conversation, cost, log, note, scratch, state
 
-print("printed before run()", flush=True)
 server = Server("fixture-runner", version="1.2.3", instructions="Ask it things.")
+print("printed before run()", flush=True)
 
 
 @dataclass

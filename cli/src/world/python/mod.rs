@@ -3,13 +3,21 @@
 //! A manifest without a lock gets the bare interpreter. One with a lock gets an environment keyed by the lock's bytes and the interpreter, made
 //! once, by `uv` where it is on PATH and by `venv` and pip otherwise.
 
+mod locking;
+mod project;
+
+pub use locking::{Installer, Locked, Locking, Wanted};
+pub use project::project;
+
 use crate::world::env;
 use crate::world::fs::{self, Durability, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::{ProcessError, Run};
+use agent_core::adoption::AdoptionError;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::{EntryPoint, Python};
 use agent_core::object_id;
+use agent_core::project::ProjectError;
 use agent_core::python_version::{PythonRequirement, PythonVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +41,17 @@ pub enum PythonError {
         #[source]
         source: ProcessError,
     },
+    #[error("agent.toml: `python.project` names {}, which is not there", path.display())]
+    NoProject { path: PathBuf },
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    #[error("the requirements cannot be locked")]
+    Lock {
+        #[source]
+        source: ProcessError,
+    },
+    #[error(transparent)]
+    Report(#[from] AdoptionError),
     #[error(transparent)]
     Fs(#[from] FsError),
 }
@@ -44,15 +63,18 @@ fn list(found: &[String]) -> String {
 impl Diagnose for PythonError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } => Exit::Input,
-            Self::NotFound { .. } | Self::Environment { .. } => Exit::Surroundings,
+            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } | Self::NoProject { .. } | Self::Project(_) => Exit::Input,
+            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => Exit::Surroundings,
+            Self::Report(error) => error.exit(),
             Self::Fs(error) => error.exit(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Requirement(_) => None,
+            Self::Requirement(_) | Self::Project(_) | Self::Lock { .. } => None,
+            Self::NoProject { .. } => Some("commit it, or take `project` out of [python] in agent.toml".to_owned()),
+            Self::Report(error) => error.hint(),
             Self::NotFound { .. } => Some(format!("install one, or name it in {}", env::PYTHON)),
             Self::NoLock { .. } => Some("commit the lock file, or take `python.lock` out of agent.toml".to_owned()),
             Self::LocalEntry { .. } => {
@@ -92,10 +114,21 @@ impl Interpreter {
 /// The interpreter a checkout's children run on: the bare one, or that of the environment its lock asks for, made now when it is missing.
 /// `say` hears what takes time.
 pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+    interpreter_by(Installer::found, layout, code, python, say)
+}
+
+/// The same with what is to install packages, where that has to be.
+pub fn interpreter_by(
+    installer: impl FnOnce() -> Installer,
+    layout: &Layout,
+    code: &Path,
+    python: &Python,
+    say: &dyn Fn(&str),
+) -> Result<PathBuf, PythonError> {
     let bare = find(layout, &python.requires)?;
     match &python.lock {
         None => Ok(bare.executable),
-        Some(lock) => environment(layout, code, Path::new(lock), &bare, say),
+        Some(lock) => environment(installer, layout, code, Path::new(lock), &bare, say),
     }
 }
 
@@ -304,7 +337,7 @@ impl<'a> Probes<'a> {
 // ---- the environment
 
 /// Written last, so that an environment without it is one that was never finished.
-const MARKER: &str = "agent-environment.json";
+pub const MARKER: &str = "agent-environment.json";
 /// The schema of a marker. `agent/environment@1` is of an environment whose packages were compiled by whoever imported them first.
 const COMPILED: &str = "agent/environment@2";
 
@@ -317,10 +350,17 @@ struct Marker<'a> {
     made_with: &'a str,
 }
 
-fn environment(layout: &Layout, code: &Path, lock: &Path, bare: &Interpreter, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+fn environment(
+    installer: impl FnOnce() -> Installer,
+    layout: &Layout,
+    code: &Path,
+    lock: &Path,
+    bare: &Interpreter,
+    say: &dyn Fn(&str),
+) -> Result<PathBuf, PythonError> {
     let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
     let folder = layout.environment(&key(&bytes, bare));
-    let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, uv: on_path(OsStr::new("uv")) };
+    let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, installer: installer() };
     if let Some(python) = finished(&folder) {
         if !is_compiled(&folder) {
             // where that cannot be, each start takes longer
@@ -333,8 +373,11 @@ fn environment(layout: &Layout, code: &Path, lock: &Path, bare: &Interpreter, sa
     if let Some(python) = finished(&folder) {
         return Ok(python);
     }
-    say(&format!("making the Python environment for {} ({})", lock.display(), maker.tool()));
+    say(&format!("making the Python environment for {} ({})", lock.display(), maker.installer.name()));
     maker.make()?;
+    if let Some(lacking) = maker.lacking() {
+        say(&format!("{} is not whole: {lacking}", lock.display()));
+    }
     maker.mark()?;
     Ok(python_of(&folder))
 }
@@ -396,19 +439,15 @@ struct Maker<'a> {
     folder: &'a Path,
     bare: &'a Interpreter,
     bytes: &'a [u8],
-    uv: Option<PathBuf>,
+    installer: Installer,
 }
 
 impl Maker<'_> {
-    fn tool(&self) -> &'static str {
-        if self.uv.is_some() { "uv" } else { "venv and pip" }
-    }
-
     fn make(&self) -> Result<(), PythonError> {
         self.clear()?;
-        let made = match &self.uv {
-            Some(uv) => self.with_uv(uv),
-            None => self.with_pip(),
+        let made = match &self.installer {
+            Installer::Uv { program, settings } => self.with_uv(program, settings),
+            Installer::Pip => self.with_pip(),
         };
         made.map_err(|source| {
             let _ = self.clear();
@@ -424,10 +463,24 @@ impl Maker<'_> {
         }
     }
 
-    fn with_uv(&self, uv: &Path) -> Result<(), ProcessError> {
-        self.run(uv).args(["venv", "--quiet", "--python"]).arg(&self.bare.executable).arg(self.folder).succeed()?;
-        let install = self.run(uv).args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(python_of(self.folder));
+    fn with_uv(&self, uv: &Path, settings: &[(OsString, OsString)]) -> Result<(), ProcessError> {
+        let run = || settings.iter().fold(self.run(uv), |run, (name, value)| run.env(name, value));
+        run().args(["venv", "--quiet", "--python"]).arg(&self.bare.executable).arg(self.folder).succeed()?;
+        let install = run().args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(python_of(self.folder));
         self.lock_of(install).succeed().map(drop)
+    }
+
+    /// Which packages lack others: a lock with hashes is installed as it is, and nothing besides.
+    fn lacking(&self) -> Option<String> {
+        if !lists_hashes(self.bytes) {
+            return None;
+        }
+        let check = match &self.installer {
+            Installer::Uv { program, .. } => self.run(program).args(["pip", "check", "--python"]).arg(python_of(self.folder)),
+            Installer::Pip => self.run(&python_of(self.folder)).args(["-I", "-m", "pip", "--disable-pip-version-check", "check"]),
+        };
+        let checked = check.finish().ok().filter(|checked| !checked.success())?;
+        Some(format!("{} {}", checked.text(), checked.complaint()).trim().replace('\n', "; "))
     }
 
     fn with_pip(&self) -> Result<(), ProcessError> {
@@ -455,13 +508,13 @@ impl Maker<'_> {
     /// The environment is whole.
     fn mark(&self) -> Result<(), FsError> {
         let lock_digest = object_id::digest(self.bytes);
-        let marker = Marker { schema: COMPILED, lock: self.lock, lock_digest, python: self.bare, made_with: self.tool() };
+        let marker = Marker { schema: COMPILED, lock: self.lock, lock_digest, python: self.bare, made_with: self.installer.name() };
         let text = serde_json::to_vec_pretty(&marker).expect("a marker serialises");
         fs::replace(&self.folder.join(MARKER), &text, Durability::Rebuildable)
     }
 
     fn lock_of(&self, run: Run) -> Run {
-        let run = if lists_hashes(self.bytes) { run.arg("--require-hashes") } else { run };
+        let run = if lists_hashes(self.bytes) { run.args(["--no-deps", "--require-hashes"]) } else { run };
         run.arg("-r").arg(self.lock)
     }
 
@@ -514,7 +567,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
 
         fn interpreter(&self, lock: Option<&str>) -> (Result<PathBuf, PythonError>, usize) {
             let said = RefCell::new(0);
-            let python = Python { requires: ">=3.11".to_owned(), lock: lock.map(str::to_owned) };
+            let python = Python { lock: lock.map(str::to_owned), ..Python::default() };
             let result = interpreter(&self.layout, self.folder.path(), &python, &|_| *said.borrow_mut() += 1);
             (result, said.into_inner())
         }

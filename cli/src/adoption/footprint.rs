@@ -1,0 +1,131 @@
+//! What an adoption has written so far, so that one that fails, or is killed, leaves nothing.
+
+use crate::scaffold;
+use crate::templates::NewFile;
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::layout::Layout;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+const SCHEMA: &str = "agent/adoption@1";
+/// Whatever becomes of the adoption, nobody commits what lies in the folder.
+const IGNORE_ALL: &str = "*\n";
+
+/// Kept in a file while the adoption goes on: the next one undoes what a killed one left.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    schema: String,
+    /// Whether the folder of ours was there before.
+    had_home: bool,
+    /// Files that were written; of those that were there before, what they held.
+    written: Vec<(PathBuf, Option<String>)>,
+}
+
+#[derive(Debug)]
+pub struct Footprint {
+    folder: PathBuf,
+    layout: Layout,
+    record: Record,
+}
+
+impl Footprint {
+    pub fn begin(folder: &Path) -> Result<Self, FsError> {
+        let layout = Layout::new(folder);
+        if let Some(bytes) = fs::read_if_there(&layout.adoption())?
+            && let Ok(record) = serde_json::from_slice::<Record>(&bytes)
+        {
+            Self { folder: folder.to_owned(), layout: layout.clone(), record }.undo()?;
+        }
+        let record = Record { schema: SCHEMA.to_owned(), had_home: layout.home().exists(), written: Vec::new() };
+        let footprint = Self { folder: folder.to_owned(), layout, record };
+        fs::write(&footprint.layout.home().join(".gitignore"), IGNORE_ALL.as_bytes())?;
+        footprint.note()?;
+        Ok(footprint)
+    }
+
+    /// Writes a file, and notes before what was there.
+    pub fn write(&mut self, file: &NewFile) -> Result<(), FsError> {
+        if !self.record.written.iter().any(|(path, _)| *path == file.path) {
+            let before = fs::read_if_there(&self.folder.join(&file.path))?;
+            self.record.written.push((file.path.clone(), before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+            self.note()?;
+        }
+        scaffold::write(&self.folder, file)
+    }
+
+    pub fn paths(&self) -> Vec<String> {
+        self.record.written.iter().map(|(path, _)| path.display().to_string()).collect()
+    }
+
+    /// The adoption is done.
+    pub fn keep(self) -> Result<(), FsError> {
+        fs::remove_if_there(&self.layout.adoption())
+    }
+
+    /// The repository is as it was.
+    pub fn undo(self) -> Result<(), FsError> {
+        for (path, before) in self.record.written.iter().rev() {
+            let place = self.folder.join(path);
+            if let Some(text) = before {
+                fs::write(&place, text.as_bytes())?;
+            } else {
+                fs::remove_if_there(&place)?;
+                self.prune(path);
+            }
+        }
+        if self.record.had_home { fs::remove_if_there(&self.layout.adoption()) } else { fs::remove_stubborn_folder(&self.layout.home()) }
+    }
+
+    /// Removes folders that hold nothing any more.
+    fn prune(&self, path: &Path) {
+        for parent in path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+            if std::fs::remove_dir(self.folder.join(parent)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn note(&self) -> Result<(), FsError> {
+        let bytes = serde_json::to_vec(&self.record).expect("a record serialises");
+        fs::replace(&self.layout.adoption(), &bytes, Durability::Rebuildable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::names(folder).unwrap()
+    }
+
+    #[test]
+    fn what_fails_or_is_killed_leaves_the_folder_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".gitignore"), "*.log\n").unwrap();
+        std::fs::create_dir(folder.path().join("tests")).unwrap();
+        std::fs::write(folder.path().join("tests/mine.py"), "").unwrap();
+        let begin = || {
+            let mut footprint = Footprint::begin(folder.path()).unwrap();
+            for path in [".gitignore", "tests/micro/cases.jsonl", "state/schema.json"] {
+                footprint.write(&NewFile::new(path, "new")).unwrap();
+            }
+            footprint
+        };
+        begin().undo().unwrap();
+        let as_it_was = || {
+            assert_eq!(names(folder.path()), [".gitignore", "tests"]);
+            assert_eq!(names(&folder.path().join("tests")), ["mine.py"]);
+            assert_eq!(std::fs::read_to_string(folder.path().join(".gitignore")).unwrap(), "*.log\n");
+        };
+        as_it_was();
+        // a killed one
+        drop(begin());
+        assert_eq!(std::fs::read_to_string(folder.path().join(".agent/.gitignore")).unwrap(), "*\n");
+        Footprint::begin(folder.path()).unwrap().undo().unwrap();
+        as_it_was();
+        begin().keep().unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("state/schema.json")).unwrap(), "new");
+        assert!(!folder.path().join(".agent/adoption.json").exists());
+    }
+}

@@ -1,0 +1,370 @@
+//! An existing repository with an existing MCP server becomes an agent repository; the server stays as it is.
+//!
+//! `observed` says what is there; it is then written, started as a tier starts it, and asked (`trying`). What fails on the way is undone (`footprint`).
+
+mod footprint;
+mod observed;
+mod trying;
+
+pub use observed::{Adoption, Requirements, Wishes};
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::githooks::Hooks;
+use crate::repository::Repository;
+use crate::scaffold::{self, ignoring};
+use crate::templates::{self, NewFile};
+use crate::world::fs;
+use crate::world::git_command::GitCommand;
+use crate::world::layout::Layout;
+use crate::world::node::{self, MODULES};
+use crate::world::process::Run;
+use crate::world::python::{self, Installer, Interpreter, Locked, Locking};
+use crate::world::temporary::Temporary;
+use crate::world::toolchain::Toolchain;
+use agent_core::adoption as rules;
+use agent_core::canonical;
+use agent_core::manifest;
+use agent_core::package::{self, Package};
+use agent_core::what::What;
+use footprint::Footprint;
+use observed::NodePackages;
+use serde_json::{Value, json};
+use std::path::Path;
+use trying::Tried;
+
+pub const LOCK: &str = "requirements.lock";
+const STATE: &str = "state/active.state.json";
+const SCHEMA: &str = "state/schema.json";
+const BUDGETS: &str = "ci/budgets.json";
+const CASES: &str = "tests/micro/adopted.jsonl";
+const CASES_README: &str = "tests/micro/README.md";
+
+const MIGRATIONS: &str = "\
+# Migrations
+
+One step for each rise of the state's schema version, forward only, written by whoever changes `state/schema.json`.
+There is none yet: the schema is at version 1.
+";
+
+const ABOUT_CASES: &str = "\
+# First cases
+
+`adopted.jsonl` was recorded when this repository was adopted: one case a line. `agent test` runs them, and a release or a promotion is held to them.
+
+- `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer it is expected again (`equals`);
+  where they did not, or the answer tells the time or a folder, any answer will do (`schema`).
+- `TOOL-needs-ARGUMENT` calls a tool without what it asks for, and expects an error that names it.
+
+The calls were made without a network and with folders that were thrown away, so a tool that needs more has no case yet. Write some, and replace what
+says little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
+";
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Adopted {
+    pub files: Vec<String>,
+    pub command: Vec<String>,
+    tried: Tried,
+}
+
+impl Adopted {
+    pub fn tools(&self) -> &[String] {
+        &self.tried.tools
+    }
+
+    pub fn cases(&self) -> usize {
+        self.tried.cases.len()
+    }
+
+    pub fn untested(&self) -> Vec<&str> {
+        self.tried.untested()
+    }
+
+    pub fn server(&self) -> &Value {
+        &self.tried.server
+    }
+}
+
+/// What is known of the manifest so far.
+struct Draft<'a> {
+    adoption: &'a Adoption,
+    command: Vec<String>,
+    requires: String,
+    lock: Option<&'static str>,
+    version: Option<String>,
+    limits: (u32, u32),
+}
+
+impl Draft<'_> {
+    fn file(&self) -> NewFile {
+        let manifest = rules::Manifest {
+            name: &self.adoption.name,
+            command: &self.command,
+            requires: &self.requires,
+            lock: self.lock,
+            project: self.adoption.project.as_deref(),
+            version: self.version.as_deref(),
+            node_lock: self.adoption.node.as_ref().map(NodePackages::lock),
+            start_s: self.limits.0,
+            call_s: self.limits.1,
+        };
+        NewFile::new(manifest::FILE, manifest.text())
+    }
+}
+
+impl Adoption {
+    /// Writes all of it, or nothing. `say` hears what takes time.
+    pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
+        self.refuse_overwriting()?;
+        let mut footprint = Footprint::begin(&self.folder)?;
+        match self.adopt(&mut footprint, context, say) {
+            Ok(adopted) => {
+                footprint.keep()?;
+                Ok(adopted)
+            }
+            Err(error) => {
+                footprint.undo()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn adopt(&self, footprint: &mut Footprint, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
+        let layout = Layout::new(&self.folder);
+        let place = Temporary::new(&layout, "adopt")?;
+        let bare = python::find(&layout, &self.requires)?;
+        let needs_packages = !matches!(self.requirements, Requirements::None);
+        let installer = if needs_packages { Installer::fetched(&bare, place.path(), say) } else { Installer::found() };
+        let mut draft = Draft {
+            adoption: self,
+            command: self.command.clone(),
+            requires: self.requires.clone(),
+            lock: None,
+            version: None,
+            limits: rules::Measured::default().limits(),
+        };
+        if needs_packages {
+            self.lock(&mut draft, footprint, (&installer, &bare, place.path()), say)?;
+        }
+        if self.version_is_computed {
+            draft.version = self.computed_version(&installer, &bare, place.path());
+        }
+        if let Some(node) = &self.node {
+            node.lock_in(&self.folder, place.path(), footprint, say)?;
+        }
+        self.write_house(footprint)?;
+        footprint.write(&draft.file())?;
+        let manifest = manifest::Manifest::parse(&String::from_utf8_lossy(&draft.file().bytes), manifest::FILE)?;
+        // made here, where the installer is at hand; a child finds it made
+        Toolchain::by(|| installer, &layout, &self.folder, &manifest, say)?;
+        if let Some(NodePackages::Named { .. }) = &self.node {
+            draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
+            footprint.write(&draft.file())?;
+        }
+        say("starting the server, to ask for its tools and to record first calls");
+        let repository = Repository::open(context)?;
+        let target = repository.target_to_test(&What::Worktree)?;
+        let tried = match Tried::of(&target, &repository, context) {
+            Ok(tried) => tried,
+            Err(error) => {
+                with_data_apart(&mut draft, footprint, &trying::own_files(&target, &repository, context)?, error, context)?;
+                Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, context)?
+            }
+        };
+        draft.limits = tried.measured.limits();
+        for file in [draft.file(), cases_file(&tried), NewFile::new(CASES_README, ABOUT_CASES), budgets_file(&tried)] {
+            footprint.write(&file)?;
+        }
+        Hooks::of(&self.folder)?.install()?;
+        Ok(Adopted { files: footprint.paths(), command: draft.command, tried })
+    }
+
+    fn lock(
+        &self,
+        draft: &mut Draft<'_>,
+        footprint: &mut Footprint,
+        (installer, bare, place): (&Installer, &Interpreter, &Path),
+        say: &dyn Fn(&str),
+    ) -> Result<(), CommandError> {
+        draft.lock = Some(LOCK);
+        let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
+        say("locking the requirements, with hashes");
+        let locking = |requires: &str| Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted);
+        let locked = match locking(&draft.requires) {
+            Ok(locked) => locked,
+            // a package may want a newer Python than the oldest that is assumed where nobody says
+            Err(error) if self.requires_is_assumed => {
+                let own = format!(">={}", minor(&bare.version));
+                let locked = locking(&own).map_err(|_| error)?;
+                draft.requires = own;
+                locked
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Locked { mut bytes, is_local } = locked;
+        if is_local {
+            draft.requires = format!("=={}.*", minor(&bare.version));
+            say(&format!("{LOCK} holds for Python {} on this platform alone: `uv` on PATH makes one for all", minor(&bare.version)));
+        }
+        if bytes.is_empty() {
+            bytes = b"# no packages\n".to_vec();
+        }
+        Ok(footprint.write(&NewFile::new(LOCK, bytes))?)
+    }
+
+    /// Asks the build backend in a clone, since building leaves files; `None` where it does not say.
+    fn computed_version(&self, installer: &Installer, bare: &Interpreter, place: &Path) -> Option<String> {
+        let (clone, wheels) = (place.join("clone"), place.join("wheels"));
+        let git = GitCommand::isolated(&self.folder).run().args(["clone", "--quiet", "--local", "."]).arg(&clone);
+        git.succeed().ok()?;
+        let build = match installer {
+            Installer::Uv { program, .. } => Run::new(program).args(["build", "--quiet", "--wheel", "--python"]).arg(&bare.executable),
+            Installer::Pip => Run::new(&bare.executable).args(["-I", "-m", "pip", "wheel", "--quiet", "--no-deps", "."]),
+        };
+        let to = if matches!(installer, Installer::Pip) { "--wheel-dir" } else { "--out-dir" };
+        build.directory(&clone).arg(to).arg(&wheels).succeed().ok()?;
+        let wheel = fs::names(&wheels).ok()?.into_iter().find(|name| Path::new(name).extension().is_some_and(|end| end == "whl"))?;
+        wheel.split('-').nth(1).map(str::to_owned)
+    }
+
+    /// What every adopted repository has besides its manifest, its lock and its cases.
+    fn write_house(&self, footprint: &mut Footprint) -> Result<(), CommandError> {
+        let mut ignored = ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
+        if self.node.is_some() && !GitCommand::isolated(&self.folder).ignores(MODULES)? {
+            ignored.extend_from_slice(format!("{MODULES}\n").as_bytes());
+        }
+        footprint.write(&NewFile::new(".gitignore", ignored))?;
+        for file in self.house() {
+            footprint.write(&file)?;
+        }
+        Ok(())
+    }
+
+    fn house(&self) -> Vec<NewFile> {
+        let mut files = templates::runtime();
+        files.push(NewFile::new(STATE, canonical::to_bytes(&first_state())));
+        files.push(NewFile::new(SCHEMA, pretty(&schema(&self.name))));
+        files.push(NewFile::new("state/migrations/README.md", MIGRATIONS));
+        files.push(NewFile::new(BUDGETS, pretty(&rules::Measured::default().budgets())));
+        files.push(NewFile::new(scaffold::WORKFLOW_FILE, scaffold::WORKFLOW));
+        files
+    }
+
+    /// A file that is there with other bytes is refused, so that nothing of the user's is lost.
+    fn refuse_overwriting(&self) -> Result<(), CommandError> {
+        let mut files = self.house();
+        files.extend([CASES, CASES_README].map(|path| NewFile::new(path, "")));
+        if matches!(self.requirements, Requirements::Wanted { .. }) {
+            files.push(NewFile::new(LOCK, ""));
+        }
+        let mut taken = Vec::new();
+        for file in files {
+            if fs::read_if_there(&self.folder.join(&file.path))?.is_some_and(|there| there != file.bytes) {
+                taken.push(file.path.display().to_string());
+            }
+        }
+        if taken.is_empty() {
+            return Ok(());
+        }
+        Err(CommandError::input(format!("these files are there already, and hold something else: {}", taken.join(", ")))
+            .with_hint("move them away; nothing was written"))
+    }
+}
+
+/// Of a server that does not start where it may not write: the files it writes beside itself that its command names go to the folder for data.
+fn with_data_apart(
+    draft: &mut Draft<'_>,
+    footprint: &mut Footprint,
+    own: &[std::path::PathBuf],
+    error: CommandError,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let (command, moved) = rules::with_data_apart(&draft.command, own);
+    if moved.is_empty() {
+        let Some(first) = own.first() else { return Err(error) };
+        return Err(error.with_hint(format!(
+            "it writes `{}` into its code folder, which every version has anew and a test may not write: let it write into the folder that AGENT_DATA names",
+            first.display()
+        )));
+    }
+    context.printer.warn(format!(
+        "the server writes {} into its code folder, which every version has anew; its command now names the folder for data, which all versions share",
+        moved.join(", ")
+    ));
+    draft.command = command;
+    Ok(footprint.write(&draft.file())?)
+}
+
+impl NodePackages {
+    /// Writes the files of npm that are not there yet.
+    fn lock_in(&self, folder: &Path, place: &Path, footprint: &mut Footprint, say: &dyn Fn(&str)) -> Result<(), CommandError> {
+        let made = place.join("npm");
+        let npm = |arguments: &[&str]| {
+            let program = python::on_path(std::ffi::OsStr::new("npm")).ok_or(node::NodeError::NotFound { program: "npm" })?;
+            let run = Run::new(&program).directory(&made).args(arguments);
+            Ok::<_, CommandError>(
+                run.args(["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]).succeed()?,
+            )
+        };
+        let description = match self {
+            Self::Locked(_) => return Ok(()),
+            Self::Unlocked => fs::read_if_there(&folder.join(package::FILE))?.unwrap_or_default(),
+            Self::Named { .. } => pretty(&json!({"private": true})).into_bytes(),
+        };
+        say("locking the packages of Node");
+        fs::write(&made.join(package::FILE), &description)?;
+        if let Self::Named { package } = self {
+            npm(&["install", package])?;
+            footprint.write(&NewFile::new(package::FILE, fs::read_if_there(&made.join(package::FILE))?.unwrap_or_default()))?;
+        } else {
+            npm(&["install"])?;
+        }
+        let lock = fs::read_if_there(&made.join(self.lock()))?.unwrap_or_default();
+        Ok(footprint.write(&NewFile::new(self.lock(), lock))?)
+    }
+}
+
+/// The program of a package that `npx` was to run.
+fn program_of(layout: &Layout, folder: &Path, manifest: &manifest::Manifest, package: &str) -> Result<String, CommandError> {
+    let Some(node) = &manifest.node else { return Ok(package.to_owned()) };
+    let read = |path: &Path| fs::read_if_there(&folder.join(path)).map_err(CommandError::from);
+    let installed = node::Packages::of(layout, node, read)?.modules();
+    let description = fs::read_if_there(&installed.join(package).join(package::FILE))?;
+    let found = description.and_then(|bytes| rules::program_of(&Package::parse(&bytes, package::FILE).ok()?));
+    Ok(found.unwrap_or_else(|| package.to_owned()))
+}
+
+/// `3.12` of `3.12.1`.
+fn minor(version: &str) -> &str {
+    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
+}
+
+fn cases_file(tried: &Tried) -> NewFile {
+    let lines: String = tried.cases.iter().flat_map(|case| [case.to_string(), "\n".to_owned()]).collect();
+    NewFile::new(CASES, lines)
+}
+
+fn budgets_file(tried: &Tried) -> NewFile {
+    NewFile::new(BUDGETS, pretty(&tried.measured.budgets()))
+}
+
+fn first_state() -> Value {
+    json!({"schema_version": 1})
+}
+
+fn schema(name: &str) -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "Raise x-schema-version and the const of schema_version together, and add a step in state/migrations.",
+        "x-schema-version": 1,
+        "title": format!("What {name} has learned"),
+        "type": "object",
+        "required": ["schema_version"],
+        "properties": {"schema_version": {"const": 1}},
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a JSON value serialises") + "\n"
+}

@@ -1,0 +1,166 @@
+//! A running server shows what it can: its tools, and calls that work, which become the first cases.
+
+use crate::children;
+use crate::confinement::{self, Scratch};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::child::{Child, ChildError, ChildSpec, Opening};
+use crate::target::Target;
+use crate::world::{clock, fs, process};
+use agent_core::adoption::{self, Measured, Trial};
+use agent_core::call_result::Answer;
+use agent_core::manifest::EntryPoint;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A first case is quick: a tool that takes longer gets none.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// All calls together.
+const WALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a running server showed.
+#[derive(Debug, Default)]
+pub struct Tried {
+    pub tools: Vec<String>,
+    pub cases: Vec<Value>,
+    pub measured: Measured,
+    /// What the server calls itself.
+    pub server: Value,
+}
+
+impl Tried {
+    /// Starts the server as a tier does: confined, and for the calls without a network, so that no call changes anything but folders that are thrown away.
+    pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, CommandError> {
+        let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
+        let online = confined(target, None, repository, context)?;
+        let offline = confined(target, Some(false), repository, context)?;
+        let [first, second] = scratches.each_ref().map(|scratch| scratch.given_to(offline.clone()));
+        let mut tried = process::block_on(Self::listed(&scratches[0].given_to(online)))??;
+        let varies = varying(target, repository);
+        // a server that does not start without a network has no first cases of calls
+        if let Err(error) = process::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
+            context.printer.warn(format!("no case was recorded, because the server does not work without a network: {error}"));
+        }
+        Ok(tried.0)
+    }
+
+    async fn listed(spec: &ChildSpec) -> Result<(Self, Vec<Value>), ChildError> {
+        let began = Instant::now();
+        let child = Child::start_as(spec, &Opening::with_every_capability()).await?;
+        let tools = child.tools().await?;
+        let measured = Measured { start_ms: milliseconds(began), calls_ms: Vec::new() };
+        let server = child.greeting()["serverInfo"].clone();
+        child.end().await;
+        let names = tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
+        Ok((Self { tools: names, cases: Vec::new(), measured, server }, tools))
+    }
+
+    /// Each call is made in two processes: what differs between them is no answer to hold a later version to.
+    async fn record(&mut self, trials: &[Trial], specs: [&ChildSpec; 2], varies: &[String]) -> Result<(), ChildError> {
+        let mut children = [Some(Child::start(specs[0]).await?), Some(Child::start(specs[1]).await?)];
+        let began = Instant::now();
+        for trial in trials {
+            if began.elapsed() > WALL_LIMIT {
+                break;
+            }
+            for (child, spec) in children.iter_mut().zip(specs) {
+                // a call may have ended the one before
+                if child.as_ref().is_none_or(|child| child.failure().is_some()) {
+                    *child = Some(Child::start(spec).await?);
+                }
+            }
+            let [Some(one), Some(two)] = &children else { break };
+            if self.answers(trial, [one, two], varies).await.is_err() {
+                // it hangs, or it ended
+                children = [None, None];
+            }
+        }
+        for child in children.into_iter().flatten() {
+            child.end().await;
+        }
+        Ok(())
+    }
+
+    async fn answers(&mut self, trial: &Trial, children: [&Child; 2], varies: &[String]) -> Result<(), ChildError> {
+        if let Some(refusal) = adoption::refusal(trial)
+            && let Some(answer) = self.call(children[0], &trial.tool, &json!({})).await?
+            && adoption::holds(&refusal, &answer)
+        {
+            self.cases.push(refusal);
+        }
+        let mut answers = Vec::new();
+        for child in children {
+            match self.call(child, &trial.tool, &trial.arguments).await? {
+                Some(answer) if !answer.is_error() => answers.push(answer),
+                _ => return Ok(()),
+            }
+        }
+        let case = adoption::recorded(trial, [&answers[0], &answers[1]], varies);
+        if answers.iter().all(|answer| adoption::holds(&case, answer)) {
+            self.cases.push(case);
+        }
+        Ok(())
+    }
+
+    /// `None` for an error of the protocol, which no case could expect.
+    async fn call(&mut self, child: &Child, tool: &str, arguments: &Value) -> Result<Option<Answer>, ChildError> {
+        let began = Instant::now();
+        let called = tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
+        let result = match called {
+            Err(_) => return Err(child.why_gone()),
+            Ok(Err(ChildError::Refused { .. } | ChildError::Unreadable { .. })) => return Ok(None),
+            Ok(result) => result?,
+        };
+        self.measured.calls_ms.push(milliseconds(began));
+        Ok(child.readable(tool, result.answer()).ok())
+    }
+
+    /// The tools that no case calls.
+    pub fn untested(&self) -> Vec<&str> {
+        let tested: BTreeSet<_> = self.cases.iter().filter_map(|case| case["tool"].as_str()).collect();
+        self.tools.iter().map(String::as_str).filter(|tool| !tested.contains(tool)).collect()
+    }
+}
+
+/// Starts the server free, as a service would be, and says which files it wrote into its code folder by then. They are removed again.
+pub fn own_files(target: &Target, repository: &Repository, context: &Context) -> Result<Vec<PathBuf>, CommandError> {
+    let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
+    let scratch = Scratch::take(&repository.layout)?;
+    let spec = scratch.given_to(children::runner(target, repository, context)?);
+    process::block_on(async {
+        if let Ok(child) = Child::start(&spec).await {
+            child.end().await;
+        }
+    })?;
+    let own = checkout.own_files(&repository.git)?;
+    for path in &own {
+        fs::remove_if_there(&checkout.path().join(path))?;
+    }
+    Ok(own)
+}
+
+fn confined(target: &Target, network: Option<bool>, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
+    let mut spec = children::runner(target, repository, context)?;
+    let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
+    confinement::confine(&mut spec, &entry, true, target, repository)?;
+    spec.call_limit = CALL_LIMIT;
+    Ok(spec)
+}
+
+/// Words in an answer that come from where and when it was given: folders, the date, the time as a number.
+fn varying(target: &Target, repository: &Repository) -> Vec<String> {
+    let folders = [repository.layout.root().to_owned(), target.directory.clone()];
+    let mut words: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let now = clock::now();
+    words.push(clock::today());
+    words.push(clock::today()[..4].to_owned());
+    words.push(now.as_second().to_string()[..5].to_owned());
+    words
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

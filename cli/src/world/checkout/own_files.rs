@@ -1,0 +1,64 @@
+//! What a server wrote into the checkout it runs from. No version keeps such files; they are kept aside before the checkout goes.
+
+use super::{Checkout, CheckoutError, Record, record_of};
+use crate::world::checkout::compare::wanted;
+use crate::world::checkout::scan::{Kind, scan};
+use crate::world::clock;
+use crate::world::fs::{self, FsError};
+use crate::world::git::Git;
+use crate::world::layout::Layout;
+use agent_core::object_id::ObjectId;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// More files than this are no files of a server's own, but something that went wrong.
+const MOST: usize = 10_000;
+
+/// Files that were kept aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub paths: Vec<PathBuf>,
+    pub folder: PathBuf,
+}
+
+impl Checkout {
+    /// The regular files that stand in the checkout and are neither of its tree nor compiled.
+    pub fn own_files(&self, git: &Git) -> Result<Vec<PathBuf>, CheckoutError> {
+        let found = scan(&self.place);
+        if Record::read(&self.record, &self.tree).is_some_and(|record| record.holds(&found)) {
+            return Ok(Vec::new());
+        }
+        let wanted = wanted(&self.listed(git)?, &self.compiled());
+        let wanted: HashSet<&Path> = wanted.iter().map(super::compare::Wanted::path).collect();
+        let is_own = |path: &Path| !wanted.contains(path) && !path.components().any(|part| part.as_os_str() == "__pycache__");
+        let own = found.into_iter().filter(|found| found.kind == Kind::File && is_own(&found.path));
+        Ok(own.map(|found| found.path).take(MOST).collect())
+    }
+
+    /// Keeps the files aside that a server wrote here. They stay where they are too, and what a running server still writes is in both places.
+    pub fn keep_own_files(&self, git: &Git) -> Result<Option<Kept>, CheckoutError> {
+        let paths = self.own_files(git)?;
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let folder = self.layout.left_behind().join(clock::fresh_id("files"));
+        for path in &paths {
+            let to = folder.join(path);
+            fs::create_dir(to.parent().unwrap_or(&folder))?;
+            let from = self.place.join(path);
+            if std::fs::hard_link(&from, &to).is_err() {
+                std::fs::copy(&from, &to).map_err(FsError::while_doing("keep a copy of", &from))?;
+            }
+        }
+        Ok(Some(Kept { paths, folder }))
+    }
+
+    /// The checkout at a path, for who removes it; `None` where its tree is not known any more.
+    pub fn at(git: &Git, layout: &Layout, place: &Path) -> Option<Self> {
+        let name = place.file_name()?.to_str()?;
+        let tree = ObjectId::parse(name.split('-').next()?).filter(|tree| git.exists(tree))?;
+        let record = record_of(layout, place);
+        Some(Self { tree, compiler: None, link: None, place: place.to_owned(), record, layout: layout.clone(), lease: Arc::default() })
+    }
+}

@@ -1,0 +1,47 @@
+//! The project of a checkout, as if it was installed: metadata, entry points and console scripts in a folder of their own that Python searches. The code
+//! itself is that of the checkout, and the environment of a lock stays one for all checkouts with that lock.
+
+use super::{MARKER, PythonError};
+use crate::world::fs;
+use crate::world::layout::Layout;
+use crate::world::temporary::Temporary;
+use agent_core::manifest::Python;
+use agent_core::object_id;
+use agent_core::project::Project;
+use std::path::{Path, PathBuf};
+
+/// In the place of an environment's marker: the folder is whole.
+const SCHEMA: &str = r#"{"schema":"agent/project@1"}"#;
+
+/// The folder that stands for the installed project; `None` where the manifest names none, or one without a name.
+pub fn project(layout: &Layout, code: &Path, python: &Python) -> Result<Option<PathBuf>, PythonError> {
+    let Some(path) = &python.project else { return Ok(None) };
+    let bytes = fs::read_if_there(&code.join(path))?.ok_or_else(|| PythonError::NoProject { path: path.into() })?;
+    let project = Project::parse(&String::from_utf8_lossy(&bytes))?;
+    let Some(files) = project.installed(python.version.as_deref()) else { return Ok(None) };
+    let folder = layout.environment(&format!("project-{}", key(&files)));
+    if !folder.join(MARKER).is_file() {
+        write(layout, &files, &folder)?;
+    }
+    Ok(Some(folder))
+}
+
+fn key(files: &[(String, String)]) -> String {
+    let text: String = files.iter().flat_map(|(path, text)| [path, "\0", text, "\0"]).collect();
+    object_id::digest(text.as_bytes()).trim_start_matches("sha256:")[..32].to_owned()
+}
+
+/// Written beside its place and put there by a rename: another process may do the same.
+fn write(layout: &Layout, files: &[(String, String)], folder: &Path) -> Result<(), PythonError> {
+    let under_way = Temporary::new(layout, "project")?;
+    let fresh = under_way.path().join("files");
+    for (path, text) in files {
+        fs::write(&fresh.join(path), text.as_bytes())?;
+    }
+    fs::write(&fresh.join(MARKER), SCHEMA.as_bytes())?;
+    fs::create_dir(&layout.environments())?;
+    match fs::rename(&fresh, folder) {
+        Err(_) if folder.join(MARKER).is_file() => Ok(()),
+        renamed => Ok(renamed?),
+    }
+}
