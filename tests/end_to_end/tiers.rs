@@ -504,3 +504,16 @@ fn what_came_back_is_shown_beside_what_was_expected() {
     served.world.write(format!("{FOLDER}/agent.toml"), manifest.replace("answers = true", "answers = false"));
     assert!(!served.agent(["test", "--no-cache"]).code(1).stdout.contains("answered"));
 }
+
+#[test]
+fn a_tools_error_names_the_line_it_came_from() {
+    let served = Served::new();
+    let runner = served.world.read(format!("{FOLDER}/runner/__main__.py"));
+    let line = runner.lines().position(|line| line.contains("raise ValueError")).unwrap() + 1;
+    served.agent(["run", "estimate", "task="]).code(1).stderr_has(&format!("answered with an error, from runner/__main__.py:{line}"));
+    let seen = served.agent(["run", "estimate", "task=", "--json"]).code(1).json();
+    assert_eq!(seen["result"]["_meta"], Value::Null, "for the terminal, and not for a host");
+    let case = json!({"id": "a", "tool": "estimate", "arguments": {"task": ""}, "expect": {"subset": {"seen": 0}}});
+    served.world.write(format!("{FOLDER}/tests/micro/estimates.jsonl"), case.to_string());
+    served.agent(["test"]).code(1).stdout_has(&format!("(runner/__main__.py:{line})"));
+}

@@ -1,6 +1,6 @@
 //! `agent tune` and `agent state`, with a real Tuner.
 
-use crate::served::{Served, json_lines};
+use crate::served::{FOLDER, Served, json_lines};
 use crate::world::World;
 use agent_core::canonical;
 use serde_json::{Value, json};
@@ -360,4 +360,22 @@ fn a_damaged_view_and_a_damaged_journal_are_told_apart() {
     served.agent(["tune", "look"]).code(3).stderr_has("damaged").stderr_has("agent state reset");
     served.agent(["state", "reset"]).ok();
     assert_eq!(served.staging()["tasks"], json!({}));
+}
+
+#[test]
+fn blame_names_the_signals_of_a_promotion() {
+    let served = Served::new();
+    served.agent(["tune", "took", "task=tea", "minutes=10", "--id", "s-1"]).ok();
+    served.agent(["tune", "took", "task=tea", "minutes=20", "--id", "s-2"]).ok();
+    served.agent(["promote"]).ok();
+    served.agent(["tune", "took", "task=tea", "minutes=40", "--id", "s-3"]).ok();
+    let signals = || -> Vec<(Value, Value)> {
+        let blame = served.agent(["state", "blame", "tasks.tea.minutes", "--json"]).ok().json();
+        blame["steps"].as_array().unwrap().iter().map(|step| (step["by"]["signal"].clone(), step["by"]["version"].clone())).collect()
+    };
+    assert_eq!(signals(), [(json!("s-3"), Value::Null), (json!("s-2"), json!("0.1.1")), (json!("s-1"), json!("0.1.1"))]);
+    served.agent(["state", "blame", "tasks.tea.minutes"]).ok().stdout_has("(signal s-2, ").stdout_has(", v0.1.1)");
+    // without its Journal the promotion stands for all of them
+    std::fs::remove_dir_all(served.world.path(FOLDER).join(".agent/store/journal")).unwrap();
+    assert_eq!(signals(), [(json!("s-3"), Value::Null), (Value::Null, json!("0.1.1"))]);
 }

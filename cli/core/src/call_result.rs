@@ -1,6 +1,7 @@
 //! The result of `tools/call`: passed on as the bytes it came as, read by its few known members, and as a whole where it is judged or shown.
 
 use crate::raw_object::Members;
+use crate::wire;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -98,6 +99,11 @@ impl Answer {
     /// One of the `_meta` keys.
     pub fn meta(&self, key: &str) -> Option<&Value> {
         self.0.get("_meta")?.get(key)
+    }
+
+    /// Of a tool's error: the line of the server's own code that it came from, where the server says it.
+    pub fn place(&self) -> Option<&str> {
+        self.meta(wire::WHERE)?.as_str()
     }
 }
 

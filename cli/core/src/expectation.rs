@@ -218,9 +218,15 @@ pub fn judge(check: &Check, result: &Answer) -> Judgement {
     match check {
         Check::Error(check) if result.is_error() => judge_content(check, result, "the error "),
         Check::Error(_) => Judgement::failed(format!("expected an error, the tool answered {}", quoted(&text_of(result)))),
-        _ if result.is_error() => Judgement::failed(format!("the tool failed: {}", shortened(&text_of(result)))),
+        _ if result.is_error() => tool_failed(result),
         check => judge_content(check, result, ""),
     }
+}
+
+/// A tool's error where an answer was expected.
+pub fn tool_failed(result: &Answer) -> Judgement {
+    let place = result.place().map(|place| format!(" ({place})")).unwrap_or_default();
+    Judgement::failed(format!("the tool failed: {}{place}", shortened(&text_of(result))))
 }
 
 /// The content of an answer, or of an error, which `what` names then.

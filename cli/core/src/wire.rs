@@ -8,6 +8,8 @@ pub const CONVERSATION: &str = "dev.agentvc/conversation";
 pub const SIGNAL: &str = "dev.agentvc/signal";
 /// The top-level state keys a call read.
 pub const READS: &str = "dev.agentvc/reads";
+/// With the error of a tool: `FILE:LINE` of the server's own code that it came from.
+pub const WHERE: &str = "dev.agentvc/where";
 /// `{"path"}` to a Runner: the folder whose files a test case looks at.
 pub const SCRATCH: &str = "dev.agentvc/scratch";
 /// `{"usd"}` back from a Runner: what the call cost.

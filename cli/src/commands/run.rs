@@ -117,7 +117,8 @@ fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (c
     printer.detail(format!("{} with state {} in {:.1} ms", target.shown(), target.state.revision.short(), called.duration_ms));
     let result = &called.result;
     if result.is_error() {
-        printer.say(format!("the tool `{}` answered with an error", arguments.tool));
+        let place = answer.place().map(|place| format!(", from {place}")).unwrap_or_default();
+        printer.say(format!("the tool `{}` answered with an error{place}", arguments.tool));
     }
     printer.data(match answer.structured() {
         Some(structured) => serde_json::to_string_pretty(structured).expect("JSON serialises"),

@@ -3,7 +3,7 @@
 use agent_core::call_result::Answer;
 use agent_core::case::{Case, Step};
 use agent_core::evaluation::{CaseResult, Outcome, Shown};
-use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge};
+use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge, tool_failed};
 use agent_core::object_id::short_digest;
 use agent_core::opinion::Opinion;
 use agent_core::repetition;
@@ -155,9 +155,7 @@ impl<'a> Attempt<'a> {
             None => self.advance(),
             Some(Expectation::Scorer(_)) if !result.is_error() => Next::Score,
             Some(Expectation::Command(_)) if !result.is_error() => Next::Judge,
-            Some(Expectation::Scorer(_) | Expectation::Command(_)) => {
-                self.judged(Judgement::failed(format!("the tool failed: {}", result.text())))
-            }
+            Some(Expectation::Scorer(_) | Expectation::Command(_)) => self.judged(tool_failed(result)),
             Some(Expectation::Local(check)) => {
                 if let Check::Golden(golden) = check
                     && keep_golden

@@ -16,6 +16,7 @@ from .call import (
     CONVERSATION,
     SCRATCH,
     STATE,
+    WHERE,
     Call,
     Cancelled,
     Memory,
@@ -468,13 +469,18 @@ class Server:
 
     def _fail(self, call, error):
         text = _words(error)
-        fields = {} if isinstance(error, (Unserializable, StateError)) else {"traceback": _traceback(error)}
+        fields, where = {}, None
+        if not isinstance(error, (Unserializable, StateError)):
+            fields, where = {"traceback": _traceback(error)}, _where(error)
         log.write("error", f"the tool failed: {text}", fields, call)
-        self._send(self._error_result(call, text), call.batch)
+        self._send(self._error_result(call, text, where), call.batch)
 
-    def _error_result(self, call, text):
+    def _error_result(self, call, text, where=None):
         shown = quote(printable(text))
-        extra = self._extra(call, {} if self.tunes else call.traces())
+        side = {} if self.tunes else call.traces()
+        if where is not None:
+            side[WHERE] = where
+        extra = self._extra(call, side)
         return result_frame(call.id, f'{{"content":[{{"type":"text","text":{shown}}}],"isError":true{extra}}}')
 
 
@@ -521,3 +527,17 @@ def _traceback(error):
     while user is not None and os.path.dirname(user.tb_frame.f_code.co_filename) == here:
         user = user.tb_next
     return "".join(traceback.format_exception(type(error), error, user or error.__traceback__))
+
+
+def _where(error):
+    """`FILE:LINE` of the last line of the server's own code that the exception came through, from the folder it runs in; None for any other."""
+    here = os.path.dirname(__file__)
+    folder = os.path.join(os.getcwd(), "")
+    where = None
+    frame = error.__traceback__
+    while frame is not None:
+        file = os.path.join(folder, frame.tb_frame.f_code.co_filename)
+        if file.startswith(folder) and os.path.dirname(file) != here and "site-packages" not in file:
+            where = f"{os.path.relpath(file, folder)}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where

@@ -29,7 +29,8 @@ class Child:
             stdout=stdout,
             stderr=self.errors,
             bufsize=0,
-            cwd=folder,
+            # elsewhere than its code, so that errors name no line of it
+            cwd=folder or FIXTURES,
             env={**os.environ, "PYTHONPATH": str(RUNTIME), "AGENT_PARENT_PID": str(os.getpid()), **(environment or {})},
         )
         self._pending = b""

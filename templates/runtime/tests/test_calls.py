@@ -16,6 +16,16 @@ def conversation(**fields):
     return {**STATE, "dev.agentvc/conversation": fields}
 
 
+class Places(unittest.TestCase):
+    def test_an_error_names_the_last_line_of_the_servers_own_code(self):
+        with Child(PROGRAMS / "runner.py", folder=PROGRAMS) as child:
+            child.initialize()
+            where = child.call("fail", {"message": "no"})["_meta"]["dev.agentvc/where"]
+            file, _, line = where.rpartition(":")
+            self.assertEqual(file, "runner.py")
+            self.assertIn("raise LookupError(message)", (PROGRAMS / file).read_text().splitlines()[int(line) - 1])
+
+
 class RunnerCalls(ServerTest):
     def test_a_revision_is_read_from_its_file_once(self):
         with tempfile.TemporaryDirectory() as folder:

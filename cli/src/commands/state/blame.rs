@@ -3,11 +3,13 @@ use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
 use crate::repository::{Repository, state_value};
-use crate::world::git::STATE_FILE;
+use crate::world::git::{CommitInfo, STATE_FILE};
 use agent_core::diagnose::Exit;
-use agent_core::journal::{self, Fold};
-use agent_core::object_id::ObjectId;
+use agent_core::journal::{self, Fold, JournalError};
+use agent_core::object_id::{ObjectId, digest};
+use agent_core::registry::journal_key;
 use agent_core::state::Path;
+use semver::Version;
 use serde_json::{Value, json};
 
 /// Show which signals and versions made a key what it is, newest first
@@ -53,47 +55,82 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 fn by_signals(repository: &Repository, path: &Path) -> Result<Vec<Step>, CommandError> {
     let mut staging = repository.staging()?;
     let bytes = staging.journal()?;
-    let mut old = Fold::begin(&bytes).map_err(|error| staging.unreadable(error))?.state;
+    updates(&bytes, path, None).map_err(|error| staging.unreadable(error).into())
+}
+
+/// The updates of a Journal that changed the key, oldest first; `version` is the promotion that has the Journal.
+fn updates(journal: &[u8], path: &Path, version: Option<&Version>) -> Result<Vec<Step>, JournalError> {
+    let mut old = path.get(&Fold::begin(journal)?.state).cloned();
     let mut steps = Vec::new();
-    let walked = journal::walk(&bytes, |record, state| {
-        let (before, after) = (path.get(&old).cloned(), path.get(state).cloned());
-        if before != after {
-            steps.push(Step {
-                by: format!("{} {} (signal {}, {})", record.tool, shown(&record.arguments), record.id, record.at),
-                detail: json!({"signal": record.id, "seq": record.seq, "tool": record.tool, "arguments": record.arguments, "at": record.at}),
-                old: before,
-                new: after,
-            });
+    journal::walk(journal, |record, state| {
+        let new = path.get(state).cloned();
+        if old != new {
+            let within = version.map(|version| format!(", v{version}")).unwrap_or_default();
+            let mut detail =
+                json!({"signal": record.id, "seq": record.seq, "tool": record.tool, "arguments": record.arguments, "at": record.at});
+            if let Some(version) = version {
+                detail["version"] = json!(version);
+            }
+            let by = format!("{} {} (signal {}, {}{within})", record.tool, shown(&record.arguments), record.id, record.at);
+            steps.push(Step { by, detail, old: old.take(), new: new.clone() });
+            old = new;
         }
-        old.clone_from(state);
-    });
-    walked.map_err(|error| staging.unreadable(error))?;
+    })?;
     Ok(steps)
 }
 
-/// The versions of active that changed the key, newest first.
+/// The versions of active that changed the key, newest first; a promotion as the signals of its Journal, where the object store has it.
 fn by_versions(repository: &Repository, path: &Path, limit: usize) -> Result<Vec<Step>, CommandError> {
     let tip = repository.expect_tip()?;
     let mut steps = Vec::new();
-    let mut newer: Option<(String, Value, Option<Value>)> = None;
+    let mut newer: Option<(CommitInfo, Option<Value>)> = None;
     for commit in repository.git.first_parents(&tip.commit) {
         if steps.len() >= limit {
             return Ok(steps);
         }
         let commit = commit?;
-        let Some(version) = &commit.trailers.version else { break };
+        if commit.trailers.version.is_none() {
+            break;
+        }
         let value = value_at(repository, &commit.id, path)?;
-        steps.extend(newer.take().filter(|(_, _, new)| *new != value).map(|(by, detail, new)| Step {
-            by,
-            detail,
-            old: value.clone(),
-            new,
-        }));
-        let kind = commit.trailers.kind.map_or("version", |kind| kind.as_str());
-        newer = Some((format!("v{version} ({kind})"), json!({"version": version, "kind": kind, "commit": commit.id}), value));
+        if let Some((made, new)) = newer.take().filter(|(_, new)| *new != value) {
+            steps.extend(of_version(repository, path, &made, value.clone(), new)?);
+        }
+        newer = Some((commit, value));
     }
-    steps.extend(newer.filter(|(_, _, new)| new.is_some()).map(|(by, detail, new)| Step { by, detail, old: None, new }));
+    if let Some((made, new)) = newer.filter(|(_, new)| new.is_some()) {
+        steps.push(whole_version(&made, None, new));
+    }
     Ok(steps)
+}
+
+/// What a version changed, newest first.
+fn of_version(
+    repository: &Repository,
+    path: &Path,
+    made: &CommitInfo,
+    old: Option<Value>,
+    new: Option<Value>,
+) -> Result<Vec<Step>, CommandError> {
+    let sealed = match &made.trailers.journal {
+        Some(named) => repository.store(&repository.manifest(&made.id)?)?.get(&journal_key(named))?.filter(|bytes| digest(bytes) == *named),
+        None => None,
+    };
+    let mut steps = match sealed {
+        Some(journal) => updates(&journal, path, made.trailers.version.as_ref())?,
+        None => Vec::new(),
+    };
+    steps.reverse();
+    // a Journal that was begun on an older version does not reach from the one to the other
+    let is_whole = steps.first().is_some_and(|step| step.new == new) && steps.last().is_some_and(|step| step.old == old);
+    Ok(if is_whole { steps } else { vec![whole_version(made, old, new)] })
+}
+
+fn whole_version(made: &CommitInfo, old: Option<Value>, new: Option<Value>) -> Step {
+    let version = made.trailers.version.as_ref().map(|version| format!("v{version}")).unwrap_or_default();
+    let kind = made.trailers.kind.map_or("version", |kind| kind.as_str());
+    let detail = json!({"version": made.trailers.version, "kind": kind, "commit": made.id});
+    Step { by: format!("{version} ({kind})"), detail, old, new }
 }
 
 fn value_at(repository: &Repository, commit: &ObjectId, path: &Path) -> Result<Option<Value>, CommandError> {
