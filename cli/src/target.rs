@@ -72,6 +72,8 @@ impl Repository {
                 self.candidate(what, &staged.base.commit, &staged.state)
             }
             What::Active => self.target_at(what, &self.expect_tip()?.commit),
+            // a sparse checkout leaves out files that the Runner may need
+            What::Worktree if self.git.is_sparse() => self.target_to_test(what),
             What::Worktree => self.worktree_target(),
             other => self.target_at(other, &self.sound_commit(other)?),
         }

@@ -29,6 +29,7 @@ mod init;
 mod install;
 mod kill;
 mod known;
+mod layouts;
 mod lineage;
 mod mcp;
 mod misbehaving;

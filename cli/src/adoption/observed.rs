@@ -4,6 +4,7 @@ use super::LOCK;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::world::fs;
+use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::process::Run;
@@ -82,6 +83,8 @@ impl Adoption {
             CommandError::input(format!("{} is in no git repository", context.directory.display()))
                 .with_hint("git init, and commit what is there")
         })?;
+        // before anything is made in a repository that cannot be read
+        Git::discover(&folder)?;
         let layout = Layout::new(&folder);
         let had_home = layout.home().exists();
         let observed = Self::of(folder, wishes);

@@ -85,8 +85,8 @@ impl Asked<'_> {
 
     /// Judges the tree that is being committed: the index git shows us, never the working tree.
     fn commit(self) -> CommandResult {
-        let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
         let repository = Repository::look(self.context)?;
+        let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
         let git = &repository.git;
         if git.entry(&tree, manifest::FILE)?.is_none() {
             return Ok(Exit::Done);

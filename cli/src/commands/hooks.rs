@@ -2,6 +2,7 @@ use crate::context::Context;
 use crate::error::CommandResult;
 use crate::githooks::{Hooks, HooksError, Standing};
 use crate::printer::{Printer, Style};
+use crate::world::git::Git;
 use agent_core::diagnose::Exit;
 use agent_hooks::event::HookName;
 use serde_json::{Value, json};
@@ -41,7 +42,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             context.printer.json(&document(&seen(&hooks, false)?, &hooks));
             return Ok(Exit::Done);
         }
-        Command::Install(_) => hooks.install()?,
+        Command::Install(_) => {
+            // hooks that cannot read their repository refuse every commit
+            Git::discover(&context.directory)?;
+            hooks.install()?;
+        }
         Command::Uninstall(_) => {
             hooks.uninstall()?;
             context.printer.say(format!("our hooks are out of {}", hooks.folder().display()));

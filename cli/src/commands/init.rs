@@ -6,6 +6,7 @@ use crate::scaffold::Scaffold;
 use crate::templates;
 use crate::versions::{Outcome, release};
 use crate::world::env;
+use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::python;
@@ -37,6 +38,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let plan = Scaffold::plan(&context.directory.join(&arguments.folder), template)?;
     if arguments.dry_run {
         return Ok(show(&plan, context));
+    }
+    if plan.folder.join(".git").exists() {
+        // of another's making, and perhaps of a format that cannot be read
+        Git::discover(&plan.folder)?;
     }
     python::find(&Layout::new(&plan.folder), &manifest::Python::default().requires)?;
     if let Some(around) = &plan.inside {

@@ -100,7 +100,7 @@ impl GitCommand {
     }
 
     pub fn init(&self) -> Result<(), ProcessError> {
-        self.text(&["init", "--quiet", "--initial-branch=main"]).map(drop)
+        of_readable_format(self.run().args(["init", "--quiet", "--initial-branch=main"])).succeed().map(drop)
     }
 
     pub fn head(&self) -> Result<String, ProcessError> {
@@ -182,6 +182,11 @@ impl GitCommand {
 /// Without what says which repository a hook runs for. What the user configures by the environment stays, such as `safe.directory`.
 pub(super) fn isolated(run: Run) -> Run {
     variable::GIT_LOCAL.into_iter().fold(run, Run::env_remove)
+}
+
+/// `git init` that makes what `agent` can read, whatever the user's git makes by default. Older versions of git, which make nothing else, have no options for it.
+pub(super) fn of_readable_format(init: Run) -> Run {
+    init.env("GIT_DEFAULT_HASH", "sha1").env("GIT_DEFAULT_REF_FORMAT", "files")
 }
 
 /// Who writes a commit where git knows no identity.

@@ -23,7 +23,7 @@ impl Git {
         let state = self.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id);
         Ok(Tip {
             link: link(commit, self.tag_of(commit)?),
-            state_problem: state.as_ref().and_then(|state| self.blob_problem(state)),
+            state_problem: state.as_ref().map(|state| self.blob_problem(state)).transpose()?.flatten(),
             state,
             before: self.before(commit)?,
             changed: self.changed_root(commit)?,

@@ -32,7 +32,7 @@ impl Git {
         let mut listed = Vec::new();
         let mut folders = vec![(PathBuf::new(), to_gix(tree))];
         while let Some((folder, id)) = folders.pop() {
-            let object = self.repository.find_tree(id).map_err(GitError::reading(format!("tree {id}")))?;
+            let object = self.find(&from_gix(id))?.try_into_tree().map_err(GitError::reading(format!("tree {id}")))?;
             if gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &object.data).ok() != Some(id) {
                 return Err(GitError::Forged { id: from_gix(id) });
             }
@@ -88,8 +88,7 @@ impl Git {
 
     /// A partial clone lacks blobs, which git fetches when it needs them.
     fn has_all(&self, listed: &[Listed]) -> bool {
-        let is_partial = self.config("extensions.partialClone").is_some();
-        !is_partial || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
+        !self.is_partial() || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
     }
 
     /// Every name is made anew and none is followed, so that two entries of one name end with an error and nothing is written outside of the folder.

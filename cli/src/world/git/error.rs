@@ -14,6 +14,8 @@ pub enum GitError {
     Untrusted { directory: PathBuf },
     #[error("{} stores its refs as {format}, which `agent` cannot read", directory.display())]
     RefFormat { directory: PathBuf, format: String },
+    #[error("the git repository of {} names its objects by SHA-256, which `agent` cannot read", directory.display())]
+    ObjectFormat { directory: PathBuf },
     #[error("cannot open the git repository of {}", directory.display())]
     Open {
         directory: PathBuf,
@@ -34,6 +36,8 @@ pub enum GitError {
         #[source]
         source: Box<gix::Error>,
     },
+    #[error("the object {id} was left out of this partial clone and cannot be fetched{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    LeftOut { id: String, why: String },
     #[error("{id} is a {found} and not a {wanted}")]
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
     #[error("the object under the id {id} has other content than that id stands for")]
@@ -78,6 +82,10 @@ impl GitError {
         if source.is_not_found() {
             return Self::NotARepository { directory };
         }
+        let problems = std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
+        if problems.into_iter().any(|problem| problem.to_string().contains("extensions.objectFormat")) {
+            return Self::ObjectFormat { directory };
+        }
         Self::Open { directory, source: Box::new(source) }
     }
 
@@ -116,6 +124,7 @@ impl Diagnose for GitError {
             | Self::InDoubt { .. }
             | Self::NotPushed { was_judged: false, .. }
             | Self::NotFetched { .. }
+            | Self::LeftOut { .. }
             | Self::Random { .. } => Exit::Surroundings,
             Self::Busy { .. } => Exit::Conflict,
             _ => Exit::Input,
@@ -131,11 +140,16 @@ impl Diagnose for GitError {
                 format!("if you trust it: git config --global --add safe.directory '{}'", directory.display())
             }
             Self::RefFormat { .. } => "convert it: git refs migrate --ref-format=files".to_owned(),
+            Self::ObjectFormat { .. } => {
+                "git converts no repository to SHA-1; make a new one (git init --object-format=sha1 DIR) and commit the files there"
+                    .to_owned()
+            }
             Self::NoCommit { shallow: true, .. } => "fetch the rest: git fetch --unshallow --tags".to_owned(),
             Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the branches".to_owned(),
             Self::Read { .. } | Self::Forged { .. } => {
                 "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned()
             }
+            Self::LeftOut { .. } => "fetch all that was left out: git fetch --refetch --no-filter".to_owned(),
             Self::NotMoved { why, .. } if is_locked(why) => {
                 "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
             }

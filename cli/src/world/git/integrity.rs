@@ -126,14 +126,17 @@ impl Git {
         if named == id { Ok(Some((kind, bytes))) } else { Err("what it holds has another name".to_owned()) }
     }
 
-    /// Why a blob cannot be read as what its name says; `None` when it can.
-    pub fn blob_problem(&self, id: &ObjectId) -> Option<String> {
-        match self.stored(to_gix(id)) {
+    /// Why a blob cannot be read as what its name says; `None` when it can. One that was left out of a partial clone is fetched.
+    pub fn blob_problem(&self, id: &ObjectId) -> Result<Option<String>, GitError> {
+        if !self.exists(id) && self.is_partial() {
+            self.bring(&[id])?;
+        }
+        Ok(match self.stored(to_gix(id)) {
             Ok(Some((gix::objs::Kind::Blob, _))) => None,
             Ok(Some((kind, _))) => Some(format!("{} is a {kind}", id.short())),
             Ok(None) => Some(format!("{} is not in this repository", id.short())),
             Err(why) => Some(format!("{}: {why}", id.short())),
-        }
+        })
     }
 
     /// The commits whose parents a grafts file changes for git's own commands.

@@ -12,6 +12,7 @@ mod footprint;
 mod history;
 mod integrity;
 mod objects;
+mod partial;
 mod places;
 mod publish;
 mod records;
@@ -111,13 +112,6 @@ impl Git {
     /// Whether history ends early: a shallow clone brings neither all commits nor, as a rule, the tags.
     pub fn is_shallow(&self) -> bool {
         self.repository.is_shallow().unwrap_or(false)
-    }
-
-    /// Whether objects that are not here may be fetched from a remote when they are needed.
-    pub fn is_partial(&self) -> bool {
-        let is_promisor =
-            |remote: &gix::bstr::BStr| self.repository.config_snapshot().boolean(&format!("remote.{remote}.promisor")) == Some(true);
-        self.config("extensions.partialClone").is_some() || self.repository.remote_names().iter().any(|remote| is_promisor(remote.as_ref()))
     }
 
     /// The checked-out branch as a full name; `None` when HEAD is detached.

@@ -141,7 +141,9 @@ impl Git {
     /// What stands at a path: file, link, folder or submodule.
     pub fn entry(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Option<Entry>, GitError> {
         let tree = self.peeled_tree(tree_or_commit)?;
-        let found = tree.lookup_entry(path.split('/')).map_err(GitError::reading(format!("{tree_or_commit}:{path}")))?;
+        let found = self.with_trees(&[tree_or_commit], || {
+            tree.lookup_entry(path.split('/')).map_err(GitError::reading(format!("{tree_or_commit}:{path}")))
+        })?;
         Ok(found.map(|entry| Entry { path: path.to_owned(), id: from_gix(entry.object_id()), mode: Mode::of(entry.mode().kind()) }))
     }
 
@@ -161,12 +163,9 @@ impl Git {
                 _ => return Ok(Vec::new()),
             },
         };
-        let records = self
-            .peeled_tree(&top)?
-            .traverse()
-            .breadthfirst
-            .files()
-            .map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")))?;
+        let tree = self.peeled_tree(&top)?;
+        let read = || tree.traverse().breadthfirst.files().map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")));
+        let records = self.with_trees(&[&top], read)?;
         let mut entries = records
             .into_iter()
             .filter(|record| !record.mode.is_tree())
@@ -201,6 +200,9 @@ impl Git {
             Ok(Entry { path: below, id: file.id, mode: file.mode })
         };
         let mut entries = self.tree_files(&id)?.into_iter().map(entry).collect::<Result<Vec<_>, GitError>>()?;
+        if self.is_partial() {
+            self.bring(&entries.iter().filter(|entry| entry.mode != Mode::Submodule).map(|entry| &entry.id).collect::<Vec<_>>())?;
+        }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
     }
@@ -232,15 +234,19 @@ impl Git {
             None => self.repository.empty_tree(),
         };
         let new_tree = self.peeled_tree(new)?;
-        let mut recorder = gix::diff::tree::Recorder::default();
-        gix::diff::tree(
-            gix::objs::TreeRefIter::from_bytes(&old_tree.data, gix::hash::Kind::Sha1),
-            gix::objs::TreeRefIter::from_bytes(&new_tree.data, gix::hash::Kind::Sha1),
-            gix::diff::tree::State::default(),
-            &self.repository.objects,
-            &mut recorder,
-        )
-        .map_err(|source| GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(source)))?;
+        let compare = || {
+            let mut recorder = gix::diff::tree::Recorder::default();
+            gix::diff::tree(
+                gix::objs::TreeRefIter::from_bytes(&old_tree.data, gix::hash::Kind::Sha1),
+                gix::objs::TreeRefIter::from_bytes(&new_tree.data, gix::hash::Kind::Sha1),
+                gix::diff::tree::State::default(),
+                &self.repository.objects,
+                &mut recorder,
+            )
+            .map_err(|source| GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(source)))?;
+            Ok(recorder)
+        };
+        let recorder = self.with_trees(&old.into_iter().chain([new]).collect::<Vec<_>>(), compare)?;
         let mut changes: Vec<PathChange> = recorder.records.into_iter().filter_map(file_change).collect();
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
@@ -271,6 +277,10 @@ impl Git {
 
     /// `base` (the empty tree, when `None`) with the edits applied.
     pub fn edit_tree(&self, base: Option<&ObjectId>, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+        self.with_trees(&base.into_iter().collect::<Vec<_>>(), || self.tree_with(base, edits))
+    }
+
+    fn tree_with(&self, base: Option<&ObjectId>, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
         let root = match base {
             Some(id) => decoded(&self.peeled_tree(id)?)?,
             None => gix::objs::Tree::empty(),
@@ -391,15 +401,20 @@ impl Git {
         self.repository.objects.store_ref().path().to_owned()
     }
 
-    /// Reads an object; one that was written lately and is gone is written again.
-    fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
+    /// Reads an object; one that was written lately and is gone is written again, one that was left out of a partial clone is fetched.
+    pub(super) fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
         let found = self.repository.find_object(to_gix(id));
         let found = if found.is_err() && self.write_again(id)? { self.repository.find_object(to_gix(id)) } else { found };
+        let is_left_out = found.is_err() && !self.exists(id) && self.is_partial();
+        let found = if is_left_out { self.bring(&[id]).map(|()| self.repository.find_object(to_gix(id)))? } else { found };
         found.map_err(GitError::reading(id.as_str()))
     }
 
     pub(super) fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
-        self.find(tree_or_commit)?.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
+        let object = self.find(tree_or_commit)?;
+        // the tree of a commit is brought like any other object
+        let tree = if object.kind == gix::objs::Kind::Commit { self.find(&self.commit(tree_or_commit)?.tree)? } else { object };
+        tree.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
     }
 }
 

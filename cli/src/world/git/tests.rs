@@ -228,7 +228,7 @@ fn what_cannot_be_opened_is_named() {
 
     let sha256 = Repository::new(&["--object-format=sha256"]);
     let error = Git::discover(sha256.path()).unwrap_err();
-    assert!(matches!(error, GitError::Open { .. }), "{error:?}");
+    assert!(matches!(error, GitError::ObjectFormat { .. }), "{error:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::{Git, GitError, Mode, TreeEdit};
 use crate::world::fs::{self, FsError};
-use crate::world::git_command::{FALLBACK_EMAIL, FALLBACK_NAME, GitCommand};
+use crate::world::git_command::{FALLBACK_EMAIL, FALLBACK_NAME, GitCommand, of_readable_format};
 use crate::world::process::Run;
 use crate::world::temporary::Temporary;
 use agent_core::difference::{PathChange, PathStatus};
@@ -193,7 +193,7 @@ fn git_in(folder: &Path) -> Run {
 }
 
 fn begin_history(folder: &Path, message: &str) -> Result<(), GitError> {
-    git_in(folder).args(["init", "--quiet", "--template=", "--initial-branch=main"]).succeed()?;
+    of_readable_format(git_in(folder).args(["init", "--quiet", "--template=", "--initial-branch=main"])).succeed()?;
     git_in(folder).args(["add", "--all", "--force", "."]).succeed()?;
     let commit = git_in(folder).args(["commit", "--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--file=-"]).stdin(message);
     let by = |run: Run, role: &str| run.env(format!("GIT_{role}_NAME"), FALLBACK_NAME).env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL);

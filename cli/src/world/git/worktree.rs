@@ -25,8 +25,20 @@ impl Git {
         let _turn = FileLock::acquire(&index.with_extension("turn"))?;
         // a killed git leaves its lock behind; whoever could hold it now waits for us
         fs::remove_if_there(&index.with_extension("index.lock"))?;
-        self.settle_ignored(folder, &index)?;
+        if self.is_sparse() {
+            self.take_users_index(&index)?;
+        } else {
+            self.settle_ignored(folder, &index)?;
+        }
         self.tree_of_folder(folder, &index)
+    }
+
+    /// Of a sparse checkout the user's index alone says which files are not in the folder and yet not deleted, and what the `.gitignore` among them says.
+    fn take_users_index(&self, index: &Path) -> Result<(), GitError> {
+        match fs::read_if_there(&self.repository.git_dir().join("index"))? {
+            Some(bytes) => Ok(fs::write(index, &bytes)?),
+            None => Ok(fs::remove_if_there(index)?),
+        }
     }
 
     /// `git add` keeps what an index holds already, and takes nothing new that is ignored. What is tracked counts whatever is ignored, and nothing else that is.
@@ -74,6 +86,11 @@ impl Git {
             self.with_index(folder, index).args(["update-index", "--force-remove", "--", layout::HOME]).succeed()?;
         }
         self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
+    }
+
+    /// Whether git leaves files out of the working tree.
+    pub fn is_sparse(&self) -> bool {
+        self.repository.config_snapshot().boolean("core.sparseCheckout") == Some(true)
     }
 
     pub(super) fn with_index(&self, folder: &Path, index: &Path) -> Run {

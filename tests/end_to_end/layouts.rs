@@ -1,0 +1,116 @@
+//! Clones and repositories of the kinds that git makes: formats, partial clones, sparse checkouts.
+
+use crate::served::{FOLDER, Served};
+use crate::world::{AGENT, Ended, World};
+use std::path::Path;
+
+/// `agent` with git's defaults set by the environment.
+fn with_defaults(world: &World, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    World::finish(world.command(AGENT, ".").envs(variables.iter().copied()).args(arguments))
+}
+
+#[test]
+fn a_repository_is_made_in_a_format_that_can_be_read_whatever_git_makes_by_default() {
+    let world = World::new();
+    let variables = [("GIT_DEFAULT_HASH", "sha256"), ("GIT_DEFAULT_REF_FORMAT", "reftable")];
+    with_defaults(&world, &variables, &["init", "by-environment"]).ok();
+    let configured = world.read("home/.gitconfig") + "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultRefFormat = reftable\n";
+    world.write("home/.gitconfig", configured);
+    world.agent(".", ["init", "by-configuration"]).ok();
+    world.agent("by-configuration", ["run", "estimate", "task=tea"]).ok();
+}
+
+/// git that knows a format, or nothing to test.
+fn made(world: &World, folder: &str, option: &str) -> bool {
+    World::finish(world.command("git", ".").args(["init", "--quiet", option, folder])).code == 0
+}
+
+#[test]
+fn a_format_that_cannot_be_read_is_one_sentence_with_the_mend_and_nothing_is_made() {
+    let world = World::new();
+    for (folder, option, says, mend) in [
+        ("sha", "--object-format=sha256", "names its objects by SHA-256, which `agent` cannot read", "git init --object-format=sha1"),
+        ("ref", "--ref-format=reftable", "stores its refs as reftable, which `agent` cannot read", "git refs migrate --ref-format=files"),
+    ] {
+        if !made(&world, folder, option) {
+            continue;
+        }
+        for verb in ["init .", "adopt", "versions", "test", "run x", "hooks install", "mcp runner", "gc", "state show"] {
+            let ended = world.agent(folder, verb.split(' ')).code(3).stderr_has(says).stderr_has(mend);
+            assert!(!ended.stderr.contains("caused by"), "{}", ended.stderr);
+        }
+        let left: Vec<_> = world.path(folder).read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".git"]);
+        assert!(!world.path(folder).join(".git/hooks/pre-commit").exists());
+    }
+}
+
+/// A promoted version, in a repository that lets clones leave objects out.
+fn origin() -> Served {
+    let served = Served::new();
+    served.agent(["tune", "took", "task=review", "minutes=20", "--promote"]).ok();
+    served.git(["config", "uploadpack.allowFilter", "true"]);
+    served.git(["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    served
+}
+
+fn partial(served: &Served, filter: &str, folder: &str) {
+    let world = &served.world;
+    let url = format!("file://{}", served.path("").display());
+    world.git(".", ["clone", "--quiet", "--no-checkout", &format!("--filter={filter}"), &url, folder]);
+    world.git(folder, ["fetch", "--quiet", "origin", "active:active", "--tags"]);
+}
+
+#[test]
+fn what_a_partial_clone_left_out_is_fetched_when_it_is_needed() {
+    let served = origin();
+    for (filter, folder) in [("blob:none", "blobless"), ("tree:0", "treeless"), ("tree:1", "shallow-trees")] {
+        partial(&served, filter, folder);
+        let agent = |words: &[&str]| served.world.agent(folder, words);
+        agent(&["run", "estimate", "task=review"]).ok().stdout_has("20");
+        agent(&["test", "--at", "active"]).ok();
+        agent(&["versions", "diff", "v0.1.0", "v0.1.1"]).ok();
+        agent(&["tune", "took", "task=tea", "minutes=4", "--promote"]).ok().stdout_has("v0.1.2");
+        agent(&["versions", "show", "v0.1.1"]).ok();
+    }
+}
+
+#[test]
+fn a_partial_clone_whose_remote_is_gone_says_what_it_lacks_and_how_to_get_it() {
+    let served = origin();
+    partial(&served, "blob:none", "clone");
+    let hidden = served.world.path("hidden");
+    std::fs::rename(served.path(""), &hidden).unwrap();
+    let ended = served.world.agent("clone", ["run", "estimate", "task=review"]).code(6);
+    ended.stderr_has("was left out of this partial clone and cannot be fetched").stderr_has("git fetch --refetch --no-filter");
+    std::fs::rename(&hidden, served.path("")).unwrap();
+    served.world.agent("clone", ["run", "estimate", "task=review"]).ok();
+}
+
+#[test]
+fn a_sparse_checkout_is_tested_as_git_would_commit_it() {
+    let served = Served::new();
+    let whole = served.agent(["test", "--json"]).ok().json();
+    for words in [
+        ["sparse-checkout", "set", "--cone", "runner", "agent_runtime"].as_slice(),
+        &["sparse-checkout", "set", "--cone", "--sparse-index", "runner", "tuner"],
+        &["sparse-checkout", "set", "--no-cone", "/agent.toml", "/runner/"],
+    ] {
+        World::finish(served.world.command("git", FOLDER).args(words)).ok();
+        assert!(!served.path("tests").exists());
+        let tested = served.agent(["test", "--json"]).ok().json();
+        assert_eq!(
+            (&tested["tree"], &tested["tiers"]["micro"]["cached"]),
+            (&whole["tree"], &whole["tiers"]["micro"]["cases"]),
+            "{words:?}"
+        );
+        served.agent(["run", "estimate", "task=tea", "--at", "worktree"]).ok();
+    }
+    // an edit counts, and so does a file that is deleted for good
+    let runner = Path::new(FOLDER).join("runner/__main__.py");
+    served.world.write(&runner, served.world.read(&runner) + "# an edit\n");
+    let edited = served.agent(["test", "--json"]).ok().json();
+    assert_ne!(edited["tree"], whole["tree"]);
+    served.git(["rm", "--quiet", "--sparse", "--cached", "tests/micro/estimates.jsonl"]);
+    served.agent(["test"]).code(7).stdout_has("no cases");
+}
