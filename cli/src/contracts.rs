@@ -217,6 +217,6 @@ pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<V
     }
 }
 
-fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, CommandError> {
+pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, CommandError> {
     bytes.map(|bytes| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"))).transpose()
 }

@@ -6,6 +6,7 @@ pub mod adoption;
 pub mod architect;
 pub mod arguments;
 pub mod calling;
+mod carried;
 pub mod children;
 pub mod cleaning;
 pub mod commands;

@@ -17,6 +17,7 @@ use agent_core::diagnose::Exit;
 use agent_core::manifest::EntryPoint;
 use agent_core::state::Rules;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// Reads `{"steps": [[name, source], ...], "state": ...}`, runs the steps in order, prints the state. What a step prints goes to stderr.
 const DRIVER: &str = "\
@@ -54,18 +55,25 @@ pub fn migrate(
         _ => Vec::new(),
     };
     let migrated = if steps.is_empty() { state.clone() } else { run(repository, context, state, &steps, to)? };
-    Rules::new(schema.as_ref()).map_err(CommandError::input)?.check(&migrated).map_err(|problem| {
-        CommandError::input(format!("the state that is served does not fit {}: {problem}", to.shown()))
+    check(&migrated, schema.as_ref(), to)
+}
+
+/// The state in its canonical form, where the target's schema takes it.
+pub fn check(state: &Value, schema: Option<&Value>, to: &Target) -> Result<Value, CommandError> {
+    Rules::new(schema).map_err(CommandError::input)?.check(state).map_err(|problem| {
+        CommandError::input(format!("the state that {} would be served with does not fit it: {problem}", to.shown()))
             .with_hint(format!("raise `{STATE_VERSION_KEY}` in {STATE_SCHEMA_FILE} and write the step that makes the state fit"))
     })
 }
 
-fn version(schema: Option<&Value>) -> Option<u64> {
+pub fn version(schema: Option<&Value>) -> Option<u64> {
     schema?.get(STATE_VERSION_KEY)?.as_u64()
 }
 
+pub const STEPS: &str = "state/migrations";
+
 fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, String), CommandError> {
-    let name = format!("state/migrations/{number}.py");
+    let name = format!("{STEPS}/{number}.py");
     let bytes = match to.tree.as_ref().or(to.commit.as_ref()) {
         Some(tree) => repository.git.read(tree, &name)?,
         None => fs::read_if_there(&to.directory.join(&name))?,
@@ -92,9 +100,14 @@ fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(Stri
     let scratch = Scratch::take(&repository.layout)?;
     let migrating = scratch.given_to(spec).pipe();
     let given = json!({"steps": steps, "state": state}).to_string();
-    let finished = process::block_on(async { migrating.exchange_within(given.into_bytes(), STATE_LIMIT).await })??;
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let failed = |why: &str| CommandError::new(Exit::Child, format!("the migration failed ({}): {why}", names()));
+    let limit = to.manifest.limits.longest_call();
+    let exchanged = || process::block_on(async { timeout(limit, migrating.exchange_within(given.into_bytes(), STATE_LIMIT)).await });
+    // who asks may be in an event loop already
+    let exchanged = std::thread::scope(|scope| scope.spawn(exchanged).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let Ok(finished) = exchanged? else { return Err(failed(&format!("it did not finish within {} s", limit.as_secs()))) };
+    let finished = finished?;
     if !finished.success() {
         return Err(failed(String::from_utf8_lossy(&finished.stderr).trim()));
     }

@@ -16,9 +16,13 @@ use agent_core::manifest::{self, Manifest};
 use agent_core::object_id::{ObjectId, digest as digest_of};
 use agent_core::registry::journal_key;
 use agent_core::version::tag;
+use std::collections::HashMap;
 
 /// Versions in a row whose signals are in the record already: those before them are there as well, or not to be found.
 const SHARED_BEFORE: usize = 64;
+
+/// So many of the newest Journals are read for what a signal said whose id comes again.
+const COMPARED: usize = 64;
 
 #[derive(Debug)]
 pub struct RepositoryPast {
@@ -105,6 +109,12 @@ impl RepositoryPast {
     }
 }
 
+/// What the signals of a Journal said.
+pub fn contents(journal: &[u8]) -> HashMap<IdDigest, String> {
+    let records = journal::records(journal).unwrap_or_default();
+    records.iter().map(|record| (id_digest(&record.id), record.content())).collect()
+}
+
 /// The stores that versions name, each opened once.
 struct Stores<'a> {
     past: &'a RepositoryPast,
@@ -167,6 +177,32 @@ fn path(journal: &str) -> String {
     format!("journals/{}", journal.trim_start_matches("sha256:"))
 }
 
+impl RepositoryPast {
+    fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, CommandError> {
+        let mut stores = Stores::new(self);
+        let mut said = HashMap::new();
+        let mut journals = 0;
+        for past in self.git.first_parents(commit) {
+            let past = past?;
+            if past.trailers.as_version().is_none() {
+                break;
+            }
+            let Some(journal) = past.trailers.journal else { continue };
+            for at in [commit, &past.id] {
+                if let Some(bytes) = stores.of(at).and_then(|store| sealed_in(store, &journal).ok().flatten()) {
+                    said.extend(contents(&bytes));
+                    break;
+                }
+            }
+            journals += 1;
+            if journals == COMPARED {
+                break;
+            }
+        }
+        Ok(said)
+    }
+}
+
 impl Past for RepositoryPast {
     fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError> {
         self.look(commit, active).map_err(unknown)
@@ -182,6 +218,10 @@ impl Past for RepositoryPast {
 
     fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError> {
         self.counts_of(commit, known, most).map_err(unknown)
+    }
+
+    fn contents(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {
+        self.contents_of(commit).map_err(unknown)
     }
 }
 

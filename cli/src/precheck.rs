@@ -1,5 +1,6 @@
 //! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
 
+use crate::carried;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::report::{TierReport, human};
@@ -43,9 +44,9 @@ impl Precheck {
         Self { tier, limit, deadline: began + limit }
     }
 
-    /// Judges a tree by its own cases and budget.
-    pub fn judge(&self, repository: &Repository, tree: &ObjectId, context: &Context) -> Result<Said, CommandError> {
-        match self.tier_of(repository, tree, context) {
+    /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the commit that it is, or is to be made on.
+    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>, context: &Context) -> Result<Said, CommandError> {
+        match self.tier_of(repository, tree, on, context) {
             Ok(None) => Ok(Said::Nothing),
             Ok(Some(outcome)) => Ok(said(outcome)),
             // the same on a machine that is slow, or has no Python: a server will tell
@@ -58,12 +59,29 @@ impl Precheck {
     }
 
     /// The outcome, unless the cache already says that there is nothing against it.
-    fn tier_of(&self, repository: &Repository, tree: &ObjectId, context: &Context) -> Result<Option<TierOutcome>, CommandError> {
+    fn tier_of(
+        &self,
+        repository: &Repository,
+        tree: &ObjectId,
+        on: Option<&ObjectId>,
+        context: &Context,
+    ) -> Result<Option<TierOutcome>, CommandError> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
-        if is_known_to_be_well(repository, tree, &request)? {
+        let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
+        let at_once = on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
+        let (tree, carried) = match (at_once, on) {
+            (None, Some(on)) => {
+                let code = target(tree)?;
+                expect_environment(repository, &code)?;
+                let carried = repository.carried_target(code, on)?;
+                (carried.tree.clone().unwrap_or_else(|| tree.clone()), Some(carried))
+            }
+            (tree_at_once, _) => (tree_at_once.unwrap_or_else(|| tree.clone()), None),
+        };
+        if is_known_to_be_well(repository, &tree, &request)? {
             return Ok(None);
         }
-        let target = repository.tree_target(&What::Name(tree.to_string()), tree)?;
+        let target = carried.map_or_else(|| target(&tree), Ok)?;
         expect_environment(repository, &target)?;
         testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {}).map(Some)
     }

@@ -1,9 +1,9 @@
 //! An agent repository, open: git, where our things lie, and the manifest of any tree.
 
+use crate::carried::Known;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::past::RepositoryPast;
-use crate::printer::Printer;
 use crate::staging::{Active, Staging};
 use crate::telemetry;
 use crate::telemetry::conventions::EXIT;
@@ -25,7 +25,9 @@ use std::path::Path;
 pub struct Repository {
     pub git: Git,
     pub layout: Layout,
-    printer: Printer,
+    pub(crate) context: Context,
+    /// What the working tree was to be served with, when it was asked last.
+    pub(crate) carried: RefCell<Option<Known>>,
     /// Versions that were looked at, and nothing spoke against: the last few.
     sound: RefCell<VecDeque<Tip>>,
 }
@@ -40,13 +42,13 @@ impl Repository {
         for line in git.heal()?.lines() {
             context.printer.warn(line);
         }
-        Ok(Self { layout: git.layout(), git, printer: context.printer.clone(), sound: RefCell::default() })
+        Ok(Self { layout: git.layout(), git, context: context.clone(), carried: RefCell::default(), sound: RefCell::default() })
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of somebody's git command.
     pub fn look(context: &Context) -> Result<Self, CommandError> {
         let git = Git::discover(&context.directory)?;
-        Ok(Self { layout: git.layout(), git, printer: context.printer.clone(), sound: RefCell::default() })
+        Ok(Self { layout: git.layout(), git, context: context.clone(), carried: RefCell::default(), sound: RefCell::default() })
     }
 
     /// The manifest of a commit or tree.
@@ -95,7 +97,7 @@ impl Repository {
 
     /// The same by its settings; what is waited for is said.
     pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
-        let printer = self.printer.clone();
+        let printer = self.context.printer.clone();
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| printer.say(text)))
     }
 
@@ -135,7 +137,7 @@ impl Repository {
         let manifest = self.served_manifest();
         let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
         let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
-        telemetry::start(settings, |problem| self.printer.detail(problem))
+        telemetry::start(settings, |problem| self.context.printer.detail(problem))
     }
 
     /// What is on record.
@@ -165,7 +167,7 @@ impl Repository {
     }
 
     pub fn warn(&self, text: &str) {
-        self.printer.warn(text);
+        self.context.printer.warn(text);
     }
 
     /// What was committed; what failed afterwards is said.

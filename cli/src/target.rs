@@ -1,11 +1,12 @@
 //! From WHAT to what runs: a checkout of the code, one state, the manifest.
 
+use crate::carried::{self, Beside};
 use crate::conversations::Header;
 use crate::error::CommandError;
 use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::runner::evaluators::{Evaluators, Source};
 use crate::world::checkout::{Checkout, Compiler, LinkTo, Shelf};
-use crate::world::git::{STATE_FILE, TreeEdit};
+use crate::world::git::{CommitSpec, STATE_FILE, TreeEdit};
 use crate::world::node::{MODULES, Packages};
 use crate::world::state_file::StateFile;
 use crate::world::{layout, python};
@@ -13,6 +14,7 @@ use agent_core::canonical;
 use agent_core::document;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
 use agent_core::what::What;
 use semver::Version;
 use serde_json::Value;
@@ -102,17 +104,91 @@ impl Repository {
         let manifest = Manifest::read(&manifest, manifest::FILE)?;
         let code = self.git.write_code_tree(tree)?;
         let checkout = self.checkout(&code, &manifest)?;
-        Ok(Target {
-            what: What::Worktree,
-            commit: None,
-            tree: Some(tree.clone()),
-            code: Some(code),
-            version: None,
-            manifest,
-            directory: checkout.path().to_owned(),
-            checkout: Some(checkout),
-            state: self.state_of(&bytes, STATE_FILE)?,
+        self.under_carried_state(&bytes, |state| {
+            Ok(Target {
+                what: What::Worktree,
+                commit: None,
+                tree: Some(tree.clone()),
+                code: Some(code),
+                version: None,
+                manifest,
+                directory: checkout.path().to_owned(),
+                checkout: Some(checkout),
+                state,
+            })
         })
+    }
+
+    /// What a release of the working tree would serve: its code with the state that is served, and with what was changed in `copy`, which lies beside the code.
+    fn under_carried_state(&self, copy: &[u8], code: impl FnOnce(State) -> Result<Target, CommandError>) -> Result<Target, CommandError> {
+        let Some((tip, on)) = self.served_and_head()? else { return code(self.state_of(copy, STATE_FILE)?) };
+        let served = self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
+        self.carried_onto(code(served)?, copy, &tip, &on)
+    }
+
+    /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that it is, or is to be made on.
+    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, CommandError> {
+        let tree = target.tree.clone().expect("a tree is tested");
+        let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
+        match self.tip()? {
+            Some(tip) => self.carried_onto(target, &copy, &tip, on),
+            None => Ok(target),
+        }
+    }
+
+    fn carried_onto(&self, mut target: Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<Target, CommandError> {
+        target.state = self.carried_state(&target, copy, tip, on)?;
+        if let Some(tree) = &target.tree {
+            target.tree = Some(self.with_state(tree, &target.state.revision)?);
+        }
+        Ok(target)
+    }
+
+    fn carried_state(&self, code: &Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<State, CommandError> {
+        let schema = carried::schema_id(self, code)?;
+        let served = || self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()));
+        if carried::is_as_served(self, tip, (schema.as_ref(), &ObjectId::of_blob(copy)), on)? {
+            return served();
+        }
+        let Some(carried) = carried::for_worktree(self, tip, Beside { code, copy, on })? else { return self.state_of(copy, STATE_FILE) };
+        let served = served()?;
+        if canonical::revision(&carried) == canonical::revision(&served.value) {
+            return Ok(served);
+        }
+        self.git.write_blob(&canonical::to_bytes(&carried))?;
+        self.materialised(&carried)
+    }
+
+    /// What is served, and what the working tree is on. None where either is lacking; what is served and no sound version is left alone, which is said.
+    fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, CommandError> {
+        let tip = match self.tip() {
+            Ok(tip) => tip,
+            Err(error) => {
+                self.warn(&format!("the working tree runs with its own {STATE_FILE}: {}", error.messages.join(": ")));
+                None
+            }
+        };
+        Ok(tip.zip(self.git.resolve("HEAD")?))
+    }
+
+    /// A tree with another state.
+    pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, CommandError> {
+        Ok(self.git.edit_tree(Some(&self.git.tree_of(tree)?), &[TreeEdit::file(STATE_FILE, blob.clone())])?)
+    }
+
+    /// The code of the working tree, for what asks nothing of its state; it is that which is served.
+    pub fn worktree_code(&self, state: State) -> Result<Target, CommandError> {
+        folder_target(self.worktree()?, state)
+    }
+
+    /// The working tree as a commit on HEAD that no ref leads to, with the state that a release of it would serve.
+    pub fn worktree_commit(&self) -> Result<ObjectId, CommandError> {
+        let head = self.git.commit(&self.git.expect("HEAD")?)?;
+        let tree = self.target_to_test(&What::Worktree)?.tree;
+        let tree =
+            tree.ok_or_else(|| CommandError::input("git makes no tree of this working tree, so it has no difference to a version"))?;
+        let spec = CommitSpec { tree, parents: vec![head.id], message: "the working tree\n".to_owned() };
+        Ok(self.git.write_commit_at(&spec, head.time)?)
     }
 
     /// The commit that is to be run as what was named: one that is named as a version has to be that version.
@@ -153,8 +229,7 @@ impl Repository {
     pub fn candidate(&self, what: &What, commit: &ObjectId, state: &Value) -> Result<Target, CommandError> {
         let state = self.materialised(state)?;
         let blob = self.git.write_blob(&canonical::to_bytes(&state.value))?;
-        let tree = self.git.edit_tree(Some(&self.git.tree_of(commit)?), &[TreeEdit::file(STATE_FILE, blob)])?;
-        Ok(Target { tree: Some(tree), ..self.code_at(what, commit, state)? })
+        Ok(Target { tree: Some(self.with_state(commit, &blob)?), ..self.code_at(what, commit, state)? })
     }
 
     /// A whole tree that no commit need hold.
@@ -218,18 +293,7 @@ impl Repository {
         let bytes = crate::world::fs::read_if_there(&path)?.ok_or_else(|| no_state(&directory.display().to_string()))?;
         // what git would store of it, so that its Revision is that of a commit
         let bytes = document::normal(bytes);
-        let state = self.state_of(&bytes, STATE_FILE)?;
-        Ok(Target {
-            what: What::Worktree,
-            commit: None,
-            tree: None,
-            code: None,
-            version: None,
-            manifest: manifest_on_disk(&directory)?,
-            directory,
-            checkout: None,
-            state,
-        })
+        self.under_carried_state(&bytes, |state| folder_target(directory, state))
     }
 
     /// What a target is as a git tree; `None` for the folder of the working tree.
@@ -251,6 +315,20 @@ impl Repository {
     fn materialised(&self, value: &Value) -> Result<State, CommandError> {
         self.state_of(&canonical::to_bytes(value), STATE_FILE)
     }
+}
+
+fn folder_target(directory: PathBuf, state: State) -> Result<Target, CommandError> {
+    Ok(Target {
+        what: What::Worktree,
+        commit: None,
+        tree: None,
+        code: None,
+        version: None,
+        manifest: manifest_on_disk(&directory)?,
+        directory,
+        checkout: None,
+        state,
+    })
 }
 
 fn no_state(of: &str) -> CommandError {

@@ -27,7 +27,7 @@ use agent_core::what::What;
 use agent_core::wire;
 use semver::Version;
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -278,7 +278,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Dry {
     pub state: Value,
-    pub ids: HashSet<String>,
+    /// Of the signals so far: by id, digests of their content.
+    pub ids: HashMap<String, String>,
 }
 
 /// A run of signals through a Tuner into staging.
@@ -408,14 +409,14 @@ impl Batch<'_> {
             failure: None,
         };
         let mut talks = HashMap::new();
-        let mut ids = HashSet::new();
+        let mut ids: HashMap<String, String> = HashMap::new();
         let began = Instant::now();
         for incoming in queue {
             let outcome = match incoming {
                 Err(rejected) => Ok(Settled::Malformed(rejected.clone())),
-                Ok(signal) if ids.contains(&signal.id) => Ok(Settled::Duplicate(signal.clone())),
+                Ok(signal) if ids.contains_key(&signal.id) => Ok(again(signal, ids.get(&signal.id))),
                 Ok(signal) => match self.has_counted(signal)? {
-                    Known::Yes => Ok(Settled::Duplicate(signal.clone())),
+                    Known::Yes => Ok(again(signal, self.content_counted(signal)?.as_ref())),
                     Known::Unsure(versions) if !self.unchecked => Ok(Settled::Unsure(unsure(signal, &versions))),
                     Known::No | Known::Unsure(_) => self.one(signal, &mut talks, &mut attempt).await,
                 },
@@ -428,7 +429,9 @@ impl Batch<'_> {
                 }
             }
             attempt.taken += 1;
-            ids.extend(attempt.drafts.last().map(|draft| draft.id.clone()));
+            if let (Ok(signal), Some(Settled::Applied(..))) = (incoming, attempt.settled.last()) {
+                ids.insert(signal.id.clone(), signal.content());
+            }
             if began.elapsed() > GROUP_TIME {
                 break;
             }
@@ -437,10 +440,18 @@ impl Batch<'_> {
     }
 
     fn has_counted(&mut self, signal: &Signal) -> Result<Known, StagingError> {
-        if self.dry.as_ref().is_some_and(|dry| dry.ids.contains(&signal.id)) {
+        if self.dry.as_ref().is_some_and(|dry| dry.ids.contains_key(&signal.id)) {
             return Ok(Known::Yes);
         }
         Ok(if signal.is_new { Known::No } else { self.staging.has_counted(&signal.id)? })
+    }
+
+    /// What the signal with this id said that was counted, as far as that is known here.
+    fn content_counted(&mut self, signal: &Signal) -> Result<Option<String>, StagingError> {
+        match self.dry.as_ref().and_then(|dry| dry.ids.get(&signal.id)) {
+            Some(content) => Ok(Some(content.clone())),
+            None => self.staging.counted_content(&signal.id),
+        }
     }
 
     async fn one(&self, signal: &Signal, talks: &mut HashMap<String, Option<Talk>>, attempt: &mut Attempt) -> Result<Settled, TuningError> {
@@ -508,7 +519,11 @@ impl Batch<'_> {
     fn commit(&mut self, attempt: &mut Attempt) -> Result<Committed<bool>, StagingError> {
         if let Some(dry) = &mut self.dry {
             dry.state.clone_from(&attempt.state);
-            dry.ids.extend(attempt.drafts.drain(..).map(|draft| draft.id));
+            attempt.drafts.clear();
+            dry.ids.extend(attempt.settled.iter().filter_map(|settled| match settled {
+                Settled::Applied(signal, _) => Some((signal.id.clone(), signal.content())),
+                _ => None,
+            }));
             return Ok(Committed::whole(true));
         }
         if attempt.drafts.is_empty() {
@@ -517,6 +532,15 @@ impl Batch<'_> {
         let drafts = std::mem::take(&mut attempt.drafts);
         Ok(self.staging.append(drafts, &attempt.expected)?.map(|append| append != Append::Lost))
     }
+}
+
+/// A signal whose id came before: the same is not counted again, and another one is refused.
+fn again(signal: &Signal, before: Option<&String>) -> Settled {
+    if before.is_none_or(|before| *before == signal.content()) {
+        return Settled::Duplicate(signal.clone());
+    }
+    let error = format!("signal `{}` was counted before, with other content; a new signal needs a new id", signal.id);
+    Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error })
 }
 
 fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {

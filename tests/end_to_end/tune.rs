@@ -1,5 +1,6 @@
 //! `agent tune` and `agent state`, with a real Tuner.
 
+use crate::pipes::Pipes;
 use crate::served::{FOLDER, Served, json_lines};
 use crate::world::World;
 use agent_core::canonical;
@@ -183,6 +184,38 @@ fn a_state_that_may_not_be_is_refused_with_its_place() {
 }
 
 #[test]
+fn the_same_id_with_other_content_is_refused() {
+    let served = Served::new();
+    let took = |minutes: &str| served.agent(["tune", "took", "task=a", minutes, "--id", "s-1"]);
+    let refused = "signal `s-1` was counted before, with other content; a new signal needs a new id";
+    took("minutes=1").ok();
+    took("minutes=1").ok().stderr_has("1 already counted");
+    took("minutes=2").code(1).stderr_has(refused);
+    served.agent(["tune", "took", "task=a", "minutes=2", "--id", "s-1", "--dry-run"]).code(1).stderr_has(refused);
+    // within a file, in whose first group both are
+    let line = |minutes: u32| json!({"id": "s-2", "tool": "took", "arguments": {"task": "b", "minutes": minutes}}).to_string() + "\n";
+    let file = served.world.write("signals.jsonl", line(1) + &line(1) + &line(2));
+    for dry in [true, false] {
+        let file = file.to_str().unwrap();
+        let arguments = if dry { vec!["--signals", file, "--dry-run", "--json"] } else { vec!["--signals", file, "--json"] };
+        let told = World::finish(served.command().arg("tune").args(arguments)).code(1).json();
+        assert_eq!((&told["applied"], &told["duplicates"], &told["rejected"][0]["line"]), (&json!(1), &json!(1), &json!(3)), "{told}");
+    }
+    // and after a version has counted it
+    served.agent(["promote"]).ok();
+    took("minutes=1").ok().stderr_has("1 already counted");
+    took("minutes=2").code(1).stderr_has(refused);
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+    shim.initialize("2025-11-25");
+    let meta = json!({"dev.agentvc/signal": {"id": "s-2"}});
+    let arguments = json!({"task": "b", "minutes": 5});
+    let told = shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))["result"].clone();
+    assert_eq!(told["isError"], true);
+    assert!(told["content"][0]["text"].as_str().unwrap().contains("with other content"), "{told}");
+    assert_eq!(served.staging()["tasks"], json!({"a": {"minutes": 1.0, "seen": 1}, "b": {"minutes": 1.0, "seen": 1}}));
+}
+
+#[test]
 fn a_signal_without_effect_is_counted_too() {
     let served = wild();
     served.agent(["tune", "look", "--id", "l-1"]).ok().stderr_has("staging is unchanged");
@@ -294,7 +327,8 @@ fn staging_moves_to_the_version_that_is_served_now() {
     assert_eq!(staging["tasks"], json!({"a": {"minutes": 101.0, "seen": 6}, "b": {"minutes": 2.0, "seen": 1}}));
     assert_eq!(staging["usual_minutes"], 30.0);
     assert_eq!(served.records().iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3]);
-    let again = served.agent(["tune", "look", "--id", "s-2", "--json"]).ok().json();
+    let again = json!({"id": "s-2", "tool": "put", "arguments": {"value": "7"}}).to_string();
+    let again = served.agent_given(["tune", "--signals", "-", "--json"], &again).ok().json();
     assert_eq!(again["duplicates"], 1, "what was acknowledged is not counted again");
     served.agent(["state", "verify"]).ok();
 }

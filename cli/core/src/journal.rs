@@ -8,6 +8,7 @@
 use crate::canonical;
 use crate::diagnose::{Diagnose, Exit};
 use crate::object_id::ObjectId;
+use crate::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,12 @@ impl Record {
     /// Whether the Tuner made this update (and a replay asks it again).
     pub fn is_by_tuner(&self) -> bool {
         !self.tool.starts_with(OWN_TOOLS)
+    }
+
+    /// What the signal said, as a digest: that of `Signal::content`.
+    pub fn content(&self) -> String {
+        let named = self.conversation.as_ref().map(|conversation| conversation.id.as_str());
+        signal::content(&self.tool, &self.arguments, named.or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str()))
     }
 
     /// The state after this update, from the state before it.

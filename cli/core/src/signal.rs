@@ -107,11 +107,15 @@ pub fn check_id(id: &str) -> Result<(), String> {
     }
 }
 
+/// A digest of what a call of the Tuner says.
+pub fn content(tool: &str, arguments: &Value, conversation: Option<&str>) -> String {
+    object_id::digest(canonical::to_compact(&json!([tool, arguments, conversation])).as_bytes())
+}
+
 impl Signal {
     /// A digest of what it says, whatever its id: two signals of one content are the same call.
     pub fn content(&self) -> String {
-        let said = json!([self.tool, self.arguments, self.conversation()]);
-        object_id::digest(canonical::to_compact(&said).as_bytes())
+        content(&self.tool, &Value::Object(self.arguments.clone()), self.conversation())
     }
 
     /// The conversation whose turns the Tuner is shown: the one named beside the arguments, else the one named in them.

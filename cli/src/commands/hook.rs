@@ -94,7 +94,8 @@ impl Asked<'_> {
         let tracks_staging = git.entry(&tree, STAGING_FILE)?.is_some();
         self.refuse(&[judgement::commit(git.head_branch()?.as_deref(), git.resolve("HEAD")?, tree.clone(), tracks_staging)])?;
         let precheck = Precheck::new(Tier::Micro, limit(MICRO_LIMIT), self.began);
-        self.check(&repository, precheck, &tree, "agent test --tier micro (it tests the working tree)")
+        let head = git.resolve("HEAD")?;
+        self.check(&repository, precheck, (&tree, head.as_ref()), "agent test --tier micro (it tests the working tree)")
     }
 
     /// Judges what a server would get, once for each tree.
@@ -106,7 +107,9 @@ impl Asked<'_> {
         for commit in changes.iter().filter(|change| change.name.starts_with("refs/heads/")).filter_map(|change| change.new.as_ref()) {
             let tree = git.tree_of(commit)?;
             if git.entry(&tree, manifest::FILE)?.is_some() && seen.insert(tree.clone()) {
-                self.check(&repository, precheck, &tree, &format!("agent test --tier fast --at {}", commit.short()))?;
+                // a version is judged as it is
+                let on = Some(commit).filter(|_| git.commit(commit).is_ok_and(|info| info.trailers.as_version().is_none()));
+                self.check(&repository, precheck, (&tree, on), &format!("agent test --tier fast --at {}", commit.short()))?;
             }
         }
         Ok(Exit::Done)
@@ -154,8 +157,8 @@ impl Asked<'_> {
         }
     }
 
-    fn check(self, repository: &Repository, precheck: Precheck, tree: &ObjectId, again: &str) -> CommandResult {
-        match precheck.judge(repository, tree, self.context)? {
+    fn check(self, repository: &Repository, precheck: Precheck, (tree, on): (&ObjectId, Option<&ObjectId>), again: &str) -> CommandResult {
+        match precheck.judge(repository, tree, on, self.context)? {
             Said::Nothing => Ok(Exit::Done),
             Said::Skipped(why) => {
                 self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// `{"key": "value"}` or key=value words
     #[arg(value_name = "ARGUMENTS")]
     words: Vec<String>,
-    /// What to run: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit
+    /// What to run: active, staging, worktree (its code, with the state that a release would serve), a version, a range such as ^1.2, a pin, or any commit
     #[arg(long, value_name = "WHAT")]
     at: Option<What>,
     /// The conversation this call belongs to; its version stays the one it began with

@@ -16,7 +16,7 @@ use agent_core::document;
 use agent_core::signal::{self, Defaults, Occurrences, Signal};
 use agent_core::what::What;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// The conversation the feedback is about: its turns are shown to the Tuner
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
-    /// The signal's id; a signal whose id was counted before is not counted again
+    /// The signal's id; a signal whose id was counted before is not counted again, and refused where it says something else
     #[arg(long, value_name = "ID", conflicts_with = "signals")]
     id: Option<String>,
     /// Signals from a file, one JSON object a line, or `-` for stdin
@@ -63,7 +63,7 @@ const AFTER_HELP: &str = r#"Examples:
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
 
-A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again. Without one, a line of a file counts by what it says: the same file again counts nothing twice, and a line that was added counts wherever it stands. What comes from stdin or a pipe counts each time it comes. A wrong line is reported by number and the rest goes on.
+A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; the same id with something else is refused. Without one, a line of a file counts by what it says: the same file again counts nothing twice, and a line that was added counts wherever it stands. What comes from stdin or a pipe counts each time it comes. A wrong line is reported by number and the rest goes on.
 
 Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays), 7 when it is not known here whether a signal was counted before: `active` has a version of another clone, which has not shared what it counted."#;
 
@@ -210,7 +210,7 @@ async fn batch(
         }
         report.take(settled);
     };
-    let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashSet::new() });
+    let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
     let batch = Batch { staging, tuner, layout: &repository.layout, dry, unchecked: arguments.unchecked, listener: &mut listener };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;
     drop(progress);

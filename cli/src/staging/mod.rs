@@ -31,8 +31,9 @@ use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
 use agent_core::object_id::ObjectId;
 use counted::Counted;
 use file::{End, JournalFile};
-use past::{Past, PastError};
+use past::{IdDigest, Past, PastError, id_digest};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use view::View;
 
@@ -131,12 +132,22 @@ pub struct Staging {
     /// Of what the fold is made.
     end: End,
     counted: Counted,
+    /// Read when an id comes again.
+    contents: Option<Contents>,
     past: Box<dyn Past>,
     view: View,
     notices: Vec<Notice>,
     held: Option<FileLock>,
     /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
     _presence: FileLock,
+}
+
+/// What signals said that were counted: by id, digests of their content.
+#[derive(Debug)]
+struct Contents {
+    /// The version that the Journal is based on, and up to where it was read.
+    read: (ObjectId, u64),
+    by_id: HashMap<IdDigest, String>,
 }
 
 /// Where things lie.
@@ -204,6 +215,7 @@ impl Staging {
         let mut staging = Self {
             view: View::new(),
             counted: Counted::new(&places, &fold.base.commit, folded.iter().map(|record| record.id.as_str())),
+            contents: None,
             past,
             end: End::of(&bytes[..whole(&fold)], fold.end),
             places,
@@ -249,6 +261,22 @@ impl Staging {
     /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what staging is based on.
     pub fn has_counted(&mut self, id: &str) -> Result<Known, StagingError> {
         Ok(self.counted.has(id, &*self.past)?)
+    }
+
+    /// What a signal that was counted said, as a digest; `None` where its Journal is not here.
+    pub fn counted_content(&mut self, id: &str) -> Result<Option<String>, StagingError> {
+        let id = id_digest(id);
+        let here = (self.fold.base.commit.clone(), self.fold.end);
+        let is_known = |contents: &Contents| contents.read == here || contents.by_id.contains_key(&id);
+        if !self.contents.as_ref().is_some_and(is_known) {
+            let before = self.contents.take().filter(|contents| contents.read.0 == here.0).map(|contents| contents.by_id);
+            let mut by_id = before.map_or_else(|| self.past.contents(&here.0), Ok)?;
+            let (_, bytes) = JournalFile::open(&self.places.current())?;
+            let records = journal::records(&bytes).map_err(self.places.damaged())?;
+            by_id.extend(records.iter().map(|record| (id_digest(&record.id), record.content())));
+            self.contents = Some(Contents { read: here, by_id });
+        }
+        Ok(self.contents.as_ref().and_then(|contents| contents.by_id.get(&id).cloned()))
     }
 
     /// Whether active has moved on to a version that staging is not based on: rebase before more is appended.

@@ -5,6 +5,7 @@ use agent_core::journal::{Base, SealedAs};
 use agent_core::object_id::ObjectId;
 use semver::Version;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// An id of a signal, shortened: enough to tell a million apart.
 pub type IdDigest = [u8; ID_DIGEST];
@@ -62,6 +63,11 @@ pub trait Past: std::fmt::Debug {
 
     /// The signals that were counted on the way to a version, back to one that is `known` or to so many of them.
     fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError>;
+
+    /// What the signals said that were counted lately on the way to a version, as far as their Journals are here: by id, digests of their content.
+    fn contents(&self, _commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {
+        Ok(HashMap::new())
+    }
 }
 
 /// Why the past could not be looked at.

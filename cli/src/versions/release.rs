@@ -1,12 +1,13 @@
 //! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
 
+use crate::carried::{self, Beside};
 use crate::children;
 use crate::context::Context;
 use crate::contracts::{self, code_of};
 use crate::error::CommandError;
 use crate::lineage;
 use crate::migrations;
-use crate::repository::{Repository, state_value};
+use crate::repository::Repository;
 use crate::sync;
 use crate::target::Target;
 use crate::versions::evaluators;
@@ -20,11 +21,9 @@ use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
 use agent_core::publication::Candidate;
 use agent_core::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
-use agent_core::semantic;
 use agent_core::trailers::is_unattended;
 use agent_core::version::{Bump, tag};
 use agent_core::what::What;
-use serde_json::Value;
 
 #[derive(Default)]
 pub struct Options {
@@ -132,40 +131,16 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
 
 /// The source as it would be served: under the state of active, carried over.
 pub fn candidate(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
-    let state = carried_state(repository, context, tip, source)?;
-    repository.candidate(&What::Name(source.to_string()), source, &state)
-}
-
-/// Active's state, migrated to the source's schema, and merged by meaning with what the source changed since the two parted.
-fn carried_state(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Value, CommandError> {
-    let to = repository.target(&What::Name(source.to_string()))?;
-    let migrated = |commit: &ObjectId| {
-        let schema = contracts::state_schema(&repository.target(&What::Name(commit.to_string()))?, repository)?;
-        migrations::migrate(repository, context, &state_at(repository, commit)?, schema.as_ref(), &to)
+    let what = What::Name(source.to_string());
+    let code = repository.target(&what)?;
+    let state = match tip {
+        Some(tip) => {
+            let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
+            carried::refusal(carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?, source.short())?
+        }
+        None => migrations::migrate(repository, context, &code.state.value, contracts::state_schema(&code, repository)?.as_ref(), &code)?,
     };
-    let Some(tip) = tip else { return migrated(source) };
-    let ours = migrated(&tip.commit)?;
-    let Some(parted) = repository.git.merge_base(&tip.commit, source)? else { return Ok(ours) };
-    // who changes the state's form need not migrate the copy of the state that lies beside it
-    if state_at(repository, source)? == state_at(repository, &parted)? {
-        return Ok(ours);
-    }
-    let (theirs, base) = (migrated(source)?, migrated(&parted)?);
-    semantic::merge(&base, &ours, &theirs).map_err(|conflicts| {
-        let paths: Vec<_> =
-            conflicts.iter().map(|conflict| if conflict.path.is_empty() { "/".to_owned() } else { conflict.path.clone() }).collect();
-        CommandError::new(
-            Exit::Conflict,
-            format!("the state was changed both on active and in {}, differently: {}", source.short(), paths.join(", ")),
-        )
-        .with_hint(format!("take active's values over at these paths of {STATE_FILE} in the source, then release again"))
-    })
-}
-
-fn state_at(repository: &Repository, commit: &ObjectId) -> Result<Value, CommandError> {
-    let origin = format!("{}:{STATE_FILE}", commit.short());
-    let bytes = repository.git.read(commit, STATE_FILE)?.ok_or_else(|| CommandError::input(format!("there is no {origin}")))?;
-    state_value(&bytes, &origin)
+    repository.candidate(&what, source, &state)
 }
 
 /// The branch that is released; the commit, where it has no branch.

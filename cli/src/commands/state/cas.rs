@@ -52,10 +52,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     let revision = canonical::revision(&after);
     let counted = known == Known::Yes;
+    let asked = json!({"expect": expected});
+    if counted && staging.counted_content(&id)?.is_some_and(|before| before != signal::content(CAS, &asked, None)) {
+        return Err(CommandError::new(Exit::Conflict, format!("`{id}` was counted before, with other content"))
+            .with_hint("a new update needs a new id"));
+    }
     if !counted {
         let now = staging.snapshot()?.revision;
         let lost = now != expected || {
-            let draft = own_draft(CAS, json!({"expect": expected}), id, after);
+            let draft = own_draft(CAS, asked, id, after);
             !arguments.dry_run && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
         };
         if lost {

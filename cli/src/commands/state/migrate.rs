@@ -20,7 +20,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;
     let served = repository.target(&What::Active)?;
     let from = state_schema(&served, &repository)?;
-    let state = migrations::migrate(&repository, context, &served.state.value, from.as_ref(), &repository.target(&arguments.at)?)?;
+    let to = match &arguments.at {
+        // its copy of the state may be what this is written to
+        What::Worktree => repository.worktree_code(served.state.clone())?,
+        at => repository.target(at)?,
+    };
+    let state = migrations::migrate(&repository, context, &served.state.value, from.as_ref(), &to)?;
     context.printer.data(String::from_utf8_lossy(&canonical::to_bytes(&state)).trim_end());
     context.printer.json(&json!({
         "schema": "agent/migrated-state@1", "at": arguments.at.to_string(), "before": served.state.revision,

@@ -31,7 +31,7 @@ use agent_core::what::What;
 
 /// Run the cases of a tier and judge them by its budget
 ///
-/// Tests the working tree as it is, unless `--at` names something else; what is committed is tested in a checkout of its own. Results are kept
+/// Tests the working tree, unless `--at` names something else: the files as they are, under the state that a release would serve. What is committed is tested as it is there. Results are kept
 /// case by case in the object store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the results are compared case by case by the gate of
 /// [promote] in agent.toml.
 ///

@@ -14,10 +14,11 @@ const SHOWN: usize = 20;
 /// Show what differs between two versions: Contract, code, learned state, and how each case came out
 ///
 /// Everything comes from git and from stored results: nothing is run. Where results of a tier are not stored, it says which command makes them. The
-/// probabilities are how often chance alone would give as much difference; cases are paired only where the same cases and scorers judged both.
+/// probabilities are how often chance alone would give as much difference; cases are paired only where the same cases and scorers judged both. `worktree` is the
+/// working tree as a release of it would be served, as a commit that no branch has.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A version, a range, a pin, or any revision
+    /// A version, a range, a pin, worktree, or any revision
     #[arg(value_name = "FROM", value_parser = parse_what)]
     from: What,
     /// The same
@@ -32,7 +33,8 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
-    let (from, to) = (repository.commit_named(&arguments.from)?, repository.commit_named(&arguments.to)?);
+    let commit = |what: &What| if *what == What::Worktree { repository.worktree_commit() } else { repository.commit_named(what) };
+    let (from, to) = (commit(&arguments.from)?, commit(&arguments.to)?);
     let mut found = difference(repository, &from, &to, &arguments.tiers.iter().copied().collect())?;
     let printer = &context.printer;
     if found.is_empty() {

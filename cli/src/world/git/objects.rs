@@ -311,7 +311,12 @@ impl Git {
     }
 
     pub fn write_commit(&self, spec: &CommitSpec) -> Result<ObjectId, GitError> {
-        let identity = self.identity();
+        self.write_commit_at(spec, clock::now())
+    }
+
+    /// The same at a time of its own, so that the same commit has the same id.
+    pub fn write_commit_at(&self, spec: &CommitSpec, time: Timestamp) -> Result<ObjectId, GitError> {
+        let identity = self.identity(time);
         let commit = gix::objs::Commit {
             tree: to_gix(&spec.tree),
             parents: spec.parents.iter().map(to_gix).collect(),
@@ -326,10 +331,10 @@ impl Git {
         self.write_object(gix::objs::Kind::Commit, &bytes)
     }
 
-    fn identity(&self) -> gix::actor::Signature {
+    fn identity(&self, time: Timestamp) -> gix::actor::Signature {
         let configured = self.repository.committer().and_then(Result::ok).map(|who| (who.name.to_owned(), who.email.to_owned()));
         let (name, email) = configured.unwrap_or_else(|| (FALLBACK_IDENTITY.0.into(), FALLBACK_IDENTITY.1.into()));
-        gix::actor::Signature { name, email, time: gix::date::Time::new(clock::now().as_second(), 0) }
+        gix::actor::Signature { name, email, time: gix::date::Time::new(time.as_second(), 0) }
     }
 
     fn code_root(&self, tree_or_commit: &ObjectId) -> Result<gix::objs::Tree, GitError> {

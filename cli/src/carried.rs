@@ -1,0 +1,270 @@
+//! The state that code is served with once it is released: what is served, taken to the code's schema by its migrations, with what was changed in the copy of the
+//! state that lies beside the code.
+//!
+//! That copy is as old as the last time that its author took one. What counts of it is how it differs from what it is a copy of: from the state where the history of
+//! the code and `active` parted, or from that of a version since then.
+
+use crate::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
+use crate::error::CommandError;
+use crate::migrations::{self, STEPS};
+use crate::repository::{Repository, state_value};
+use crate::target::Target;
+use crate::world::fs;
+use crate::world::git::STATE_FILE;
+use agent_core::diagnose::Exit;
+use agent_core::document;
+use agent_core::object_id::{ObjectId, digest};
+use agent_core::promotion::Tip;
+use agent_core::semantic;
+use agent_core::state::differences;
+use serde_json::Value;
+
+/// So many of the newest versions are looked at for the one that a copy was taken of.
+const RECENT: usize = 32;
+/// So many of them have their state migrated for that.
+const MIGRATED: usize = 8;
+
+/// Code, and the copy of the state beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    pub code: &'a Target,
+    pub copy: &'a [u8],
+    /// The commit that the copy is in, or was last committed before.
+    pub on: &'a ObjectId,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Carried {
+    State(Value),
+    /// It was changed on both sides, differently, at these places.
+    Conflict(Vec<String>),
+    /// The code knows only an earlier schema than the state that is served.
+    Older {
+        served: u64,
+        known: u64,
+    },
+}
+
+/// What came of the working tree last, by all that it depends on.
+#[derive(Debug, Clone)]
+pub struct Known {
+    key: String,
+    carried: Carried,
+}
+
+/// A state with the schema that it was made under.
+struct Made {
+    state: Value,
+    schema: Option<Value>,
+}
+
+pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Carried, CommandError> {
+    Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
+}
+
+/// The same of the working tree, as what runs now. Where a release of it would be refused, it is its own copy, and that is said.
+pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Option<Value>, CommandError> {
+    let key = format!("{} {} {} {}", tip.commit, beside.on, ObjectId::of_blob(beside.copy), fingerprint(repository, beside.code)?);
+    if let Some(known) = repository.carried.borrow().as_ref().filter(|known| known.key == key) {
+        return Ok(state(&known.carried));
+    }
+    let carried = carry(repository, tip, beside)?;
+    let own = format!("its own {STATE_FILE} is used");
+    match &carried {
+        Carried::State(_) => {}
+        Carried::Conflict(places) => repository.warn(&format!(
+            "the state was changed both on active and in the working tree, differently: {}; {own}, and a release would be refused",
+            places.join(", ")
+        )),
+        Carried::Older { served, known } => repository.warn(&format!(
+            "the state that is served has schema version {served}, and the working tree knows only {known}: {own}; `git merge active` brings it along"
+        )),
+    }
+    let state = state(&carried);
+    *repository.carried.borrow_mut() = Some(Known { key, carried });
+    Ok(state)
+}
+
+fn state(carried: &Carried) -> Option<Value> {
+    match carried {
+        Carried::State(state) => Some(state.clone()),
+        Carried::Conflict(_) | Carried::Older { .. } => None,
+    }
+}
+
+/// Whether code is served with the very state that is served now: it has its schema, and a copy that nobody changed. It costs a few small reads.
+pub fn is_as_served(
+    repository: &Repository,
+    tip: &Tip,
+    (schema, copy): (Option<&ObjectId>, &ObjectId),
+    on: &ObjectId,
+) -> Result<bool, CommandError> {
+    let git = &repository.git;
+    if git.entry(&tip.commit, STATE_SCHEMA_FILE)?.map(|entry| entry.id).as_ref() != schema {
+        return Ok(false);
+    }
+    if *copy == tip.revision {
+        return Ok(true);
+    }
+    let Some(parted) = git.merge_base(&tip.commit, on)? else { return Ok(false) };
+    Ok(git.entry(&parted, STATE_FILE)?.is_some_and(|before| before.id == *copy))
+}
+
+/// The tree that a release of this one would serve, where that can be said at once.
+pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Result<Option<ObjectId>, CommandError> {
+    let id = |path| Ok::<_, CommandError>(repository.git.entry(tree, path)?.map(|entry| entry.id));
+    // what is served and no sound version is another matter
+    let Ok(Some(tip)) = repository.tip() else { return Ok(Some(tree.clone())) };
+    let Some(copy) = id(STATE_FILE)? else { return Ok(Some(tree.clone())) };
+    let is_as_served = is_as_served(repository, &tip, (id(STATE_SCHEMA_FILE)?.as_ref(), &copy), on)?;
+    Ok(if is_as_served { Some(repository.with_state(tree, &tip.revision)?) } else { None })
+}
+
+/// The schema beside code, as git knows it.
+pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, CommandError> {
+    match &code.tree {
+        Some(tree) => Ok(repository.git.entry(tree, STATE_SCHEMA_FILE)?.map(|entry| entry.id)),
+        None => Ok(fs::read_if_there(&code.directory.join(STATE_SCHEMA_FILE))?.map(|bytes| ObjectId::of_blob(&document::normal(bytes)))),
+    }
+}
+
+/// What decides how a state comes to the schema of code.
+fn fingerprint(repository: &Repository, code: &Target) -> Result<String, CommandError> {
+    if let Some(tree) = &code.tree {
+        let id = |path| Ok::<_, CommandError>(repository.git.entry(tree, path)?.map(|entry| entry.id.to_string()).unwrap_or_default());
+        return Ok(format!("{} {}", id(STATE_SCHEMA_FILE)?, id(STEPS)?));
+    }
+    let steps = code.directory.join(STEPS);
+    let mut files = vec![code.directory.join(STATE_SCHEMA_FILE)];
+    files.extend(fs::names(&steps)?.into_iter().map(|name| steps.join(name)).filter(|path| path.is_file()));
+    let read = |file| Ok::<_, CommandError>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
+    Ok(files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?.join(" "))
+}
+
+struct Carrier<'a> {
+    repository: &'a Repository,
+    tip: &'a Tip,
+    beside: Beside<'a>,
+    /// That of the code.
+    schema: Option<Value>,
+}
+
+impl Carrier<'_> {
+    fn carry(&self) -> Result<Carried, CommandError> {
+        let Self { repository, tip, beside, .. } = self;
+        let git = &repository.git;
+        let served_schema = self.schema_at(&tip.commit)?;
+        if let (Some(served), Some(known)) = (migrations::version(served_schema.as_ref()), migrations::version(self.schema.as_ref()))
+            && known < served
+        {
+            return Ok(Carried::Older { served, known });
+        }
+        let served = Made { state: self.state_at(&tip.commit)?, schema: served_schema };
+        let parted = git.merge_base(&tip.commit, beside.on)?;
+        let copy = ObjectId::of_blob(beside.copy);
+        let before = parted.as_ref().map(|parted| git.entry(parted, STATE_FILE)).transpose()?.flatten();
+        let (Some(parted), Some(before)) = (parted, before.filter(|before| before.id != copy)) else {
+            // who changes the state's form need not migrate the copy of the state that lies beside it
+            return Ok(Carried::State(self.forward(&served)?));
+        };
+        let changed = state_value(beside.copy, STATE_FILE)?;
+        if copy == tip.revision || changed == self.state_at(&parted)? {
+            return Ok(Carried::State(self.forward(&served)?));
+        }
+        let theirs = self.forward(&Made { schema: self.schema_of_copy(&copy)?, state: changed })?;
+        if before.id == tip.revision {
+            return Ok(Carried::State(theirs));
+        }
+        let ours = self.forward(&served)?;
+        match semantic::merge(&self.base(&parted, &before.id, &theirs)?, &ours, &theirs) {
+            Ok(merged) => Ok(Carried::State(migrations::check(&merged, self.schema.as_ref(), beside.code)?)),
+            Err(conflicts) => {
+                let place = |path: String| if path.is_empty() { "/".to_owned() } else { path };
+                Ok(Carried::Conflict(conflicts.into_iter().map(|conflict| place(conflict.path)).collect()))
+            }
+        }
+    }
+
+    /// What the changed copy is a copy of: of what lay there when the histories parted, or of a version since, whichever it differs from the least.
+    fn base(&self, parted: &ObjectId, revision: &ObjectId, theirs: &Value) -> Result<Value, CommandError> {
+        let before = Made { state: self.state_at(parted)?, schema: self.schema_made_under(parted, revision)? };
+        // a copy that no schema fitted is compared as it is
+        let mut base = self.forward(&before).unwrap_or(before.state);
+        let mut least = differences(&base, theirs).len();
+        let (mut seen, mut migrated) = (vec![revision.clone()], 0);
+        for version in self.repository.git.first_parents(&self.tip.commit).take(RECENT) {
+            let version = version?;
+            let Some(revision) = version.trailers.as_version().and(version.trailers.state.clone()) else { break };
+            if self.repository.git.is_ancestor(&version.id, parted)? {
+                break;
+            }
+            if seen.contains(&revision) {
+                continue;
+            }
+            seen.push(revision);
+            let made = Made { state: self.state_at(&version.id)?, schema: self.schema_at(&version.id)? };
+            migrated += usize::from(made.schema != self.schema);
+            if migrated > MIGRATED {
+                break;
+            }
+            let Ok(state) = self.forward(&made) else { continue };
+            let differing = differences(&state, theirs).len();
+            if differing < least {
+                (base, least) = (state, differing);
+            }
+        }
+        Ok(base)
+    }
+
+    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, CommandError> {
+        let Self { repository, beside, .. } = self;
+        migrations::migrate(repository, &repository.context, state, schema.as_ref(), beside.code)
+    }
+
+    fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {
+        let origin = format!("{}:{STATE_FILE}", commit.short());
+        let bytes = self.repository.git.read(commit, STATE_FILE)?.ok_or_else(|| CommandError::input(format!("there is no {origin}")))?;
+        state_value(&bytes, &origin)
+    }
+
+    fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, CommandError> {
+        parsed_schema(self.repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())
+    }
+
+    /// The schema beside the copy when it was changed last.
+    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, CommandError> {
+        let on = self.beside.on;
+        let is_committed = self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
+        if is_committed { self.schema_made_under(on, copy) } else { Ok(self.schema.clone()) }
+    }
+
+    /// The schema of the commit that brought a state: those after it may have another schema, and the same state still.
+    fn schema_made_under(&self, commit: &ObjectId, state: &ObjectId) -> Result<Option<Value>, CommandError> {
+        let git = &self.repository.git;
+        let mut brought = commit.clone();
+        for past in git.first_parents(commit) {
+            let past = past?.id;
+            if git.entry(&past, STATE_FILE)?.is_none_or(|entry| entry.id != *state) {
+                break;
+            }
+            brought = past;
+        }
+        self.schema_at(&brought)
+    }
+}
+
+/// Why a release of code is refused whose copy of the state cannot be joined with what is served.
+pub fn refusal(carried: Carried, source: &str) -> Result<Value, CommandError> {
+    match carried {
+        Carried::State(state) => Ok(state),
+        Carried::Conflict(places) => Err(CommandError::new(
+            Exit::Conflict,
+            format!("the state was changed both on active and in {source}, differently: {}", places.join(", ")),
+        )
+        .with_hint(format!("take active's values over at these paths of {STATE_FILE} in the source, then release again"))),
+        Carried::Older { served, known } => {
+            Err(CommandError::input(format!("the state that is served has schema version {served}, and {source} knows only {known}"))
+                .with_hint("migrations go forward only; `git merge active` brings the schema along"))
+        }
+    }
+}
