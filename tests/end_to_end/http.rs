@@ -162,6 +162,22 @@ fn a_session_has_a_beginning_and_an_end() {
 }
 
 #[test]
+fn a_session_is_a_conversation_whose_id_does_not_open_it() {
+    let server = Server::start(crate::bench::RUNNER, &[]);
+    let chat = |session: &Session<'_>, word: &str| {
+        let (_, body) = session.post(&call(1, "chat", &json!({"word": word})));
+        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        answer["result"]["structuredContent"].clone()
+    };
+    let (one, other) = (server.session("2025-11-25"), server.session("2025-11-25"));
+    let first = chat(&one, "one");
+    let id = first["conversation_id"].as_str().expect("it is told its conversation");
+    assert!(first["result"] == json!(["one"]) && !one.id.contains(id.trim_start_matches("h-")), "{first}");
+    assert_eq!(chat(&one, "two"), json!({"result": ["one", "two"]}));
+    assert_eq!(chat(&other, "x")["result"], json!(["x"]));
+}
+
+#[test]
 fn results_pass_as_the_bytes_they_are_in_both_eras() {
     let server = Server::start(TALKING, &[]);
     let echoed = r#""vendor": {"z": 12345678901234567890123, "a": 1.1}"#;

@@ -172,6 +172,54 @@ fn a_stateful_tool_begins_a_conversation_that_can_be_looked_at() {
     assert_eq!(updated["params"]["uri"], uri);
 }
 
+/// What a stateful tool remembers, and the id it gives with what it says first.
+fn chats(shim: &mut Pipes, word: &str, meta: &Value) -> (Value, Option<String>) {
+    let said = shim.request("tools/call", &json!({"name": "chat", "arguments": {"word": word}, "_meta": meta}))["result"].clone();
+    let id = said["structuredContent"]["conversation_id"].as_str().map(str::to_owned);
+    assert_eq!(said["_meta"]["dev.agentvc/conversation"]["id"].as_str(), id.as_deref(), "{said}");
+    (said["structuredContent"]["result"].clone(), id)
+}
+
+#[test]
+fn a_hosts_own_session_is_a_conversation() {
+    let bench = Bench::new(RUNNER);
+    let nothing = json!({});
+    let mut shim = bench.greeted();
+    let (words, own) = chats(&mut shim, "one", &nothing);
+    assert_eq!((words, own.is_some()), (json!(["one"]), true));
+    assert_eq!(chats(&mut shim, "two", &nothing), (json!(["one", "two"]), None));
+    // a thread of the host's is one of its own
+    let thread = |name: &str| json!({"threadId": name});
+    assert_eq!(chats(&mut shim, "x", &thread("t-1")), (json!(["x"]), Some("t-1".to_owned())));
+    assert_eq!(chats(&mut shim, "y", &thread("t-2")), (json!(["y"]), Some("t-2".to_owned())));
+    assert_eq!(chats(&mut bench.greeted(), "z", &thread("t-1")), (json!(["x", "z"]), None));
+    // another process is another session, unless its host says that it is the same
+    assert_eq!(chats(&mut bench.greeted(), "three", &nothing).0, json!(["three"]));
+    for words in [json!(["a"]), json!(["a", "a"])] {
+        let mut command = bench.agent(&["mcp", "runner", "--at", "worktree"]);
+        let mut again = Pipes::start(command.env("CLAUDE_CODE_SESSION_ID", "a0b1-c2"));
+        again.initialize("2025-11-25");
+        assert_eq!(chats(&mut again, "a", &nothing).0, words);
+    }
+    assert!(bench.world.path(format!("{FOLDER}/.agent/conversations/a0b1-c2.jsonl")).exists());
+}
+
+#[test]
+fn a_session_gets_one_share_of_the_traffic() {
+    let bench = released(RUNNER);
+    publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
+    let split = "v0.1.0=50,v0.1.1=50";
+    let traffic: agent_core::traffic::Traffic = split.parse().unwrap();
+    let mut shim = serve(&bench, split);
+    let first = weighs(&mut shim, "weight").0;
+    assert!((0..20).all(|_| weighs(&mut shim, "weight").0 == first), "one process is one session");
+    for thread in 0..12 {
+        let thread = format!("thread-{thread}");
+        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": {"threadId": thread}}));
+        assert_eq!(said["result"]["structuredContent"]["weight"], json!(traffic.pick(&thread) + 1), "{thread}");
+    }
+}
+
 #[test]
 fn a_conversation_keeps_its_version_through_a_promotion_and_a_restart() {
     let bench = released(RUNNER);

@@ -183,6 +183,30 @@ pub fn takes_conversation(tool: &Value) -> bool {
     tool["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some()
 }
 
+/// Whether a result of the tool may have the conversation's id among its structured content. A schema that is more than a plain object is not second-guessed.
+pub fn gives_conversation(tool: &Value) -> bool {
+    const DECIDE_MORE: [&str; 12] = [
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "$ref",
+        "enum",
+        "const",
+        "patternProperties",
+        "propertyNames",
+        "maxProperties",
+        "unevaluatedProperties",
+    ];
+    let Some(schema) = tool.get("outputSchema") else { return true };
+    let Some(schema) = schema.as_object() else { return false };
+    let is_text = |schema: &Value| *schema == json!(true) || *schema == json!({}) || *schema == json!({"type": "string"});
+    let is_named = schema.get("properties").and_then(|properties| properties.get(CONVERSATION_ARGUMENT)).is_some();
+    let takes_others = schema.get("additionalProperties").is_none_or(is_text);
+    !is_named && takes_others && DECIDE_MORE.iter().all(|word| !schema.contains_key(*word))
+}
+
 /// A stateful tool with the optional argument by which a host goes on with a conversation.
 fn with_conversation(tool: &Value) -> Value {
     let mut tool = tool.clone();
@@ -204,6 +228,22 @@ fn with_conversation(tool: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversations_id_stands_where_the_output_schema_allows_it() {
+        let given = |schema: Value| gives_conversation(&json!({"outputSchema": schema}));
+        assert!(gives_conversation(&json!({})) && given(json!({"type": "object", "properties": {"n": {"type": "integer"}}})));
+        assert!(given(json!({"additionalProperties": {"type": "string"}})));
+        for closed in [
+            json!({"additionalProperties": false}),
+            json!({"additionalProperties": {"type": "integer"}}),
+            json!({"properties": {"conversation_id": {"type": "integer"}}}),
+            json!({"anyOf": []}),
+            json!(false),
+        ] {
+            assert!(!given(closed.clone()), "{closed}");
+        }
+    }
 
     fn tool(name: &str, extra: &Value) -> Value {
         let mut tool = json!({"name": name, "inputSchema": {"type": "object"}});

@@ -12,7 +12,7 @@ pub use held::Held;
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::object_id::ObjectId;
+use agent_core::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -229,10 +229,18 @@ fn rewards_path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError>
     Ok(layout.conversations().join("rewards").join(path.file_name().expect("it has a name")))
 }
 
-fn path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
+/// The id of a conversation that a host has a name of its own for: that name, where it can be one.
+pub fn id_of(name: &str) -> String {
+    if is_id(name) { name.to_owned() } else { format!("h-{}", short_digest(name.as_bytes())) }
+}
+
+fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let valid = (1..=128).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with(['.', '-']);
-    if !valid {
+    (1..=128).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with(['.', '-'])
+}
+
+fn path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
+    if !is_id(id) {
         return Err(ConversationError::Id(id.to_owned()));
     }
     Ok(layout.conversations().join(format!("{id}.jsonl")))
@@ -342,6 +350,16 @@ mod tests {
         std::fs::rename(&file, folder.path().join("away")).unwrap();
         assert!(matches!(held.keep(header(), turn(3)).unwrap_err(), ConversationError::Lost { turn: 3, .. }));
         assert_eq!(load(&layout, "c1").unwrap(), None);
+    }
+
+    #[test]
+    fn a_hosts_own_name_of_a_conversation_becomes_an_id() {
+        let thread = "01a2b3c4-d5e6-7f80-9123-456789abcdef";
+        assert_eq!(id_of(thread), thread);
+        for name in ["../x", "a b", &"x".repeat(200)] {
+            assert!(is_id(&id_of(name)), "{name}");
+        }
+        assert_ne!(id_of("a b"), id_of("a c"));
     }
 
     #[test]

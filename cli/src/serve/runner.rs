@@ -12,7 +12,7 @@ use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::telemetry::{Span, conventions as names};
 use crate::world::clock::fresh_id;
-use agent_core::discovery::{is_stateful, takes_conversation};
+use agent_core::discovery::{gives_conversation, is_stateful, takes_conversation};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::CONVERSATION_ARGUMENT;
@@ -67,7 +67,8 @@ impl Server for Runner {
             Some(id) => (Some(shim.turns.take(id).await), Some(hold(shim, id).await?)),
             None => (None, None),
         };
-        let served = serving(caller, held.as_ref()).await?;
+        let begins = conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
+        let served = serving(caller, held.as_ref(), conversation.of_host.as_deref()).await?;
         cast_shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
@@ -77,7 +78,8 @@ impl Server for Runner {
             return Ok(shim::tool_error(caller.era, &message));
         }
         let result = make(caller, &served, params, held.as_mut()).await?;
-        Ok(conversation.shown_in(served.server.suited(caller.era, "tools/call", result)))
+        let result = served.server.suited(caller.era, "tools/call", result);
+        Ok(if begins { conversation.shown_in(result) } else { result })
     }
 }
 
@@ -105,19 +107,27 @@ async fn make(
     }
 }
 
-/// The conversation a call belongs to, and whether it began with it.
+/// The conversation a call belongs to.
 struct Named {
     id: Option<String>,
-    is_new: bool,
+    /// The host's own, by which it is always served the same share.
+    of_host: Option<String>,
+    /// The call did not name it.
+    is_unnamed: bool,
+    /// Whether a result may have the id beside what the tool gives.
+    takes_id: bool,
 }
 
 impl Named {
-    /// A stateful tool's call belongs to one in any case; the argument we added to its schema is ours to take out.
+    /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
         let id = calling::conversation_of(params);
+        let of_host = caller.own_conversation(params).filter(|_| id.is_none());
         let discovery = caller.shim().discovery(caller).await?;
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
-        let Some(tool) = tool.filter(|tool| is_stateful(tool)) else { return Ok(Self { id, is_new: false }) };
+        let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
+            return Ok(Self { id, of_host, is_unnamed: false, takes_id: false });
+        };
         if !takes_conversation(tool)
             && let Some(mut arguments) = params.object("arguments")
             && arguments.get(CONVERSATION_ARGUMENT).is_some()
@@ -125,13 +135,15 @@ impl Named {
             arguments.remove(CONVERSATION_ARGUMENT);
             params.set("arguments", &arguments);
         }
-        let is_new = id.is_none();
-        Ok(Self { id: Some(id.unwrap_or_else(|| fresh_id("c"))), is_new })
+        let is_unnamed = id.is_none();
+        let id = id.or_else(|| of_host.clone()).unwrap_or_else(|| fresh_id("c"));
+        Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool) })
     }
 
-    /// Who began a conversation without naming it is told its name, where a model reads it and where a program does.
+    /// A host that began a conversation without naming it learns its id, where a model reads it and where a program does. Some hosts show their model the
+    /// structured content alone.
     fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
-        let (Some(id), true) = (&self.id, self.is_new) else { return result };
+        let Some(id) = &self.id else { return result };
         let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result)) else { return result };
         let mut meta = members.object("_meta").unwrap_or_default();
         meta.set(wire::CONVERSATION, &json!({"id": id}));
@@ -142,6 +154,11 @@ impl Named {
         };
         content.push(frame::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
         members.set("content", &content);
+        let structured = members.object("structuredContent").filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
+        if let Some(mut structured) = structured {
+            structured.set(CONVERSATION_ARGUMENT, id);
+            members.set("structuredContent", &structured);
+        }
         members.to_raw()
     }
 }
@@ -157,10 +174,10 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>) -> Result<Served<Runner>, CommandError> {
+async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_host: Option<&str>) -> Result<Served<Runner>, CommandError> {
     let shim = caller.shim();
-    let place = match conversation {
-        Some(held) => shim.traffic.pick(held.id()),
+    let place = match conversation.map(Held::id).or(of_host) {
+        Some(id) => shim.traffic.pick(id),
         None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
         None => shim.traffic.main(),
     };

@@ -1,6 +1,7 @@
 //! One host's session with the shim, whatever carries it: what was agreed, what is under way, and what it is asked.
 
 use crate::calling;
+use crate::conversations;
 use crate::runner::child::{Opening, RpcError, client_info};
 use crate::serve::frame::{self, Incoming, Wrong};
 use crate::serve::pool::{Lane, Running, Tongue};
@@ -19,6 +20,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
+
+/// How Codex names its thread with each call.
+const HOST_THREAD: &str = "threadId";
 
 /// What a frame for the host is about.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,8 @@ pub(crate) struct Session<S: Server> {
     pub number: u64,
     pub shim: Rc<Shim<S>>,
     pub interests: Interests,
+    /// The conversation that the session is, where no call says otherwise; one that is over with its request is none.
+    conversation: Option<String>,
     outlet: Rc<dyn Outlet>,
     /// What a host of the handshake era said of itself.
     greeting: RefCell<Option<Greeting>>,
@@ -96,6 +102,12 @@ impl<S: Server> Caller<'_, S> {
         &self.session.shim
     }
 
+    /// The conversation of the host's own that a call belongs to: the thread it names, else its session.
+    pub fn own_conversation(&self, params: &RawObject) -> Option<String> {
+        let thread = params.object("_meta").and_then(|meta| meta.text(HOST_THREAD)).filter(|thread| !thread.is_empty());
+        thread.map(|thread| conversations::id_of(&thread)).or_else(|| self.session.conversation.clone())
+    }
+
     /// The lane of a server that many sessions share, or of one of its own.
     pub fn lane(&self, shared: bool) -> Lane {
         Lane {
@@ -144,11 +156,12 @@ fn host_is_gone() -> RpcError {
 
 impl<S: Server> Session<S> {
     /// Stdio has one; over HTTP each session of the handshake era has one, and each POST of the stateless era.
-    pub fn open(shim: &Rc<Shim<S>>, outlet: Rc<dyn Outlet>) -> Rc<Self> {
+    pub fn open(shim: &Rc<Shim<S>>, outlet: Rc<dyn Outlet>, conversation: Option<String>) -> Rc<Self> {
         let session = Rc::new(Self {
             number: shim.fresh_number(),
             shim: Rc::clone(shim),
             interests: Interests::default(),
+            conversation,
             outlet,
             greeting: RefCell::default(),
             under_way: RefCell::default(),
@@ -312,7 +325,8 @@ impl<S: Server> Session<S> {
         let named = |of: &str, key: &str| (method == of).then(|| params.text(key)).flatten();
         let (tool, prompt) = (named("tools/call", "name"), named("prompts/get", "name"));
         let resource = method.starts_with("resources/").then(|| params.text("uri")).flatten();
-        let (traceparent, conversation) = (meta.text(wire::TRACEPARENT), calling::conversation_of(params));
+        let traceparent = meta.text(wire::TRACEPARENT);
+        let conversation = calling::conversation_of(params).or_else(|| caller.own_conversation(params).filter(|_| tool.is_some()));
         let number = self.number.to_string();
         Operation::served(&telemetry::Request {
             tool: tool.as_deref(),

@@ -1,9 +1,11 @@
 //! Lines in, lines out: the host's side of the shim.
 
+use crate::conversations;
 use crate::error::{CommandError, CommandResult};
 use crate::serve::session::{About, Outlet, Session};
 use crate::serve::shim::{Server, Shim};
-use crate::world::stdout;
+use crate::world::clock::fresh_id;
+use crate::world::{env, stdout};
 use agent_core::diagnose::Exit;
 use rustix::fs::FileType;
 use std::io::BufRead;
@@ -23,7 +25,8 @@ const READ_CHUNK: usize = 64 << 10;
 pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
-    let session = Session::open(&shim, Rc::new(Stdout));
+    let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
+    let session = Session::open(&shim, Rc::new(Stdout), Some(conversation));
     loop {
         tokio::select! {
             line = lines.next() => match line {

@@ -241,6 +241,13 @@ pub fn token_in(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|token| !token.is_empty())
 }
 
+/// How Claude Code names the session that it started this process for.
+pub const HOST_SESSION: &str = "CLAUDE_CODE_SESSION_ID";
+
+pub fn host_session() -> Option<String> {
+    std::env::var(HOST_SESSION).ok().filter(|session| !session.is_empty())
+}
+
 /// The trace that this process is part of, by whoever started it.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 

@@ -83,7 +83,7 @@ impl<S: Server> Exchanges<S> {
             }
             let request = json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
             let stream = Stream::until_answered(0, 1, false);
-            let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns: None }));
+            let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns: None }), None);
             session.take(&request);
             let answer = stream.read().next().await;
             session.close().await;
@@ -97,7 +97,7 @@ impl<S: Server> Exchanges<S> {
     async fn exchange(&self, id: Box<RawValue>, message: &Message) -> Reply {
         let stream = Stream::until_answered(0, 1, false);
         let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
-        let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns }));
+        let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns }), None);
         session.take(&message.text);
         let reader = stream.read();
         let exchange = Rc::new(Exchange { session, id, stream, gone: self.gone.clone() });

@@ -10,6 +10,7 @@ use crate::serve::session::Session;
 use crate::serve::shim::{Server, Shim};
 use crate::world::random;
 use agent_core::mcp::{HANDSHAKE, HANDSHAKES, WITH_BATCHES};
+use agent_core::object_id::short_digest;
 use agent_core::raw_object::RawObject;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
@@ -140,7 +141,9 @@ impl<S: Server> Visits<S> {
             return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("there are {SESSIONS} sessions, all in use")).into();
         }
         let outbox = Outbox::new();
-        let session = Session::open(&self.shim, outbox.clone());
+        // the name opens the session to whoever has it, and ids of conversations are shown
+        let conversation = format!("h-{}", short_digest(name.as_bytes()));
+        let session = Session::open(&self.shim, outbox.clone(), Some(conversation));
         let stream = outbox.ask(&[id]).expect("no id of a new session is in use");
         session.take(&message.text);
         let mut reader = stream.read();
