@@ -14,7 +14,7 @@ use crate::world::process;
 use agent_core::assessment::{Assessment, End, assess};
 use agent_core::contract::Contract;
 use agent_core::difference::{PathChange, side_name};
-use agent_core::discovery::Discovery;
+use agent_core::discovery::{Discovery, LISTS};
 use agent_core::object_id::ObjectId;
 use agent_core::reverts::{self, Commit};
 use serde_json::Value;
@@ -146,7 +146,9 @@ fn listed(target: &Target, repository: &Repository, context: &Context) -> Result
     let runner = scratch.given_to(runner);
     let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
-    let (runner, stateless, tuner) = process::block_on(async { tokio::try_join!(described(&runner), stateless(&runner), tuners(tuner)) })??;
+    let asked = async { tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner)) };
+    let (runner, plain, stateless, tuner) = process::block_on(asked)??;
+    let runner = runner.with_plain(&plain);
     let runner = match stateless {
         Some((discovered, tools)) => runner.with_stateless(discovered, tools),
         None => runner,
@@ -162,12 +164,30 @@ async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Discovery>, ChildErro
     }
 }
 
+/// All that the server lists for a client that can do all there is, so that no tool is hidden.
 async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
-    let child = Child::start(spec).await?;
+    let child = Child::start_as(spec, &Opening::with_every_capability()).await?;
     let tools = child.tools().await;
     let greeting = child.greeting().clone();
+    let mut discovery = Discovery::new(Some(greeting), None, Vec::new());
+    for (capability, method, member) in LISTS {
+        if discovery.capabilities(Era::Handshake)[capability].is_object()
+            // what cannot be listed is asked for when a host asks
+            && let Ok(listed) = child.list(method, member).await
+        {
+            discovery.lists.insert(method.to_owned(), listed);
+        }
+    }
     child.end().await;
-    Ok(Discovery::new(Some(greeting), None, tools?))
+    Ok(Discovery { tools: tools?, ..discovery })
+}
+
+/// The tools that a client without capabilities is listed.
+async fn plain(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
+    let child = Child::start(spec).await?;
+    let tools = child.tools().await;
+    child.end().await;
+    tools
 }
 
 /// What the server says in the stateless era, which needs a process of its own; `None` when it does not know it.

@@ -12,6 +12,7 @@ mod clients;
 mod clones;
 mod committed;
 #[cfg(target_os = "linux")]
+mod conditional;
 mod confined;
 mod conversations;
 mod doctor;

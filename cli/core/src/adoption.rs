@@ -305,6 +305,28 @@ fn word(schema: &Value, name: &str) -> String {
     padded.chars().take(most).collect()
 }
 
+/// What programs say that found no network. Some answer so without calling it an error.
+const OFFLINE: [&str; 12] = [
+    "name resolution",
+    "name or service not known",
+    "resolve host",
+    "network",
+    "enotfound",
+    "eai_again",
+    "econnrefused",
+    "fetch failed",
+    "failed to fetch",
+    "connection",
+    "getaddrinfo",
+    "timed out",
+];
+
+/// Whether an answer tells of a network that was not there: a later one, with a network, would be another.
+pub fn is_offline(answer: &Answer) -> bool {
+    let text = answer.value().to_string().to_lowercase();
+    OFFLINE.iter().any(|words| text.contains(words))
+}
+
 /// How much of an answer a case repeats.
 const REPEATED: usize = 4096;
 
@@ -326,6 +348,20 @@ pub fn refusal(trial: &Trial) -> Option<Value> {
         "id": format!("{}-needs-{required}", trial.tool), "tool": trial.tool, "arguments": {}, "expect": {"error": regex::escape(required)},
         "tags": ["adopted"],
     }))
+}
+
+/// A case of a call that failed alike in two processes, for a server of which no other call works where it is tried.
+pub fn failure(trial: &Trial, answers: [&Answer; 2]) -> Option<Value> {
+    let texts = answers.map(Answer::text);
+    let line = texts[0].lines().find(|line| !line.trim().is_empty())?;
+    let is_steady = answers.iter().all(|answer| answer.is_error()) && texts[0] == texts[1];
+    is_steady.then(|| {
+        let beginning: String = line.chars().take(60).collect();
+        json!({
+            "id": format!("{}-fails", trial.tool), "tool": trial.tool, "arguments": trial.arguments,
+            "expect": {"error": regex::escape(&beginning)}, "tags": ["adopted"],
+        })
+    })
 }
 
 /// Whether a case holds for this answer, judged as a tier would.
@@ -366,6 +402,8 @@ pub struct Manifest<'a> {
     pub project: Option<&'a str>,
     pub version: Option<&'a str>,
     pub node_lock: Option<&'a str>,
+    /// `NAME` or `NAME=value`.
+    pub env: &'a [String],
     pub start_s: u32,
     pub call_s: u32,
 }
@@ -376,9 +414,11 @@ impl Manifest<'_> {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let words = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
         let line = |key: &str, value: Option<&str>| value.map(|value| format!("{key} = {}\n", quoted(value))).unwrap_or_default();
+        let env = self.env.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+        let env = if env.is_empty() { env } else { format!("env = [{env}]\n") };
         let node = self.node_lock.map(|lock| format!("[node]\n{}\n", line("lock", Some(lock)))).unwrap_or_default();
         format!(
-            "schema = \"agent/manifest@1\"\nname = {}\n\n[runner]\ncommand = [{words}]\n\n[python]\n{}{}{}{}\n{node}\
+            "schema = \"agent/manifest@1\"\nname = {}\n\n[runner]\ncommand = [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
              [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier = \"micro\"\ngate = \"not-worse\"\n\n\
              [limits]\nstart_s = {}\ncall_s = {}\n",
             quoted(self.name),
@@ -559,6 +599,12 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_without_a_network_is_known() {
+        assert!(is_offline(&answer("Error: [Errno -3] Temporary failure in name resolution")));
+        assert!(is_offline(&answer("TypeError: fetch failed")) && !is_offline(&answer("2 + 2 = 4")));
+    }
+
+    #[test]
     fn files_of_a_server_lie_in_the_folder_for_data() {
         let command = words("serve --db-path ./test.db --log=logs/a.log other.db test.db.bak").unwrap();
         let (apart, moved) = with_data_apart(&command, &["test.db".into(), "logs/a.log".into()]);
@@ -586,6 +632,7 @@ mod tests {
             project: Some("pyproject.toml"),
             version: Some("1.4"),
             node_lock: Some("package-lock.json"),
+            env: &["A_KEY".to_owned(), "MODE=fast".to_owned()],
             start_s: 30,
             call_s: 30,
         };
@@ -593,7 +640,8 @@ mod tests {
         assert_eq!((read.runner.command.as_slice(), read.tuner), (&command[..], None));
         assert_eq!((read.python.lock.as_deref(), read.python.project.as_deref()), (Some("requirements.lock"), Some("pyproject.toml")));
         assert_eq!(read.node.unwrap().lock, "package-lock.json");
-        let smallest = Manifest { lock: None, project: None, version: None, node_lock: None, ..manifest };
+        assert_eq!(read.runner.env.iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(), [None, Some("fast")]);
+        let smallest = Manifest { env: &[], lock: None, project: None, version: None, node_lock: None, ..manifest };
         crate::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
     }
 }

@@ -5,7 +5,7 @@ use crate::signal::CONVERSATION_ARGUMENT;
 use crate::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const SCHEMA: &str = "agent/discovery@1";
 
@@ -21,7 +21,20 @@ pub struct Discovery {
     /// The same in the stateless era, where the server was asked in both: some write a tool's members in another order there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateless_tools: Option<Vec<Value>>,
+    /// Tools that the server hides from a client without capabilities.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub conditional: BTreeSet<String>,
+    /// What else it lists, by method; absent in a record of an earlier `agent`, which asked for tools alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, Vec<Value>>,
 }
+
+/// What a server lists besides tools: the capability, the method, and the member of the result.
+pub const LISTS: [(&str, &str, &str); 3] = [
+    ("prompts", "prompts/list", "prompts"),
+    ("resources", "resources/list", "resources"),
+    ("resources", "resources/templates/list", "resourceTemplates"),
+];
 
 /// For how long a host may rely on what it was told, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +42,29 @@ pub struct Lifetime(pub u64);
 
 impl Discovery {
     pub fn new(handshake: Option<Value>, stateless: Option<Value>, tools: Vec<Value>) -> Self {
-        Self { schema: SCHEMA.to_owned(), handshake, stateless, tools, stateless_tools: None }
+        Self {
+            schema: SCHEMA.to_owned(),
+            handshake,
+            stateless,
+            tools,
+            stateless_tools: None,
+            conditional: BTreeSet::new(),
+            lists: BTreeMap::new(),
+        }
+    }
+
+    /// With what a client without capabilities is listed: the rest is conditional.
+    #[must_use]
+    pub fn with_plain(self, plain: &[Value]) -> Self {
+        let is_plain = |tool: &&Value| plain.iter().any(|other| other["name"] == tool["name"]);
+        let hidden = self.tools.iter().filter(|tool| !is_plain(tool)).filter_map(|tool| tool["name"].as_str().map(str::to_owned));
+        Self { conditional: hidden.collect(), ..self }
+    }
+
+    /// The result of one of `LISTS`, where it was recorded.
+    pub fn listed(&self, method: &str) -> Option<Value> {
+        let (_, _, member) = LISTS.into_iter().find(|(_, known, _)| *known == method)?;
+        Some(json!({ member: self.lists.get(method)? }))
     }
 
     /// With what the server says in the stateless era as well.
@@ -107,10 +142,11 @@ impl Discovery {
         result
     }
 
-    /// The result of `tools/list`: everything is on one page.
-    pub fn list(&self, era: Era, lifetime: Lifetime) -> Value {
+    /// The result of `tools/list`: everything is on one page. `is_plain` for a host without capabilities.
+    pub fn list(&self, era: Era, is_plain: bool, lifetime: Lifetime) -> Value {
         let listed = self.stateless_tools.as_ref().filter(|_| era == Era::Stateless).unwrap_or(&self.tools);
-        let tools: Vec<Value> = listed.iter().map(with_conversation).collect();
+        let is_shown = |tool: &&Value| !(is_plain && tool["name"].as_str().is_some_and(|name| self.conditional.contains(name)));
+        let tools: Vec<Value> = listed.iter().filter(is_shown).map(with_conversation).collect();
         let mut result = json!({ "tools": tools });
         if era == Era::Stateless {
             result["resultType"] = json!("complete");
@@ -151,7 +187,8 @@ impl Discovery {
             tools.iter().filter_map(|tool| Some((tool["name"].as_str()?.to_owned(), tool.clone()))).collect()
         };
         let (recorded, real) = (by_name(&self.tools), by_name(real));
-        let missing = recorded.keys().filter(|name| !real.contains_key(*name)).map(|name| (name.clone(), "is missing"));
+        let is_missing = |name: &&String| !real.contains_key(*name) && !self.conditional.contains(*name);
+        let missing = recorded.keys().filter(is_missing).map(|name| (name.clone(), "is missing"));
         let others = real.iter().filter_map(|(name, tool)| match recorded.get(name) {
             None => Some((name.clone(), "is new")),
             Some(old) => (old != tool).then(|| (name.clone(), "is another")),
@@ -276,8 +313,8 @@ mod tests {
         assert_eq!(back.initialize("2025-06-18")["serverInfo"], json!({"name": "a", "version": "1"}));
         assert_eq!(back.initialize("2025-06-18")["instructions"], "ask");
         assert_eq!(back.initialize("2025-06-18")["protocolVersion"], "2025-06-18");
-        assert_eq!(record.list(Era::Handshake, Lifetime(7)), json!({"tools": record.tools}));
-        assert_eq!(back.list(Era::Stateless, Lifetime(7))["_meta"][META_SERVER]["name"], "a");
+        assert_eq!(record.list(Era::Handshake, true, Lifetime(7)), json!({"tools": record.tools}));
+        assert_eq!(back.list(Era::Stateless, true, Lifetime(7))["_meta"][META_SERVER]["name"], "a");
     }
 
     #[test]
@@ -286,10 +323,22 @@ mod tests {
         let plain = tool("add", &json!({}));
         let own = tool("own", &json!({"inputSchema": {"properties": {"conversation_id": {"type": "integer"}}}}));
         let record = record(vec![stateful, plain.clone(), own.clone()]);
-        let listed = record.list(Era::Handshake, Lifetime(0));
+        let listed = record.list(Era::Handshake, true, Lifetime(0));
         assert_eq!(listed["tools"][0]["inputSchema"]["properties"][CONVERSATION_ARGUMENT]["type"], "string");
         assert_eq!((&listed["tools"][1], &listed["tools"][2]), (&plain, &own));
         assert_eq!(record.initialize("2025-11-25")["capabilities"]["resources"]["subscribe"], true);
+    }
+
+    #[test]
+    fn a_tool_that_wants_a_capability_is_shown_to_who_has_some() {
+        let (plain, asks) = (tool("plain", &json!({})), tool("asks", &json!({})));
+        let record = record(vec![plain.clone(), asks]).with_plain(std::slice::from_ref(&plain));
+        let names = |is_plain| record.list(Era::Handshake, is_plain, Lifetime(0))["tools"].as_array().map(Vec::len);
+        assert_eq!((names(true), names(false)), (Some(1), Some(2)));
+        assert!(record.surprises(&[plain]).is_empty(), "to a client that lacks it");
+        assert_eq!(record.surprises(&[]).into_keys().collect::<Vec<_>>(), ["plain"]);
+        let kept = Discovery::parse(&serde_json::to_vec(&record).unwrap()).unwrap();
+        assert_eq!((kept.listed("prompts/list"), kept), (None, record));
     }
 
     #[test]

@@ -54,6 +54,7 @@ const ABOUT_CASES: &str = "\
 
 - `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer it is expected again (`equals`);
   where they did not, or the answer tells the time or a folder, any answer will do (`schema`).
+- `TOOL-fails` stands there alone, where no call worked when it was recorded. Replace it first.
 - `TOOL-needs-ARGUMENT` calls a tool without what it asks for, and expects an error that names it.
 
 The calls were made without a network and with folders that were thrown away, so a tool that needs more has no case yet. Write some, and replace what
@@ -106,6 +107,7 @@ impl Draft<'_> {
             project: self.adoption.project.as_deref(),
             version: self.version.as_deref(),
             node_lock: self.adoption.node.as_ref().map(NodePackages::lock),
+            env: &self.adoption.env,
             start_s: self.limits.0,
             call_s: self.limits.1,
         };

@@ -26,6 +26,8 @@ pub struct Wishes<'a> {
     pub command: Option<&'a str>,
     pub packages: &'a [String],
     pub extras: &'a [String],
+    /// `NAME` or `NAME=value`.
+    pub env: &'a [String],
 }
 
 /// Where the server's packages come from.
@@ -74,6 +76,8 @@ pub struct Adoption {
     pub project: Option<String>,
     pub version_is_computed: bool,
     pub node: Option<NodePackages>,
+    /// The variables it reads.
+    pub env: Vec<String>,
 }
 
 impl Adoption {
@@ -123,6 +127,7 @@ impl Adoption {
             project: project.name.as_ref().map(|_| PROJECT.to_owned()),
             version_is_computed: project.name.is_some() && project.version.is_none(),
             requires_is_assumed: stated.is_none(),
+            env: wishes.env.to_vec(),
             folder,
             command,
             requires,

@@ -27,6 +27,8 @@ pub struct Tried {
     pub tools: Vec<String>,
     pub cases: Vec<Value>,
     pub measured: Measured,
+    /// A call that failed alike each time: the one case there is where no call works.
+    failure: Option<Value>,
     /// What the server calls itself.
     pub server: Value,
 }
@@ -55,7 +57,7 @@ impl Tried {
         let server = child.greeting()["serverInfo"].clone();
         child.end().await;
         let names = tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
-        Ok((Self { tools: names, cases: Vec::new(), measured, server }, tools))
+        Ok((Self { tools: names, measured, server, ..Self::default() }, tools))
     }
 
     /// Each call is made in two processes: what differs between them is no answer to hold a later version to.
@@ -81,6 +83,9 @@ impl Tried {
         for child in children.into_iter().flatten() {
             child.end().await;
         }
+        if self.cases.is_empty() {
+            self.cases.extend(self.failure.take());
+        }
         Ok(())
     }
 
@@ -94,11 +99,16 @@ impl Tried {
         let mut answers = Vec::new();
         for child in children {
             match self.call(child, &trial.tool, &trial.arguments).await? {
-                Some(answer) if !answer.is_error() => answers.push(answer),
+                Some(answer) if !adoption::is_offline(&answer) => answers.push(answer),
                 _ => return Ok(()),
             }
         }
-        let case = adoption::recorded(trial, [&answers[0], &answers[1]], varies);
+        let both = [&answers[0], &answers[1]];
+        if answers.iter().any(Answer::is_error) {
+            self.failure = self.failure.take().or_else(|| adoption::failure(trial, both));
+            return Ok(());
+        }
+        let case = adoption::recorded(trial, both, varies);
         if answers.iter().all(|answer| adoption::holds(&case, answer)) {
             self.cases.push(case);
         }

@@ -24,13 +24,17 @@ pub struct Arguments {
     /// A group of optional dependencies of the project; can be given more than once
     #[arg(long = "extra", value_name = "NAME")]
     extras: Vec<String>,
+    /// A variable that the server reads: NAME is taken from the host, NAME=VALUE is set; can be given more than once
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
     /// Print what was found and would be done, and start nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let wishes = Wishes { command: arguments.command.as_deref(), packages: &arguments.packages, extras: &arguments.extras };
+    let wishes =
+        Wishes { command: arguments.command.as_deref(), packages: &arguments.packages, extras: &arguments.extras, env: &arguments.env };
     let adoption = Adoption::observe(context, wishes)?;
     let say = |text: &str| context.printer.say(text);
     say(&format!("the server is started by: {}", adoption.command.join(" ")));

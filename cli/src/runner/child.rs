@@ -207,7 +207,12 @@ impl Child {
 
     /// All tools, page by page.
     pub async fn tools(&self) -> Result<Vec<Value>, ChildError> {
-        let mut tools = Vec::new();
+        self.list("tools/list", "tools").await
+    }
+
+    /// All of one of the server's lists, page by page.
+    pub async fn list(&self, method: &str, member: &str) -> Result<Vec<Value>, ChildError> {
+        let mut listed = Vec::new();
         let mut cursor = None;
         for _ in 0..PAGES {
             let mut params =
@@ -215,15 +220,15 @@ impl Child {
             if self.era == Era::Stateless {
                 params.insert("_meta".to_owned(), mcp::stateless_meta(&client_info(), &json!({})));
             }
-            let page = self.request("tools/list", Value::Object(params)).await?;
-            tools.extend(page["tools"].as_array().into_iter().flatten().filter(|tool| tool.is_object()).cloned());
+            let page = self.request(method, Value::Object(params)).await?;
+            listed.extend(page[member].as_array().into_iter().flatten().filter(|item| item.is_object()).cloned());
             let next = page.get("nextCursor").filter(|next| next.is_string()).cloned();
             if next.is_none() || next == cursor {
-                return Ok(tools);
+                return Ok(listed);
             }
             cursor = next;
         }
-        Err(ChildError::Misshapen { role: self.role, what: "tools/list".to_owned(), problem: "the list has no end" })
+        Err(ChildError::Misshapen { role: self.role, what: method.to_owned(), problem: "the list has no end" })
     }
 
     async fn exchange(&self, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {

@@ -35,6 +35,7 @@ pub(crate) async fn answer<S: Server>(caller: Caller<'_, S>, method: &str, param
     match (method, conversation) {
         ("resources/list", _) if has_conversations(caller).await => list(caller, params).await,
         ("resources/templates/list", _) if has_conversations(caller).await => templates(caller, params).await,
+        ("resources/list" | "resources/templates/list", _) => shim.listed(caller, method, params).await,
         ("resources/read", Some(id)) => read(caller, &id),
         ("resources/subscribe", Some(_)) => Ok(caller.session.interests.add(named)),
         ("resources/unsubscribe", Some(_)) => Ok(caller.session.interests.remove(named)),
@@ -59,7 +60,7 @@ async fn has_conversations<S: Server>(caller: Caller<'_, S>) -> bool {
 async fn own<S: Server>(caller: Caller<'_, S>, method: &str, member: &str, params: RawObject) -> Result<RawObject, RpcError> {
     let discovery = caller.shim().discovery(caller).await.ok();
     if discovery.is_some_and(|discovery| discovery.capabilities(caller.era)["resources"].is_object()) {
-        let result = caller.shim().pass(caller, method, params).await?;
+        let result = caller.shim().listed(caller, method, params).await?;
         return Ok(RawObject::parse(&result).unwrap_or_default());
     }
     Ok(RawObject::parse(&ours(caller.era, method, &json!({ member: [] }))).expect("it is an object"))

@@ -78,6 +78,7 @@ impl Server for Runner {
             return Ok(shim::tool_error(caller.era, &message));
         }
         let result = make(caller, &served, params, held.as_mut()).await?;
+        shim.tasks.note(&served.server, &result);
         let result = served.server.suited(caller.era, "tools/call", result);
         Ok(if begins { conversation.shown_in(result) } else { result })
     }

@@ -230,6 +230,13 @@ impl<S: Server> Session<S> {
         self.greeting.borrow().as_ref().map(|greeting| greeting.revision)
     }
 
+    /// Whether the host can be asked nothing: neither for a sample nor for an answer of its user nor for its folders.
+    pub fn is_plain(&self) -> bool {
+        let greeting = self.greeting.borrow();
+        let capabilities = greeting.as_ref().and_then(|greeting| greeting.params.object("capabilities"));
+        capabilities.is_none_or(|known| ["sampling", "elicitation", "roots"].iter().all(|name| known.get(name).is_none()))
+    }
+
     /// How a child of this session's own is greeted: as the host greeted us.
     pub fn opening(&self) -> Opening {
         let greeting = self.greeting.borrow();

@@ -8,6 +8,7 @@ use crate::serve::frame;
 use crate::serve::pool::{Key, Line, Numbers, Pool, Running, Served, Tongue};
 use crate::serve::resources;
 use crate::serve::session::{About, Caller, Session};
+use crate::serve::tasks::Tasks;
 use crate::serve::watching;
 use crate::target::Target;
 use crate::world::git::{ACTIVE, RefStamp};
@@ -81,6 +82,7 @@ pub(crate) struct Shim<S: Server> {
     pub context: Context,
     pub turns: Turns,
     pub pool: Pool<S>,
+    pub tasks: Tasks<S>,
     pub traffic: Traffic,
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
@@ -100,6 +102,7 @@ impl<S: Server> Shim<S> {
             context,
             turns: Turns::default(),
             pool: Pool::default(),
+            tasks: Tasks::default(),
             traffic,
             shadow,
             targets: RefCell::default(),
@@ -133,6 +136,7 @@ impl<S: Server> Shim<S> {
     /// A session is over: so are the children that were its own.
     pub async fn leave(&self, number: u64) {
         self.sessions.borrow_mut().remove(&number);
+        self.tasks.forget(|server| server.lane.owner == Some(number));
         self.pool.end(|(_, lane)| lane.owner == Some(number)).await;
     }
 
@@ -154,6 +158,7 @@ impl<S: Server> Shim<S> {
 
     /// Ends what runs; a child that is only just starting ends by being dropped.
     pub async fn end(&self) {
+        self.tasks.forget(|_| true);
         self.pool.end(|_| true).await;
     }
 
@@ -163,8 +168,11 @@ impl<S: Server> Shim<S> {
             "initialize" => Ok(Box::pin(self.initialize(caller)).await),
             "server/discover" => Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.discover(self.lifetime()))),
             "tools/list" => {
-                Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.list(caller.era, self.lifetime())))
+                let discovery = self.discovery(caller).await.map_err(|error| internal(&error))?;
+                Ok(frame::raw(&discovery.list(caller.era, caller.session.is_plain(), self.lifetime())))
             }
+            "prompts/list" => Box::pin(self.listed(caller, method, params)).await,
+            "tasks/get" | "tasks/result" | "tasks/cancel" => Box::pin(self.task(caller, method, params)).await,
             "tools/call" => self.call(caller, params).await,
             _ if method.starts_with("resources/") => Box::pin(resources::answer(caller, method, params)).await,
             _ => self.pass(caller, method, params).await,
@@ -194,6 +202,29 @@ impl<S: Server> Shim<S> {
                 Ok(tool_error(caller.era, &told(&error.into())))
             }
             Err(CallFailure::Ours(error)) => Ok(tool_error(caller.era, &told(&error))),
+        }
+    }
+
+    /// A list of the server's: from the record while its child starts, since then it may have changed.
+    pub async fn listed(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+        let line = Line::Plan(self.traffic.main());
+        let target = self.current(&line).map_err(|error| internal(&error))?;
+        let is_running = self.pool.alive(&self.key(caller, &line, &target)).is_some();
+        if !is_running && params.get("cursor").is_none() {
+            let record = self.discovery(caller).await.map_err(|error| internal(&error))?;
+            if let Some(listed) = record.listed(method) {
+                return Ok(ours(caller.era, method, &listed));
+            }
+        }
+        self.pass(caller, method, params).await
+    }
+
+    /// What concerns a task goes to the child that made it, also where another one serves by now.
+    async fn task(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+        let made_by = params.text("taskId").and_then(|id| self.tasks.of(&id));
+        match made_by {
+            Some(server) => server.pass(caller, method, params).await.map_err(frame::child_error),
+            None => self.pass(caller, method, params).await,
         }
     }
 
