@@ -189,6 +189,8 @@ mod tests {
 
 **micro**: 1 case that must pass did not: c
 
+**micro**: 1 case could not be judged: c
+
 **micro**: the pass rate 0.333 is below the budget of 1
 
 ### micro against v0.1.0

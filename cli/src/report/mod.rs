@@ -202,6 +202,7 @@ FAIL  b <&>
       second | line
 micro fail  1 passed, 1 failed, 1 errored of 3, score 0.333, p50 0.00 ms, p95 2.00 ms, wall 1.50 s
       1 case that must pass did not: c
+      1 case could not be judged: c
       the pass rate 0.333 is below the budget of 1";
         assert_eq!(text.replace('\u{1}', ""), expected.replace('\u{1}', ""));
     }
