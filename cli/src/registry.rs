@@ -64,7 +64,7 @@ impl Repository {
 
     /// The newest version in service, or of those in a range.
     pub fn known_newest(&self, known: &Known, range: Option<&VersionReq>) -> Result<Option<Version>, CommandError> {
-        self.up_to_date(known, |catalog| Ok(catalog.newest(range)))
+        self.up_to_date(known, |catalog| Ok(self.git.newest_known(catalog, range)?))
     }
 
     fn up_to_date<T>(&self, known: &Known, look: impl FnOnce(&Catalog) -> Result<T, CommandError>) -> Result<T, CommandError> {
@@ -179,7 +179,7 @@ impl Repository {
 
     /// What a name stands for: a pin if there is one, else whatever git knows by it.
     pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, CommandError> {
-        match self.git.pin(name)? {
+        match self.git.pin_meant(name)? {
             Some(what) => self.commit_named(&what),
             None => Ok(self.git.expect(name)?),
         }

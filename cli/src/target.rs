@@ -196,7 +196,7 @@ impl Repository {
         let version = match what {
             What::Version(version) => version.clone(),
             What::Range(range) => self.newest_in(range)?,
-            What::Name(name) => match self.git.pin(name)? {
+            What::Name(name) => match self.git.pin_meant(name)? {
                 Some(pinned) => return self.sound_commit(&pinned),
                 None => return Ok(self.git.expect(name)?),
             },

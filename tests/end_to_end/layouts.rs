@@ -114,3 +114,39 @@ fn a_sparse_checkout_is_tested_as_git_would_commit_it() {
     served.git(["rm", "--quiet", "--sparse", "--cached", "tests/micro/estimates.jsonl"]);
     served.agent(["test"]).code(7).stdout_has("no cases");
 }
+
+/// Tags that other programs and people made: they look like versions, and lie on no commit that says so.
+#[test]
+fn tags_of_others_are_no_versions_and_fill_no_page() {
+    let served = origin();
+    let tree = served.git(["rev-parse", "main^{tree}"]);
+    for number in 0..5 {
+        served.git(["tag", &format!("v9.0.{number}"), "main"]);
+    }
+    served.git(["tag", "v8.0.0", &tree]);
+    served.git(["tag", "--annotate", "--message", "x", "v7.0.0", "main"]);
+    served.git(["tag", "v0.1.9", "active"]);
+    let listed = served.agent(["versions", "list", "--limit", "2", "--json"]).ok().json();
+    let names: Vec<_> = listed["versions"].as_array().unwrap().iter().map(|entry| entry["version"].as_str().unwrap()).collect();
+    assert_eq!(names, ["0.1.1", "0.1.0"]);
+    served.agent(["versions", "resolve", "^9"]).code(3).stderr_has("the newest version is v0.1.1");
+    served.agent(["versions", "resolve", "^0.1"]).ok().stdout_has("v0.1.1");
+    served.agent(["run", "estimate", "task=review", "--at", "^0"]).ok().stdout_has("20");
+}
+
+#[test]
+fn a_pin_stands_before_no_ref_and_no_object_id() {
+    let served = origin();
+    let main = served.git(["rev-parse", "main"]);
+    served.git(["branch", "feature", "main"]);
+    served.git(["tag", "nightly", "main"]);
+    for name in ["main", "feature", "nightly", "HEAD", &main, &main[..7], "deadbeef"] {
+        served.agent(["pin", name, "v0.1.0"]).code(2).stderr_has("cannot name a pin");
+    }
+    // a branch that came later, or a pin of a remote's, changes nothing of what the name means
+    served.agent(["pin", "stable", "v0.1.0"]).ok();
+    assert!(served.agent(["run", "estimate", "task=review", "--at", "stable", "--json"]).ok().stdout.contains("0.1.0"));
+    served.git(["branch", "stable", "active"]);
+    assert!(served.agent(["run", "estimate", "task=review", "--at", "stable", "--json"]).ok().stdout.contains("0.1.1"));
+    served.agent(["unpin", "stable"]).ok();
+}

@@ -250,6 +250,11 @@ pub fn check_pin_name(name: &str) -> Result<(), PinError> {
     }
 }
 
+/// Whether a word may be the id of an object, whole or shortened as git takes it.
+pub fn is_like_an_id(name: &str) -> bool {
+    (4..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The newest version that matches; `is_yanked` is asked about matching ones only, newest first.
 pub fn newest<E>(
     versions: impl IntoIterator<Item = Version>,
@@ -323,6 +328,13 @@ mod tests {
         }
         for bad in ["", "active", "staging", "worktree", "v1.2.3", "^1", "1.2", "a/b", "a b", ".x", "x.lock", "a..b", "-x", "é"] {
             assert!(check_pin_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_known_by_its_digits() {
+        for (name, expected) in [("abcd", true), ("DEADBEEF", true), ("abc", false), ("stable", false), ("cafe-1", false)] {
+            assert_eq!(is_like_an_id(name), expected, "{name}");
         }
     }
 

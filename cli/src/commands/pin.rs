@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // a range is kept as it is, once it means something; anything else is the version it stands for
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };
-    agent_core::registry::check_pin_name(name)?;
+    repository.git.check_new_pin(name)?;
     let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.settle(repository.git.set_pin(name, &pinned)?) };
     let before = before.map(|before| before.to_string());
     let done = !arguments.dry_run;

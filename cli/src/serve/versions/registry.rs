@@ -67,7 +67,7 @@ fn named(reader: &Reader, what: &What, may_be_pin: bool) -> Result<Version, Prob
         What::Version(version) => Ok(version.clone()),
         What::Range(range) => repository.known_newest(&reader.known, Some(range))?.ok_or_else(nothing),
         What::Active => Ok(repository.tip()?.ok_or_else(nothing)?.version),
-        What::Name(name) if may_be_pin => match repository.git.pin(name).map_err(CommandError::from)? {
+        What::Name(name) if may_be_pin => match repository.git.pin_meant(name).map_err(CommandError::from)? {
             Some(pinned) => named(reader, &pinned, false),
             None => Err(nothing()),
         },

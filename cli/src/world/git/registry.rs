@@ -5,7 +5,7 @@ use crate::world::clock;
 use agent_core::committed::Committed;
 use agent_core::object_id::ObjectId;
 use agent_core::record_refs::{PINS, REMOTES, SHARED};
-use agent_core::registry::{self, Entry, Filter, Listing, Pin};
+use agent_core::registry::{self, Entry, Filter, Listing, Pin, PinError};
 use agent_core::version::{self, Kind, tag};
 use agent_core::what::What;
 use gix::bstr::ByteSlice;
@@ -66,10 +66,19 @@ impl Seen {
 }
 
 impl Catalog {
-    /// The newest version in service that matches.
-    pub fn newest(&self, range: Option<&VersionReq>) -> Option<Version> {
+    /// The newest version in service that matches, among tags of which not each is a version's.
+    fn newest(
+        &self,
+        range: Option<&VersionReq>,
+        is_version: impl Fn(&Version) -> Result<bool, GitError>,
+    ) -> Result<Option<Version>, GitError> {
         let matching = self.versions.iter().rev().filter(|version| range.is_none_or(|range| range.matches(version)));
-        matching.into_iter().find(|version| !self.yanks.contains_key(version)).cloned()
+        for version in matching.filter(|version| !self.yanks.contains_key(version)) {
+            if self.kinds.contains_key(version) || is_version(version)? {
+                return Ok(Some(version.clone()));
+            }
+        }
+        Ok(None)
     }
 
     pub fn undone_by(&self, version: &Version) -> Option<&Version> {
@@ -95,15 +104,6 @@ impl Catalog {
         }
         Ok((page, false))
     }
-}
-
-/// At most `limit` versions below `after`, newest first, and whether there are more.
-fn page_of(versions: &[Version], limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> (Vec<Version>, bool) {
-    let is_wanted = |version: &&Version| after.is_none_or(|after| *version < after) && range.is_none_or(|range| range.matches(version));
-    let mut page: Vec<Version> = versions.iter().rev().filter(is_wanted).take(limit.saturating_add(1)).cloned().collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    (page, more)
 }
 
 impl Git {
@@ -158,7 +158,7 @@ impl Git {
         filter: &Filter,
     ) -> Result<(Vec<Version>, bool), GitError> {
         catalog.page(limit, after, |version, kind| {
-            if !filter.may_match(version) {
+            if !filter.may_match(version) || (kind.is_none() && !self.is_version(version)?) {
                 return Ok(false);
             }
             let Some(wanted) = filter.kind else { return Ok(true) };
@@ -171,7 +171,41 @@ impl Git {
         })
     }
 
-    /// Every version, oldest first.
+    /// The newest version in service, or of those in a range, from what is known.
+    pub fn newest_known(&self, catalog: &Catalog, range: Option<&VersionReq>) -> Result<Option<Version>, GitError> {
+        catalog.newest(range, |version| self.is_version(version))
+    }
+
+    /// Whether a tag that is called like a version is one: its commit says so. Other programs make such tags too.
+    fn is_version(&self, version: &Version) -> Result<bool, GitError> {
+        let Some(tagged) = self.version_commit(version)? else { return Ok(false) };
+        // one that is not here is missed by whoever reads it
+        Ok(!self.exists(&tagged) || self.commit(&tagged).is_ok_and(|commit| commit.trailers.version.as_ref() == Some(version)))
+    }
+
+    /// At most `limit` versions below `after`, newest first, and whether there are more.
+    fn page_of(
+        &self,
+        versions: &[Version],
+        limit: usize,
+        after: Option<&Version>,
+        range: Option<&VersionReq>,
+    ) -> Result<(Vec<Version>, bool), GitError> {
+        let is_wanted = |version: &&Version| after.is_none_or(|after| *version < after) && range.is_none_or(|range| range.matches(version));
+        let mut page = Vec::new();
+        for version in versions.iter().rev().filter(is_wanted) {
+            if !self.is_version(version)? {
+                continue;
+            }
+            if page.len() == limit {
+                return Ok((page, true));
+            }
+            page.push(version.clone());
+        }
+        Ok((page, false))
+    }
+
+    /// What every tag that is called like a version says, oldest first; not each is on a version.
     pub fn versions(&self) -> Result<Vec<Version>, GitError> {
         let mut versions = Vec::new();
         self.each_packed_version(|version| versions.push(version))?;
@@ -181,8 +215,16 @@ impl Git {
         Ok(versions)
     }
 
-    /// The newest version, yanked or not: one pass over the packed refs, without a list of them.
+    /// The newest version, yanked or not.
     pub fn latest(&self) -> Result<Option<Version>, GitError> {
+        match self.latest_tag()? {
+            Some(latest) if !self.is_version(&latest)? => Ok(self.page_of(&self.versions()?, 1, Some(&latest), None)?.0.pop()),
+            latest => Ok(latest),
+        }
+    }
+
+    /// One pass over the packed refs, without a list of them.
+    fn latest_tag(&self) -> Result<Option<Version>, GitError> {
         let mut latest = self.loose_versions()?.into_iter().max();
         self.each_packed_version(|version| {
             if latest.as_ref().is_none_or(|latest| *latest < version) {
@@ -199,7 +241,7 @@ impl Git {
             if yanks.floor.as_ref().is_none_or(|floor| version < floor) {
                 yanks = self.yanks_above(Some(version))?;
             }
-            Ok(yanks.by.contains_key(version))
+            Ok(yanks.by.contains_key(version) || !self.is_version(version)?)
         })
     }
 
@@ -211,12 +253,12 @@ impl Git {
     /// A page of the registry, newest first: at most `limit` versions below `after`. Versions of the branches that have no tag are tagged again.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, GitError> {
         let mut versions = self.versions()?;
-        let (mut page, mut more) = page_of(&versions, limit, after, range);
+        let (mut page, mut more) = self.page_of(&versions, limit, after, range)?;
         let mut yanks = self.yanks_above(page.last().filter(|_| more))?;
         let untagged: Vec<_> = yanks.made.drain(..).filter(|(version, _)| versions.binary_search(version).is_err()).collect();
         if !self.tag_again(untagged)?.tags.is_empty() {
             versions = self.versions()?;
-            (page, more) = page_of(&versions, limit, after, range);
+            (page, more) = self.page_of(&versions, limit, after, range)?;
         }
         let next = page.last().filter(|_| more).cloned();
         let entries = page.iter().map(|version| self.described(version, yanks.by.get(version))).collect::<Result<_, _>>()?;
@@ -313,6 +355,33 @@ impl Git {
         Ok(newest.map(|(what, _)| what))
     }
 
+    /// The same where a name is resolved: a pin never stands before a branch, a tag or another ref, nor before an object's id.
+    pub fn pin_meant(&self, name: &str) -> Result<Option<What>, GitError> {
+        if self.is_taken(name)? { Ok(None) } else { self.pin(name) }
+    }
+
+    /// Whether git itself knows a name.
+    fn is_taken(&self, name: &str) -> Result<bool, GitError> {
+        if registry::is_like_an_id(name) && self.resolve(name)?.is_some() {
+            return Ok(true);
+        }
+        // a name that no ref can have is no ref's
+        Ok(self.repository.try_find_reference(name).is_ok_and(|found| found.is_some()))
+    }
+
+    /// Whether a word may name a new pin.
+    pub fn check_new_pin(&self, name: &str) -> Result<(), GitError> {
+        registry::check_pin_name(name)?;
+        let wrong = |why| Err(PinError::Name { name: name.to_owned(), why }.into());
+        if registry::is_like_an_id(name) {
+            return wrong("it could be the id of an object");
+        }
+        if self.is_taken(name)? {
+            return wrong("a branch, a tag or another ref is called that");
+        }
+        Ok(())
+    }
+
     /// What the pin at a ref points to, and when that was set.
     pub fn pin_at(&self, reference: &str, name: &str) -> Result<Option<(What, Option<String>)>, GitError> {
         match self.target(reference)? {
@@ -347,7 +416,7 @@ impl Git {
 
     /// Sets a pin, or moves it; gives back what it pointed to before.
     pub fn set_pin(&self, name: &str, what: &What) -> Result<Committed<Option<What>>, GitError> {
-        registry::check_pin_name(name)?;
+        self.check_new_pin(name)?;
         let before = self.pin(name).ok().flatten();
         if before.as_ref() == Some(what) {
             return Ok(Committed::whole(before));
