@@ -1,6 +1,6 @@
 //! `agent tune` and `agent state`, with a real Tuner.
 
-use crate::pipes::Pipes;
+use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::{FOLDER, Served, json_lines};
 use crate::world::World;
 use agent_core::canonical;
@@ -412,4 +412,75 @@ fn blame_names_the_signals_of_a_promotion() {
     // without its Journal the promotion stands for all of them
     std::fs::remove_dir_all(served.world.path(FOLDER).join(".agent/store/journal")).unwrap();
     assert_eq!(signals(), [(json!("s-3"), Value::Null), (Value::Null, json!("0.1.1"))]);
+}
+
+/// A template whose staging promotes itself.
+fn promoting(auto: &str) -> Served {
+    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
+    Served::with(&[("agent.toml", &manifest.replace("[promote]\n", &format!("[promote]\nauto = {auto}\n")))])
+}
+
+fn takes(shim: &mut Pipes, minutes: f64) {
+    let arguments = json!({"task": "deploy", "minutes": minutes});
+    let told = shim.request("tools/call", &json!({"name": "took", "arguments": arguments}))["result"].clone();
+    assert_ne!(told["isError"], true, "{told}");
+}
+
+fn tags(served: &Served) -> String {
+    served.git(["tag"])
+}
+
+#[test]
+fn staging_promotes_itself_when_enough_signals_came() {
+    let served = promoting("{ every = 2 }");
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+    shim.initialize("2025-11-25");
+    takes(&mut shim, 10.0);
+    assert!(!served.path(".agent/auto-promotion.json").exists(), "one is not enough");
+    takes(&mut shim, 20.0);
+    eventually(DEADLINE, "v0.1.1 is made", || tags(&served).contains("v0.1.1"));
+    // it went through the gate, as any promotion does
+    served.agent(["verify", "v0.1.1"]).ok();
+    takes(&mut shim, 30.0);
+    assert_eq!(tags(&served), "v0.1.0\nv0.1.1");
+    takes(&mut shim, 40.0);
+    eventually(DEADLINE, "v0.1.2 is made", || tags(&served).contains("v0.1.2"));
+    shim.close_stdin();
+    assert!(shim.exited(DEADLINE).success());
+}
+
+#[test]
+fn staging_promotes_itself_when_its_signals_waited_long_enough() {
+    let served = promoting("{ every = 100, after_s = 1 }");
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+    shim.initialize("2025-11-25");
+    takes(&mut shim, 10.0);
+    eventually(DEADLINE, "v0.1.1 is made", || tags(&served).contains("v0.1.1"));
+    eventually(DEADLINE, "it is said", || shim.stderr().contains("promoted by [promote] auto: v0.1.0 -> v0.1.1"));
+    shim.close_stdin();
+    assert!(shim.exited(DEADLINE).success());
+}
+
+#[test]
+fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
+    // what a case asks for, no state but the first gives
+    let served = promoting("{ every = 1 }");
+    let case =
+        json!({"id": "unknown", "tool": "estimate", "arguments": {"task": "deploy"}, "expect": {"subset": {"seen": 0}}, "must": true});
+    let path = format!("{}/tests/micro/estimates.jsonl", crate::served::FOLDER);
+    served.world.write(&path, format!("{}{case}\n", served.world.read(&path)));
+    served.git(["add", "--all"]);
+    served.release("0.2.0");
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+    shim.initialize("2025-11-25");
+    let refused = |shim: &Pipes| shim.stderr().matches("nothing was promoted, and staging waits for new signals: ").count();
+    for attempts in 1..=2 {
+        takes(&mut shim, 10.0);
+        eventually(DEADLINE, "it was tried", || refused(&shim) == attempts);
+    }
+    assert_eq!(tags(&served), "v0.1.0\nv0.2.0");
+    assert_eq!(served.records().len(), 2, "what was acknowledged stays");
+    shim.close_stdin();
+    assert!(shim.exited(DEADLINE).success());
+    assert_eq!(refused(&shim), 2, "each attempt was for a new signal");
 }

@@ -22,8 +22,8 @@ pub struct Manifest {
     pub python: Python,
     /// Absent where nothing needs packages of Node.
     pub node: Option<Node>,
-    #[serde(default = "Gated::promote")]
-    pub promote: Gated,
+    #[serde(default)]
+    pub promote: Promote,
     #[serde(default = "Gated::release")]
     pub release: Gated,
     #[serde(default)]
@@ -181,6 +181,66 @@ pub struct Gated {
     /// How likely noise may be to pass, over the whole history.
     #[serde(default = "Gated::alpha")]
     pub alpha: f64,
+}
+
+/// `[promote]`: the gate of a promotion, and when staging promotes itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    tier: Tier,
+    #[serde(default)]
+    gate: GateMode,
+    #[serde(default)]
+    margin: f64,
+    #[serde(default)]
+    test: GateTest,
+    #[serde(default = "Gated::alpha")]
+    pub alpha: f64,
+    /// Off where it is not there.
+    pub auto: Option<AutoPromotion>,
+}
+
+impl Default for Promote {
+    fn default() -> Self {
+        let Gated { tier, gate, margin, test, alpha } = Gated::promote();
+        Self { tier, gate, margin, test, alpha, auto: None }
+    }
+}
+
+impl Promote {
+    pub const fn gated(&self) -> Gated {
+        let Self { tier, gate, margin, test, alpha, .. } = *self;
+        Gated { tier, gate, margin, test, alpha }
+    }
+}
+
+/// When a server that takes signals has staging promoted: after so many that no attempt has seen, or so long after the first of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoPromotion {
+    every: Option<u64>,
+    after_s: Option<u64>,
+}
+
+impl AutoPromotion {
+    fn problem(&self) -> Option<&'static str> {
+        match (self.every, self.after_s) {
+            (None, None) => Some("says neither `every` (a number of signals) nor `after_s` (a number of seconds)"),
+            (Some(0), _) => Some("has `every = 0`; it is a number of signals from 1"),
+            (_, Some(0)) => Some("has `after_s = 0`; it is a number of seconds from 1"),
+            _ => None,
+        }
+    }
+
+    /// How long the first of the signals that wait may wait.
+    pub fn after(&self) -> Option<Duration> {
+        self.after_s.map(Duration::from_secs)
+    }
+
+    pub fn is_due(&self, waiting: u64, waited: Duration) -> bool {
+        let enough = self.every.is_some_and(|every| waiting >= every);
+        waiting > 0 && (enough || self.after().is_some_and(|after| waited >= after))
+    }
 }
 
 impl Gated {
@@ -638,7 +698,10 @@ impl Manifest {
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);
         }
-        for (section, gated) in [("promote", &self.promote), ("release", &self.release)] {
+        if let Some(wrong) = self.promote.auto.as_ref().and_then(AutoPromotion::problem) {
+            return problem("promote.auto", wrong.to_owned());
+        }
+        for (section, gated) in [("promote", &self.promote.gated()), ("release", &self.release)] {
             if let Some((key, wrong)) = gated.problem() {
                 return problem(&format!("{section}.{key}"), wrong);
             }
@@ -705,10 +768,28 @@ mod tests {
     #[test]
     fn defaults_fill_what_is_not_said() {
         let manifest = Manifest::parse(SMALLEST, "agent.toml").unwrap();
-        assert_eq!(manifest.promote.tier, Tier::Micro);
+        assert_eq!((manifest.promote.tier, manifest.promote.auto), (Tier::Micro, None));
         assert_eq!(manifest.release.tier, Tier::Full);
         assert_eq!(manifest.architect.coder, CoderKind::Builtin);
         assert_eq!(manifest.store.url, "file:.agent/store");
+    }
+
+    #[test]
+    fn staging_promotes_itself_after_so_many_signals_or_so_long() {
+        let auto = |text: &str| {
+            Manifest::parse(&format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {text}\n"), "agent.toml").unwrap().promote.auto.unwrap()
+        };
+        let s = Duration::from_secs;
+        let both = auto("{ every = 3, after_s = 60 }");
+        let due = [(0, 90), (2, 59), (2, 60), (3, 0)].map(|(waiting, waited)| both.is_due(waiting, s(waited)));
+        assert_eq!(due, [false, false, true, true]);
+        assert!(!auto("{ every = 3 }").is_due(2, s(9_999)) && !auto("{ after_s = 60 }").is_due(9_999, s(59)));
+        for wrong in ["{}", "{ every = 0 }", "{ every = 1, after_s = 0 }"] {
+            let manifest = format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {wrong}\n");
+            assert!(Manifest::parse(&manifest, "agent.toml").unwrap_err().to_string().contains("`promote.auto`"), "{wrong}");
+        }
+        let release = format!("{SMALLEST}[release]\ntier = \"full\"\nauto = {{ every = 3 }}\n");
+        assert!(Manifest::parse(&release, "agent.toml").is_err(), "a release is a person's");
     }
 
     #[test]

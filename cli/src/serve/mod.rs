@@ -2,6 +2,7 @@
 //!
 //! `stdio` and `http` carry frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on what they
 //! say unasked; `runner` and `tuner` say what a call is, `tasks` who made one whose result comes later, `resources` shows conversations, `watching` sees what moves.
+//! `promoting` has staging promote itself.
 
 pub(crate) mod access;
 pub(crate) mod architect;
@@ -11,6 +12,7 @@ pub(crate) mod frame;
 pub(crate) mod hearing;
 pub(crate) mod http;
 pub(crate) mod pool;
+pub(crate) mod promoting;
 pub(crate) mod resources;
 pub(crate) mod rest;
 pub(crate) mod runner;

@@ -6,6 +6,7 @@ use crate::repository::Repository;
 use crate::runner::child::{Child, ChildError, Opening, Role, RpcError};
 use crate::serve::frame;
 use crate::serve::pool::{Key, Line, Numbers, Pool, Running, Served, Tongue};
+use crate::serve::promoting::Promoter;
 use crate::serve::resources;
 use crate::serve::session::{About, Caller, Session};
 use crate::serve::tasks::Tasks;
@@ -93,6 +94,7 @@ pub(crate) struct Shim<S: Server> {
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
     watching: RefCell<Option<watching::Watching>>,
+    pub promoter: Promoter,
 }
 
 impl<S: Server> Shim<S> {
@@ -111,6 +113,7 @@ impl<S: Server> Shim<S> {
             numbers: Numbers::default(),
             has_many_hosts: Cell::new(false),
             watching: RefCell::default(),
+            promoter: Promoter::default(),
         });
         *shim.watching.borrow_mut() = watching::start(&shim);
         shim

@@ -5,6 +5,7 @@ use crate::error::CommandError;
 use crate::runner::child::{Child, Opening, Role};
 use crate::serve::frame;
 use crate::serve::pool::{Running, Tongue};
+use crate::serve::promoting;
 use crate::serve::session::Caller;
 use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
@@ -66,6 +67,9 @@ impl Server for Tuner {
         let _turn = shim.turns.take(STAGING).await;
         let served = shim.serving(caller).await?;
         let Committed { value, warnings } = settle(shim, &served.server, signal).await?;
+        if matches!(value, Settled::Applied(..)) {
+            promoting::look(shim);
+        }
         let result = match value {
             Settled::Applied(_, result) => with_warnings(calling::for_host(result.raw()), &warnings),
             Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was already counted", signal.id)),

@@ -213,7 +213,7 @@ impl<'a> Verifier<'a> {
     /// What the manifest that judges asks of a version's kind: of a promotion that of the version it was made from, of a release its own.
     fn gated(&self, commit: &CommitInfo, own: Option<&Manifest>) -> Option<Gated> {
         match commit.trailers.kind? {
-            Kind::Promotion => Some(self.repository.manifest(commit.parents.first()?).ok()?.promote),
+            Kind::Promotion => Some(self.repository.manifest(commit.parents.first()?).ok()?.promote.gated()),
             Kind::Release => own.map(|manifest| manifest.release.clone()),
             // it has the evidence of the version it goes back to
             Kind::Rollback => None,

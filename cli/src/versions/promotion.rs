@@ -71,14 +71,14 @@ fn attempt(repository: &Repository, context: &Context, options: &Options) -> Res
             Ok(None)
         }
         Plan::Judge { candidate, .. } => {
-            let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote);
+            let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
             judge(repository, context, (&snapshot, &given), &candidate, &staged, &mut staging)
         }
     }
 }
 
 fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, CommandError> {
-    let gated = repository.manifest(&tip.commit)?.promote;
+    let gated = repository.manifest(&tip.commit)?.promote.gated();
     let gated = Gated { gate: options.gate.unwrap_or(gated.gate), test: options.test.unwrap_or(gated.test), ..gated };
     match gated.problem() {
         Some((key, problem)) => Err(CommandError::usage(format!("the gate's `{key}` {problem}"))),

@@ -123,6 +123,16 @@ impl Layout {
         self.home().join("tally.json")
     }
 
+    /// What the last promotion that no person asked for has seen of staging.
+    pub fn auto_promotion(&self) -> PathBuf {
+        self.home().join("auto-promotion.json")
+    }
+
+    /// Held while one is under way.
+    pub fn auto_promotion_lock(&self) -> PathBuf {
+        self.home().join("auto-promotion.lock")
+    }
+
     /// What the Architect's runs leave here: a folder each.
     pub fn architect_runs(&self) -> PathBuf {
         self.home().join("architect")

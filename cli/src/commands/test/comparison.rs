@@ -71,7 +71,7 @@ pub(super) fn compare(
 ) -> Result<Comparison, CommandError> {
     LedgerRef::new(&repository.git).expect_whole()?;
     let baseline = repository.target_to_test(against)?;
-    let gated = &manifest.promote;
+    let gated = &manifest.promote.gated();
     let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };
     for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {
         comparison.cases.push(TierComparison::of(candidate.tier, side(&old, old.results()), side(candidate, candidate.results())));
