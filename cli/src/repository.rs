@@ -137,7 +137,8 @@ impl Repository {
         let manifest = self.served_manifest();
         let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
         let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
-        telemetry::start(settings, |problem| self.context.printer.detail(problem))
+        let printer = self.context.printer.clone();
+        telemetry::start(settings, |problem| self.context.printer.detail(problem), move |problem| printer.warn(problem))
     }
 
     /// What is on record.

@@ -2,7 +2,7 @@
 
 use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::Served;
-use crate::world::{World, source_root};
+use crate::world::{Ended, World, source_root};
 use agent::context::Context;
 use agent::kpi;
 use agent::printer::{Color, Printer, Volume};
@@ -280,18 +280,87 @@ fn request(stream: &mut TcpStream) -> Option<(String, Value)> {
         head.push(line.trim().to_ascii_lowercase());
     }
     let said = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    assert_eq!(said("content-type:"), Some("application/json"));
+    let is_json = said("content-type:") == Some("application/json");
     assert_eq!(said("x-key:"), Some("secret"));
     let mut body = vec![0; said("content-length:")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").ok()?;
-    Some((head[0].split(' ').nth(1)?.to_owned(), serde_json::from_slice(&body).unwrap()))
+    let path = head[0].split(' ').nth(1)?.to_owned();
+    if is_json {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").ok()?;
+        return Some((path, serde_json::from_slice(&body).unwrap()));
+    }
+    assert_eq!(said("content-type:"), Some("application/x-protobuf"));
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n").ok()?;
+    // its names and ids stand in the bytes as they are
+    Some((path, Value::String(String::from_utf8_lossy(&body).into_owned())))
 }
 
-fn run_with_collector(served: &Served, at: SocketAddr) {
+fn run_with_collector(served: &Served, at: SocketAddr, protocol: Option<&str>) -> Ended {
     let mut command = served.command();
     command.args(["run", "ask", "question=why"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{at}"));
-    World::finish(command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret").env("OTEL_SERVICE_NAME", "shop")).ok().stdout_has("yhw");
+    command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret").env("OTEL_SERVICE_NAME", "shop");
+    command.envs(protocol.map(|protocol| ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)));
+    World::finish(&mut command).ok().stdout_has("yhw")
+}
+
+/// As Phoenix and most others take it, and as the specification has it where nothing is said.
+#[test]
+fn a_collector_gets_protobuf_unless_json_is_named() {
+    let served = served();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let received = collector(listener);
+    for protocol in [None, Some("http/protobuf")] {
+        assert!(!run_with_collector(&served, at, protocol).stderr.contains("warning:"));
+        let received: Vec<_> = received.try_iter().collect();
+        let traces = received.iter().find(|(path, _)| path == "/v1/traces").expect("spans").1.as_str().expect("protobuf").to_owned();
+        for name in ["tools/call ask", "gen_ai.agent.name", "openinference.span.kind", "TOOL"] {
+            assert!(traces.contains(name), "{name} is not in {traces}");
+        }
+        assert!(received.iter().any(|(path, _)| path == "/v1/metrics"), "{received:?}");
+    }
+    let refused = run_with_collector(&served, at, Some("grpc"));
+    assert!(refused.stderr.contains("is `grpc`, and `http/protobuf` and `http/json` are offered"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_refused_export_is_said_once() {
+    let served = served();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut read = vec![0; 1 << 16];
+                while stream.read(&mut read).is_ok_and(|count| count > 0) {
+                    let answer = b"HTTP/1.1 415 Unsupported Media Type\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let ended = run_with_collector(&served, at, None);
+    assert_eq!(ended.stderr.matches("the OpenTelemetry collector did not get everything").count(), 1, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn what_tools_are_given_and_answer_is_on_record_by_request_alone() {
+    let served = served();
+    let run = |wish: Option<&str>| {
+        let mut command = served.command();
+        command.args(["run", "ask", "question=why"]).envs(wish.map(|wish| ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", wish)));
+        World::finish(&mut command).ok();
+        let spans = spans(&served);
+        let has_key = |span: &Value, key: &str| span["attributes"].as_array().unwrap().iter().any(|one| one["key"] == key);
+        let of = |key: &str| spans.iter().filter(|span| has_key(span, key)).count();
+        (of("gen_ai.tool.call.arguments"), of("gen_ai.tool.call.result"))
+    };
+    assert_eq!(run(None), (0, 0));
+    assert_eq!(run(Some("true")), (1, 1));
 }
 
 #[test]
@@ -300,7 +369,7 @@ fn a_collector_gets_what_the_store_gets() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let received = collector(listener);
-    run_with_collector(&served, at);
+    run_with_collector(&served, at, Some("http/json"));
     let received: Vec<_> = received.try_iter().collect();
     let ids =
         |spans: Vec<Value>| spans.iter().map(|span| span["spanId"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>();
@@ -363,9 +432,9 @@ fn a_dead_collector_harms_nothing() {
     let served = served();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
-    run_with_collector(&served, at);
+    run_with_collector(&served, at, None);
     drop(listener);
-    run_with_collector(&served, at);
+    run_with_collector(&served, at, None);
     assert_eq!(spans(&served).len(), 4);
 }
 

@@ -18,6 +18,19 @@ pub const TOOL: &str = "gen_ai.tool.name";
 pub const PROMPT: &str = "gen_ai.prompt.name";
 pub const OPERATION: &str = "gen_ai.operation.name";
 pub const CONVERSATION: &str = "gen_ai.conversation.id";
+pub const AGENT_NAME: &str = "gen_ai.agent.name";
+pub const AGENT_VERSION: &str = "gen_ai.agent.version";
+/// What a tool was given, and what it answered: by request alone.
+pub const TOOL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
+pub const TOOL_RESULT: &str = "gen_ai.tool.call.result";
+/// What a span is, as backends for traces of models show it (by the convention of `OpenInference`).
+pub const SPAN_KIND: &str = "openinference.span.kind";
+pub const SPAN_TOOL: &str = "TOOL";
+pub const SPAN_AGENT: &str = "AGENT";
+pub const SPAN_EVALUATOR: &str = "EVALUATOR";
+pub const SPAN_CHAIN: &str = "CHAIN";
+/// What `OPERATION` is for a run of the Architect.
+pub const INVOKE_AGENT: &str = "invoke_agent";
 
 /// The method of a tool's call.
 pub const TOOLS_CALL: &str = "tools/call";
@@ -67,4 +80,6 @@ pub const EXIT: &str = "agent.exit";
 /// What a span of ours is about: `promotion`, `tier`, ...
 pub const KIND: &str = "agent.kind";
 pub const TIER_KIND: &str = "tier";
+pub const CASE_KIND: &str = "case";
+pub const RUN_KIND: &str = "architect";
 pub const DROPPED: &str = "agent.telemetry.dropped";

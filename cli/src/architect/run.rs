@@ -73,8 +73,8 @@ pub fn conduct(
     let carried_out = || {
         let mut conductor = Conductor::prepare(repository, context, &active, &report)?;
         let span = match env::traceparent() {
-            Some(asked) => Span::continuing("architect run", "architect", Some(&asked)),
-            None => Span::internal("architect run", "architect"),
+            Some(asked) => Span::continuing("architect run", names::RUN_KIND, Some(&asked)),
+            None => Span::internal("architect run", names::RUN_KIND),
         };
         span.set_some(names::RUN, Some(&conductor.report.run));
         let outcome = span.within(|| conductor.carry_out());

@@ -1,15 +1,23 @@
-//! A collector of OpenTelemetry's, where the usual variables name one: HTTP with JSON, in the background, by the SDK's own means.
+//! A collector of OpenTelemetry's, where the usual variables name one: HTTP with protobuf or JSON, in the background, by the SDK's own means.
 //!
-//! One that does not answer costs nothing but what it did not get: nobody waits for it, but for a second at the end.
+//! One that does not answer costs nothing but what it did not get: nobody waits for it, but for a second at the end. That it took something not is said once,
+//! as soon as it is known.
 
 use super::metrics::Histograms;
+use crate::world::env;
 use crate::world::store::provide_tls;
-use opentelemetry_otlp::{ExporterBuildError, LogExporter, MetricExporter, RetryPolicy, SpanExporter, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    ExporterBuildError, LogExporter, MetricExporter, Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::logs::{BatchLogProcessor, SdkLoggerProvider};
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
-use std::sync::mpsc;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{self, BatchLogProcessor, LogBatch, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::trace::{self, BatchSpanProcessor, SdkTracerProvider, SpanData};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -21,19 +29,136 @@ pub(super) struct Exporters {
     pub(super) meters: SdkMeterProvider,
 }
 
+/// How a failed export is said.
+pub(super) type Say = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Says that the collector did not get everything: once, however many exports fail.
+pub(super) struct Complaint {
+    say: Say,
+    is_said: AtomicBool,
+}
+
+impl Complaint {
+    pub(super) fn new(say: Say) -> Arc<Self> {
+        Arc::new(Self { say, is_said: AtomicBool::new(false) })
+    }
+
+    fn hear(&self, sent: OTelSdkResult) -> OTelSdkResult {
+        if let Err(error) = &sent {
+            self.tell(&error.to_string());
+        }
+        sent
+    }
+
+    fn tell(&self, why: &str) {
+        if !self.is_said.swap(true, Ordering::Relaxed) {
+            (self.say)(&format!("the OpenTelemetry collector did not get everything: {why}; further failures are not reported"));
+        }
+    }
+}
+
+impl std::fmt::Debug for Complaint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Complaint")
+    }
+}
+
+/// An exporter whose failures are said.
+#[derive(Debug)]
+struct Watched<E> {
+    exporter: E,
+    complaint: Arc<Complaint>,
+}
+
+impl trace::SpanExporter for Watched<SpanExporter> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.complaint.hear(self.exporter.export(batch).await)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl logs::LogExporter for Watched<LogExporter> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        self.complaint.hear(self.exporter.export(batch).await)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl PushMetricExporter for Watched<MetricExporter> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.complaint.hear(self.exporter.export(metrics).await)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.exporter.temporality()
+    }
+}
+
 impl Exporters {
-    pub(super) fn new(resource: Resource) -> Result<Self, ExporterBuildError> {
+    /// `None` where nothing can be sent, which is said.
+    pub(super) fn open(resource: Resource, complaint: &Arc<Complaint>) -> Option<Self> {
+        let named = env::otlp_protocols();
+        let known: Option<Vec<_>> = named.iter().map(|named| protocol(named.as_deref())).collect();
+        let Some([spans, logs, metrics]) = known.as_deref() else {
+            let named = named.into_iter().flatten().find(|named| protocol(Some(named)).is_none()).unwrap_or_default();
+            complaint.tell(&format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{named}`, and `http/protobuf` and `http/json` are offered"));
+            return None;
+        };
+        let opened = Self::new(resource, complaint, [*spans, *logs, *metrics]);
+        opened.map_err(|error| complaint.tell(&error.to_string())).ok()
+    }
+
+    fn new(resource: Resource, complaint: &Arc<Complaint>, [spans, logs, metrics]: [Protocol; 3]) -> Result<Self, ExporterBuildError> {
         provide_tls();
         let once = || RetryPolicy::disabled();
-        let spans = SpanExporter::builder().with_http().with_retry_policy(once()).build()?;
-        let logs = LogExporter::builder().with_http().with_retry_policy(once()).build()?;
-        let metrics = MetricExporter::builder().with_http().with_retry_policy(once()).build()?;
-        let reader = PeriodicReader::builder(metrics).build();
+        let spans = SpanExporter::builder().with_http().with_protocol(spans).with_retry_policy(once()).build()?;
+        let logs = LogExporter::builder().with_http().with_protocol(logs).with_retry_policy(once()).build()?;
+        let metrics = MetricExporter::builder().with_http().with_protocol(metrics).with_retry_policy(once()).build()?;
+        let reader = PeriodicReader::builder(watched(metrics, complaint)).build();
         Ok(Self {
-            spans: BatchSpanProcessor::builder(spans).build(),
-            logs: BatchLogProcessor::builder(logs).build(),
+            spans: BatchSpanProcessor::builder(watched(spans, complaint)).build(),
+            logs: BatchLogProcessor::builder(watched(logs, complaint)).build(),
             meters: SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build(),
         })
+    }
+}
+
+fn watched<E>(exporter: E, complaint: &Arc<Complaint>) -> Watched<E> {
+    Watched { exporter, complaint: Arc::clone(complaint) }
+}
+
+/// As the specification has it: protobuf, where nothing else is named.
+fn protocol(named: Option<&str>) -> Option<Protocol> {
+    match named {
+        Some("http/json") => Some(Protocol::HttpJson),
+        Some("http/protobuf") | None => Some(Protocol::HttpBinary),
+        Some(_) => None,
     }
 }
 
@@ -43,25 +168,27 @@ pub(super) struct Collector {
     meters: SdkMeterProvider,
     tracers: SdkTracerProvider,
     loggers: SdkLoggerProvider,
+    complaint: Arc<Complaint>,
 }
 
 impl Collector {
-    pub(super) fn new(meters: SdkMeterProvider, tracers: SdkTracerProvider, loggers: SdkLoggerProvider) -> Self {
-        Self { histograms: Histograms::of(&meters), meters, tracers, loggers }
+    pub(super) fn new(meters: SdkMeterProvider, tracers: SdkTracerProvider, loggers: SdkLoggerProvider, complaint: Arc<Complaint>) -> Self {
+        Self { histograms: Histograms::of(&meters), meters, tracers, loggers, complaint }
     }
 
-    /// Sends what there is; says why that did not work.
-    pub(super) fn flush(&self) -> Option<String> {
+    /// Sends what there is.
+    pub(super) fn flush(&self) {
         let (sender, ended) = mpsc::channel();
         let (meters, tracers, loggers) = (self.meters.clone(), self.tracers.clone(), self.loggers.clone());
         std::thread::spawn(move || {
-            let sent = tracers.force_flush().and(loggers.force_flush()).and(meters.force_flush());
-            let _ = sender.send(sent);
+            // each of them, whatever became of the one before
+            let sent = [tracers.force_flush(), loggers.force_flush(), meters.force_flush()];
+            let _ = sender.send(sent.into_iter().find(Result::is_err));
         });
         match ended.recv_timeout(END_WITHIN) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the OpenTelemetry collector did not get everything: {error}")),
-            Err(_) => Some(format!("the OpenTelemetry collector did not answer within {} s", END_WITHIN.as_secs())),
+            Ok(None) => {}
+            Ok(Some(failed)) => drop(self.complaint.hear(failed)),
+            Err(_) => self.complaint.tell(&format!("it did not answer within {} s", END_WITHIN.as_secs())),
         }
     }
 }

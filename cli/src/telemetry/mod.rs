@@ -24,7 +24,7 @@ pub use spool::{Signal, SpoolError};
 use crate::world::env;
 use crate::world::layout::Layout;
 use agent_core::manifest::Store;
-use collector::{Collector, Exporters};
+use collector::{Collector, Complaint, Exporters};
 use metrics::Measured;
 use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::trace::{SpanKind, TracerProvider as _};
@@ -57,6 +57,9 @@ struct Telemetry {
     /// Made when something is measured first: it takes a thread.
     measured: OnceLock<Measured>,
     collector: Option<Collector>,
+    /// The agent's name.
+    agent: Option<String>,
+    captures_content: bool,
 }
 
 static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
@@ -80,6 +83,11 @@ impl Telemetry {
     }
 }
 
+/// Whether what tools are given and what they answer goes on record.
+fn captures_content() -> bool {
+    telemetry().is_some_and(|telemetry| telemetry.captures_content)
+}
+
 /// Whoever holds it has what was recorded written and shipped in the end.
 #[must_use = "what was recorded is written when this is dropped"]
 pub struct Guard<'a> {
@@ -89,12 +97,13 @@ pub struct Guard<'a> {
 
 type Complain<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the first is the one that counts.
-pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a) -> Guard<'a> {
+/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the first is the one that counts. `warn` hears what a collector did not get.
+pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn(&str) + Send + Sync + 'static) -> Guard<'a> {
     if env::telemetry_is_disabled() || TELEMETRY.get().is_some() {
         return Guard { complain: None };
     }
     let resource = resource(&settings);
+    let agent = settings.agent.clone();
     let buffer = Buffer::new(settings, &resource, || telemetry()?.measured.get()?.line());
     // a host that does not sample its own trace still has its calls on record here
     let mut tracers = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
@@ -106,20 +115,20 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a) -> Guard<'a> 
         loggers = loggers.with_simple_exporter(debug::logs());
     }
     let mut collected = None;
-    match env::names_collector().then(|| Exporters::new(resource.clone())) {
-        None => {}
-        Some(Err(error)) => complain(&format!("nothing goes to the OpenTelemetry collector: {error}")),
-        Some(Ok(exporters)) => {
-            tracers = tracers.with_span_processor(exporters.spans);
-            loggers = loggers.with_log_processor(exporters.logs);
-            collected = Some(exporters.meters);
-        }
+    let complaint = Complaint::new(Box::new(warn));
+    if env::names_collector()
+        && let Some(exporters) = Exporters::open(resource.clone(), &complaint)
+    {
+        tracers = tracers.with_span_processor(exporters.spans);
+        loggers = loggers.with_log_processor(exporters.logs);
+        collected = Some(exporters.meters);
     }
     let (tracers, loggers) = (tracers.build(), loggers.build());
     listen(&tracers);
     let (logger, tracer) = (loggers.logger_with_scope(scope()), tracers.tracer_with_scope(scope()));
-    let collector = collected.map(|meters| Collector::new(meters, tracers, loggers));
-    let telemetry = Telemetry { resource, buffer, logger, tracer, measured: OnceLock::new(), collector };
+    let collector = collected.map(|meters| Collector::new(meters, tracers, loggers, complaint));
+    let captures_content = env::captures_content();
+    let telemetry = Telemetry { resource, buffer, logger, tracer, measured: OnceLock::new(), collector, agent, captures_content };
     let is_first = TELEMETRY.set(telemetry).is_ok();
     Guard { complain: is_first.then(|| Box::new(complain) as Complain<'a>) }
 }
@@ -154,8 +163,8 @@ impl Drop for Guard<'_> {
         if let Some(problem) = telemetry.buffer.flush() {
             complain(&format!("telemetry is not in the object store yet: {problem}"));
         }
-        if let Some(problem) = telemetry.collector.as_ref().and_then(Collector::flush) {
-            complain(&problem);
+        if let Some(collector) = &telemetry.collector {
+            collector.flush();
         }
     }
 }

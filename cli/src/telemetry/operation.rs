@@ -1,7 +1,7 @@
 //! MCP's requests and notifications: as the server of a host sees them, and as the client of a child does. A span each, and a histogram.
 
 use super::span::{Parent, Span};
-use super::telemetry;
+use super::{captures_content, telemetry};
 use agent_core::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -118,6 +118,7 @@ impl Operation {
         for label in &labels {
             span.set_pair(label);
         }
+        span.set_some(names::SPAN_KIND, request.tool.map(|_| names::SPAN_TOOL));
         span.set_some(names::REQUEST_ID, request.id.map(|id| id.get().trim_matches('"')));
         span.set_some(names::SESSION, request.session);
         span.set_some(names::CONVERSATION, request.conversation);
@@ -128,6 +129,15 @@ impl Operation {
     /// For what is known later.
     pub const fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// What a tool is given or answers, where it was asked for that it is recorded.
+    pub fn content(&self, key: &'static str, content: &str) {
+        const MOST: usize = 64 << 10;
+        if captures_content() {
+            let end = (0..=MOST.min(content.len())).rev().find(|end| content.is_char_boundary(*end));
+            self.span.set(key, content[..end.unwrap_or(0)].to_owned());
+        }
     }
 
     /// For the `_meta` of what is sent because of this.

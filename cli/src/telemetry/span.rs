@@ -57,15 +57,28 @@ impl Span {
     /// Something that is done, with no convention of its own.
     pub fn internal(name: &str, kind: &'static str) -> Self {
         let span = Self::open(name, &SpanKind::Internal, Parent::Current);
-        span.set(names::KIND, kind);
+        span.is_about(kind);
         span
     }
 
     /// The same as the continuation of a trace.
     pub fn continuing(name: &str, kind: &'static str, traceparent: Option<&str>) -> Self {
         let span = Self::open(name, &SpanKind::Internal, Parent::Remote(traceparent));
-        span.set(names::KIND, kind);
+        span.is_about(kind);
         span
+    }
+
+    /// What it is about in our words, and in those of backends.
+    fn is_about(&self, kind: &'static str) {
+        self.set(names::KIND, kind);
+        match kind {
+            names::TIER_KIND => self.set(names::SPAN_KIND, names::SPAN_EVALUATOR),
+            names::RUN_KIND => {
+                self.set(names::SPAN_KIND, names::SPAN_AGENT);
+                self.set(names::OPERATION, names::INVOKE_AGENT);
+            }
+            _ => self.set(names::SPAN_KIND, names::SPAN_CHAIN),
+        }
     }
 
     pub fn is_recorded(&self) -> bool {
@@ -93,7 +106,10 @@ impl Span {
 
     /// What served: a version where there is one, and the state.
     pub fn served_by(&self, version: Option<&impl ToString>, revision: &impl ToString) {
-        self.set_some(names::VERSION, version.map(ToString::to_string));
+        let version = version.map(ToString::to_string);
+        self.set_some(names::AGENT_NAME, telemetry().and_then(|telemetry| telemetry.agent.as_ref()));
+        self.set_some(names::AGENT_VERSION, version.as_ref());
+        self.set_some(names::VERSION, version);
         self.set_some(names::REVISION, Some(revision.to_string()));
     }
 

@@ -91,7 +91,11 @@ fn record_case(result: &CaseResult, ended: SystemTime, tier: &Span) {
         name: format!("case {}", result.id),
         ended,
         took: Duration::try_from_secs_f64(result.ms / 1000.0).unwrap_or_default(),
-        attributes: vec![(names::KIND, "case".to_owned()), (names::CASE, result.id.clone())],
+        attributes: vec![
+            (names::KIND, names::CASE_KIND.to_owned()),
+            (names::SPAN_KIND, names::SPAN_EVALUATOR.to_owned()),
+            (names::CASE, result.id.clone()),
+        ],
         failure: Some((error_type, why)),
     };
     if let Some(traceparent) = case.record(tier) {

@@ -70,6 +70,21 @@ pub fn names_collector() -> bool {
     std::env::var_os(OTEL_COLLECTOR).is_some_and(|value| !value.is_empty())
 }
 
+/// How spans, logs and measurements go to a collector: by a variable for each of them, else by one for all.
+pub fn otlp_protocols() -> [Option<String>; 3] {
+    let said = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty());
+    ["TRACES_", "LOGS_", "METRICS_"]
+        .map(|signal| said(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL")).or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL")))
+}
+
+/// Whether what tools are given and what they answer goes on record: it may be anything, so that it does by request alone.
+pub fn captures_content() -> bool {
+    std::env::var("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT").is_ok_and(|value| {
+        let value = value.trim().to_ascii_lowercase();
+        matches!(value.as_str(), "true" | "span_only" | "span_and_event")
+    })
+}
+
 pub fn names_service() -> bool {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     says(OTEL_SERVICE_NAME).is_some() || says(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
