@@ -92,9 +92,16 @@ impl Tried {
     async fn answers(&mut self, trial: &Trial, children: [&Child; 2], varies: &[String]) -> Result<(), ChildError> {
         if let Some(refusal) = adoption::refusal(trial)
             && let Some(answer) = self.call(children[0], &trial.tool, &json!({})).await?
-            && adoption::holds(&refusal, &answer)
         {
-            self.cases.push(refusal);
+            if adoption::holds(&refusal, &answer) {
+                self.cases.push(refusal);
+            } else if let Some(again) = self.call(children[1], &trial.tool, &json!({})).await?
+                && !adoption::is_offline(&answer)
+            {
+                // it refuses in words of its own
+                let bare = Trial { arguments: json!({}), ..trial.clone() };
+                self.failure = self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
+            }
         }
         let mut answers = Vec::new();
         for child in children {
