@@ -49,7 +49,11 @@ impl Repository {
         })?;
         let next = page.last().filter(|_| more).map(|(_, version)| version.clone());
         let (entries, warnings) = self.known_entries(known, page)?;
-        Ok((Listing::new(entries, next), warnings))
+        Ok((Listing { agent: self.agent_name(), ..Listing::new(entries, next) }, warnings))
+    }
+
+    fn agent_name(&self) -> Option<String> {
+        self.served_manifest().map(|manifest| manifest.name)
     }
 
     /// One version of it; `None` where there is no such version.
@@ -100,6 +104,7 @@ impl Repository {
     /// A page of the registry, newest first; what the object store does not tell is said.
     pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
         let mut listing = self.git.listing(limit, after, range)?;
+        listing.agent = self.agent_name();
         self.say(self.add_tiers(&mut listing.versions));
         Ok(listing)
     }

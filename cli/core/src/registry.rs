@@ -152,11 +152,14 @@ pub struct Listing {
     /// What `--after` takes to go on; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Version>,
+    /// The agent's name, as the manifest of what is served has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 impl Listing {
     pub const fn new(versions: Vec<Entry>, next: Option<Version>) -> Self {
-        Self { schema: SCHEMA, versions, next }
+        Self { schema: SCHEMA, versions, next, agent: None }
     }
 }
 

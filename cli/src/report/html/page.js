@@ -60,9 +60,13 @@ function matches(result) {
 function compare(one, two) {
   const column = COLUMNS.find((column) => column.key === view.by);
   const [a, b] = [column.of(one), column.of(two)];
-  const order = a < b ? -1 : a > b ? 1 : one.id < two.id ? -1 : 1;
+  const order = typeof a === "string" ? natural(a, b) : a - b;
+  if (order === 0) return natural(one.id, two.id);
   return view.down ? -order : order;
 }
+
+/** `case-2` before `case-10`. */
+const natural = new Intl.Collator("en", { numeric: true }).compare;
 
 function refresh() {
   view.rows = data.cases.filter(matches).sort(compare);

@@ -23,8 +23,7 @@ function scale(scores) {
 }
 
 function spoken(entry, summary, tier) {
-  const score = summary ? `${tier} score ${number(summary.score)}` : `no results of ${tier}`;
-  return `${entry.tag}, ${entry.kind || "tag"}, ${maker(entry)}, ${score}${entry.yanked ? ", out of service" : ""}`;
+  return `${entry.tag}, ${entry.kind || "tag"}, ${maker(entry)}, ${tier} score ${number(summary.score)}${entry.yanked ? ", out of service" : ""}`;
 }
 
 /** Draws into `plot`, as wide as that is; oldest on the left. */
@@ -43,13 +42,17 @@ function draw(plot, entries, tier) {
   }
   minorLines(svg, entries, x, bottom);
   const points = entries.map((entry, index) => ({ entry, index, summary: summaryOf(entry, tier) }));
-  const path = points.filter((point) => point.summary).map((point) => `${x(point.index).toFixed(1)},${y(point.summary.score).toFixed(1)}`);
-  svg.append(drawn("polyline", { class: "trend", points: path.join(" ") }));
+  for (const run of runs(points)) {
+    const path = run.map((point) => `${x(point.index).toFixed(1)},${y(point.summary.score).toFixed(1)}`);
+    svg.append(drawn("polyline", { class: "trend", points: path.join(" ") }));
+  }
   const card = element("div", { class: "tip", hidden: true, "aria-hidden": "true" });
   let labelled = -Infinity;
-  for (const { entry, index, summary } of points) {
-    const at = [x(index), summary ? y(summary.score) : bottom];
-    const stop = drawn("a", { href: `#/v/${entry.version}`, class: "stop", transform: `translate(${at[0].toFixed(1)},${at[1].toFixed(1)})`, tabindex: index === entries.length - 1 ? "0" : "-1", "aria-label": spoken(entry, summary, tier) },
+  const measured = points.filter((point) => point.summary);
+  const last = measured[measured.length - 1];
+  for (const { entry, index, summary } of measured) {
+    const at = [x(index), y(summary.score)];
+    const stop = drawn("a", { href: `#/v/${entry.version}`, class: "stop", transform: `translate(${at[0].toFixed(1)},${at[1].toFixed(1)})`, tabindex: index === last.index ? "0" : "-1", "aria-label": spoken(entry, summary, tier) },
       drawn("circle", { r: 14, class: "reach" }), mark(entry.kind, entry.yanked));
     const show = () => tip(card, entry, summary, tier, at, width);
     const hide = () => { card.hidden = true; };
@@ -61,6 +64,16 @@ function draw(plot, entries, tier) {
     }
   }
   plot.replaceChildren(svg, card);
+}
+
+/** Versions in a row that were measured: the line has a gap at each that was not. */
+function runs(points) {
+  const found = [[]];
+  for (const point of points) {
+    if (point.summary) found[found.length - 1].push(point);
+    else if (found[found.length - 1].length) found.push([]);
+  }
+  return found.filter((run) => run.length > 1);
 }
 
 /** One stop for the Tab key, and the arrows from there. An SVG that listens for focus would take it itself, so the element around it does. */
@@ -85,7 +98,7 @@ function minorLines(svg, entries, x, bottom) {
 
 function tip(card, entry, summary, tier, [left, top], width) {
   card.replaceChildren(element("b", {}, entry.tag), element("span", { class: "faint" }, ` ${entry.kind || ""} · ${maker(entry)}`),
-    element("div", {}, summary ? `${tier} ${number(summary.score)} · ${summary.passed} of ${summary.cases} passed` : `${tier} was not run`),
+    element("div", {}, `${tier} ${number(summary.score)} · ${summary.passed} of ${summary.cases} passed`),
     entry.yanked && element("div", { class: "warned" }, "out of service"));
   card.hidden = false;
   const half = card.offsetWidth / 2;

@@ -1,7 +1,7 @@
 // Where the page is (the hash), what it asks the API, and the keys.
 const PAGE = 100;
 const main = document.getElementById("main");
-const state = { versions: [], next: null, loaded: false, tier: null, chosen: null };
+const state = { agent: null, versions: [], next: null, loaded: false, tier: null, chosen: null };
 
 const number = (value) => value.toFixed(3);
 const count = (value, noun) => `${value.toLocaleString("en")} ${noun}${value === 1 ? "" : "s"}`;
@@ -33,6 +33,7 @@ async function loadVersions(after) {
   const page = await ask(`v1/versions?limit=${PAGE}${after ? `&after=${after}` : ""}`);
   state.versions = after ? [...state.versions, ...page.versions] : page.versions;
   state.next = page.next || null;
+  state.agent = page.agent || null;
   state.loaded = true;
 }
 
@@ -43,6 +44,13 @@ function tiersThere() {
 }
 
 const summaryOf = (entry, tier) => entry.eval && entry.eval.tiers && entry.eval.tiers[tier];
+
+/** By how much a tier's score differs from that of the version it was made from; null where either was not measured. */
+function gainOf(entry, tier) {
+  const base = entry.base && state.versions.find((other) => other.version === entry.base);
+  const [now, before] = [summaryOf(entry, tier), base && summaryOf(base, tier)];
+  return now && before ? now.score - before.score : null;
+}
 
 /** What or who made a version, in a few words. */
 function maker(entry) {
@@ -101,7 +109,8 @@ function showTrail() {
   const served = state.versions.find((entry) => !entry.yanked && entry.kind);
   document.getElementById("served").replaceChildren(...(served ? [element("span", { class: "faint" }, "newest in service "), element("a", { href: `#/v/${served.version}`, class: "chip good" }, served.tag)] : []));
   const place = above().map(([, name]) => name).slice(1);
-  document.title = [...place, "Versions"].join(" · ");
+  document.querySelector("h1 a").textContent = state.agent ? `${state.agent}: versions` : "Versions";
+  document.title = [...place, "Versions", state.agent].filter(Boolean).join(" · ");
 }
 
 function problemView(error) {

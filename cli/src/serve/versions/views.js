@@ -38,8 +38,14 @@ function overview() {
     return element("section", { class: "card" }, element("h2", {}, "No version yet"), element("p", { class: "faint" }, "The first one comes of `agent release`."));
   }
   const tiers = tiersThere();
-  if (!tiers.includes(state.tier)) state.tier = tiers[0] || null;
+  if (!tiers.includes(state.tier)) state.tier = mostMeasured(tiers);
   return [chartCard(tiers), tableCard()];
+}
+
+/** The tier that most of the versions have a score on, the larger of two. */
+function mostMeasured(tiers) {
+  const measured = (tier) => state.versions.filter((entry) => summaryOf(entry, tier)).length;
+  return tiers.reduce((best, tier) => (best && measured(best) >= measured(tier) ? best : tier), null);
 }
 
 function chartCard(tiers) {
@@ -61,13 +67,19 @@ function tableCard() {
     listing("Versions", names, state.versions.map(versionRow)), state.next && older);
 }
 
+/** A difference of scores with its sign; nothing where there is none to show. */
+function delta(by) {
+  if (by === null) return null;
+  return element("span", { class: `delta ${by < 0 ? "down" : "up"}` }, `${by < 0 ? "−" : "+"}${number(Math.abs(by))}`);
+}
+
 function versionRow(entry) {
   const summary = summaryOf(entry, state.tier);
   const base = entry.base && element("a", { href: `#/diff/${entry.base}...${entry.version}`, "aria-label": `What changed from v${entry.base} to ${entry.tag}` }, `with v${entry.base}`);
   return element("tr", { class: `row${entry.yanked ? " is-yanked" : ""}` },
     cell([element("a", { href: `#/v/${entry.version}` }, entry.tag), " ", entry.yanked && chip("warn", "yanked")]),
     cell([chip(entry.kind || "plain", entry.kind || "tag"), " ", element("span", { class: "faint" }, maker(entry))]),
-    cell(summary ? [number(summary.score), meter(summary.score)] : element("span", { class: "faint" }, "–"), "bar-cell"),
+    cell(summary ? [number(summary.score), " ", delta(gainOf(entry, state.tier)), meter(summary.score)] : element("span", { class: "faint" }, "Not measured"), "bar-cell"),
     cell(summary ? `${summary.passed} / ${summary.cases}` : "", "number optional"), cell(moment(entry.created), "optional faint"), cell(base));
 }
 
@@ -177,7 +189,15 @@ function contractCard({ contract, code }, title) {
     !changes.length && !code.length && element("p", { class: "faint" }, "The same."));
 }
 
-function stateCard(changes, title) {
+/** Numbers by how much they changed relative to what they were, and before them what is new, gone or of another kind. */
+function sizeOfChange({ old, new: now }) {
+  if (typeof old !== "number" || typeof now !== "number") return Infinity;
+  return Math.abs(now - old) / Math.max(Math.abs(old), Math.abs(now), Number.MIN_VALUE);
+}
+
+function stateCard(unsorted, title) {
+  const sizes = new Map(unsorted.map((change) => [change, sizeOfChange(change)]));
+  const changes = [...unsorted].sort((one, two) => (sizes.get(two) === sizes.get(one) ? 0 : sizes.get(two) - sizes.get(one)));
   const side = (name, value) => element("div", { class: value === undefined || value === null ? "nothing" : name }, compact(value));
   const all = changes.map((change) => [element("code", {}, change.path), side("old", change.old), side("new", change.new)]);
   const values = element("div", { class: "values" }, all.slice(0, CHANGES_SHOWN));
@@ -186,9 +206,9 @@ function stateCard(changes, title) {
 }
 
 function flipsCard(change, tier, title) {
-  const delta = tier.to.score - tier.from.score;
+  const gain = tier.to.score - tier.from.score;
   const figures = element("div", { class: "line" },
-    element("span", {}, "score ", element("b", {}, `${number(tier.from.score)} → ${number(tier.to.score)}`), " ", element("span", { class: `delta ${delta < 0 ? "down" : "up"}` }, `${delta < 0 ? "−" : "+"}${number(Math.abs(delta))}`)),
+    element("span", {}, "score ", element("b", {}, `${number(tier.from.score)} → ${number(tier.to.score)}`), " ", delta(gain)),
     element("span", {}, `passed ${tier.from.passed} → ${tier.to.passed} of ${tier.to.cases}`), element("span", {}, `p95 ${tier.from.p95_ms.toFixed(1)} → ${tier.to.p95_ms.toFixed(1)} ms`));
   const card = (content) => element("section", { class: "card against" }, element("div", { class: "title" }, element("h2", {}, title)), figures, content);
   if (!tier.cases) return card(element("p", { class: "warned" }, `Other ${tier.differing.join(" and ")} judged them, so no case is paired.`));
@@ -216,7 +236,7 @@ function flipRow(version, tier, flip) {
   const by = flip.to.score - flip.from.score;
   const side = (ended) => [chip(OUTCOMES[ended.outcome], ended.outcome), ` ${number(ended.score)}`];
   return element("tr", { class: "row" }, cell(element("a", { href: caseAt(version, tier, flip.id) }, flip.id), "id"), cell(side(flip.from)), cell(side(flip.to)),
-    cell(element("span", { class: `delta ${by < 0 ? "down" : "up"}` }, `${by < 0 ? "−" : "+"}${number(Math.abs(by))}`), "number"), cell(element("span", { class: "faint" }, flip.why || ""), "optional"));
+    cell(delta(by), "number"), cell(element("span", { class: "faint" }, flip.why || ""), "optional"));
 }
 
 const caseAt = (version, tier, id) => `#/v/${version}/${tier}/${encodeURIComponent(id)}`;
