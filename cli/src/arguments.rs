@@ -56,7 +56,7 @@ Exit codes:
   1  judged, and the answer is no (tests failed, gate refused, verification failed, under-bumped)
   2  the command line is wrong
   3  the repository, the manifest or an input file is wrong
-  4  conflict: somebody else was first and retrying did not help; nothing was changed
+  4  conflict: another process was first and retrying did not help; nothing was changed
   5  a child failed (Runner, Tuner, Coder or scorer)
   6  the surroundings: git or Python missing, store or remote unreachable
   7  not enough evidence to say yes or no

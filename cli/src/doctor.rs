@@ -143,7 +143,7 @@ fn orphans() -> Finding {
     }
     Finding::warn(
         "orphans",
-        "this platform tells nobody that agent was killed: what a tool started in a session of its own lives on",
+        "this platform does not signal that `agent` was killed: a process that a tool started in a session of its own lives on",
         "end agent gently (Ctrl-C, SIGTERM, closing its input) and nothing is left; a child on agent_runtime ends by itself in any case",
     )
 }

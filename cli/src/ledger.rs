@@ -31,7 +31,7 @@ fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandErro
 }
 
 fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, CommandError> {
-    let text = String::from_utf8(bytes).map_err(|_| CommandError::input(format!("{origin} is no UTF-8")))?;
+    let text = String::from_utf8(bytes).map_err(|_| CommandError::input(format!("{origin} is not UTF-8")))?;
     Ok(Ledger::parse(&text, origin)?)
 }
 

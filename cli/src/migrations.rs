@@ -111,5 +111,5 @@ fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(Stri
     if !finished.success() {
         return Err(failed(String::from_utf8_lossy(&finished.stderr).trim()));
     }
-    serde_json::from_slice(&finished.stdout).map_err(|error| failed(&format!("what it gave back is no JSON: {error}")))
+    serde_json::from_slice(&finished.stdout).map_err(|error| failed(&format!("what it gave back is not JSON: {error}")))
 }

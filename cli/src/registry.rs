@@ -26,7 +26,7 @@ pub struct Known {
     entries: Mutex<HashMap<Version, Entry>>,
 }
 
-const TIERS_NOT_SHOWN: &str = "the object store does not tell how versions did, so their tiers are not shown";
+const TIERS_NOT_SHOWN: &str = "the object store cannot be read, so the tiers of versions are not shown";
 
 /// Whether the store has nothing of the evaluation that it names.
 fn has_no_tiers(entry: &Entry) -> bool {
@@ -175,7 +175,7 @@ impl Repository {
                 let commit = self.commit_named(other)?;
                 let version = self.git.commit(&commit)?.trailers.version;
                 version.ok_or_else(|| {
-                    CommandError::input(format!("`{other}` is commit {}, which is no version", commit.short()))
+                    CommandError::input(format!("`{other}` is commit {}, which is not a version", commit.short()))
                         .with_hint("`agent versions` lists the versions")
                 })
             }

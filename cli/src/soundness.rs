@@ -48,7 +48,7 @@ impl Repository {
             tag(&found.version)
         ))
         .with_hint(
-            "tags are immutable: `agent doctor` tells which were moved; `git fetch origin --tags --force` brings the published ones",
+            "tags are immutable: `agent doctor` shows which were moved; `git fetch origin --tags --force` brings the published ones",
         ))
     }
 
@@ -66,17 +66,17 @@ impl Repository {
     fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> CommandError {
         let breach = breach.unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
         let version = commit.trailers.version.as_ref().map(|version| format!(" ({})", tag(version))).unwrap_or_default();
-        let message = format!("commit {}{version} is no sound version: {}", commit.id.short(), breach.why());
+        let message = format!("commit {}{version} is not a valid version: {}", commit.id.short(), breach.why());
         let is_tip = self.git.reference(ACTIVE).ok().flatten().as_ref() == Some(&commit.id);
         let hint = match (&breach, &commit.trailers.version) {
             (Breach::Tag(_), Some(version)) => format!(
-                "`agent verify` tells which of the two is right; `git fetch origin tag {0} --force` brings the published tag, and \
+                "`agent verify` shows which of the two is right; `git fetch origin tag {0} --force` brings the published tag, and \
                  `{SKIP_HOOKS}=1 git tag --force {0} {1}` makes it again",
                 tag(version),
                 commit.id
             ),
             _ if is_tip => self.way_back(commit),
-            _ => "`agent verify --all` tells more; `agent versions` lists the others".to_owned(),
+            _ => "`agent verify --all` shows more; `agent versions` lists the others".to_owned(),
         };
         CommandError::input(message).with_hint(hint)
     }
@@ -86,11 +86,11 @@ impl Repository {
         let mut before = self.git.first_parents(&tip.id).skip(1).take(LOOKED_BACK).map_while(Result::ok);
         let sound = before.find_map(|past| self.version_at_quietly(&past));
         let Some(sound) = sound else {
-            return "`agent verify` tells more; in a clone, `git fetch origin +active:active --tags` brings the published branch"
+            return "`agent verify` shows more; in a clone, `git fetch origin +active:active --tags` brings the published branch"
                 .to_owned();
         };
         format!(
-            "`agent verify` tells more; {} is the newest sound version before it, and to serve that again: {SKIP_HOOKS}=1 git update-ref {ACTIVE} {} {}",
+            "`agent verify` shows more; {} is the newest valid version before it, and to serve that again: {SKIP_HOOKS}=1 git update-ref {ACTIVE} {} {}",
             tag(&sound.version),
             sound.commit,
             tip.id

@@ -46,7 +46,7 @@ impl Diagnose for UnknownTemplate {
 
     fn hint(&self) -> Option<String> {
         let names: Vec<_> = all().iter().map(|template| template.name).collect();
-        Some(format!("the templates are {}; `agent templates list` tells about them", names.join(", ")))
+        Some(format!("the templates are {}; `agent templates list` describes them", names.join(", ")))
     }
 }
 

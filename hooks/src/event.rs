@@ -49,7 +49,7 @@ impl FromStr for HookName {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|hook| hook.as_str() == text).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|hook| hook.as_str()).collect();
-            format!("`{text}` is no hook of ours; they are {}", names.join(", "))
+            format!("`{text}` is not a hook of ours; they are {}", names.join(", "))
         })
     }
 }

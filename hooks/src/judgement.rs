@@ -99,7 +99,7 @@ mod tests {
         let updates = [commit(Some("refs/heads/active"), Some(id("head")), id("tree"), false)];
         assert_eq!(
             refusal(HookName::PreCommit, &breaches(&updates)),
-            "pre-commit refuses this:\n  active: the commit would come to active, but it is no version (every-tip-is-a-version)\n    \
+            "pre-commit refuses this:\n  active: the commit would come to active, but it is not a version (every-tip-is-a-version)\n    \
              commit to `main`, then `agent release`; for a state, `agent promote`"
         );
     }

@@ -71,7 +71,7 @@ fn the_working_tree_runs_with_what_was_learned_and_what_its_user_changed() {
     let state = |served: &Served| served.agent(["versions", "diff", "active", "worktree", "--json"]).ok().json()["state"].clone();
     assert_eq!(state(&served), json!([]));
     learn(&served, "paint", 60);
-    assert_eq!(state(&served), json!([]), "what is learned is no difference");
+    assert_eq!(state(&served), json!([]), "what is learned is not a difference");
     edit(&served, COPY, |text| text.replace("\"seen\":1", "\"seen\":2"));
     let differing = served.agent(["versions", "diff", "active", "worktree", "--json"]).ok().json();
     assert_eq!(differing["state"][0]["path"], "tasks.walk.seen", "{differing}");

@@ -117,7 +117,7 @@ fn a_repeated_case_passes_when_every_run_does() {
         tea("tea", json!({"subset": {}})),
     ]);
     shop.commit();
-    let ended = on(&shop, "2026-11-22", &["--at", "HEAD", "--json"]).code(5);
+    let ended = on(&shop, "2026-11-22", &["--at", "HEAD", "--json"]).code(1);
     let dies = &results(&shop, &ended)[0];
     assert_eq!((&dies["runs"], &dies["outcome"]), (&json!({"count": 1, "passed": 0}), &json!("errored")));
     assert_eq!(ended.json()["tiers"]["micro"]["pass_hat_k"], json!([0.0]));
@@ -154,7 +154,7 @@ fn a_case_and_a_tier_have_limits_of_their_own() {
         with(hang("long", 2.5), "limit_s", json!(60)),
         tea("tea", json!({"subset": {}})),
     ]);
-    let ended = on(&shop, "2026-11-22", &["--shards", "1"]).code(5);
+    let ended = on(&shop, "2026-11-22", &["--shards", "1"]).code(1);
     ended
         .stdout_has("ERROR short")
         .stdout_has("the Runner did not answer `hang` within 0.3 s")
@@ -229,7 +229,7 @@ fn a_program_judges_and_is_asked_once() {
 
     shop.world.write(shop.world.shared("judge"), "");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3, "agree": 0.67}))]);
-    on(&shop, "2026-11-22", &["--no-cache"]).code(5).stdout_has("the judge disagrees with itself: 2 of 3");
+    on(&shop, "2026-11-22", &["--no-cache"]).code(1).stdout_has("the judge disagrees with itself: 2 of 3");
     shop.cases(&[judged("wavers", json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3}))]);
     on(&shop, "2026-11-22", &["--no-cache"]).ok().stdout_has("score 0.667");
 }
@@ -248,7 +248,7 @@ fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     cases.extend((0..20).map(|number| scorer(format!("near{number}"), "near")));
     cases.extend((0..20).map(|number| tea(&format!("tea{number}"), json!({"subset": {}}))));
     shop.cases(&cases);
-    let ended = on(&shop, "2026-11-22", &["--json", "--shards", "1"]).code(5);
+    let ended = on(&shop, "2026-11-22", &["--json", "--shards", "1"]).code(1);
     assert_eq!(counts(&ended), [51, 40, 1, 10], "{}", ended.stdout);
     let document = ended.json();
     let why = |id: &str| {
@@ -259,7 +259,7 @@ fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     assert!(why("rubbish").ends_with(r#"printed no {"score": 0 to 1, "passed", "why"}: "well""#), "{}", why("rubbish"));
     assert!(why("stays").ends_with("gave no answer within 0.5 s"), "{}", why("stays"));
     assert!(why("absent").contains("no-such-judge"), "{}", why("absent"));
-    assert_eq!(why("failed"), "the tool failed: ValueError: no item 'gold'");
+    assert_eq!(why("failed"), "the tool failed: ValueError: no item 'gold' (runner/__main__.py:14)");
     assert_eq!(why("hangs2"), "the scorer process did not answer `price` within 1.5 s");
     assert_eq!(why("hangs5"), "the scorer `hangs` has broken its process 3 times and is not asked again");
 }
@@ -372,7 +372,7 @@ fn a_conversation_becomes_a_case() {
     add(&["--turn", "2"]).code(2).stderr_has("nothing says what the last turn should have answered").stderr_has("--golden");
     add(&["--turn", "4"]).code(2).stderr_has("has 3 turns, not 4");
     add(&["--expect", "{"]).code(2).stderr_has("--expect: line 1, column 1: no JSON");
-    add(&["--expect", r#"{"equal": 1}"#]).code(2).stderr_has("--expect: \"equal\" is no expectation (did you mean \"equals\"?)");
+    add(&["--expect", r#"{"equal": 1}"#]).code(2).stderr_has("--expect: \"equal\" is not an expectation (did you mean \"equals\"?)");
     add(&["--golden", "--expect", "{}"]).code(2);
     add(&["--dry-run"]).ok().stdout_has(r#"{"id":"c1","turns":[{"tool":"remember","arguments":{"word":"a"}}"#);
     assert!(!shop.world.path("shop/tests/micro/conversations.jsonl").exists());
@@ -380,7 +380,7 @@ fn a_conversation_becomes_a_case() {
     let failed = add(&["--json"]).ok().json();
     assert_eq!((&failed["schema"], &failed["outcome"]), (&json!("agent/test-add@1"), &json!("failed")));
     assert_eq!(failed["case"]["turns"][2]["expect"], json!({"schema": {}}));
-    assert_eq!(failed["why"], "turn 3: the tool failed: ValueError: no item 'gold'");
+    assert_eq!(failed["why"], "turn 3: the tool failed: ValueError: no item 'gold' (runner/__main__.py:14)");
     add(&[]).code(2).stderr_has("the id `c1` is taken by tests/micro/conversations.jsonl:1").stderr_has("--id");
     // an editor may have left the last line without its end
     shop.write("tests/micro/conversations.jsonl", written().trim_end());

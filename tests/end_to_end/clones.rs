@@ -303,11 +303,11 @@ impl Hub {
         self.world.agent(clone, ["sync", "--json"]).ok().json()
     }
 
-    /// How many of these signals count: those that were not counted before.
+    /// How many of these signals count: those that were not counted before, whatever else their content is now.
     fn applied(&self, clone: &str, ids: &[&str]) -> Value {
         let signal = |id: &&str| json!({"id": id, "tool": "took", "arguments": {"task": "other", "minutes": 20}}).to_string() + "\n";
         self.world.write(Path::new(clone).join("signals.jsonl"), ids.iter().map(signal).collect::<String>());
-        self.world.agent(clone, ["tune", "--signals", "signals.jsonl", "--json"]).ok().json()["applied"].clone()
+        self.world.agent(clone, ["tune", "--signals", "signals.jsonl", "--json"]).json()["applied"].clone()
     }
 
     /// Both have promoted; a was first, and one signal was sent to both.
@@ -491,7 +491,7 @@ fn what_a_person_has_to_decide_changes_nothing() {
     hub.git("hub", ["update-ref", "refs/heads/active", "main~0"]);
     let blank = hub.git("hub", ["commit-tree", "main^{tree}", "-p", &made, "-m", "no version"]);
     hub.git("hub", ["update-ref", "refs/heads/active", &blank]);
-    hub.world.agent("b", ["sync"]).code(3).stderr_has("which is no version");
+    hub.world.agent("b", ["sync"]).code(3).stderr_has("which is not a version");
     let trailers = hub.git("hub", ["log", "-1", "--format=%B", "v0.1.0"]);
     let other = hub.git("hub", ["commit-tree", "v0.1.0^{tree}", "-m", &trailers]);
     hub.git("hub", ["update-ref", "refs/heads/active", &other]);

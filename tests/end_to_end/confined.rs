@@ -256,7 +256,9 @@ fn a_limit_of_memory_is_the_childs_and_is_named_where_it_is_met() {
     let served = bounded(&[take("little", 100), take("much", 1024)]);
     let ended = served.agent(["test", "--tier", "micro"]).code(1);
     assert!(ended.stdout.contains("1 passed, 1 failed of 2"), "{}", ended.stdout);
-    ended.stdout_has("FAIL  much").stdout_has("the tool failed: MemoryError; it may allocate 256 MiB: `limits.memory_mb` in agent.toml");
+    ended
+        .stdout_has("FAIL  much")
+        .stdout_has("the tool failed: MemoryError (runner/__main__.py:12); it may allocate 256 MiB: `limits.memory_mb` in agent.toml");
 }
 
 #[test]

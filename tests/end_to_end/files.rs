@@ -104,7 +104,7 @@ fn a_key_that_stands_twice_is_refused_wherever_people_write() {
     let refused = |ended: Ended, code: i32, place: &str, key: &str| {
         let ended = ended.code(code);
         assert!(
-            ended.stderr.contains(place) && ended.stderr.contains(&format!("the key \"{key}\" stands twice in one object")),
+            ended.stderr.contains(place) && ended.stderr.contains(&format!("the key \"{key}\" appears twice in one object")),
             "{}",
             ended.stderr
         );

@@ -39,7 +39,7 @@ fn a_long_history_is_searched_by_what_is_stored() {
     bisect(&["case", "--good", "v0.1.14"]).code(1).stdout_has("it fails at v0.1.14 already, where it was said to be good");
     bisect(&["case", "--bad", "v0.1.12"]).code(1).stdout_has("it passes at v0.1.12: nothing broke it");
     bisect(&["always"]).code(1).stdout_has("nothing broke it");
-    bisect(&["case", "--good", "v0.1.20"]).code(3).stderr_has("`v0.1.20` is no version that v0.1.20 was made from");
+    bisect(&["case", "--good", "v0.1.20"]).code(3).stderr_has("`v0.1.20` is not a version that v0.1.20 was made from");
     bisect(&["never", "--good", "v0.1.1"]).code(1).stdout_has("it fails at v0.1.1 already");
     bisect(&["cse"]).code(3).stderr_has("there is no case `cse` in v0.1.20");
 }

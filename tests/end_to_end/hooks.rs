@@ -230,8 +230,8 @@ fn a_server_refuses_what_breaks_a_law() {
     world.agent("server", ["hooks", "install"]).ok();
     assert_eq!(standing(&world, "server"), [("ours".to_owned(), true)]);
     let push = |arguments: &[&str]| git_within(&world, "a", "60", &[&["push", "--quiet", "../server"], arguments].concat());
-    push(&["main:refs/heads/active", "--no-verify"]).code(1).stderr_has("update refuses this").stderr_has("that is no version");
-    push(&["main:refs/tags/v9.0.0", "--no-verify"]).code(1).stderr_has("would name a commit that is no version");
+    push(&["main:refs/heads/active", "--no-verify"]).code(1).stderr_has("update refuses this").stderr_has("that is not a version");
+    push(&["main:refs/tags/v9.0.0", "--no-verify"]).code(1).stderr_has("would name a commit that is not a version");
     // the same, said before anything is sent
     push(&["main:refs/heads/active"]).code(1).stderr_has("pre-push refuses this");
     push(&["main:refs/heads/topic"]).ok();
@@ -254,7 +254,7 @@ fn the_other_hooks_of_a_server_answer_when_called() {
     hook(&["reference-transaction", "prepared"], &format!("{null} {head} refs/heads/active\n")).code(1);
     hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n")).ok();
     hook(&["pre-receive"], "nonsense\n").code(2).stderr_has("line 1 of the input of `pre-receive`");
-    hook(&["post-commit"], "").code(2).stderr_has("no hook of ours");
+    hook(&["post-commit"], "").code(2).stderr_has("not a hook of ours");
 }
 
 /// The Runner of the minimal template answers wrongly from now on; staged.

@@ -176,7 +176,7 @@ fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
     World::finish(&mut command).ok().stdout_has("bearer_token_env_var = \"AGENT_TOKEN\"").stderr_has(".codex/config.toml");
     let token = |name: &str| install(&world, &["--host", "zed", "--http", URL, "--token-env", name]).code(2);
     token("NOT_SET").stderr_has("holds the token itself").stderr_has("NOT_SET");
-    token("not a name").stderr_has("no name of a variable");
+    token("not a name").stderr_has("not a name of a variable");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
     world.write("home/.codex/config.toml", "x = 1\ny = = 2\n");
     install(&world, &["--host", "codex", "--edit"]).code(3).stderr_has("config.toml:2:5");
     world.write("home/.claude.json", b"{\n\"a\": \"\xff\"}");
-    install(&world, &["--host", "claude-code", "--edit"]).code(3).stderr_has(".claude.json:2:1: it is no UTF-8");
+    install(&world, &["--host", "claude-code", "--edit"]).code(3).stderr_has(".claude.json:2:1: it is not UTF-8");
     let other = "{\"mcpServers\": {\"my-agent\": {\"command\": \"npx\"}}}";
     world.write("home/.cursor/mcp.json", other);
     install(&world, &["--host", "cursor"]).code(3).stderr_has("`my-agent` already").stderr_has("--name");

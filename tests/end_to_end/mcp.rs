@@ -199,7 +199,7 @@ fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
     for (tool, code, problem) in [
         ("rubbish", -32603, "has a `result` and an `error`"),
         ("nan", -32603, "cannot be read: expected value"),
-        ("twice", -32603, "the member `_meta` stands there twice"),
+        ("twice", -32603, "the member `_meta` appears there twice"),
         ("odd_error", -32603, "the message of its error cannot be read"),
     ] {
         let error = call(tool)["error"].clone();

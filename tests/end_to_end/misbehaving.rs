@@ -23,7 +23,7 @@ fn it_prints_to_stdout() {
     assert_eq!(ended.stdout, "printed\n");
     assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("printed a line that is no JSON-RPC on its stdout; such lines are skipped: debugging"),
+        ended.stderr.contains("printed a line that is not JSON-RPC on its stdout; such lines are skipped: debugging"),
         "{}",
         ended.stderr
     );

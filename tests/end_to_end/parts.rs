@@ -93,7 +93,7 @@ fn parts_of_something_else_are_refused() {
     refused.stderr_has("p2.jsonl: of micro it has another tree (").stderr_has("another state (").stderr_has("than p1.jsonl");
     merge(&shop, &["p1.jsonl", "none.jsonl"]).code(3).stderr_has("there is no file none.jsonl");
     shop.write("rubbish.jsonl", "{\"event\": \"?\"}\n");
-    merge(&shop, &["rubbish.jsonl"]).code(3).stderr_has("rubbish.jsonl:1: this line is no event");
+    merge(&shop, &["rubbish.jsonl"]).code(3).stderr_has("rubbish.jsonl:1: this line is not an event");
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn versions_are_listed_without_their_evaluations_and_that_is_said() {
     std::fs::write(&store, "in the way").unwrap();
     let listing = served.agent(["versions", "list", "--json"]).ok();
     assert_eq!(*tiers(&listing.json()), Value::Null);
-    warns(&listing, "their tiers are not shown");
-    warns(&served.agent(["versions", "show", "--json"]).ok(), "their tiers are not shown");
+    warns(&listing, "the tiers of versions are not shown");
+    warns(&served.agent(["versions", "show", "--json"]).ok(), "the tiers of versions are not shown");
     assert!(!served.agent(["versions", "resolve", "^0.1"]).ok().stderr.contains("warning"));
     served.agent(["run", "estimate", "task=tea"]).ok();
     warns(&served.agent(["log", "--json"]).ok(), "what is in the object store is not among this");
@@ -61,7 +61,7 @@ fn the_versions_api_has_null_where_the_store_is_away() {
     let api = Api::versions(&served.world, FOLDER);
     let listing = api.get("/v1/versions");
     assert_eq!(*tiers(&listing), Value::Null);
-    assert!(listing["warnings"][0].as_str().unwrap().contains("their tiers are not shown"), "{listing}");
+    assert!(listing["warnings"][0].as_str().unwrap().contains("the tiers of versions are not shown"), "{listing}");
     assert_eq!(api.get("/v1/versions/0.1.1")["eval"]["tiers"], Value::Null);
     assert_eq!(api.get("/v1/versions/0.1.1/evaluations")["tiers"], Value::Null);
     assert_eq!(api.get("/v1/versions/0.1.1/provenance")["journal"]["kept"], Value::Null);

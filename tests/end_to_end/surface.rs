@@ -6,7 +6,7 @@ use crate::world::World;
 fn a_wrong_command_line_is_exit_2_and_suggests() {
     let world = World::new();
     world.agent(".", ["completionz"]).code(2).stderr_has("completions");
-    world.agent(".", ["man", "bogus"]).code(2).stderr_has("`bogus` is no verb");
+    world.agent(".", ["man", "bogus"]).code(2).stderr_has("`bogus` is not a verb");
 }
 
 #[test]

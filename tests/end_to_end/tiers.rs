@@ -212,7 +212,7 @@ fn wrong_files_are_exit_3_with_their_place() {
         shop.test(&[]).code(3).stderr_has(message).stderr_has("hint:");
     };
     shop.write("tests/micro/cases.jsonl", "\n{\"id\": \"a\", \"tol\": 1}\n");
-    check("tests/micro/cases.jsonl:2: \"tol\" is no key of a case (did you mean \"tool\"?)");
+    check("tests/micro/cases.jsonl:2: \"tol\" is not a key of a case (did you mean \"tool\"?)");
     shop.cases(&[tea("a", json!({"golden": "a.json"}))]);
     shop.write("tests/micro/a.json", "{\"price\": }");
     check("tests/micro/a.json:1:11: no JSON");
@@ -220,7 +220,7 @@ fn wrong_files_are_exit_3_with_their_place() {
     check("tests/micro/cases.jsonl:1: there is no scorer \"neer\" in tests/scorers.py (did you mean \"near\"?)");
     shop.cases(&[tea("a", json!({"subset": {}}))]);
     shop.write("ci/budgets.json", "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rat\": 1}}}");
-    check("ci/budgets.json: tiers.micro: \"pass_rat\" is no key of a tier's budget (did you mean \"pass_rate\"?)");
+    check("ci/budgets.json: tiers.micro: \"pass_rat\" is not a key of a tier's budget (did you mean \"pass_rate\"?)");
     shop.write("tests/scorers.py", "def near(case, result) return 1\n");
     shop.write("ci/budgets.json", "{\"schema\": \"agent/budgets@1\"}");
     shop.cases(&[tea("a", json!({"scorer": {"name": "near"}}))]);
@@ -259,7 +259,7 @@ fn a_runner_that_misbehaves_is_exit_5_and_says_how() {
         let ended = shop.test(&[]).code(5);
         parts.iter().fold(ended, |ended, part| ended.stderr_has(part));
     };
-    let no_frame = "printed a line that is no JSON-RPC on its stdout; such lines are skipped";
+    let no_frame = "printed a line that is not JSON-RPC on its stdout; such lines are skipped";
     check("print('debugging', flush=True)", &[no_frame, "did not answer `price` within 2 s"]);
     check(
         "print('debugging\\n' * 10000, flush=True)",
@@ -294,7 +294,7 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
     cases.insert(100, call("unknown", "prise", json!({}), json!({"subset": {}})));
     shop.cases(&cases);
     for shards in ["1", "3"] {
-        let ended = shop.test(&["--json", "--shards", shards]).code(5);
+        let ended = shop.test(&["--json", "--shards", shards]).code(1);
         assert_eq!(counts(&ended), [126, 120, 0, 6], "{}", ended.stdout);
         let document = ended.json();
         let why = |id: &str| {
@@ -421,7 +421,7 @@ fn parts_of_a_tier_make_the_whole() {
     let two = counts(&shop.test(&["--json", "--shard", "2/2"]).ok())[0];
     assert!(one > 0 && two > 0);
     assert_eq!(one + two, 20);
-    shop.test(&["--shard", "3/2"]).code(2).stderr_has("`3/2` is no part");
+    shop.test(&["--shard", "3/2"]).code(2).stderr_has("`3/2` is not a part");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn the_last_versions_own_message_on_another_state_is_not_served() {
     let tree = git.edit_tree(Some(&tip), &[TreeEdit::file(STATE_FILE, git.write_blob(EVIL).unwrap())]).unwrap();
     let forged = git.write_commit(&CommitSpec { tree, parents: vec![tip], message }).unwrap();
     world.git("a", ["update-ref", "refs/heads/active", forged.as_str()]);
-    says(&found(&world, &[], 1), &["tag: its commit says it is v0.1.1, and that tag is on ", "history: v0.1.1 stands in it twice"]);
+    says(&found(&world, &[], 1), &["tag: its commit says it is v0.1.1, and that tag is on ", "history: v0.1.1 appears in it twice"]);
     is_refused(&world, "it says its state is ");
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
 }
@@ -137,7 +137,7 @@ fn a_commit_by_hand_is_not_served() {
     let world = tuned();
     let commit = world.git("a", ["commit-tree", "active^{tree}", "-p", "active", "-m", "by hand"]);
     world.git("a", ["update-ref", "refs/heads/active", &commit]);
-    says(&found(&world, &[], 1), &["tip: commit ", " is no version: its message has no Agent-Version"]);
+    says(&found(&world, &[], 1), &["tip: commit ", " is not a version: its message has no Agent-Version"]);
     is_refused(&world, "its message has no Agent-Version");
 }
 

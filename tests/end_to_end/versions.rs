@@ -135,7 +135,7 @@ fn a_range_means_its_newest_version_in_service() {
     let missing = registry.world.agent(FOLDER, ["versions", "resolve", "^2"]).code(3);
     missing.stderr_has("no version in service matches `^2`").stderr_has("the newest version is v0.1.3");
     registry.world.agent(FOLDER, ["versions", "show", "v0.1.9"]).code(3).stderr_has("there is no v0.1.9");
-    registry.world.agent(FOLDER, ["versions", "show", "main"]).code(3).stderr_has("which is no version");
+    registry.world.agent(FOLDER, ["versions", "show", "main"]).code(3).stderr_has("which is not a version");
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Ended {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("`{}`: stdout is no JSON: {error}\n--- stdout\n{}\n--- stderr\n{}", self.shown, self.stdout, self.stderr)
+            panic!("`{}`: stdout is not JSON: {error}\n--- stdout\n{}\n--- stderr\n{}", self.shown, self.stdout, self.stderr)
         })
     }
 }

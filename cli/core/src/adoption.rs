@@ -538,7 +538,7 @@ mod tests {
         let report = json!({"install": [entry("Zlib-x", "bb"), entry("anyio", "aa")]}).to_string();
         assert_eq!(lock(&report).unwrap(), "anyio==1.0 \\\n    --hash=sha256:aa\nzlib-x==1.0 \\\n    --hash=sha256:bb\n");
         let local = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"dir_info": {}}}]}).to_string();
-        assert_eq!(lock(&local).unwrap(), "", "the project itself is no part of its lock");
+        assert_eq!(lock(&local).unwrap(), "", "the project itself is not part of its lock");
         let unknown = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"vcs_info": {}}}]}).to_string();
         assert!(lock(&unknown).unwrap_err().to_string().contains("sha256 (me)"));
     }

@@ -152,10 +152,10 @@ mod tests {
         check("{\n\"schema\":", ":2:9: no JSON: EOF while parsing a value");
         check("{}", ": \"schema\" is missing");
         check(r#"{"schema":"agent/budgets@9"}"#, ": \"schema\" is \"agent/budgets@9\"");
-        check(r#"{"schema":"agent/budgets@1","tier":{}}"#, ": \"tier\" is no key of the budgets (did you mean \"tiers\"?)");
+        check(r#"{"schema":"agent/budgets@1","tier":{}}"#, ": \"tier\" is not a key of the budgets (did you mean \"tiers\"?)");
         check(
             r#"{"schema":"agent/budgets@1","tiers":{"mikro":{}}}"#,
-            ": tiers: \"mikro\" is no key of \"tiers\" (did you mean \"micro\"?)",
+            ": tiers: \"mikro\" is not a key of \"tiers\" (did you mean \"micro\"?)",
         );
         check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"score":2}}}"#, ": tiers.fast: \"score\" is 2");
         check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"limit_s":0}}}"#, ": tiers.fast: \"limit_s\" is 0");
@@ -163,7 +163,7 @@ mod tests {
         check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":"1"}}}"#, ": tiers.fast: \"spend_usd\" is a text, not a number");
         check(
             r#"{"schema":"agent/budgets@1","tiers":{"fast":{"walls":2}}}"#,
-            ": tiers.fast: \"walls\" is no key of a tier's budget (did you mean \"wall_s\"?)",
+            ": tiers.fast: \"walls\" is not a key of a tier's budget (did you mean \"wall_s\"?)",
         );
     }
 }

@@ -70,9 +70,9 @@ mod tests {
         check(&["{\"k\": 1"], Err("the arguments are no JSON object: line 1, column 7: no JSON: EOF while parsing an object"));
         check(
             &["{\"k\": 1, \"k\": 2}"],
-            Err("the arguments are no JSON object: line 1, column 10: the key \"k\" stands twice in one object"),
+            Err("the arguments are no JSON object: line 1, column 10: the key \"k\" appears twice in one object"),
         );
-        check(&["o={\"k\": 1, \"k\": 2}"], Err("the value of `o`: line 1, column 10: the key \"k\" stands twice in one object"));
+        check(&["o={\"k\": 1, \"k\": 2}"], Err("the value of `o`: line 1, column 10: the key \"k\" appears twice in one object"));
         check(&["query"], Err("`query` is neither a JSON object nor `key=value`"));
         check(&["a=1", "a=2"], Err("`a` is given twice"));
     }

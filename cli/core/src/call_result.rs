@@ -60,7 +60,7 @@ impl CallResult {
     pub fn meta_problem(&self) -> Option<&'static str> {
         let is_odd = self.meta.as_ref().is_some_and(|meta| !meta.is_object() && !meta.is_null());
         let is_object = self.raw.get().starts_with('{');
-        if is_odd { Some("its `_meta` is no object") } else { (!is_object).then_some("it is no object") }
+        if is_odd { Some("its `_meta` is not an object") } else { (!is_object).then_some("it is not an object") }
     }
 
     pub fn answer(&self) -> Result<Answer, Unreadable> {
@@ -117,10 +117,10 @@ mod tests {
             (r#"{"content":[]}"#, None),
             (r#"{"_meta":{}}"#, None),
             (r#"{"_meta":null}"#, None),
-            (r#"{"_meta":[1]}"#, Some("its `_meta` is no object")),
-            (r#"{"_meta":"x"}"#, Some("its `_meta` is no object")),
-            ("[1]", Some("it is no object")),
-            ("null", Some("it is no object")),
+            (r#"{"_meta":[1]}"#, Some("its `_meta` is not an object")),
+            (r#"{"_meta":"x"}"#, Some("its `_meta` is not an object")),
+            ("[1]", Some("it is not an object")),
+            ("null", Some("it is not an object")),
         ] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
             assert_eq!(CallResult::parse(raw).unwrap().meta_problem(), expected, "{text}");

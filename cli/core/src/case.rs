@@ -366,15 +366,15 @@ mod tests {
         check(&format!("{good}\n{good}"), "c.jsonl:2: the id \"a\" is taken by c.jsonl:1");
         check(&format!("{good}\n{{\"id\":"), "c.jsonl:2:6: no JSON: EOF while parsing a value");
         check("[1]", "c.jsonl:1: a case is a list, not an object");
-        check("{\"id\":\"a\",\"tol\":\"t\"}", "c.jsonl:1: \"tol\" is no key of a case (did you mean \"tool\"?)");
+        check("{\"id\":\"a\",\"tol\":\"t\"}", "c.jsonl:1: \"tol\" is not a key of a case (did you mean \"tool\"?)");
         check("{\"tool\":\"t\",\"expect\":{\"equals\":1}}", "c.jsonl:1: \"id\" is missing");
         check("{\"id\":\"a\",\"tool\":\"t\"}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"expect\":{\"equals\":1}}", "c.jsonl:1: \"tool\" is missing");
         check("{\"id\":3,\"tool\":\"t\"}", "c.jsonl:1: \"id\" is 3, not a text that is not empty");
         check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":[]}", "c.jsonl:1: \"arguments\" is a list, not an object");
         check("{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}", "c.jsonl:1: \"weight\" is 0, not from 0.000000001 to 1000000000");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"tool\":\"u\"}", "c.jsonl:1:22: the key \"tool\" stands twice in one object");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":{\"x\":1,\"x\":2}}", "c.jsonl:1:41: the key \"x\" stands twice in one object");
+        check("{\"id\":\"a\",\"tool\":\"t\",\"tool\":\"u\"}", "c.jsonl:1:22: the key \"tool\" appears twice in one object");
+        check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":{\"x\":1,\"x\":2}}", "c.jsonl:1:41: the key \"x\" appears twice in one object");
         check("{\"id\":\"a\",\"tool\":\"t\",\"tags\":[1]}", "c.jsonl:1: \"tags\" is 1, not a list of texts");
         for repeats in ["1", "101", "2.5", "-3", "\"5\""] {
             let shown = if repeats.starts_with('"') { "a text" } else { repeats };
@@ -391,12 +391,12 @@ mod tests {
         }
         check(
             "{\"id\":\"a\",\"files\":{\"given\":{\"../x\":\"\"}}}",
-            "c.jsonl:1: \"../x\" under \"given\" is no file inside the scratch folder",
+            "c.jsonl:1: \"../x\" under \"given\" is not a file inside the scratch folder",
         );
         check("{\"id\":\"a\",\"tool\":\"t\",\"files\":{\"given\":{\"x\":\"\"}}}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"turns\":[]}", "c.jsonl:1: \"turns\" is empty");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}]}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}", "c.jsonl:1: \"expect\" stands beside \"turns\"");
-        check("{\"id\":\"a\",\"turns\":[{\"too\":\"t\"}]}", "c.jsonl:1: \"too\" is no key of a turn (did you mean \"tool\"?)");
+        check("{\"id\":\"a\",\"turns\":[{\"too\":\"t\"}]}", "c.jsonl:1: \"too\" is not a key of a turn (did you mean \"tool\"?)");
     }
 }

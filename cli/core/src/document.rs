@@ -84,7 +84,7 @@ pub enum Problem {
     Syntax(String),
     #[error("{0}")]
     Content(String),
-    #[error("the key \"{0}\" stands twice in one object")]
+    #[error("the key \"{0}\" appears twice in one object")]
     Repeated(String),
 }
 
@@ -151,7 +151,7 @@ impl Fields {
             return Err(DocumentError::new(place, problem, "write it as {\"key\": value, ...}"));
         };
         if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let problem = format!("\"{unknown}\" is no key of {what}{}", did_you_mean(unknown, known.iter().copied()));
+            let problem = format!("\"{unknown}\" is not a key of {what}{}", did_you_mean(unknown, known.iter().copied()));
             return Err(DocumentError::new(place, problem, format!("its keys are {}", known.join(", "))));
         }
         Ok(Self { place: place.to_owned(), map })
@@ -259,7 +259,7 @@ mod tests {
     fn json_of_any_editor_is_read_and_a_key_stands_once() {
         let read = |bytes: &[u8]| json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend));
         assert_eq!(read(b"\xef\xbb\xbf{\r\n  \"a\": 1\r\n}\r\n").unwrap()["a"], 1);
-        let repeated = "f:2:5: the key \"a\" stands twice in one object".to_owned();
+        let repeated = "f:2:5: the key \"a\" appears twice in one object".to_owned();
         assert_eq!(read(b"{\"a\": 1,\r\n    \"\\u0061\": 2}").unwrap_err(), (repeated, "leave one of the two".to_owned()));
         assert_eq!(read(b"{\n1").unwrap_err().0, "f:2:1: no JSON: key must be a string");
         assert_eq!(json::<u8>(b"300", "f").unwrap_err().to_string(), "f:1:3: invalid value: integer `300`, expected u8");

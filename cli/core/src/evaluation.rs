@@ -543,14 +543,20 @@ impl Evaluation {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }
 
-    /// What a command ends with that judges by this and arrives at a verdict: where cases could not be judged, a child is at fault.
+    /// What a command ends with that judges by this and arrives at a verdict: where nothing but cases that could not be judged speaks against it, a child is at
+    /// fault.
     pub fn exit(&self, verdict: Verdict) -> Exit {
         match verdict {
             Verdict::Pass => Exit::Done,
             Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
-            Verdict::Fail if self.tiers.values().any(|tier| tier.errored > 0) => Exit::Child,
+            Verdict::Fail if self.failed_by_errors_alone() => Exit::Child,
             Verdict::Fail => Exit::No,
         }
+    }
+
+    fn failed_by_errors_alone(&self) -> bool {
+        let mut failed = self.tiers.values().filter(|tier| tier.verdict == Verdict::Fail).peekable();
+        failed.peek().is_some() && failed.all(|tier| tier.errored > 0 && tier.reasons.len() == 1)
     }
 
     pub fn to_value(&self) -> Value {

@@ -113,7 +113,7 @@ impl Expectation {
             "scorer" => return scorer(value, place).map(Self::Scorer),
             "command" => return CommandCall::parse(value, place).map(Self::Command),
             other => {
-                let problem = format!("\"{other}\" is no expectation{}", did_you_mean(other, KINDS));
+                let problem = format!("\"{other}\" is not an expectation{}", did_you_mean(other, KINDS));
                 return Err(DocumentError::new(place, problem, mend));
             }
         };
@@ -148,7 +148,7 @@ fn error(value: Value, place: &str) -> Result<Check, DocumentError> {
         }
         Value::Object(_) => {
             let mend = format!("write a regular expression, or exactly one of {}", ERROR_KINDS.join(", "));
-            return Err(DocumentError::new(place, "\"error\" says not what to look for in it", mend));
+            return Err(DocumentError::new(place, "\"error\" does not say what to look for", mend));
         }
         text => Check::Regex(pattern(&text, "error", place)?),
     };
@@ -162,7 +162,7 @@ pub(crate) fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, Do
     Regex::new(text).map_err(|error| {
         let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let mend = "a literal `.`, `(` or `[` needs two backslashes before it in JSON";
-        DocumentError::new(place, format!("\"{key}\" is no regular expression: {reason}: {text}"), mend)
+        DocumentError::new(place, format!("\"{key}\" is not a regular expression: {reason}: {text}"), mend)
     })
 }
 
@@ -179,7 +179,7 @@ fn approx(value: Value, place: &str) -> Result<Check, DocumentError> {
 
 fn schema(value: &Value, place: &str) -> Result<Check, DocumentError> {
     let schema = Schema::new(value).map_err(|flaw| {
-        let problem = format!("\"schema\" is no JSON Schema: {} (at {})", flaw.problem, path_of(&flaw.pointer));
+        let problem = format!("\"schema\" is not a JSON Schema: {} (at {})", flaw.problem, path_of(&flaw.pointer));
         DocumentError::new(place, problem, "mend the schema")
     })?;
     Ok(Check::Schema(Box::new(schema)))
@@ -189,7 +189,7 @@ impl Golden {
     pub(crate) fn parse(value: &Value, place: &str) -> Result<Self, DocumentError> {
         match value.as_str().filter(|path| !path.is_empty()) {
             Some(path) if !path.starts_with('/') => Ok(Self { path: path.to_owned(), content: None }),
-            _ => Err(DocumentError::new(place, "\"golden\" is no relative path", "name a file, relative to the case file")),
+            _ => Err(DocumentError::new(place, "\"golden\" is not a relative path", "name a file, relative to the case file")),
         }
     }
 }
@@ -208,7 +208,7 @@ fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
         Some(value) => value
             .as_f64()
             .filter(|score| (0.0..=1.0).contains(score))
-            .ok_or_else(|| DocumentError::new(place, "\"at_least\" is no number from 0 to 1", mend))?,
+            .ok_or_else(|| DocumentError::new(place, "\"at_least\" is not a number from 0 to 1", mend))?,
     };
     Ok(ScorerCall { name: name.to_owned(), at_least })
 }
@@ -246,7 +246,7 @@ fn judge_content(check: &Check, result: &Answer, what: &str) -> Judgement {
 
 /// Judges the bytes of a file; why they are not what was expected.
 pub(crate) fn judge_bytes(check: &Check, bytes: &[u8]) -> Option<String> {
-    let Ok(text) = std::str::from_utf8(bytes) else { return Some("it is no UTF-8".to_owned()) };
+    let Ok(text) = std::str::from_utf8(bytes) else { return Some("it is not UTF-8".to_owned()) };
     let value = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     match check {
         Check::Equals(expected @ Value::String(_)) => differences(expected, &Value::String(text.to_owned()), &Matching::EXACT),
@@ -588,20 +588,20 @@ mod tests {
 
     #[test]
     fn a_wrong_expectation_names_its_place() {
-        check_wrong(json!({"equal": 1}), "\"equal\" is no expectation (did you mean \"equals\"?)");
+        check_wrong(json!({"equal": 1}), "\"equal\" is not an expectation (did you mean \"equals\"?)");
         check_wrong(json!({}), "\"expect\" has 0 keys, not one");
         check_wrong(json!({"equals": 1, "subset": 2}), "\"expect\" has 2 keys, not one");
-        check_wrong(json!({"regex": "("}), "\"regex\" is no regular expression: unclosed group: (");
-        check_wrong(json!({"approx": {"val": 1}}), "\"val\" is no key of \"approx\" (did you mean \"value\"?)");
+        check_wrong(json!({"regex": "("}), "\"regex\" is not a regular expression: unclosed group: (");
+        check_wrong(json!({"approx": {"val": 1}}), "\"val\" is not a key of \"approx\" (did you mean \"value\"?)");
         check_wrong(json!({"scorer": {"at_least": 1}}), "\"scorer\" has no \"name\"");
-        check_wrong(json!({"scorer": {"name": "x", "at_least": 2}}), "\"at_least\" is no number from 0 to 1");
+        check_wrong(json!({"scorer": {"name": "x", "at_least": 2}}), "\"at_least\" is not a number from 0 to 1");
         check_wrong(json!({"error": 7}), "\"error\" is not a text");
-        check_wrong(json!({"error": {"golden": "x"}}), "\"error\" says not what to look for in it");
+        check_wrong(json!({"error": {"golden": "x"}}), "\"error\" does not say what to look for");
         check_wrong(json!({"command": {"run": "x"}}), "\"run\" is a text, not a list");
-        check_wrong(json!({"golden": "/etc/passwd"}), "\"golden\" is no relative path");
+        check_wrong(json!({"golden": "/etc/passwd"}), "\"golden\" is not a relative path");
         check_wrong(
             json!({"schema": {"type": "objekt"}}),
-            "\"schema\" is no JSON Schema: \"objekt\" is not valid under any of the schemas listed in the 'anyOf' keyword (at $.type)",
+            "\"schema\" is not a JSON Schema: \"objekt\" is not valid under any of the schemas listed in the 'anyOf' keyword (at $.type)",
         );
     }
 }

@@ -101,7 +101,7 @@ pub enum FeedbackError {
     Empty,
     #[error("the feedback has {bytes} bytes; at most {TEXT_LIMIT} are taken")]
     TooLong { bytes: usize },
-    #[error("{origin} is no feedback item: {problem}")]
+    #[error("{origin} is not a feedback item: {problem}")]
     Document { origin: String, problem: String },
 }
 

@@ -89,7 +89,7 @@ impl Entry {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a whole number from 1, and what is none is no level of ours"
+        reason = "a whole number from 1, and what is none is not a level of ours"
     )]
     pub fn discoveries(&self) -> u64 {
         (self.level / (self.alpha * share(self.index))).round().max(1.0) as u64 - 1

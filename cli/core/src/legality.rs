@@ -156,7 +156,7 @@ fn wrong_tag(role: &Role, update: &RefUpdate) -> Option<String> {
     match commit.trailers.as_version() {
         Some((_, named)) if named == version => None,
         Some((_, named)) => Some(format!("tag v{version} would name a commit that is v{named}")),
-        None => Some(format!("tag v{version} would name a commit that is no version")),
+        None => Some(format!("tag v{version} would name a commit that is not a version")),
     }
 }
 
@@ -189,13 +189,13 @@ fn no_version(role: &Role, update: &RefUpdate) -> Option<String> {
     }
     let created_on_nothing = update.old.is_none() && update.added.is_empty();
     if created_on_nothing {
-        return Some(format!("{} would begin at a commit that is no version", branch(update)));
+        return Some(format!("{} would begin at a commit that is not a version", branch(update)));
     }
     let commit = update.added.iter().find(|commit| commit.trailers.as_version().is_none() || !commit.trailers.malformed.is_empty())?;
     let named = commit.id.as_ref().map_or("the commit", |id| id.short());
     Some(match commit.trailers.malformed.first() {
         Some((key, value)) => format!("{named} has a trailer that cannot be read: {key}: {value}"),
-        None => format!("{named} would come to {}, but it is no version", branch(update)),
+        None => format!("{named} would come to {}, but it is not a version", branch(update)),
     })
 }
 

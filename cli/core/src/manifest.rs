@@ -267,7 +267,7 @@ impl Gated {
         if self.test == GateTest::Mcnemar && self.margin > 0.0 {
             return Some((
                 "test",
-                format!("is mcnemar, which knows no margin, but the margin is {}; `tango` is its sibling that does", self.margin),
+                format!("is mcnemar, which takes no margin, but the margin is {}; `tango` is the same with a margin", self.margin),
             ));
         }
         None
@@ -307,7 +307,7 @@ impl std::str::FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no tier; it is one of micro, fast, full"))
+            .ok_or_else(|| format!("`{text}` is not a tier; it is one of micro, fast, full"))
     }
 }
 
@@ -336,7 +336,7 @@ impl std::str::FromStr for GateMode {
         match text {
             "better" => Ok(Self::Better),
             "not-worse" => Ok(Self::NotWorse),
-            other => Err(format!("`{other}` is no gate; it is one of better, not-worse")),
+            other => Err(format!("`{other}` is not a gate; it is one of better, not-worse")),
         }
     }
 }
@@ -375,7 +375,7 @@ impl std::str::FromStr for GateTest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL.into_iter().find(|test| test.as_str() == text).ok_or_else(|| format!("`{text}` is no test; it is one of {named}"))
+        Self::ALL.into_iter().find(|test| test.as_str() == text).ok_or_else(|| format!("`{text}` is not a test; it is one of {named}"))
     }
 }
 
@@ -435,7 +435,7 @@ impl std::str::FromStr for CoderKind {
         match text {
             "builtin" => Ok(Self::Builtin),
             "command" => Ok(Self::Command),
-            other => Err(format!("`{other}` is no coder; it is one of builtin, command")),
+            other => Err(format!("`{other}` is not a coder; it is one of builtin, command")),
         }
     }
 }
@@ -756,7 +756,7 @@ mod tests {
         );
         assert_eq!(env("environment = [\"A_KEY\"]\n"), env("env = [\"A_KEY\"]\n"), "as earlier manifests say it");
         check("env = [\"A\", \"A=1\"]\n", "agent.toml: `runner.env` names `A` twice");
-        check("env = [\"A B\"]\n", "agent.toml:5:7: `A B` is no name of an environment variable; an entry is `NAME` or `NAME=value`");
+        check("env = [\"A B\"]\n", "agent.toml:5:7: `A B` is not a name of an environment variable; an entry is `NAME` or `NAME=value`");
     }
 
     #[test]
@@ -826,7 +826,7 @@ mod tests {
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"mcnemar\"\nmargin = 0.05\n",
-            "agent.toml: `promote.test` is mcnemar, which knows no margin, but the margin is 0.05; `tango` is its sibling that does",
+            "agent.toml: `promote.test` is mcnemar, which takes no margin, but the margin is 0.05; `tango` is the same with a margin",
         );
         for path in ["../x.py", "/etc/passwd", "a//b", "", "./a"] {
             let shown = format!(

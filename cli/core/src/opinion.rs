@@ -29,7 +29,7 @@ impl CommandCall {
         let run = fields.list("run")?.ok_or_else(|| fields.missing("run", MEND))?;
         let words: Option<Vec<_>> = run.iter().map(|word| word.as_str().map(str::to_owned)).collect();
         let run = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
-        let run = run.ok_or_else(|| fields.error("\"run\" is no program with its arguments", MEND))?;
+        let run = run.ok_or_else(|| fields.error("\"run\" is not a program with its arguments", MEND))?;
         Ok(Self {
             run,
             at_least: fields.share("at_least")?.unwrap_or(1.0),
@@ -49,7 +49,7 @@ impl CommandCall {
         let passed = 2 * passed > count;
         let score = votes.iter().map(|vote| vote.score).sum::<f64>() / count as f64;
         let said = votes.iter().filter(|vote| vote.passed == passed).find_map(|vote| vote.why.clone());
-        let why = (!passed).then(|| said.unwrap_or_else(|| format!("the judge's score is {score:.3}, wanted at least {}", self.at_least)));
+        let why = (!passed).then(|| said.unwrap_or_else(|| format!("the judge's score is {score:.3}, needs at least {}", self.at_least)));
         Ok(Judgement { score, passed, why })
     }
 }
@@ -113,10 +113,10 @@ mod tests {
     fn a_wrong_command_names_its_key() {
         check_wrong(json!({}), "\"run\" is missing");
         check_wrong(json!({"run": "python x"}), "\"run\" is a text, not a list");
-        check_wrong(json!({"run": []}), "\"run\" is no program with its arguments");
-        check_wrong(json!({"run": ["x", 1]}), "\"run\" is no program with its arguments");
+        check_wrong(json!({"run": []}), "\"run\" is not a program with its arguments");
+        check_wrong(json!({"run": ["x", 1]}), "\"run\" is not a program with its arguments");
         check_wrong(json!({"run": ["x"], "votes": 26}), "\"votes\" is 26, not a whole number from 1 to 25");
         check_wrong(json!({"run": ["x"], "agree": "all"}), "\"agree\" is a text, not a number");
-        check_wrong(json!({"run": ["x"], "vote": 3}), "\"vote\" is no key of \"command\" (did you mean \"votes\"?)");
+        check_wrong(json!({"run": ["x"], "vote": 3}), "\"vote\" is not a key of \"command\" (did you mean \"votes\"?)");
     }
 }

@@ -196,7 +196,7 @@ impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.parse().map(Self).map_err(|_| serde::de::Error::custom(format!("`{text}` is no integer")))
+        text.parse().map(Self).map_err(|_| serde::de::Error::custom(format!("`{text}` is not an integer")))
     }
 }
 

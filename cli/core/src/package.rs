@@ -28,7 +28,7 @@ impl Package {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         match value {
             Value::Object(value) => Ok(Self { value }),
-            _ => Err(malformed("it is no object".to_owned())),
+            _ => Err(malformed("it is not an object".to_owned())),
         }
     }
 

@@ -52,7 +52,7 @@ impl std::str::FromStr for Part {
         let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((index, of)) if 1 <= index && index <= of => Ok(Self { of, index }),
-            _ => Err(format!("`{text}` is no part; write I/N, such as 2/4")),
+            _ => Err(format!("`{text}` is not a part; write I/N, such as 2/4")),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Merge {
             let place = || format!("{file}:{}", index + 1);
             let event = Event::from_line(line).ok_or_else(|| {
                 let mend = "parts are written by `agent test --events FILE`, of a version no newer than this one";
-                DocumentError::new(place(), "this line is no event", mend)
+                DocumentError::new(place(), "this line is not an event", mend)
             })?;
             let tier = event.tier();
             if let Event::PartStarted(head) = event {
@@ -270,7 +270,7 @@ mod tests {
         let problem = "1.jsonl: of fast it has another state (another-revi, not 57a7e), another scorers than 0.jsonl";
         refused(&[good.clone(), lines(other, &[], 0.0)], problem);
         refused(&[good.clone(), String::new()], "1.jsonl: it holds no part of a tier");
-        refused(&[format!("{good}{{\"event\":\"?\"}}\n")], "0.jsonl:4: this line is no event");
+        refused(&[format!("{good}{{\"event\":\"?\"}}\n")], "0.jsonl:4: this line is not an event");
         let headless = good.lines().nth(1).unwrap().to_owned() + "\n";
         refused(&[good, headless], "1.jsonl:1: results of fast before it says of what");
     }

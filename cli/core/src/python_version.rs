@@ -128,7 +128,7 @@ impl FromStr for PythonRequirement {
     fn from_str(text: &str) -> Result<Self, String> {
         let clauses = text.split(',').map(Clause::parse).collect::<Option<Vec<_>>>();
         let clauses =
-            clauses.ok_or_else(|| format!("`{text}` is no Python version requirement; write it as `>=3.11` or `>=3.11,<3.14`"))?;
+            clauses.ok_or_else(|| format!("`{text}` is not a Python version requirement; write it as `>=3.11` or `>=3.11,<3.14`"))?;
         Ok(Self { text: text.to_owned(), clauses })
     }
 }

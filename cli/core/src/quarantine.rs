@@ -58,7 +58,7 @@ mod tests {
         check(json!({"until": 2027, "why": "x"}), "\"until\" is 2027, not a text that is not empty");
         check(json!({"why": "x"}), "\"until\" is missing");
         check(json!({"until": "2027-02-28"}), "\"why\" is missing");
-        check(json!({"untill": "2027-02-28"}), "\"untill\" is no key of \"quarantine\" (did you mean \"until\"?)");
+        check(json!({"untill": "2027-02-28"}), "\"untill\" is not a key of \"quarantine\" (did you mean \"until\"?)");
         check(json!(true), "\"quarantine\" is true, not an object");
     }
 }

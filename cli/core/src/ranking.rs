@@ -61,7 +61,7 @@ impl Ranking {
         let names = Metric::ALL.map(Metric::as_str);
         let known = Metric::ALL.into_iter().find(|known| known.as_str() == metric);
         let metric = known.ok_or_else(|| {
-            let problem = format!("\"{metric}\" is no metric of a ranking{}", did_you_mean(&metric, names));
+            let problem = format!("\"{metric}\" is not a metric of a ranking{}", did_you_mean(&metric, names));
             fields.error(problem, format!("it is one of {}", names.join(", ")))
         })?;
         let k = fields.count("k", 1..=MOST_K)?.unwrap_or(DEFAULT_K) as usize;
@@ -78,7 +78,7 @@ impl Ranking {
         let found = answer.pointer(&self.path).filter(|found| found.is_array());
         let Some(items) = found.or_else(|| answer.get("result")?.pointer(&self.path)).and_then(Value::as_array) else {
             let place = if self.path.is_empty() { "the answer" } else { &self.path };
-            return Judgement::failed(format!("{place} is no list to rank: {}", shortened(&answer.to_string())));
+            return Judgement::failed(format!("{place} is not a list to rank: {}", shortened(&answer.to_string())));
         };
         match self.ids(items) {
             Err(problem) => Judgement::failed(problem),
@@ -103,7 +103,7 @@ impl Ranking {
         let passed = score >= self.at_least;
         let why = (!passed).then(|| {
             let (metric, k, at_least) = (self.metric.as_str(), self.k, self.at_least);
-            format!("{metric}@{k} is {score:.3}, wanted at least {at_least}: {}", self.told(ids, &gains))
+            format!("{metric}@{k} is {score:.3}, needs at least {at_least}: {}", self.told(ids, &gains))
         });
         Judgement { score, passed, why }
     }
@@ -156,7 +156,7 @@ fn gains(relevant: &Value) -> Result<HashMap<String, f64>, String> {
         Value::Object(map) => map.iter().map(|(id, gain)| Some((id.clone(), gain.as_f64()?))).collect(),
         _ => None,
     };
-    let gains = gains.ok_or("\"relevant\" is no list of ids and no object of gains")?;
+    let gains = gains.ok_or("\"relevant\" is neither a list of ids nor an object of gains")?;
     if gains.is_empty() {
         return Err("\"relevant\" is empty".to_owned());
     }
@@ -211,10 +211,10 @@ mod tests {
         let answer = json!({"results": [{"title": "a"}, {"title": "b"}]});
         let judged = ranking.judge(&answer);
         assert_eq!((judged.score, judged.passed), (0.5, false));
-        assert_eq!(judged.why.unwrap(), "mrr@10 is 0.500, wanted at least 0.6: 1 of 1 relevant, at 2, in a, b");
+        assert_eq!(judged.why.unwrap(), "mrr@10 is 0.500, needs at least 0.6: 1 of 1 relevant, at 2, in a, b");
         assert_eq!(ranking.judge(&json!({"result": answer})), ranking.judge(&answer));
         let why = |answer| ranking.judge(&answer).why.unwrap();
-        assert_eq!(why(json!({"hits": []})), "/results is no list to rank: {\"hits\":[]}");
+        assert_eq!(why(json!({"hits": []})), "/results is not a list to rank: {\"hits\":[]}");
         assert_eq!(
             why(json!({"results": [{"name": "a"}]})),
             "item 1 of the ranking has no id (there is no \"title\" in it): {\"name\":\"a\"}"
@@ -231,10 +231,10 @@ mod tests {
     fn a_wrong_ranking_names_its_key() {
         check_wrong(json!({"metric": "mrr"}), "\"relevant\" is missing");
         check_wrong(json!({"relevant": []}), "\"relevant\" is empty");
-        check_wrong(json!({"relevant": [null]}), "\"relevant\" is no list of ids and no object of gains");
+        check_wrong(json!({"relevant": [null]}), "\"relevant\" is neither a list of ids nor an object of gains");
         check_wrong(json!({"relevant": {"a": 0}}), "the gain of \"a\" is 0, not above 0 and at most 1000000000");
         check_wrong(json!({"relevant": ["a"]}), "\"metric\" is missing");
-        check_wrong(json!({"relevant": ["a"], "metric": "ndgc"}), "\"ndgc\" is no metric of a ranking (did you mean \"ndcg\"?)");
+        check_wrong(json!({"relevant": ["a"], "metric": "ndgc"}), "\"ndgc\" is not a metric of a ranking (did you mean \"ndcg\"?)");
         check_wrong(json!({"relevant": ["a"], "metric": "mrr", "k": 0}), "\"k\" is 0, not a whole number from 1 to 100000");
         check_wrong(json!({"relevant": ["a"], "metric": "mrr", "path": "results"}), "\"path\" is \"results\", no JSON pointer");
         check_wrong(json!({"relevant": ["a"], "metric": "mrr", "at_least": 1.5}), "\"at_least\" is 1.5, not a number from 0 to 1");

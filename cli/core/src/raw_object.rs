@@ -97,7 +97,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
                     members.push(entry);
                 }
                 match repeated(&members) {
-                    Some(name) => Err(A::Error::custom(format!("the member `{name}` stands there twice"))),
+                    Some(name) => Err(A::Error::custom(format!("the member `{name}` appears there twice"))),
                     None => Ok(Members(members)),
                 }
             }
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(object.text("a").as_deref(), Some("new"));
         let why = |text: &str| RawObject::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap_err().to_string();
         assert!(why("[1]").contains("expected a JSON object"));
-        assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` stands there twice"));
+        assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` appears there twice"));
         assert!(why(r#"{"\ud83d":1}"#).starts_with("unexpected end of hex escape"));
     }
 }

@@ -95,7 +95,7 @@ pub enum Line<'a> {
 pub fn read(line: &[u8]) -> Line<'_> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
     if !line.starts_with(b"{") {
-        return Line::Noise("it is no JSON object");
+        return Line::Noise("it is not a JSON object");
     }
     let Ok(text) = std::str::from_utf8(line) else { return unparsed(line, "it is not UTF-8") };
     match serde_json::from_str::<Members>(text) {
@@ -111,7 +111,7 @@ fn unparsed<'a>(line: &[u8], problem: &str) -> Line<'a> {
         return Line::Torn;
     }
     if outline.has_method || outline.ids.is_empty() {
-        return Line::Noise("it is no JSON");
+        return Line::Noise("it is not JSON");
     }
     Line::Wrong { ids: outline.ids, problem: problem.to_owned() }
 }
@@ -222,7 +222,7 @@ impl<'a> Members<'a> {
 
     fn line(self, text: &'a str) -> Line<'a> {
         if let Some(member) = self.repeated {
-            return self.wrong(format!("its member `{}` stands there twice", member.name()));
+            return self.wrong(format!("its member `{}` appears there twice", member.name()));
         }
         if self.jsonrpc.and_then(text_of).as_deref() != Some("2.0") {
             return match (self.result, self.error) {
@@ -236,7 +236,7 @@ impl<'a> Members<'a> {
                 (Some(method), Some(id)) => Line::Request { id, method, params: self.params },
                 (Some(method), None) => match serde_json::from_str(text) {
                     Ok(frame) => Line::Notification { method, frame },
-                    Err(_) => Line::Noise("it is no JSON"),
+                    Err(_) => Line::Noise("it is not JSON"),
                 },
                 (None, _) => Line::Noise("its `method` cannot be read"),
             },
@@ -247,7 +247,7 @@ impl<'a> Members<'a> {
                 (Some(_), Some(_), Some(_)) => self.wrong("it has a `result` and an `error`".to_owned()),
                 (Some(_), None, None) => self.wrong("it has neither a `result` nor an `error`".to_owned()),
             },
-            _ => Line::Noise("it is no request, no notification and no answer"),
+            _ => Line::Noise("it is not a request, a notification or an answer"),
         }
     }
 
@@ -255,7 +255,7 @@ impl<'a> Members<'a> {
     fn wrong(&self, problem: String) -> Line<'a> {
         let ids: Vec<_> = self.other_id.into_iter().chain(self.id).filter_map(number).collect();
         if self.method.is_some() || ids.is_empty() {
-            return Line::Noise("it is no request, no notification and no answer");
+            return Line::Noise("it is not a request, a notification or an answer");
         }
         Line::Wrong { ids, problem }
     }
@@ -374,8 +374,8 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","id":3,"result":1,"error":2}"#, "wrong [3]: it has a `result` and an `error`");
         check(r#"{"jsonrpc":"2.0","id":3}"#, "wrong [3]: it has neither a `result` nor an `error`");
         check(r#"{"id":3,"result":{}}"#, "wrong [3]: it has no \"jsonrpc\": \"2.0\"");
-        check(r#"{"jsonrpc":"2.0","id":3,"result":{},"result":{}}"#, "wrong [3]: its member `result` stands there twice");
-        check(r#"{"jsonrpc":"2.0","id":3,"id":4,"result":{}}"#, "wrong [3, 4]: its member `id` stands there twice");
+        check(r#"{"jsonrpc":"2.0","id":3,"result":{},"result":{}}"#, "wrong [3]: its member `result` appears there twice");
+        check(r#"{"jsonrpc":"2.0","id":3,"id":4,"result":{}}"#, "wrong [3, 4]: its member `id` appears there twice");
         assert!(shown(br#"{"jsonrpc":"2.0","id":3,"result":{"x":NaN}}"#).starts_with("wrong [3]: expected value"));
         assert_eq!(shown(b"{\"result\":{\"id\":9,\"s\":\"}\xff\\\"\"}, \"id\" : 3}"), "wrong [3]: it is not UTF-8");
     }

@@ -56,7 +56,7 @@ fn named<T>(
     };
     let read = |(name, value): (String, Value)| {
         if !stays_inside(&name) {
-            let problem = format!("\"{name}\" under \"{key}\" is no file inside the scratch folder");
+            let problem = format!("\"{name}\" under \"{key}\" is not a file inside the scratch folder");
             return Err(fields.error(problem, "name it by a relative path without `..`, `.` and empty parts"));
         }
         let parsed = parse(&name, value)?;
@@ -95,7 +95,7 @@ fn parse_check(value: Value, place: &str) -> Result<FileCheck, DocumentError> {
         ("equals", value) => FileCheck::Content(Check::Equals(value)),
         ("regex", value) => FileCheck::Content(Check::Regex(pattern(&value, "regex", place)?)),
         ("golden", value) => FileCheck::Content(Check::Golden(Golden::parse(&value, place)?)),
-        (other, _) => return Err(wrong(format!("\"{other}\" is no expectation of a file{}", did_you_mean(other, KINDS)))),
+        (other, _) => return Err(wrong(format!("\"{other}\" is not an expectation of a file{}", did_you_mean(other, KINDS)))),
     })
 }
 
@@ -132,7 +132,7 @@ mod tests {
         check(&json!({"equals": "a"}), Some(b"b"), "file out.txt: $: expected \"a\", got \"b\"");
         check(&json!({"equals": [1]}), Some(b"x"), "file out.txt: $: expected [1], got \"x\"");
         check(&json!({"equals": "a"}), None, "file out.txt: it was not written");
-        check(&json!({"equals": "a"}), Some(b"\xff"), "file out.txt: it is no UTF-8");
+        check(&json!({"equals": "a"}), Some(b"\xff"), "file out.txt: it is not UTF-8");
         check(&json!({"regex": "^to.al$"}), Some(b"total"), "");
         check(&json!({"regex": "^a$"}), Some(b"b"), "file out.txt: `^a$` does not match \"b\"");
         check(&json!({"absent": true}), None, "");
@@ -152,19 +152,19 @@ mod tests {
     #[test]
     fn wrong_files_are_named() {
         for name in ["/etc/passwd", "../x", "a/../../x", "a//b", "", ".", "a\\b", "a/\0"] {
-            let message = format!("\"{name}\" under \"given\" is no file inside the scratch folder");
+            let message = format!("\"{name}\" under \"given\" is not a file inside the scratch folder");
             check_wrong(json!({"given": {name: "x"}}), &message);
         }
         check_wrong(json!({}), "\"files\" is empty");
         check_wrong(json!([]), "\"files\" is a list, not an object");
-        check_wrong(json!({"gives": {}}), "\"gives\" is no key of \"files\" (did you mean \"given\"?)");
+        check_wrong(json!({"gives": {}}), "\"gives\" is not a key of \"files\" (did you mean \"given\"?)");
         check_wrong(json!({"given": []}), "\"given\" is a list, not an object of files by name");
         check_wrong(json!({"given": {"a": 1}}), "a file that is given is 1, not an object");
         check_wrong(json!({"given": {"a": {}}}), "\"copy\" is missing");
         check_wrong(json!({"expect": {"a": "x"}}), "what is expected of a file is a text, not an object");
         check_wrong(json!({"expect": {"a": {}}}), "what is expected of a file has 0 keys, not one");
-        check_wrong(json!({"expect": {"a": {"equal": 1}}}), "\"equal\" is no expectation of a file (did you mean \"equals\"?)");
+        check_wrong(json!({"expect": {"a": {"equal": 1}}}), "\"equal\" is not an expectation of a file (did you mean \"equals\"?)");
         check_wrong(json!({"expect": {"a": {"absent": false}}}), "\"absent\" is not true");
-        check_wrong(json!({"expect": {"a": {"regex": "("}}}), "\"regex\" is no regular expression: unclosed group: (");
+        check_wrong(json!({"expect": {"a": {"regex": "("}}}), "\"regex\" is not a regular expression: unclosed group: (");
     }
 }

@@ -196,7 +196,7 @@ mod tests {
     fn a_wrong_line_says_what_is_wrong() {
         for (text, said) in [
             ("{\"id\":", "column 6: no JSON: EOF while parsing"),
-            (r#"{"tool":"a","arguments":{"x":1,"x":2}}"#, "column 32: the key \"x\" stands twice in one object"),
+            (r#"{"tool":"a","arguments":{"x":1,"x":2}}"#, "column 32: the key \"x\" appears twice in one object"),
             ("[1]", "column 1: invalid type"),
             (r#"{"tool":"a","argments":{}}"#, "unknown field `argments`, expected one of `id`, `tool`, `arguments`, `conversation`"),
             (r#"{"arguments":{}}"#, "it names no tool"),

@@ -34,7 +34,7 @@ impl Similar {
         let wanted = fields.text("metric")?.ok_or_else(|| fields.missing("metric", MEND))?;
         let names = METRICS.map(|(name, _)| name);
         let (name, metric) = METRICS.into_iter().find(|(name, _)| *name == wanted).ok_or_else(|| {
-            let problem = format!("\"{wanted}\" is no metric of likeness{}", did_you_mean(&wanted, names));
+            let problem = format!("\"{wanted}\" is not a metric of likeness{}", did_you_mean(&wanted, names));
             fields.error(problem, format!("it is one of {}", names.join(", ")))
         })?;
         let at_least = fields.share("at_least")?.unwrap_or(1.0);
@@ -47,7 +47,7 @@ impl Similar {
         }
         let score = (self.metric)(&self.text, got).clamp(0.0, 1.0);
         let passed = score >= self.at_least;
-        let why = (!passed).then(|| format!("{} is {score:.3}, wanted at least {}: got {}", self.name, self.at_least, quoted(got)));
+        let why = (!passed).then(|| format!("{} is {score:.3}, needs at least {}: got {}", self.name, self.at_least, quoted(got)));
         Judgement { score, passed, why }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
         assert!((of("levenshtein", "kitten", "sitting").score - (1.0 - 3.0 / 7.0)).abs() < 1e-9);
         assert!((of("sorensen-dice", "night", "nacht").score - 0.25).abs() < 1e-9);
         assert!(of("jaro-winkler", "MARTHA", "MARHTA").passed);
-        assert_eq!(of("levenshtein", "kitten", "sitting").why.unwrap(), "levenshtein is 0.571, wanted at least 0.9: got \"sitting\"");
+        assert_eq!(of("levenshtein", "kitten", "sitting").why.unwrap(), "levenshtein is 0.571, needs at least 0.9: got \"sitting\"");
         assert!(of("levenshtein", "a", &"é".repeat(10_001)).why.unwrap().starts_with("the answer has more than 10000 characters"));
     }
 
@@ -82,7 +82,7 @@ mod tests {
         check_wrong(json!({"text": "a"}), "\"metric\" is missing");
         check_wrong(
             json!({"text": "a", "metric": "levenstein"}),
-            "\"levenstein\" is no metric of likeness (did you mean \"levenshtein\"?)",
+            "\"levenstein\" is not a metric of likeness (did you mean \"levenshtein\"?)",
         );
         check_wrong(json!({"text": "a", "metric": "levenshtein", "at_least": -1}), "\"at_least\" is -1, not a number from 0 to 1");
         check_wrong(json!({"text": "a".repeat(10_001), "metric": "levenshtein"}), "\"text\" has more than 10000 characters");

@@ -22,7 +22,7 @@ impl FromStr for Path {
         }
         let keys: Vec<String> = text.split('.').map(str::to_owned).collect();
         if keys.iter().any(String::is_empty) {
-            return Err(format!("`{text}` is no path into a state; write `key.inner` or `/key/inner`"));
+            return Err(format!("`{text}` is not a path into a state; write `key.inner` or `/key/inner`"));
         }
         Ok(Self(keys))
     }
@@ -63,7 +63,7 @@ impl Path {
                 Value::Array(items) => {
                     let length = items.len();
                     key.parse().ok().and_then(|index: usize| items.get_mut(index)).ok_or_else(|| {
-                        format!("`{}` is an array of {length}, and `{key}` is no index into it", Self(self.0[..depth].to_vec()))
+                        format!("`{}` is an array of {length}, and `{key}` is not an index into it", Self(self.0[..depth].to_vec()))
                     })?
                 }
                 _ => return Err(format!("`{}` is neither object nor array, so nothing is inside it", Self(self.0[..depth].to_vec()))),
@@ -141,7 +141,7 @@ impl Rules {
     /// The rules under a schema; the error says why it is none.
     pub fn new(schema: Option<&Value>) -> Result<Self, String> {
         let schema = schema.map(Schema::new).transpose();
-        let schema = schema.map_err(|flaw| format!("state/schema.json is no JSON Schema: at `{}`: {}", flaw.pointer, flaw.problem))?;
+        let schema = schema.map_err(|flaw| format!("state/schema.json is not a JSON Schema: at `{}`: {}", flaw.pointer, flaw.problem))?;
         Ok(Self { schema })
     }
 
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_path_that_leads_nowhere_says_where_it_ends() {
         let mut state = json!({"a": {"b": [1, 2]}});
-        assert_eq!(path("a.b.7").set(&mut state, json!(0)).unwrap_err(), "`a.b` is an array of 2, and `7` is no index into it");
+        assert_eq!(path("a.b.7").set(&mut state, json!(0)).unwrap_err(), "`a.b` is an array of 2, and `7` is not an index into it");
         assert!(path("a.b.0.c").set(&mut state, json!(0)).unwrap_err().contains("`a.b.0` is neither object nor array"));
         assert!("a..b".parse::<Path>().is_err());
     }

@@ -122,7 +122,7 @@ impl TryFrom<String> for Variable {
         let is_name = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
             && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
         if !is_name || text.contains('\0') {
-            return Err(format!("`{name}` is no name of an environment variable; an entry is `NAME` or `NAME=value`"));
+            return Err(format!("`{name}` is not a name of an environment variable; an entry is `NAME` or `NAME=value`"));
         }
         let is_ours = PYTHON_OURS.contains(&name) || (name.starts_with(OURS.0) && name != OURS.1);
         if is_ours || GIT_LOCAL.contains(&name) {
@@ -163,7 +163,7 @@ mod tests {
         }
         assert_eq!(parsed("URL=a=b").unwrap(), Variable { name: "URL".to_owned(), value: Some("a=b".to_owned()) });
         for text in ["", "=x", "9A", "A B", "A-B=1", "Ä=1", "A=\0"] {
-            assert!(parsed(text).unwrap_err().contains("is no name of an environment variable"), "{text:?}");
+            assert!(parsed(text).unwrap_err().contains("is not a name of an environment variable"), "{text:?}");
         }
         for text in ["PYTHONPATH=lib", "AGENT_STATE_FILE", "AGENT_PARENT_PID=1", "GIT_DIR", "GIT_INDEX_FILE=x"] {
             assert!(parsed(text).unwrap_err().contains("itself and cannot be declared"), "{text:?}");

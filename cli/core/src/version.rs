@@ -46,7 +46,7 @@ impl std::str::FromStr for Bump {
             "patch" => Ok(Self::Patch),
             "minor" => Ok(Self::Minor),
             "major" => Ok(Self::Major),
-            other => Err(format!("`{other}` is no bump; it is one of patch, minor, major")),
+            other => Err(format!("`{other}` is not a bump; it is one of patch, minor, major")),
         }
     }
 }

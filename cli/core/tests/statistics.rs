@@ -20,7 +20,7 @@ fn rows(table: &Value, check: impl Fn(&Value)) {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn count(value: &Value) -> usize {

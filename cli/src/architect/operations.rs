@@ -86,7 +86,7 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Com
     })?;
     let Some(before) = before else { return Ok(added.map(|()| Submitted::New(item))) };
     let before: Used =
-        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("inbox:{path} is no record of a key: {error}")))?;
+        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("inbox:{path} is not a record of a key: {error}")))?;
     if before.content != content {
         return Ok(Committed::whole(Submitted::OtherContent));
     }

@@ -106,7 +106,7 @@ const fn unchanged() -> Effect {
 impl Report {
     pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, CommandError> {
         let report: Self =
-            serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin} is no report of a run: {error}")))?;
+            serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin} is not a report of a run: {error}")))?;
         if report.schema == SCHEMA {
             return Ok(report);
         }

@@ -24,7 +24,7 @@ const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score is no accident, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
 /// A Runner that was asked held-out questions may repeat them in whatever it says later: in such a tier its words are no coder's to read.
-const UNTOLD: &str = "the Runner failed; what it said is not told, since the tier has held-out cases";
+const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
 /// More cases than this that became worse are counted and not named.
 const WORSE_SHOWN: usize = 8;
 

@@ -94,7 +94,7 @@ fn line(seen: &Seen, hooks: &Hooks) -> String {
         (Standing::Ours | Standing::Chained, false) => {
             (Style::Bad, "is in, but git does not run it: is it executable, and git 2.36 or newer?")
         }
-        (Standing::SomebodyElses, _) => (Style::Warning, "is somebody else's; `agent hooks install` chains it"),
+        (Standing::SomebodyElses, _) => (Style::Warning, "belongs to another tool; `agent hooks install` chains it"),
         (Standing::Missing, _) => (Style::Warning, "is not there; `agent hooks install` puts it in"),
     };
     format!("{:16} {} {}", seen.hook.as_str(), Printer::styled(style, word), Printer::styled(Style::Faint, &path.display().to_string()))

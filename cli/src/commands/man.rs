@@ -17,7 +17,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let page = match &arguments.verb {
         None => command,
         Some(verb) => {
-            command.find_subcommand(verb).cloned().ok_or_else(|| CommandError::usage(format!("`{verb}` is no verb of `agent`")))?
+            command.find_subcommand(verb).cloned().ok_or_else(|| CommandError::usage(format!("`{verb}` is not a verb of `agent`")))?
         }
     };
     let mut roff = Vec::new();

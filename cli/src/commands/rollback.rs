@@ -41,7 +41,8 @@ fn version(what: &What) -> Result<Version, CommandError> {
     match what {
         What::Version(version) => Ok(version.clone()),
         other => {
-            Err(CommandError::usage(format!("`{other}` is no version")).with_hint("name one such as v0.1.2; `agent versions` lists them"))
+            Err(CommandError::usage(format!("`{other}` is not a version"))
+                .with_hint("name one such as v0.1.2; `agent versions` lists them"))
         }
     }
 }

@@ -49,7 +49,7 @@ fn report(assessment: &Assessment, version: Option<&str>, context: &Context) {
     let conclusion = match (assessment.bump, version, &assessment.next) {
         (None, ..) => format!("nothing changed from {} to {}", assessment.from, assessment.to),
         (Some(bump), Some(version), Some(next)) => format!("{bump}: {version} -> {next}"),
-        (Some(bump), ..) => format!("{bump}: {} is no version, so there is no next one", assessment.from),
+        (Some(bump), ..) => format!("{bump}: {} is not a version, so there is no next one", assessment.from),
     };
     context.printer.data(conclusion);
 }

@@ -27,7 +27,7 @@ const AFTER_HELP: &str = "Examples:
 
 It can be run at any time, and again: a run that was cut short is taken up by the next one. Where `active` was moved by hand (git fetch --force, git update-ref), it brings tags and staging after it.
 
-Exit codes: 3 when what the remote serves is no sound version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
+Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = Repository::open(context)?;

@@ -307,7 +307,7 @@ impl Report {
     /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
     fn close(&mut self, source: Source) {
         if let (Some(reader), None) = (source.reader, &self.failure) {
-            let given_up = || CommandError::new(Exit::Surroundings, "`agent` failed while it read the signals; where stands above");
+            let given_up = || CommandError::new(Exit::Surroundings, "`agent` failed while it read the signals; the cause is above");
             self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(CommandError::from));
         }
     }

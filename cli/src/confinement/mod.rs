@@ -102,7 +102,7 @@ impl Asked {
                 .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"));
         }
         if let Some(path) = devices.iter().find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device())) {
-            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is no character device", path.display()))
+            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is not a character device", path.display()))
                 .with_hint("name devices one by one; a disk would hold every file of the repository"));
         }
         Ok(Self { folders, devices })

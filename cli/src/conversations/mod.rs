@@ -26,7 +26,7 @@ pub const TURNS_SHOWN: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConversationError {
-    #[error("`{0}` is no conversation id: it has 1 to 128 letters, digits, `.`, `_` or `-`, and starts with none of `.` and `-`")]
+    #[error("`{0}` is not a conversation id: it has 1 to 128 letters, digits, `.`, `_` or `-`, and starts with none of `.` and `-`")]
     Id(String),
     #[error("{}:{line}: {problem}", path.display())]
     Damaged { path: PathBuf, line: usize, problem: String },
@@ -53,7 +53,7 @@ impl Diagnose for ConversationError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Damaged { path, .. } => Some(format!("move {} away to start that conversation anew", path.display())),
+            Self::Damaged { path, .. } => Some(format!("move {} away to start that conversation again", path.display())),
             Self::TooMuchData { .. } => Some("the Runner keeps too much in `conversation().data`".to_owned()),
             Self::Busy { .. } => Some("call again once it is answered, or in another conversation".to_owned()),
             Self::Lost { .. } => Some("call again; only `agent` may write the file of a conversation".to_owned()),

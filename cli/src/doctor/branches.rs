@@ -52,7 +52,7 @@ pub(super) fn forced_back(git: &Git) -> Finding {
             mend,
         ),
         Seen::Moved => {
-            Finding::bad(CHECK, format!("active is at {served}, and was at {newer} on top of it before: somebody moved it back"), mend)
+            Finding::bad(CHECK, format!("active is at {served}, and was at {newer} on top of it before: it was moved back"), mend)
         }
         Seen::Remote(remote) => Finding::warn(
             CHECK,
@@ -138,7 +138,7 @@ pub(super) fn tags(git: &Git) -> Finding {
         Some(first) => Finding::warn(
             CHECK,
             format!("{} on a commit that neither active nor a line has", named(foreign.iter())),
-            format!("fetch the branch that has it, or where nobody published it: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
+            format!("fetch the branch that has it, or where it was never published: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
         ),
     }
 }

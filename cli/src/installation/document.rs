@@ -46,7 +46,7 @@ pub enum Problem {
 }
 
 fn wrong_kind(key: &str, wanted: &str) -> Problem {
-    Problem::Broken { line: 0, column: 0, message: format!("`{key}` is no {wanted}") }
+    Problem::Broken { line: 0, column: 0, message: format!("`{key}` is not {wanted}") }
 }
 
 /// The text with the entry in it, and what was there of that name.
@@ -113,7 +113,7 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
         message: error.kind().to_string(),
     })?;
     if root.value().is_some_and(|value| value.as_object().is_none()) {
-        return Err(wrong_kind("the whole", "object"));
+        return Err(wrong_kind("the whole", "an object"));
     }
     let whole = root.object_value_or_set();
     let servers = object_at(&whole, key)?;
@@ -138,7 +138,7 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
 /// Has VS Code ask its user for a secret, once for all servers that need it.
 fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
     if whole.get("inputs").is_some_and(|inputs| inputs.array_value().is_none()) {
-        return Err(wrong_kind("inputs", "list"));
+        return Err(wrong_kind("inputs", "a list"));
     }
     let inputs = whole.array_value_or_set("inputs");
     let is_it = |input: &CstNode| {
@@ -161,7 +161,7 @@ fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
 /// The object under a key, made where there is none.
 fn object_at(parent: &CstObject, key: &str) -> Result<CstObject, Problem> {
     match parent.get(key) {
-        Some(property) => property.object_value().ok_or_else(|| wrong_kind(key, "object")),
+        Some(property) => property.object_value().ok_or_else(|| wrong_kind(key, "an object")),
         None => Ok(parent.object_value_or_set(key)),
     }
 }
@@ -233,7 +233,7 @@ fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
         table.set_implicit(true);
         Item::Table(table)
     });
-    let servers = servers.as_table_like_mut().ok_or_else(|| wrong_kind(key, "table"))?;
+    let servers = servers.as_table_like_mut().ok_or_else(|| wrong_kind(key, "a table"))?;
     let met = match servers.get_mut(&entry.name) {
         None => {
             let mut table = toml_edit::Table::new();
@@ -241,7 +241,7 @@ fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
             servers.insert(&entry.name, Item::Table(table));
             Met::Missing
         }
-        Some(there) => change_toml(there.as_table_like_mut().ok_or_else(|| wrong_kind(&entry.name, "table"))?, entry)?,
+        Some(there) => change_toml(there.as_table_like_mut().ok_or_else(|| wrong_kind(&entry.name, "a table"))?, entry)?,
     };
     Ok((document.to_string(), met))
 }
@@ -381,12 +381,12 @@ mod tests {
         let refused = |text: &str, format| with_entry(text, format, "s", &entry(&["mcp", "runner"])).unwrap_err();
         for (text, format, line, column, part) in [
             ("{\n  \"s\": {\n    \"b\" 1\n", Json, 3, 9, "colon"),
-            ("{\"s\": []}", Json, 0, 0, "`s` is no object"),
-            ("[]", Json, 0, 0, "is no object"),
-            ("{\"s\": {\"a\": 1}}", Json, 0, 0, "`a` is no object"),
+            ("{\"s\": []}", Json, 0, 0, "`s` is not an object"),
+            ("[]", Json, 0, 0, "is not an object"),
+            ("{\"s\": {\"a\": 1}}", Json, 0, 0, "`a` is not an object"),
             ("{s: 1}", Json, 1, 2, ""),
             ("x = 1\ny = \n", Toml, 2, 5, ""),
-            ("s = 1\n", Toml, 0, 0, "`s` is no table"),
+            ("s = 1\n", Toml, 0, 0, "`s` is not a table"),
         ] {
             let Problem::Broken { line: at_line, column: at_column, message } = refused(text, format) else { panic!("{text}") };
             assert_eq!((at_line, at_column), (line, column), "{text}: {message}");

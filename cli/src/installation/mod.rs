@@ -76,7 +76,7 @@ pub enum InstallationError {
     NoToken { host: Host, variable: String },
     #[error("this system does not say where your home folder or `agent` itself lies")]
     NoHome,
-    #[error("{} was changed by somebody else meanwhile", .0.display())]
+    #[error("{} was changed by another program meanwhile", .0.display())]
     Overtaken(PathBuf),
     #[error(transparent)]
     Command(#[from] ProcessError),
@@ -147,7 +147,7 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     let before = fs::read_if_there(&file)?;
     let text = String::from_utf8(before.clone().unwrap_or_default()).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-        InstallationError::Broken { file: file.clone(), line, column: 1, message: "it is no UTF-8".to_owned() }
+        InstallationError::Broken { file: file.clone(), line, column: 1, message: "it is not UTF-8".to_owned() }
     })?;
     let (after, servers) = merged(text, request, &file)?;
     // what adds a server may not know how to change one

@@ -175,7 +175,7 @@ mod tests {
 ";
         let text = render(&TestReport { tiers: vec![unsure()], against: None, ..compared() });
         assert!(text.ends_with(expected), "{text}");
-        assert!(!text.contains("| a |  |  |"), "what is in quarantine is no failure: {text}");
+        assert!(!text.contains("| a |  |  |"), "what is in quarantine is not a failure: {text}");
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl<'a> Attempt<'a> {
         let Some(Expectation::Scorer(scorer)) = &self.step().expect else { unreachable!("only such a step is scored") };
         let wrong = || format!("the scorer `{}` gave no score from 0 to 1: {answer}", scorer.name);
         let Opinion { score, passed, why } = Opinion::read(answer, scorer.at_least).ok_or_else(wrong)?;
-        let why = (!passed).then(|| why.unwrap_or_else(|| format!("{} is {score:.3}, wanted at least {}", scorer.name, scorer.at_least)));
+        let why = (!passed).then(|| why.unwrap_or_else(|| format!("{} is {score:.3}, needs at least {}", scorer.name, scorer.at_least)));
         Ok(self.judged(Judgement { score, passed, why }))
     }
 

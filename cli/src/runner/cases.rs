@@ -105,7 +105,7 @@ fn beside(case_file: &str, named: &str) -> Option<String> {
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
     if is_json(file) {
-        let mend = "mend it, or let `agent test --bless` write it anew".to_owned();
+        let mend = "mend it, or let `agent test --bless` write it again".to_owned();
         return document::json(bytes, file).map(GoldenContent::Json).map_err(|error| DocumentError { mend, ..error });
     }
     Ok(GoldenContent::Text(document::text(bytes, file)?.to_owned()))

@@ -324,7 +324,7 @@ impl Driver {
             Order::Notify { method, params } => self.link.notify(&method, params.as_deref()),
             Order::Cancel { id } => {
                 if self.callers.remove(&id).is_some() {
-                    self.link.cancel(id, "nobody waits for it any more");
+                    self.link.cancel(id, "nothing waits for its answer any more");
                 }
             }
             Order::Reply { id, outcome } => {
@@ -468,7 +468,7 @@ for line in sys.stdin:
                 ("nan", "refused `nan`: the answer of the Runner cannot be read: expected value"),
                 ("half a pair", "answered `half a pair` with JSON that cannot be read: unexpected end of hex escape"),
                 ("deep", "answered `deep` with JSON that cannot be read: recursion limit exceeded"),
-                ("twice", "answered `twice` with JSON that cannot be read: the member `_meta` stands there twice"),
+                ("twice", "answered `twice` with JSON that cannot be read: the member `_meta` appears there twice"),
                 ("odd error", "refused `odd error`: no (code -32603)"),
             ] {
                 let slow = call(child, "slow");
@@ -503,10 +503,10 @@ for line in sys.stdin:
         assert_eq!(
             heard,
             [
-                "log: skipped a line on the stdout of the Runner, it is no JSON object: Server started",
-                "warning: the Runner printed a line that is no JSON-RPC on its stdout; such lines are skipped: Server started",
-                "log: skipped a line on the stdout of the Runner, it is no JSON object: debugging",
-                "log: skipped a line on the stdout of the Runner, it is no JSON: {not: json}",
+                "log: skipped a line on the stdout of the Runner, it is not a JSON object: Server started",
+                "warning: the Runner printed a line that is not JSON-RPC on its stdout; such lines are skipped: Server started",
+                "log: skipped a line on the stdout of the Runner, it is not a JSON object: debugging",
+                "log: skipped a line on the stdout of the Runner, it is not JSON: {not: json}",
             ]
         );
     }
@@ -514,7 +514,7 @@ for line in sys.stdin:
     #[test]
     fn a_greeting_of_another_shape_is_refused() {
         for (greeting, expected) in [
-            ("7", "answered `initialize` with something else than MCP has there: it is no object"),
+            ("7", "answered `initialize` with something else than MCP has there: it is not an object"),
             (r#"{"capabilities": "tools"}"#, "its `capabilities` are no object"),
             (r#"{"serverInfo": {"name": "\ud83d"}}"#, "answered `initialize` with JSON that cannot be read"),
         ] {

@@ -139,7 +139,7 @@ impl Skipping {
     fn skipped(&self, role: Role, line: &str, why: &str) {
         (self.log)(&format!("skipped a line on the stdout of the {role}, {why}: {line}"));
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            (self.warn)(&format!("the {role} printed a line that is no JSON-RPC on its stdout; such lines are skipped: {line}"));
+            (self.warn)(&format!("the {role} printed a line that is not JSON-RPC on its stdout; such lines are skipped: {line}"));
         }
     }
 }
@@ -261,9 +261,9 @@ impl Diagnose for ChildError {
             ),
             Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
             Self::Unreadable { .. } => Some(
-                "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member stands twice".to_owned(),
+                "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member appears twice".to_owned(),
             ),
-            Self::GivenUp { .. } => Some("please report it, with what stands on stderr before this line".to_owned()),
+            Self::GivenUp { .. } => Some("please report it, with the lines on stderr before this one".to_owned()),
             Self::Died { role: Role::Scorer, stderr, .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
                 "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
                     .to_owned(),
@@ -444,7 +444,7 @@ impl Link {
             Err(problem) => return Err(ChildError::Unreadable { role, what, problem }),
         };
         if !value.is_object() {
-            return Err(ChildError::Misshapen { role, what, problem: "it is no object" });
+            return Err(ChildError::Misshapen { role, what, problem: "it is not an object" });
         }
         if value.get("capabilities").is_some_and(|capabilities| !capabilities.is_object()) {
             return Err(ChildError::Misshapen { role, what, problem: "its `capabilities` are no object" });

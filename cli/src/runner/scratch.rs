@@ -77,7 +77,7 @@ mod tests {
         let why = |expect: Value| scratch.judge(&files(json!({"expect": expect}))).0[0].why.clone().unwrap_or_default();
         assert_eq!(why(json!({"b": {"equals": "two"}})), "");
         assert_eq!(why(json!({"out/beside": {"equals": "mine"}})), "file out/beside: it is a symbolic link, or lies behind one");
-        assert_eq!(why(json!({"a": {"equals": "one"}})), "file a: it is no file");
+        assert_eq!(why(json!({"a": {"equals": "one"}})), "file a: it is not a file");
         assert_eq!(why(json!({"c/d": {"absent": true}})), "");
         // the next case finds nothing of this one, and what a link led to stays
         scratch.prepare(&files(json!({"expect": {"b": {"absent": true}}}))).unwrap();

@@ -135,7 +135,7 @@ impl<'a> Shard<'a> {
                 heard = self.scorer.next() => Heard::Scorer(heard),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
                     Ok((task, votes)) => Heard::Judge(task, votes),
-                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not heard to its end: {error}"))),
+                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not read to its end: {error}"))),
                 },
             };
             match heard {

@@ -63,7 +63,7 @@ impl Access {
         let host = sender.host.unwrap_or_default();
         if !host.is_empty() && !self.knows(host) {
             let hint = Some("call it by its address, or start it with `--allow-host NAME`");
-            return Err(Denied { hint, ..Denied::forbidden(format!("`{host}` is no name of this server")) });
+            return Err(Denied { hint, ..Denied::forbidden(format!("`{host}` is not a name of this server")) });
         }
         if let Some(origin) = sender.origin.filter(|origin| !is_same(origin, host)) {
             return Err(Denied::forbidden(format!("pages of `{origin}` may not ask here")));

@@ -30,7 +30,7 @@ impl Door {
 
 /// Listens at `HOST:PORT`, to the network only where a token is asked for; gives the address it has.
 pub(crate) fn listen(address: &str, access: &Access) -> Result<(TcpListener, SocketAddr), CommandError> {
-    let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("`{address}` is no HOST:PORT: {error}"));
+    let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("`{address}` is not a HOST:PORT: {error}"));
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
     if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback() && !access.needs_token()) {
         return Err(CommandError::usage(format!("{open} is open to the network")).with_hint("give a token: AGENT_TOKEN=..., or --token"));

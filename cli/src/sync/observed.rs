@@ -57,7 +57,7 @@ fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, CommandE
     let info = git.commit(commit)?;
     match &info.trailers.version {
         Some(version) if info.trailers.as_version().is_some() => Ok(Served { version: version.clone(), commit: commit.clone() }),
-        _ => Err(CommandError::input(format!("{whose} is at {}, which is no version", commit.short()))
+        _ => Err(CommandError::input(format!("{whose} is at {}, which is not a version", commit.short()))
             .with_hint("`agent doctor` tells what `active` was before, and how to go back there")),
     }
 }
@@ -98,8 +98,8 @@ fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, CommandErr
     let served = version(git, there, &format!("active of {remote}"))?;
     match git.breach(&git.commit(there)?)? {
         Some(Breach::Commit(why)) => {
-            Err(CommandError::input(format!("active of {remote} is at {served}, which is no sound version: {why}"))
-                .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} tells more")))
+            Err(CommandError::input(format!("active of {remote} is at {served}, which is not a valid version: {why}"))
+                .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more")))
         }
         Some(Breach::Tag(_)) | None => Ok(served),
     }

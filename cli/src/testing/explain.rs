@@ -88,7 +88,7 @@ impl Explanation {
         match &self.why {
             Why::Known(result) => format!("its result is known, and holds: {}", what_it_read(result)),
             Why::State(Changed::Keys(keys)) => format!("the state has changed where it was read: {}", keys.join(", ")),
-            Why::State(_) => "the state has changed, and it read all of it or its Runner does not tell".to_owned(),
+            Why::State(_) => "the state has changed, and it read all of it or its Runner does not report what it reads".to_owned(),
             Why::Varies => "it gave two results where nothing had changed, so that none is certain".to_owned(),
             Why::Never(changed) if changed.is_empty() => "it was not run with this code".to_owned(),
             Why::Never(changed) => {

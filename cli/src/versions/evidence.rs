@@ -64,7 +64,7 @@ impl StoredRecord {
 
 fn not_in_store(what: &str, commit: &ObjectId) -> CommandError {
     CommandError::new(Exit::NotEnoughEvidence, format!("the {what} of {} is not in the object store", commit.short()))
-        .with_hint("fetch the store of whoever made it, or release the commit it came from again")
+        .with_hint("fetch the store of the clone that made it, or release the commit it came from again")
 }
 
 /// Which evaluators judge a candidate by itself. Beside what it replaces, those of that version judge both.

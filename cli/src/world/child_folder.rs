@@ -89,12 +89,12 @@ impl ChildFolder {
         match kind(&folder, name)? {
             FileType::RegularFile => {}
             FileType::Symlink => return odd(LINK),
-            _ => return odd("it is no file"),
+            _ => return odd("it is not a file"),
         }
         let file = File::from(openat(&folder, name, FILE, Mode::empty())?);
         // what was looked at may be something else by now
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return odd("it is no file");
+            return odd("it is not a file");
         }
         let mut bytes = Vec::new();
         match file.take(most_bytes + 1).read_to_end(&mut bytes) {
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(world.folder.find("a/b/c", MOST), Found::Bytes(b"one".to_vec()));
         assert_eq!(world.folder.find("a/x/c", MOST), Found::Nothing);
         assert_eq!(world.folder.find("a/d/c", MOST), Found::Nothing);
-        assert_eq!(world.folder.find("a/b", MOST), Found::Odd("it is no file".to_owned()));
+        assert_eq!(world.folder.find("a/b", MOST), Found::Odd("it is not a file".to_owned()));
         std::fs::write(world.at("long"), vec![0; (MOST + 1).try_into().unwrap()]).unwrap();
         assert_eq!(world.folder.find("long", MOST), Found::Odd("it has more than 1 MiB".to_owned()));
         world.folder.clear().unwrap();
@@ -185,7 +185,7 @@ mod tests {
     fn a_pipe_is_not_waited_for() {
         let world = World::new();
         rustix::fs::mknodat(rustix::fs::CWD, world.at("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        assert_eq!(world.folder.find("pipe", MOST), Found::Odd("it is no file".to_owned()));
+        assert_eq!(world.folder.find("pipe", MOST), Found::Odd("it is not a file".to_owned()));
     }
 
     /// A child that swaps a file for a link, over and over, while the file is looked at.

@@ -63,7 +63,7 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = std::fs::File::from(open(path, flags, Mode::empty())?);
         if !file.metadata()?.is_file() {
-            return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+            return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
         }
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes)?;

@@ -93,7 +93,7 @@ impl GitCommand {
         let text = self.text(&["write-tree"])?;
         ObjectId::parse(&text).ok_or_else(|| ProcessError::Failed {
             command: "git write-tree".to_owned(),
-            status: "an answer that is no id of 40 digits".to_owned(),
+            status: "an answer that is not an id of 40 digits".to_owned(),
             stdout: text,
             stderr: String::new(),
         })

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("`{url}` is no object store this `agent` serves")]
+    #[error("`{url}` is not an object store this `agent` serves")]
     Url { url: String },
     #[error("cannot {action} `{key}` in the object store {store}")]
     Failed {

@@ -80,7 +80,7 @@ fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize
     let mut known = Known::of(served);
     let mut count = 0;
     for file in files {
-        let tier = tier_of(&file.path).ok_or_else(|| format!("{} is no file of cases", file.path))?;
+        let tier = tier_of(&file.path).ok_or_else(|| format!("{} is not a file of cases", file.path))?;
         if served.get(&tier).is_none_or(|cases| cases.list.is_empty()) {
             return Err(format!("the {tier} tier has no case yet"));
         }
@@ -99,7 +99,7 @@ fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize
 
 /// The cases of a file that were not there before; those that were have to be there still, in their order, each as it was.
 fn added(file: &CaseFile) -> Result<Vec<Case>, String> {
-    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8", file.path));
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.path));
     let after = text(file.after.as_deref().ok_or_else(|| format!("{} is gone", file.path))?)?;
     let mut cases = Cases::default();
     cases.read(after, &file.path).map_err(|error| error.to_string())?;

@@ -44,9 +44,9 @@ const fn rule(place: Place, consequence: Consequence, why: &'static str) -> Rule
 /// The first that fits decides.
 const RULES: &[Rule] = &[
     rule(Place::At("state/active.state.json"), Consequence::Refused, "the state is the Tuner's: feedback of another kind changes it"),
-    rule(Place::At("state/staging.state.json"), Consequence::Refused, "what is being tuned is no part of a change"),
+    rule(Place::At("state/staging.state.json"), Consequence::Refused, "what is being tuned is not part of a change"),
     rule(Place::Named(".git"), Consequence::Refused, "a change is files, not a repository's inside"),
-    rule(Place::At(".agent"), Consequence::Refused, "what `agent` keeps for itself is no part of a change"),
+    rule(Place::At(".agent"), Consequence::Refused, "what `agent` keeps for itself is not part of a change"),
     rule(Place::At("agent_runtime"), Consequence::RefusedEvaluator, "the runtime is `agent`'s own, and `agent` brings a new one"),
     rule(Place::At("tests"), Consequence::Evaluator, "cases, goldens and scorers judge changes"),
     rule(Place::At("ci"), Consequence::Evaluator, "budgets, objectives and triggers judge changes"),

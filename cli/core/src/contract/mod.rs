@@ -43,7 +43,7 @@ pub enum ContractError {
     Nameless { server: &'static str, tool: String },
     #[error("the {server} lists the tool `{name}` twice")]
     Twice { server: &'static str, name: String },
-    #[error("the {server}'s tool `{name}` has an `{key}` that is no JSON object")]
+    #[error("the {server}'s tool `{name}` has an `{key}` that is not a JSON object")]
     NoSchema { server: &'static str, name: String, key: &'static str },
     #[error("{origin}: {problem}")]
     Document { origin: String, problem: String },
@@ -146,7 +146,7 @@ mod tests {
         };
         check(json!([{"title": "x"}]), "the Runner lists a tool without a name: {\"title\":\"x\"}");
         check(json!([{"name": "a"}, {"name": "a"}]), "the Runner lists the tool `a` twice");
-        check(json!([{"name": "a", "outputSchema": []}]), "the Runner's tool `a` has an `outputSchema` that is no JSON object");
+        check(json!([{"name": "a", "outputSchema": []}]), "the Runner's tool `a` has an `outputSchema` that is not a JSON object");
     }
 
     #[test]

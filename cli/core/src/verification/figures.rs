@@ -40,13 +40,13 @@ fn fold(tier: Tier, bytes: &[u8]) -> Result<TierFold, String> {
         let wrong = |problem: String| Err(format!("line {}: {problem}", number + 1));
         let result = match Event::from_line(line) {
             Some(Event::CaseFinished { tier: its, result }) if its == tier => result,
-            _ => return wrong(format!("it is no result of a case of {tier}")),
+            _ => return wrong(format!("it is not a result of a case of {tier}")),
         };
         if let Some(problem) = impossible(&result) {
             return wrong(format!("`{}` {problem}", result.id));
         }
         if last.as_ref().is_some_and(|last| *last >= result.id) {
-            return wrong(format!("`{}` is out of order, or stands there twice", result.id));
+            return wrong(format!("`{}` is out of order, or appears there twice", result.id));
         }
         last = Some(result.id.clone());
         fold.take(Event::CaseFinished { tier, result });
@@ -140,7 +140,7 @@ fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
 pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
     for result in fold.results() {
         let Some(defined) = judge.cases.get(&result.id) else {
-            return Some(format!("`{}` is no case of the tier", result.id));
+            return Some(format!("`{}` is not a case of the tier", result.id));
         };
         if let Some(what) = otherwise(result, defined) {
             return Some(format!("`{}` has another {what} than its definition", result.id));

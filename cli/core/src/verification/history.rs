@@ -127,7 +127,7 @@ impl Chain {
         let Some(link) = self.links.first() else {
             return match &self.end {
                 End::Unreadable { why, .. } => wrong(format!("commit {} cannot be read: {why}", self.tip.short())),
-                _ => wrong(format!("commit {} is no version: its message has no Agent-Version", self.tip.short())),
+                _ => wrong(format!("commit {} is not a version: its message has no Agent-Version", self.tip.short())),
             };
         };
         let version = link.version();
@@ -148,7 +148,7 @@ impl Chain {
         let mut seen = BTreeSet::new();
         for (position, link) in self.links.iter().enumerate().rev() {
             if !seen.insert(link.version()) {
-                problems.push(format!("{} stands in it twice", tag(link.version())));
+                problems.push(format!("{} appears in it twice", tag(link.version())));
             }
             let before = self.links.get(position + 1);
             problems.extend(misplaced(link, before, before.is_none() && self.end == End::First));
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(of(&["release 0.1.0 a", "release 0.2.0 b", "release 0.1.5 c"]), "v0.1.5 comes after v0.2.0");
         assert_eq!(
             of(&["release 0.1.0 a", "promotion 0.1.1 b", "promotion 0.1.1 c"]),
-            "v0.1.1 stands in it twice; v0.1.1 comes after v0.1.1"
+            "v0.1.1 appears in it twice; v0.1.1 comes after v0.1.1"
         );
         assert_eq!(of(&["release 0.3.0 a"]), "v0.3.0 stands on no version, and a first version is the release v0.1.0");
         assert_eq!(of(&["promotion 0.1.0 a"]), "v0.1.0 stands on no version, and a first version is the release v0.1.0");
@@ -333,7 +333,7 @@ mod tests {
             chain.links.clear();
             chain.end = End::NoVersion;
         };
-        let tip = format!("tip commit {} is no version: its message has no Agent-Version", id("0.2.1 3").short());
+        let tip = format!("tip commit {} is not a version: its message has no Agent-Version", id("0.2.1 3").short());
         check(hand, &[&tip, "history it has no version"]);
     }
 

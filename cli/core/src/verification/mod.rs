@@ -336,7 +336,7 @@ fn base(facts: &Facts) -> Finding {
         (Some(base), Some(parent)) if base == parent => match &facts.base {
             Some(_) => ok(format!("made on top of {}", base.short())),
             None if facts.is_shallow => missing(format!("made on top of {}, which this shallow clone does not have", base.short())),
-            None => wrong(format!("made on top of {}, which is no version", base.short())),
+            None => wrong(format!("made on top of {}, which is not a version", base.short())),
         },
         (Some(base), Some(parent)) => wrong(format!("it says it was made from {}, but stands on {}", base.short(), parent.short())),
         (Some(base), None) => wrong(format!("it says it was made from {}, but has no parent", base.short())),

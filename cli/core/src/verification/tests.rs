@@ -209,7 +209,7 @@ fn results_are_those_of_the_cases_in_the_tree() {
         "the results of micro: `c03` has another place than its definition",
     );
     check_results(|results| results[3].quarantined = true, "the results of micro: `c03` has another quarantine than its definition");
-    check_results(|results| results[39].id = "c99".to_owned(), "the results of micro: `c99` is no case of the tier");
+    check_results(|results| results[39].id = "c99".to_owned(), "the results of micro: `c99` is not a case of the tier");
     let mut other = (*judging()).clone();
     other.definitions.scorers = None;
     let own = || BTreeMap::from([(Tier::Micro, Ok(Arc::new(other.clone())))]);
@@ -228,11 +228,11 @@ fn lines_that_no_run_writes_are_no_results() {
     };
     assert_eq!(changed(|result| result.score = 1.5), "line 2: `c01` has a score outside of 0 to 1");
     assert_eq!(changed(|result| result.outcome = Outcome::Errored), "line 2: `c01` could not be judged, and has a score");
-    assert_eq!(changed(|result| result.id = "c00".to_owned()), "line 2: `c00` is out of order, or stands there twice");
+    assert_eq!(changed(|result| result.id = "c00".to_owned()), "line 2: `c00` is out of order, or appears there twice");
     assert_eq!(changed(|result| result.weight = -1.0), "line 2: `c01` has a weight that is none");
-    assert_eq!(fold(b"{}\n"), "line 1: it is no result of a case of micro");
+    assert_eq!(fold(b"{}\n"), "line 1: it is not a result of a case of micro");
     let of_another_tier = Event::case_line(Tier::Full, &new()[0]);
-    assert_eq!(fold(of_another_tier.as_bytes()), "line 1: it is no result of a case of micro");
+    assert_eq!(fold(of_another_tier.as_bytes()), "line 1: it is not a result of a case of micro");
 }
 
 /// Another record of the gate, named as it is by the commit.

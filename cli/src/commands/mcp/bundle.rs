@@ -77,7 +77,7 @@ fn check(name: &str) -> Result<(), CommandError> {
     };
     match name.split_once('/') {
         Some((namespace, rest)) if fits(namespace, "") && fits(rest, "_") && name.len() <= 200 => Ok(()),
-        _ => Err(CommandError::usage(format!("`{name}` is no name of the MCP registry")).with_hint("such as io.github.me/estimates")),
+        _ => Err(CommandError::usage(format!("`{name}` is not a name of the MCP registry")).with_hint("such as io.github.me/estimates")),
     }
 }
 

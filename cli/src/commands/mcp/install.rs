@@ -126,7 +126,7 @@ pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, C
     match given {
         Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
         Some(name) => {
-            Err(CommandError::usage(format!("`{name}` is no name that every host takes")).with_hint("letters, digits, `-` and `_` are"))
+            Err(CommandError::usage(format!("`{name}` is not a name that every host takes")).with_hint("letters, digits, `-` and `_` are"))
         }
         None => Ok(manifest.name.chars().map(|character| if fits(character) { character } else { '-' }).collect()),
     }
@@ -139,7 +139,7 @@ fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Resul
     }
     let text = |path: &Path| {
         let path = path.to_str().map(str::to_owned);
-        path.ok_or_else(|| CommandError::input(format!("{} is no UTF-8, which no host's configuration can hold", folder.display())))
+        path.ok_or_else(|| CommandError::input(format!("{} is not UTF-8, which no host's configuration can hold", folder.display())))
     };
     let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), door.as_str().to_owned()];
     if door == Door::Runner && arguments.at != Traffic::all(What::Active) {
@@ -155,7 +155,7 @@ fn token(arguments: &Arguments) -> Result<Option<Token>, CommandError> {
         is_word && name.starts_with(|first: char| !first.is_ascii_digit())
     };
     match &arguments.token_env {
-        Some(name) if !is_name(name) => Err(CommandError::usage(format!("`{name}` is no name of a variable"))),
+        Some(name) if !is_name(name) => Err(CommandError::usage(format!("`{name}` is not a name of a variable"))),
         Some(name) => Ok(Some(Token { variable: name.clone(), value: env::token_in(name) })),
         None => Ok(env::token().map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) })),
     }

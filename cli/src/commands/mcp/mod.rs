@@ -117,7 +117,7 @@ impl Over {
             return if self.door.is_default() { Ok(None) } else { Err(wrong) };
         };
         let idle_limit = Duration::try_from_secs_f64(self.session_idle);
-        let idle_limit = idle_limit.map_err(|_| CommandError::usage("`--session-idle` is no number of seconds"))?;
+        let idle_limit = idle_limit.map_err(|_| CommandError::usage("`--session-idle` is not a number of seconds"))?;
         Ok(Some(http::Options { address, access: self.door.access(), idle_limit }))
     }
 }

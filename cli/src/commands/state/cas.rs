@@ -36,7 +36,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let expected = ObjectId::parse(&arguments.expect)
-        .ok_or_else(|| CommandError::usage(format!("`{}` is no Revision: those have 40 hex digits", arguments.expect)))?;
+        .ok_or_else(|| CommandError::usage(format!("`{}` is not a Revision: those have 40 hex digits", arguments.expect)))?;
     if let Some(id) = &arguments.id {
         signal::check_id(id).map_err(CommandError::usage)?;
     }
@@ -90,6 +90,6 @@ fn read_state() -> Result<Value, CommandError> {
 }
 
 fn conflict(expected: &ObjectId, now: &ObjectId) -> CommandError {
-    CommandError::new(Exit::Conflict, format!("staging is {now}, not {expected}: somebody else was first, and nothing was changed"))
+    CommandError::new(Exit::Conflict, format!("staging is {now}, not {expected}: another process was first, and nothing was changed"))
         .with_hint("read `agent state show --json` again and make the new state from that")
 }

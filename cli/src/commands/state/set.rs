@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 fn parse(change: &str) -> Result<(Path, Value), CommandError> {
     let (path, value) = change
         .split_once('=')
-        .ok_or_else(|| CommandError::usage(format!("`{change}` is no PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
+        .ok_or_else(|| CommandError::usage(format!("`{change}` is not a PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
     let value = call_arguments::value_of(value).map_err(|flaw| CommandError::usage(format!("the value of `{path}`: {flaw}")))?;
     Ok((path.parse().map_err(CommandError::usage)?, value))
 }

@@ -32,7 +32,7 @@ impl std::str::FromStr for File {
             "html" => html::render,
             "junit" => |report: &TestReport| junit::render(&report.tiers),
             "markdown" => markdown::render,
-            other => return Err(format!("`{other}` is no report; it is one of html, junit, markdown")),
+            other => return Err(format!("`{other}` is not a report; it is one of html, junit, markdown")),
         };
         Ok(Self { render, output: OsString::from(file).into() })
     }

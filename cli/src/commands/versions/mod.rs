@@ -127,7 +127,7 @@ fn note(entry: &Entry) -> String {
         notes.push(format!("answers {}", entry.evidence.feedback.join(", ")));
     }
     if entry.kind.is_none() {
-        notes.push("a tag on a commit that is no version".to_owned());
+        notes.push("a tag on a commit that is not a version".to_owned());
     }
     notes.join("; ")
 }

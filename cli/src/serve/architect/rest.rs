@@ -235,7 +235,7 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
     let last = call.header("last-event-id");
     let after = last.unwrap_or("0");
-    let after = after.parse().map_err(|_| Problem::bad_request(format!("`Last-Event-ID` is `{after}`, which is no number")))?;
+    let after = after.parse().map_err(|_| Problem::bad_request(format!("`Last-Event-ID` is `{after}`, which is not a number")))?;
     if last.is_some() && is_over(&desk.repository, &run, after)? {
         return Ok(Reply::nothing());
     }

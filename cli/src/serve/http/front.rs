@@ -106,7 +106,7 @@ fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<
         return Err(Refusal::bad_request(problem));
     }
     match authority.filter(|authority| !access.knows(authority)) {
-        Some(authority) => Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is no name of this server"))),
+        Some(authority) => Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is not a name of this server"))),
         None => Ok(sender),
     }
 }
@@ -158,7 +158,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
         return Err(Refusal::bad_request(format!("the header `{name}` is there more than once")));
     }
     let text = first.map(|value| value.to_str().map(str::trim)).transpose();
-    text.map_err(|_| Refusal::bad_request(format!("the value of the header `{name}` is no ASCII text")))
+    text.map_err(|_| Refusal::bad_request(format!("the value of the header `{name}` is not ASCII text")))
 }
 
 /// The type before its parameters.

@@ -129,7 +129,7 @@ fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Proble
 
 fn decoded(raw: &str) -> Result<String, Problem> {
     let text = percent_decode_str(raw).decode_utf8();
-    Ok(text.map_err(|_| Problem::bad_request(format!("`{raw}` is no percent-encoded UTF-8")))?.into_owned())
+    Ok(text.map_err(|_| Problem::bad_request(format!("`{raw}` is not percent-encoded UTF-8")))?.into_owned())
 }
 
 fn queried(query: &str) -> Result<Vec<(String, String)>, Problem> {

@@ -206,7 +206,7 @@ impl Guard {
     /// The whole body, once it is known that somebody wants it; `None` where the client went.
     async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Option<(Vec<u8>, Share)>, Problem> {
         if let Some(authority) = head.authority.as_ref().filter(|authority| !self.shared.access.knows(authority)) {
-            return Err(Problem::new(421, format!("`{authority}` is no name of this server")));
+            return Err(Problem::new(421, format!("`{authority}` is not a name of this server")));
         }
         let is_open = self.shared.open_paths.contains(&head.path());
         self.shared.access.check(head.sender(), is_open)?;

@@ -51,7 +51,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
         Ok(_) => return Err(too_large(request.path)),
         Err(httparse::Error::TooManyHeaders) => return Err(Problem::new(431, format!("there are more than {HEADERS_LIMIT} headers"))),
         Err(httparse::Error::Version) => return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are spoken here")),
-        Err(error) => return Err(Problem::bad_request(format!("this is no head of an HTTP request: {error}"))),
+        Err(error) => return Err(Problem::bad_request(format!("this is not a head of an HTTP request: {error}"))),
     };
     Ok(Some((understood(&request)?, length)))
 }
@@ -125,7 +125,7 @@ fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
     let is_ours = PASSED_ON.contains(&name.as_str()) || matches!(name.as_str(), "authorization" | "host" | "origin");
     match value.filter(|value| !is_ours || value.is_ascii()) {
         Some(value) => Ok((name, value.trim().to_owned())),
-        None if is_ours => Err(Problem::bad_request(format!("the value of the header `{name}` is no ASCII text"))),
+        None if is_ours => Err(Problem::bad_request(format!("the value of the header `{name}` is not ASCII text"))),
         None => Ok((name, String::new())),
     }
 }

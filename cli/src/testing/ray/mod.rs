@@ -76,7 +76,7 @@ fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder:
     let pack = git.run().args(["pack-objects", "--quiet", "--revs", "--stdout"]).stdin(format!("{commit}\n")).succeed()?.stdout;
     let at = folder.join("pack");
     fs::write(&at, &pack)?;
-    let binary = env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "the system does not tell which program this is"))?;
+    let binary = env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "the path of this program cannot be found"))?;
     let first = &requests[0];
     let asked = json!({"commit": commit, "pack": at, "binary": binary, "parts": first.shards, "arguments": arguments(requests)});
     Ok(asked.to_string().into_bytes())

@@ -108,7 +108,7 @@ fn place_of(repository: &Repository, good: &What, history: &[CommitInfo]) -> Res
     let earlier = &history[..history.len() - 1];
     earlier.iter().position(|version| version.id == commit).ok_or_else(|| {
         let bad = history.last().map(shown).unwrap_or_default();
-        CommandError::input(format!("`{good}` is no version that {bad} was made from")).with_hint("`agent versions` lists them in order")
+        CommandError::input(format!("`{good}` is not a version that {bad} was made from")).with_hint("`agent versions` lists them in order")
     })
 }
 

@@ -42,7 +42,7 @@ pub enum GitError {
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
     #[error("the object under the id {id} has other content than that id stands for")]
     Forged { id: ObjectId },
-    #[error("`{path}` is no path git can hold")]
+    #[error("`{path}` is not a path git can hold")]
     Path { path: String },
     #[error("the name of `{path}` is not UTF-8")]
     Name { path: String },

@@ -209,7 +209,7 @@ impl Git {
                 Some(tagged) if tagged == commit.id => break,
                 Some(tagged) => {
                     healed.notes.push(format!(
-                        "tag v{version} is on {}, but {} on the branch says it is that version; `agent verify v{version}` tells more",
+                        "tag v{version} is on {}, but {} on the branch says it is that version; `agent verify v{version}` shows more",
                         tagged.short(),
                         commit.id.short()
                     ));

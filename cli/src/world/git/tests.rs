@@ -129,7 +129,7 @@ fn writes_what_git_reads() {
     );
     repository.git(&["fsck", "--strict", commit.as_str()]);
     let error = git.edit_tree(None, &[TreeEdit::file("a/../b", tree)]).unwrap_err();
-    assert_eq!(error.to_string(), "`a/../b` is no path git can hold");
+    assert_eq!(error.to_string(), "`a/../b` is not a path git can hold");
 }
 
 #[test]

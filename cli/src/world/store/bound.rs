@@ -100,7 +100,7 @@ mod tests {
         let began = Instant::now();
         let seconds = |bytes| (end(began, Duration::from_secs(20), bytes) - began).as_secs();
         assert_eq!(seconds(0), 20);
-        assert_eq!(seconds(100_000), 20, "a byte a second is no progress");
+        assert_eq!(seconds(100_000), 20, "a byte a second is not progress");
         assert_eq!(seconds(100 << 20), 420);
         let brief = |seconds| Bound::usual(Duration::from_secs(seconds)).briefly().within;
         assert_eq!((brief(20), brief(1)), (Some(Duration::from_secs(2)), Some(Duration::from_secs(1))));
