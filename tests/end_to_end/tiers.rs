@@ -471,14 +471,19 @@ fn wait_until_gone(pid: u32) {
 #[test]
 fn children_end_with_agent_however_it_ends() {
     let shop = Shop::new();
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let (mut agent, runner) = start_hanging(&shop);
+        World::finish(shop.world.command("kill", "shop").args([signal, &agent.id().to_string()])).ok();
+        assert_eq!(agent.wait().expect("it ended").code(), Some(code), "{signal}");
+        wait_until_gone(runner);
+        let left = std::fs::read_dir(shop.world.path("shop/.agent/tmp")).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("tier-")).collect();
+        assert!(left.is_empty(), "{signal}: {left:?}");
+    }
+
     let (mut agent, runner) = start_hanging(&shop);
     agent.kill().expect("SIGKILL");
     agent.wait().expect("it ended");
-    wait_until_gone(runner);
-
-    let (mut agent, runner) = start_hanging(&shop);
-    World::finish(shop.world.command("kill", "shop").args(["-INT", &agent.id().to_string()])).ok();
-    assert_eq!(agent.wait().expect("it ended").code(), Some(130));
     wait_until_gone(runner);
 }
 

@@ -17,7 +17,7 @@ const OPEN_FILES: u64 = 4096;
 pub fn reset() {
     // signals that are blocked never end this process, and never tell it of a child
     let _ = SigSet::empty().thread_set_mask();
-    if ignores_ends_of_children() {
+    if ignores(SIGCHLD) {
         // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring, and children begin with the default
         let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
     }
@@ -42,11 +42,11 @@ pub fn leave_hook() -> Result<(), ProcessError> {
     Err(ProcessError::NotStarted { program: program.to_string_lossy().into_owned(), source: anew.exec() })
 }
 
-/// Where the kernel does not tell, a handler that is not needed does no harm.
-fn ignores_ends_of_children() -> bool {
+/// Whether this process ignores a signal, which it does where the program that started it did; true where the kernel does not tell.
+pub fn ignores(signal: i32) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.is_none_or(|mask| holds(mask, SIGCHLD))
+    ignored.is_none_or(|mask| holds(mask, signal))
 }
 
 /// Whether a mask of `/proc/PID/status` has a signal: signal 1 is its lowest bit.

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use crate::world::guard::END;
+use crate::world::{inherited, temporary};
 use agent_core::confinement::Confinement;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::last_words::{self, LastWords};
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 pub use tokio::process::{ChildStdin, ChildStdout};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -372,21 +374,39 @@ const END: Signal = Signal::KILL;
 /// The process groups of the children that run, or of their guards.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// From now on an interrupt (Ctrl-C) ends the children, each with all it started, and then this process with the code for it.
+/// From now on an interrupt (Ctrl-C), SIGTERM or SIGHUP ends the children, each with all it started, removes the temporary folders, and then ends this process
+/// with the code for it: 128 and the signal's number.
 ///
 /// For verbs that can be cut off anywhere, since what they write is whole or not there.
 pub fn end_on_interrupt() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::thread::spawn(|| {
-            if let Ok(Ok(())) = block_on(async { tokio::signal::ctrl_c().await }) {
+            if let Ok(Ok(signal)) = block_on(ending_signal()) {
                 for group in groups().drain(..) {
                     let _ = rustix::process::kill_process_group(group, end_at_once());
                 }
-                exit(Exit::Interrupted);
+                temporary::remove_all();
+                exit(128 + signal.as_raw());
             }
         });
     });
+}
+
+/// The signal that ends this process. One that is ignored from the start, as SIGHUP is under `nohup`, stays ignored.
+async fn ending_signal() -> std::io::Result<Signal> {
+    let arrived = |kind: SignalKind| async move {
+        if inherited::ignores(kind.as_raw_value()) {
+            return std::future::pending().await;
+        }
+        signal(kind)?.recv().await;
+        Ok::<_, std::io::Error>(())
+    };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Signal::INT),
+        terminated = arrived(SignalKind::terminate()) => terminated.map(|()| Signal::TERM),
+        hung_up = arrived(SignalKind::hangup()) => hung_up.map(|()| Signal::HUP),
+    }
 }
 
 fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
@@ -394,8 +414,8 @@ fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
 }
 
 #[expect(clippy::exit, reason = "the other threads are in the middle of something and are not asked")]
-fn exit(code: Exit) {
-    std::process::exit(code as i32);
+fn exit(code: i32) {
+    std::process::exit(code);
 }
 
 /// Lets this process hold so many files and connections open, as far as the system allows it.

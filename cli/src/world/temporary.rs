@@ -1,9 +1,12 @@
-//! Folders for what is under way. Each is in use while its value lives and goes with it; those of killed processes are left to `agent gc`.
+//! Folders for what is under way. Each is in use while its value lives and goes with it; those of processes that were killed at once (SIGKILL) are left to `agent gc`.
 
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What the names of our folders begin with in the folder for temporary files of the system.
 const OURS: &str = "agent-";
@@ -17,6 +20,46 @@ pub const SERVE: &str = "serve";
 pub struct Temporary {
     folder: tempfile::TempDir,
     _lease: Option<Lease>,
+    _listed: Listed,
+}
+
+/// The folders of this process, for an end that drops no values.
+static IN_USE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A folder that stands in `IN_USE` while this lives.
+#[derive(Debug)]
+struct Listed(PathBuf);
+
+impl Listed {
+    fn new(folder: &Path) -> Self {
+        in_use().push(folder.to_owned());
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        in_use().retain(|folder| *folder != self.0);
+    }
+}
+
+fn in_use() -> MutexGuard<'static, Vec<PathBuf>> {
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the folders of this process before it ends by a signal. Children that are being killed may still write for a moment, so it is tried again for as
+/// long as a terminal may wait; what stays then is left to `agent gc`.
+pub fn remove_all() {
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut folders = std::mem::take(&mut *in_use());
+    for _ in 0..TRIES {
+        folders.retain(|folder| std::fs::remove_dir_all(folder).is_err_and(|error| error.kind() != ErrorKind::NotFound));
+        if folders.is_empty() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 impl Temporary {
@@ -34,7 +77,8 @@ impl Temporary {
         fs::create_dir(parent)?;
         let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(parent);
         let folder = folder.map_err(FsError::while_doing("create a folder in", parent))?;
-        Ok(Self { _lease: Lease::take(folder.path())?, folder })
+        let listed = Listed::new(folder.path());
+        Ok(Self { _lease: Lease::take(folder.path())?, _listed: listed, folder })
     }
 
     pub fn path(&self) -> &Path {
