@@ -60,7 +60,7 @@ Exit codes:
   5  a child failed (Runner, Tuner, Coder or scorer)
   6  the surroundings: git or Python missing, store or remote unreachable
   7  not enough evidence to say yes or no
-  130  interrupted";
+  130  interrupted (Ctrl-C); 129 and 143 after SIGHUP and SIGTERM";
 
 /// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
