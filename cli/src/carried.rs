@@ -92,7 +92,7 @@ fn state(carried: &Carried) -> Option<Value> {
     }
 }
 
-/// Whether code is served with the very state that is served now: it has its schema, and a copy that nobody changed. It costs a few small reads.
+/// Whether code is served with the very state that is served now: it has its schema, and an unchanged copy. It costs a few small reads.
 pub fn is_as_served(
     repository: &Repository,
     tip: &Tip,

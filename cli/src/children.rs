@@ -111,7 +111,7 @@ fn of_target(
     spec.declared = env::declared(&entry.env);
     spec.environment.extend(toolchain.environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
     if role == Role::Runner {
-        // where it cannot be made, whoever needs it says so
+        // where it cannot be made, the command that needs it says so
         let _ = fs::create_dir(&layout.data());
         spec = spec.env(wire::ENV_DATA, layout.data());
     }

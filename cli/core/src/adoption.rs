@@ -409,7 +409,7 @@ pub struct Manifest<'a> {
 }
 
 impl Manifest<'_> {
-    /// Its server as it is, one tier that judges all, and nobody who tunes it yet.
+    /// Its server as it is, one tier that judges all, and no Tuner yet.
     pub fn text(&self) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let words = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");

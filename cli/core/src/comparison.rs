@@ -123,10 +123,8 @@ impl TierComparison {
 
 /// Pairs results by case id.
 pub fn changes(from: &[CaseResult], to: &[CaseResult]) -> CaseChanges {
-    let before: BTreeMap<&str, &CaseResult> = from.iter().map(|result| (result.id.as_str(), result)).collect();
-    let pairs: Vec<_> = to.iter().filter_map(|now| before.get(now.id.as_str()).map(|before| (*before, now))).collect();
-    let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
-    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| one.id.cmp(&two.id)));
+    let pairs = paired(from, to);
+    let flips = flips(&pairs);
     let count = |wanted: fn(&Flip) -> bool| flips.iter().filter(|flip| wanted(flip)).count();
     CaseChanges {
         pairs: pairs.len(),
@@ -139,10 +137,24 @@ pub fn changes(from: &[CaseResult], to: &[CaseResult]) -> CaseChanges {
     }
 }
 
+type Pair<'a> = (&'a CaseResult, &'a CaseResult);
+
+/// The cases of both sides.
+fn paired<'a>(from: &'a [CaseResult], to: &'a [CaseResult]) -> Vec<Pair<'a>> {
+    let before: BTreeMap<&str, &CaseResult> = from.iter().map(|result| (result.id.as_str(), result)).collect();
+    to.iter().filter_map(|now| before.get(now.id.as_str()).map(|before| (*before, now))).collect()
+}
+
+/// What changed, the gravest first.
+fn flips(pairs: &[Pair<'_>]) -> Vec<Flip> {
+    let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
+    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| one.id.cmp(&two.id)));
+    flips
+}
+
 /// The cases that came out worse, the gravest first.
 pub fn worse(from: &[CaseResult], to: &[CaseResult]) -> Vec<Flip> {
-    let flips = changes(from, to).flips;
-    flips.into_iter().filter(|flip| flip.direction == Direction::Worse).collect()
+    flips(&paired(from, to)).into_iter().filter(|flip| flip.direction == Direction::Worse).collect()
 }
 
 impl Flip {
@@ -184,7 +196,7 @@ fn weight(flip: &Flip) -> f64 {
     }
 }
 
-fn significance(pairs: &[(&CaseResult, &CaseResult)]) -> Significance {
+fn significance(pairs: &[Pair<'_>]) -> Significance {
     let passed = |result: &CaseResult| result.outcome == Outcome::Passed;
     let fixed = pairs.iter().filter(|(before, now)| passed(now) && !passed(before)).count();
     let broken = pairs.iter().filter(|(before, now)| passed(before) && !passed(now)).count();

@@ -420,7 +420,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// At most so many characters, and three dots where there were more.
-pub(crate) fn cut(text: &str, most: usize) -> String {
+pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -94,12 +94,12 @@ const PLACES: [&str; 41] = [
 const MEANINGS: [&str; 6] = ["LANG", "LANGUAGE", "TZ", "TZDIR", "PYTHONHOME", "PYTHONUSERBASE"];
 const LOCALE: &str = "LC_";
 
-/// Whether a child gets a variable that nobody declared, also where results are kept.
+/// Whether a child gets a variable that is not declared, also where results are kept.
 pub fn is_passed_on(name: &str) -> bool {
     PLACES.contains(&name) || has_meaning(name)
 }
 
-/// Whether a variable that nobody declared is part of what a result depends on.
+/// Whether a variable that is not declared is part of what a result depends on.
 pub fn has_meaning(name: &str) -> bool {
     MEANINGS.contains(&name) || name.starts_with(LOCALE)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const SCHEMA: &str = "agent/adoption@1";
-/// Whatever becomes of the adoption, nobody commits what lies in the folder.
+/// Git ignores what lies in the folder, however the adoption ends.
 const IGNORE_ALL: &str = "*\n";
 
 /// Kept in a file while the adoption goes on: the next one undoes what a killed one left.

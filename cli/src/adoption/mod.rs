@@ -40,12 +40,8 @@ const BUDGETS: &str = "ci/budgets.json";
 const CASES: &str = "tests/micro/adopted.jsonl";
 const CASES_README: &str = "tests/micro/README.md";
 
-const MIGRATIONS: &str = "\
-# Migrations
-
-One step for each rise of the state's schema version, forward only, written by whoever changes `state/schema.json`.
-There is none yet: the schema is at version 1.
-";
+/// As the template has it.
+const MIGRATIONS: &str = include_str!("../../../templates/minimal/state/migrations/README.md");
 
 const ABOUT_CASES: &str = "\
 # First cases
@@ -116,7 +112,7 @@ impl Draft<'_> {
 }
 
 impl Adoption {
-    /// Writes all of it, or nothing. `say` hears what takes time.
+    /// Writes all of it, or nothing. `say` is called with what takes time.
     pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
         self.refuse_overwriting()?;
         let mut footprint = Footprint::begin(&self.folder)?;
@@ -195,7 +191,7 @@ impl Adoption {
         let locking = |requires: &str| Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted);
         let locked = match locking(&draft.requires) {
             Ok(locked) => locked,
-            // a package may want a newer Python than the oldest that is assumed where nobody says
+            // a package may want a newer Python than the oldest that is assumed where none is named
             Err(error) if self.requires_is_assumed => {
                 let own = format!(">={}", minor(&bare.version));
                 let locked = locking(&own).map_err(|_| error)?;

@@ -3,6 +3,7 @@
 use crate::printer::{Printer, Style};
 use crate::report::{TierReport, why};
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::expectation::cut;
 
 /// A screenful: no more lines of failures, though at least one failure whole.
 const LINES_SHOWN: usize = 40;
@@ -48,11 +49,7 @@ fn failure(result: &CaseResult) -> String {
 /// A terminal gets the beginning of it; the HTML report shows more.
 fn one_line(text: &str) -> String {
     const SHOWN: usize = 240;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
-    }
+    cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
 }
 
 fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {

@@ -97,7 +97,7 @@ pub struct Guard<'a> {
 
 type Complain<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the first is the one that counts. `warn` hears what a collector did not get.
+/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the first is the one that counts. `warn` is called with what a collector did not get.
 pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn(&str) + Send + Sync + 'static) -> Guard<'a> {
     if env::telemetry_is_disabled() || TELEMETRY.get().is_some() {
         return Guard { complain: None };

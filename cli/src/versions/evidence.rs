@@ -30,7 +30,7 @@ pub struct Evidence {
     tier: Option<Tier>,
     /// Against what it replaces; `None` for the first version and for a tree that was judged before.
     gate: Option<GateVerdict>,
-    /// The cases that came out worse than with what it replaces, the gravest first.
+    /// Where it is refused: the cases that came out worse than with what it replaces, the gravest first.
     worse: Vec<Flip>,
     /// The evaluators were changed with it: it was judged by the old ones, and is not comparable with what was before.
     evaluators_changed: Vec<&'static str>,
@@ -144,7 +144,6 @@ impl Evidence {
         let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
         let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
         let verdict = repository.settle(judgement);
-        self.worse = comparison::worse(old.results(), judged.results());
         let (recorded, varying) = recorded(repository, &commit, &old, judged)?;
         let compared = Compared {
             recorded,
@@ -156,6 +155,9 @@ impl Evidence {
             before: before.as_ref().map(|before| before.summary.clone()),
         };
         self.gate = Some(verdict);
+        if self.decision() != Verdict::Pass {
+            self.worse = comparison::worse(old.results(), judged.results());
+        }
         let record = Record { compared: Some(compared), ..Record::new(self.evaluation.digest(), gated.clone(), given) };
         self.record = Some(StoredRecord {
             bytes: record.to_bytes(Some(&comparison)),

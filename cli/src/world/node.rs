@@ -106,7 +106,7 @@ impl Packages {
         name.trim_start_matches("node-")[..8].to_owned()
     }
 
-    /// Installs what is not there yet. `say` hears what takes time.
+    /// Installs what is not there yet. `say` is called with what takes time.
     pub fn install(&self, say: &dyn Fn(&str)) -> Result<(), NodeError> {
         if self.is_ready() {
             return Ok(());

@@ -63,7 +63,7 @@ fn packages(layout: &Layout, code: &Path, manifest: &Manifest) -> Result<Option<
 }
 
 impl Toolchain {
-    /// Of a checkout; what is missing is made. `say` hears what takes time.
+    /// Of a checkout; what is missing is made. `say` is called with what takes time.
     pub fn of(layout: &Layout, code: &Path, manifest: &Manifest, say: &dyn Fn(&str)) -> Result<Self, ToolchainError> {
         Self::by(Installer::found, layout, code, manifest, say)
     }

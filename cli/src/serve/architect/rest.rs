@@ -250,7 +250,7 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(reply)
 }
 
-/// Whether nothing comes after an event. A client that has seen the last one comes back all the same, unless it is told so.
+/// Whether nothing comes after an event. A client that has seen the last one reconnects, unless the answer is 204.
 fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, CommandError> {
     // `ended` is written before the run is known to be finished
     let left = operations::happened(repository, run, after.saturating_sub(1))?;

@@ -141,7 +141,7 @@ impl<S: Server> Visits<S> {
             return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("there are {SESSIONS} sessions, all in use")).into();
         }
         let outbox = Outbox::new();
-        // the name opens the session to whoever has it, and ids of conversations are shown
+        // the name opens the session to every client that has it, and ids of conversations are shown
         let conversation = format!("h-{}", short_digest(name.as_bytes()));
         let session = Session::open(&self.shim, outbox.clone(), Some(conversation));
         let stream = outbox.ask(&[id]).expect("no id of a new session is in use");

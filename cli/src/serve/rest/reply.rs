@@ -45,7 +45,7 @@ impl Reply {
         Self::nothing().header("Allow", methods)
     }
 
-    /// No content. A client that was sent a stream of events comes back for more of it until it is told so.
+    /// No content. A client that was sent a stream of events reconnects until the answer is 204.
     pub(crate) const fn nothing() -> Self {
         Self { status: 204, headers: Vec::new(), body: Vec::new(), stream: None, freshness: Freshness::Once }
     }

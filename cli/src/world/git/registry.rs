@@ -179,7 +179,7 @@ impl Git {
     /// Whether a tag that is called like a version is one: its commit says so. Other programs make such tags too.
     fn is_version(&self, version: &Version) -> Result<bool, GitError> {
         let Some(tagged) = self.version_commit(version)? else { return Ok(false) };
-        // one that is not here is missed by whoever reads it
+        // one that is not here is reported by its reader
         Ok(!self.exists(&tagged) || self.commit(&tagged).is_ok_and(|commit| commit.trailers.version.as_ref() == Some(version)))
     }
 

@@ -79,7 +79,7 @@ fn pip(python: &Path) -> Run {
     ])
 }
 
-/// Where pip looks for packages, as `uv` is told of it. What the user says to `uv` itself stands.
+/// Where pip looks for packages, as `uv` gets it. What the user says to `uv` itself stands.
 fn settings_of_pip(bare: &Interpreter) -> Vec<(OsString, OsString)> {
     const MEANT: [(&str, &str); 4] = [
         ("index-url", "UV_DEFAULT_INDEX"),

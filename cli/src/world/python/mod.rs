@@ -112,7 +112,7 @@ impl Interpreter {
 }
 
 /// The interpreter a checkout's children run on: the bare one, or that of the environment its lock asks for, made now when it is missing.
-/// `say` hears what takes time.
+/// `say` is called with what takes time.
 pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
     interpreter_by(Installer::found, layout, code, python, say)
 }
