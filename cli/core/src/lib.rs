@@ -4,73 +4,32 @@
 
 pub mod adoption;
 pub mod architect;
-pub mod assessment;
 pub mod bisection;
-pub mod budget;
-pub mod calibration;
-pub mod call_arguments;
-pub mod call_result;
-pub mod canonical;
-pub mod case;
-pub mod committed;
-pub mod comparison;
-pub mod confinement;
+pub mod child;
 pub mod contract;
-pub mod conventional;
-pub mod conventions;
-pub mod diagnose;
-pub mod difference;
-pub mod discovery;
-pub mod document;
-pub mod evaluation;
-pub mod event;
-pub mod expectation;
-pub mod feedback;
+pub mod formats;
 pub mod gate;
-pub mod journal;
-pub mod json_text;
-pub mod kpi;
-pub mod last_words;
-pub mod ledger;
-pub mod legality;
-pub mod manifest;
-pub mod mcp;
-pub mod number;
-pub mod object_id;
-pub mod opinion;
-pub mod otlp;
-pub mod package;
-pub mod part;
-pub mod project;
-pub mod promotion;
-pub mod publication;
-pub mod python_version;
-pub mod quarantine;
-pub mod ranking;
-pub mod raw_object;
-pub mod record_refs;
-pub mod registry;
-pub mod release;
-pub mod repetition;
-pub mod reverts;
-pub mod rollback;
-pub mod rpc;
-pub mod schema;
-pub mod scratch;
-pub mod semantic;
-pub mod signal;
-pub mod silence;
-pub mod similarity;
-pub mod span_tree;
+pub mod protocol;
 pub mod state;
 pub mod statistics;
-pub mod suggestion;
-pub mod sync;
-pub mod trace;
-pub mod traffic;
-pub mod trailers;
-pub mod variable;
+pub mod testing;
 pub mod verification;
 pub mod version;
-pub mod what;
-pub mod wire;
+
+pub use adoption::{package, project};
+pub use architect::feedback;
+pub use bisection::difference;
+pub use child::{confinement, last_words, variable};
+pub use contract::assessment;
+pub use formats::{canonical, committed, diagnose, document, json_text, manifest, number, object_id, python_version, schema, suggestion};
+pub use gate::{calibration, ledger};
+pub use protocol::{
+    call_arguments, call_result, conventions, discovery, kpi, mcp, otlp, raw_object, rpc, silence, span_tree, traffic, wire,
+};
+pub use state::{journal, semantic, signal};
+pub use testing::{
+    budget, case, comparison, evaluation, event, expectation, opinion, part, quarantine, ranking, repetition, scratch, similarity, trace,
+};
+pub use version::{
+    conventional, legality, promotion, publication, record_refs, registry, release, reverts, rollback, sync, trailers, what,
+};

@@ -1,5 +1,7 @@
 //! Where along a history something stopped passing: a binary search that looks at what is known before it asks for anything to be run.
 
+pub mod difference;
+
 mod report;
 
 pub use report::{Bisection, Commit, How, Look, SCHEMA, Signal};

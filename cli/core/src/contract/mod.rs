@@ -3,6 +3,8 @@
 //! It is made of what Runner and Tuner answer to `tools/list`, and of the state's schema. Its digest stands in the commit's trailers, and
 //! the difference between two of them decides the bump of a release.
 
+pub mod assessment;
+
 mod diff;
 mod inclusion;
 pub mod rules;

@@ -4,6 +4,9 @@
 //! lower: then nothing got worse, and there is nothing to prove. What looks like a yes but may be chance is "not enough evidence".
 //! Where the tier has held-out cases, these count alone: what was tuned on is not judged on.
 
+pub mod calibration;
+pub mod ledger;
+
 mod pairs;
 mod proof;
 pub mod record;

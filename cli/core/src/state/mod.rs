@@ -1,5 +1,9 @@
 //! A State as a document: paths into it, what differs between two, what may not be in it.
 
+pub mod journal;
+pub mod semantic;
+pub mod signal;
+
 use crate::canonical;
 use crate::schema::Schema;
 use serde_json::{Map, Number, Value};

@@ -1,5 +1,18 @@
 //! Versions: immutable semver tags `vX.Y.Z`, and the bumps between them.
 
+pub mod conventional;
+pub mod legality;
+pub mod promotion;
+pub mod publication;
+pub mod record_refs;
+pub mod registry;
+pub mod release;
+pub mod reverts;
+pub mod rollback;
+pub mod sync;
+pub mod trailers;
+pub mod what;
+
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::fmt;

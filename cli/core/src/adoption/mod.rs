@@ -1,5 +1,8 @@
 //! What `agent adopt` makes of somebody's MCP server: its command, its lock, its first cases.
 
+pub mod package;
+pub mod project;
+
 use crate::call_result::Answer;
 use crate::diagnose::{Diagnose, Exit};
 use crate::expectation::{self, Expectation};

@@ -1,0 +1,13 @@
+//! What is written down and read again: documents, the canonical form, the manifest, numbers, ids, and the errors of reading them.
+
+pub mod canonical;
+pub mod committed;
+pub mod diagnose;
+pub mod document;
+pub mod json_text;
+pub mod manifest;
+pub mod number;
+pub mod object_id;
+pub mod python_version;
+pub mod schema;
+pub mod suggestion;

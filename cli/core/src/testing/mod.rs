@@ -1,0 +1,16 @@
+//! Cases and what comes of running them: expectations, scores, budgets, evaluations, traces.
+
+pub mod budget;
+pub mod case;
+pub mod comparison;
+pub mod evaluation;
+pub mod event;
+pub mod expectation;
+pub mod opinion;
+pub mod part;
+pub mod quarantine;
+pub mod ranking;
+pub mod repetition;
+pub mod scratch;
+pub mod similarity;
+pub mod trace;
