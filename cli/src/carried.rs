@@ -218,7 +218,7 @@ impl Carrier<'_> {
 
     fn forward(&self, Made { state, schema }: &Made) -> Result<Value, CommandError> {
         let Self { repository, beside, .. } = self;
-        migrations::migrate(repository, &repository.context, state, schema.as_ref(), beside.code)
+        migrations::migrate(repository, state, schema.as_ref(), beside.code)
     }
 
     fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {

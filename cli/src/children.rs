@@ -1,8 +1,7 @@
 //! How the Runner and the Tuner of a target are started, and the programs of the evaluators.
 
-use crate::context::Context;
 use crate::error::CommandError;
-use crate::printer::Printer;
+use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::runner::child::{ChildSpec, Role, Skipping};
 use crate::runner::evaluators::{Evaluators, Judging, SCORERS};
@@ -22,56 +21,51 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
-pub fn runner(target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
-    let verified = verified(target, repository, context)?;
-    runner_on(verified.as_ref(), target, repository, context)
+pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
+    let verified = verified(target, repository)?;
+    runner_on(verified.as_ref(), target, repository)
 }
 
 /// The same on a checkout that was just verified.
-pub fn runner_on(
-    verified: Option<&Verified>,
-    target: &Target,
-    repository: &Repository,
-    context: &Context,
-) -> Result<ChildSpec, CommandError> {
-    of_target(verified, (Role::Runner, &target.manifest.runner), target, repository, context)
+pub fn runner_on(verified: Option<&Verified>, target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
+    of_target(verified, (Role::Runner, &target.manifest.runner), target, repository)
 }
 
 /// The specification of a target's Tuner.
-pub fn tuner(target: &Target, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
+pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
     let entry = target.manifest.tuner.as_ref().ok_or_else(|| {
         CommandError::new(Exit::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
             .with_hint("write a Tuner (`agent templates show minimal` has one) and name it under [tuner]")
     })?;
-    let verified = verified(target, repository, context)?;
-    of_target(verified.as_ref(), (Role::Tuner, entry), target, repository, context)
+    let verified = verified(target, repository)?;
+    of_target(verified.as_ref(), (Role::Tuner, entry), target, repository)
 }
 
 /// The checkout of a target, as git has it. One that was not is made again, which is said.
-pub fn verified(target: &Target, repository: &Repository, context: &Context) -> Result<Option<Verified>, CommandError> {
-    target.checkout.as_ref().map(|checkout| verify(checkout, &target.shown(), repository, context)).transpose()
+pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, CommandError> {
+    target.checkout.as_ref().map(|checkout| verify(checkout, &target.shown(), repository)).transpose()
 }
 
-fn verify(checkout: &Checkout, of: &str, repository: &Repository, context: &Context) -> Result<Verified, CommandError> {
+fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, CommandError> {
     let verified = checkout.verify(&repository.git)?;
     if let Some(difference) = &verified.mended {
         let place = checkout.path().display();
-        context.printer.warn(format!("the checkout of {of} was not as git has it: {difference}; it was made again ({place})"));
+        repository.notices.warn(format!("the checkout of {of} was not as git has it: {difference}; it was made again ({place})"));
     }
     if let Some(kept) = &verified.kept {
-        context.printer.warn(moved(&kept.paths, &kept.folder));
+        repository.notices.warn(moved(&kept.paths, &kept.folder));
     }
     Ok(verified)
 }
 
 /// Warns by name of files that a server wrote into the checkout of a target, where no later version finds them.
-pub fn warn_of_own_files(target: &Target, repository: &Repository, context: &Context) {
+pub fn warn_of_own_files(target: &Target, repository: &Repository) {
     // only a warning: what cannot be looked at is looked at when the next child starts
     let own = target.checkout.as_ref().and_then(|checkout| checkout.own_files(&repository.git).ok()).unwrap_or_default();
     if !own.is_empty() {
         let shown = target.shown();
-        context
-            .printer
+        repository
+            .notices
             .warn(format!("the Runner of {shown} wrote {} into its code folder, which no other version has; {BELONGS}", named(&own)));
     }
 }
@@ -100,14 +94,13 @@ fn of_target(
     (role, entry): (Role, &EntryPoint),
     target: &Target,
     repository: &Repository,
-    context: &Context,
 ) -> Result<ChildSpec, CommandError> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
-    let toolchain = Toolchain::of(layout, &target.directory, manifest, &|said| context.printer.say(said))?;
+    let toolchain = Toolchain::of(layout, &target.directory, manifest, &|said| repository.notices.info(said))?;
     let mut spec = ChildSpec::new(role, toolchain.command(entry)?, &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
-    listen(&mut spec, context);
+    listen(&mut spec, &repository.notices);
     spec.declared = env::declared(&entry.env);
     spec.environment.extend(toolchain.environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
     if role == Role::Runner {
@@ -119,11 +112,11 @@ fn of_target(
 }
 
 /// What it says on stderr, and on stdout where no frame is.
-fn listen(spec: &mut ChildSpec, context: &Context) {
-    let detail = |printer: Printer| Arc::new(move |line: &str| printer.detail(line));
-    let warning = |printer: Printer| Arc::new(move |line: &str| printer.warn(line));
-    spec.listener = Some(detail(context.printer.clone()));
-    spec.skipping = Some(Skipping::new(warning(context.printer.clone()), detail(context.printer.clone())));
+fn listen(spec: &mut ChildSpec, notices: &Notices) {
+    let detail = |notices: Notices| Arc::new(move |line: &str| notices.detail(line));
+    let warning = |notices: Notices| Arc::new(move |line: &str| notices.warn(line));
+    spec.listener = Some(detail(notices.clone()));
+    spec.skipping = Some(Skipping::new(warning(notices.clone()), detail(notices.clone())));
 }
 
 /// The programs that judge, ready to be started.
@@ -141,7 +134,7 @@ const HARNESS: &str = "harness";
 
 /// The process that runs the scorers. Nothing of the code under test is in reach of an import: its folder holds evaluators alone, the harness is
 /// `agent`'s own, and no variable tells Python to look elsewhere.
-pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository, context: &Context) -> Result<Scorer, CommandError> {
+pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository) -> Result<Scorer, CommandError> {
     let layout = &repository.layout;
     let git = &repository.git;
     let mut files = judging.put_below(EVALUATORS);
@@ -153,15 +146,15 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
     let words = vec![format!("{HARNESS}/__main__.py"), format!("{EVALUATORS}/{SCORERS}")];
     let compiler = python::find(layout, &python.requires).ok().map(|interpreter| Compiler::new(&interpreter, words));
     let checkout = Checkout::of(git, layout, Shelf::Evaluators, &git.edit_tree(None, &files)?, compiler, None)?;
-    let verified = verify(&checkout, "the evaluators", repository, context)?;
+    let verified = verify(&checkout, "the evaluators", repository)?;
     let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
-    let interpreter = python::interpreter(layout, &folder, python, &|said| context.printer.say(said))?;
+    let interpreter = python::interpreter(layout, &folder, python, &|said| repository.notices.info(said))?;
     let harness = checkout.path().join(HARNESS);
     let command = vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];
     let environment = python::isolated_environment(&folder);
     let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
     spec.lease.clone_from(&verified.lease);
-    listen(&mut spec, context);
+    listen(&mut spec, &repository.notices);
     spec.withheld = env::undeclared();
     spec.declared = env::declared(&evaluators.manifest.evaluators.env);
     spec.environment = environment;

@@ -1,7 +1,12 @@
 //! What every verb is given: where it runs, and whom it speaks to.
 
 use crate::arguments::Global;
+use crate::error::CommandError;
+use crate::notices::{Level, Notices, Reporter, SlowCases};
 use crate::printer::Printer;
+use crate::report::progress::{Progress, TierProgress};
+use crate::repository::Repository;
+use agent_core::event::Event;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
@@ -17,5 +22,40 @@ impl Context {
             directory: global.directory.clone().unwrap_or_else(|| PathBuf::from(".")),
             printer: Printer::new(global.json, global.volume(), global.color),
         }
+    }
+
+    /// The repository the user stands in; what a killed command left undone is finished.
+    pub fn repository(&self) -> Result<Repository, CommandError> {
+        Repository::open(&self.directory, self.notices())
+    }
+
+    /// The same without finishing anything.
+    pub fn look(&self) -> Result<Repository, CommandError> {
+        Repository::look(&self.directory, self.notices())
+    }
+
+    /// What is reported while something is done, printed.
+    pub fn notices(&self) -> Notices {
+        Notices::to(self.printer.clone())
+    }
+}
+
+impl Reporter for Printer {
+    fn notice(&self, level: Level, text: &str) {
+        match level {
+            Level::Detail => self.detail(text),
+            Level::Info => self.say(text),
+            Level::Warning => self.warn(text),
+        }
+    }
+
+    fn steps(&self, title: &str, total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
+        let progress = Progress::start(self, title, total);
+        Box::new(move |done| progress.advance(done))
+    }
+
+    fn tiers(&self, slow: SlowCases) -> Box<dyn FnMut(&Event) + '_> {
+        let mut progress = TierProgress::new(self, slow);
+        Box::new(move |event| progress.add(event))
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::children;
 use crate::confinement::{self, Scratch};
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::{Repository, state_value};
 use crate::runner::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
@@ -23,15 +22,15 @@ use serde_json::Value;
 pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
 
 /// What a target promises.
-pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
-    let mut contract = recorded(target, repository, context)?;
+pub fn of(target: &Target, repository: &Repository) -> Result<Contract, CommandError> {
+    let mut contract = recorded(target, repository)?;
     contract.state = state_schema(target, repository)?;
     Ok(contract)
 }
 
 /// The bump from one target to another, rule by rule.
-pub fn assessed(from: &Target, to: &Target, repository: &Repository, context: &Context) -> Result<Assessment, CommandError> {
-    let ends = (end(from, repository, context)?, end(to, repository, context)?);
+pub fn assessed(from: &Target, to: &Target, repository: &Repository) -> Result<Assessment, CommandError> {
+    let ends = (end(from, repository)?, end(to, repository)?);
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
 }
 
@@ -73,11 +72,11 @@ fn kept_key(code: &ObjectId) -> String {
     format!("contracts/{code}.json")
 }
 
-fn end(target: &Target, repository: &Repository, context: &Context) -> Result<End, CommandError> {
+fn end(target: &Target, repository: &Repository) -> Result<End, CommandError> {
     Ok(End {
         name: target.shown(),
         version: target.version.clone(),
-        contract: of(target, repository, context)?,
+        contract: of(target, repository)?,
         code: code_identity(target, repository)?,
         state: Some(target.state.revision.to_string()),
     })
@@ -118,9 +117,9 @@ fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -
 }
 
 /// The tools of a code tree never change: what its servers listed once is kept.
-fn recorded(target: &Target, repository: &Repository, context: &Context) -> Result<Contract, CommandError> {
+fn recorded(target: &Target, repository: &Repository) -> Result<Contract, CommandError> {
     let Some(code) = &target.code else {
-        return listed(target, repository, context).map(|(contract, _)| contract);
+        return listed(target, repository).map(|(contract, _)| contract);
     };
     // what is kept is only found sooner: a store that does not answer is left out
     let store = repository.store(&target.manifest)?.briefly();
@@ -128,10 +127,10 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
     if let Some(contract) = store.get(&key).ok().flatten().and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
         return Ok(contract);
     }
-    let (contract, said) = listed(target, repository, context)?;
+    let (contract, said) = listed(target, repository)?;
     let kept = said.iter().try_for_each(|(role, discovery)| keep_discovery(repository, target, *role, discovery));
     if let Err(error) = kept.and_then(|()| Ok(store.put(&key, contract.to_bytes())?)) {
-        context.printer.detail(format!("the Contract is not kept in the object store: {}", error.messages.join(": ")));
+        repository.notices.detail(format!("the Contract is not kept in the object store: {}", error.messages.join(": ")));
     }
     Ok(contract)
 }
@@ -139,12 +138,12 @@ fn recorded(target: &Target, repository: &Repository, context: &Context) -> Resu
 /// The Contract, and what each server says of itself.
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
-fn listed(target: &Target, repository: &Repository, context: &Context) -> Result<Listed, CommandError> {
-    let mut runner = children::runner(target, repository, context)?;
+fn listed(target: &Target, repository: &Repository) -> Result<Listed, CommandError> {
+    let mut runner = children::runner(target, repository)?;
     confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
     let scratch = Scratch::take(&repository.layout)?;
     let runner = scratch.given_to(runner);
-    let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target, context)).transpose()?;
+    let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let asked = async { tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner)) };
     let (runner, plain, stateless, tuner) = process::block_on(asked)??;

@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::githooks::{Hooks, Standing};
 use crate::ledger::LedgerRef;
 use crate::refspecs;
-use crate::repository::{Repository, manifest_on_disk};
+use crate::repository::manifest_on_disk;
 use crate::sync;
 use crate::world::clock;
 use crate::world::git::{ACTIVE, Git, GitError, remote_active};
@@ -84,7 +84,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let manifest = on_disk.as_ref().and_then(|manifest| manifest.as_ref().ok());
     let python = manifest.map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
-    findings.extend(confinement::tried(Repository::look(context).ok().as_ref().zip(manifest)));
+    findings.extend(confinement::tried(context.look().ok().as_ref().zip(manifest)));
     findings.push(Finding::ok("repository", git.root().display().to_string()));
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
@@ -209,7 +209,7 @@ fn is_version_tag(name: &str) -> bool {
 
 fn served(context: &Context) -> Finding {
     let tip = || -> Result<_, CommandError> {
-        let repository = Repository::open(context)?;
+        let repository = context.repository()?;
         let tip = repository.expect_tip()?;
         Ok((repository.git.reference(&format!("refs/tags/{}", version::tag(&tip.version)))?, tip))
     };
@@ -371,7 +371,7 @@ fn records(git: &Git) -> [Finding; 2] {
 
 fn staging(context: &Context) -> Finding {
     let look = || -> Result<String, CommandError> {
-        let repository = Repository::open(context)?;
+        let repository = context.repository()?;
         if repository.tip()?.is_none() {
             return Ok("begins with the first version".to_owned());
         }

@@ -22,6 +22,7 @@ pub mod kpi;
 pub mod ledger;
 mod lineage;
 pub mod migrations;
+pub mod notices;
 pub mod past;
 pub mod precheck;
 pub mod printer;

@@ -4,7 +4,6 @@
 
 use crate::children;
 use crate::confinement::{self, Scratch};
-use crate::context::Context;
 use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -38,13 +37,7 @@ json.dump(state, out, allow_nan=False)
 const STATE_LIMIT: u64 = 256 << 20;
 
 /// The state as the target's schema wants it; `from` is the schema it was made under.
-pub fn migrate(
-    repository: &Repository,
-    context: &Context,
-    state: &Value,
-    from: Option<&Value>,
-    to: &Target,
-) -> Result<Value, CommandError> {
+pub fn migrate(repository: &Repository, state: &Value, from: Option<&Value>, to: &Target) -> Result<Value, CommandError> {
     let schema = state_schema(to, repository)?;
     let steps = match (version(from), version(schema.as_ref())) {
         (Some(old), Some(new)) if new < old => {
@@ -54,7 +47,7 @@ pub fn migrate(
         (Some(old), Some(new)) => (old + 1..=new).map(|number| step(repository, to, number)).collect::<Result<Vec<_>, _>>()?,
         _ => Vec::new(),
     };
-    let migrated = if steps.is_empty() { state.clone() } else { run(repository, context, state, &steps, to)? };
+    let migrated = if steps.is_empty() { state.clone() } else { run(repository, state, &steps, to)? };
     check(&migrated, schema.as_ref(), to)
 }
 
@@ -86,10 +79,10 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
 }
 
 /// A step is code of the version that is to be tested, and confined as its Tuner is.
-fn run(repository: &Repository, context: &Context, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
+fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
     let python = &to.manifest.python;
-    let _in_use = children::verified(to, repository, context)?;
-    let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| context.printer.say(said))?;
+    let _in_use = children::verified(to, repository)?;
+    let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| repository.notices.info(said))?;
     let command = vec![toolchain.interpreter.clone().into(), "-c".into(), DRIVER.into()];
     let mut spec = ChildSpec::new(Role::Tuner, command, &to.directory, &to.manifest.limits);
     let bytecode = children::bytecode(Role::Runner, to, &repository.layout);

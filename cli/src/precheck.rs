@@ -1,7 +1,6 @@
 //! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
 
 use crate::carried;
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::report::{TierReport, human};
 use crate::repository::Repository;
@@ -45,8 +44,8 @@ impl Precheck {
     }
 
     /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the commit that it is, or is to be made on.
-    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>, context: &Context) -> Result<Said, CommandError> {
-        match self.tier_of(repository, tree, on, context) {
+    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Said, CommandError> {
+        match self.tier_of(repository, tree, on) {
             Ok(None) => Ok(Said::Nothing),
             Ok(Some(outcome)) => Ok(said(outcome)),
             // the same on a machine that is slow, or has no Python: a server will tell
@@ -59,13 +58,7 @@ impl Precheck {
     }
 
     /// The outcome, unless the cache already says that there is nothing against it.
-    fn tier_of(
-        &self,
-        repository: &Repository,
-        tree: &ObjectId,
-        on: Option<&ObjectId>,
-        context: &Context,
-    ) -> Result<Option<TierOutcome>, CommandError> {
+    fn tier_of(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Option<TierOutcome>, CommandError> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
         let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
         let at_once = on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
@@ -83,7 +76,7 @@ impl Precheck {
         }
         let target = carried.map_or_else(|| target(&tree), Ok)?;
         expect_environment(repository, &target)?;
-        testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {}).map(Some)
+        testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {}).map(Some)
     }
 
     fn out_of_time(&self) -> Said {

@@ -1,8 +1,8 @@
 //! An agent repository, open: git, where our things lie, and the manifest of any tree.
 
 use crate::carried::Known;
-use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::notices::Notices;
 use crate::past::RepositoryPast;
 use crate::staging::{Active, Staging};
 use crate::telemetry;
@@ -20,12 +20,14 @@ use agent_core::promotion::Tip;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub struct Repository {
     pub git: Git,
     pub layout: Layout,
-    pub(crate) context: Context,
+    /// Where the user stands in it.
+    pub directory: PathBuf,
+    pub notices: Notices,
     /// What the working tree was to be served with, when it was asked last.
     pub(crate) carried: RefCell<Option<Known>>,
     /// Versions that were looked at, and nothing spoke against: the last few.
@@ -37,18 +39,22 @@ const SOUND: usize = 16;
 
 impl Repository {
     /// Opens the repository the user stands in, and finishes what a killed command left undone.
-    pub fn open(context: &Context) -> Result<Self, CommandError> {
-        let git = Git::discover(&context.directory)?;
+    pub fn open(directory: &Path, notices: Notices) -> Result<Self, CommandError> {
+        let git = Git::discover(directory)?;
         for line in git.heal()?.lines() {
-            context.printer.warn(line);
+            notices.warn(line);
         }
-        Ok(Self { layout: git.layout(), git, context: context.clone(), carried: RefCell::default(), sound: RefCell::default() })
+        Ok(Self::on(git, directory, notices))
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of somebody's git command.
-    pub fn look(context: &Context) -> Result<Self, CommandError> {
-        let git = Git::discover(&context.directory)?;
-        Ok(Self { layout: git.layout(), git, context: context.clone(), carried: RefCell::default(), sound: RefCell::default() })
+    pub fn look(directory: &Path, notices: Notices) -> Result<Self, CommandError> {
+        Ok(Self::on(Git::discover(directory)?, directory, notices))
+    }
+
+    fn on(git: Git, directory: &Path, notices: Notices) -> Self {
+        let (carried, sound) = (RefCell::default(), RefCell::default());
+        Self { layout: git.layout(), git, directory: directory.to_owned(), notices, carried, sound }
     }
 
     /// The manifest of a commit or tree.
@@ -97,8 +103,8 @@ impl Repository {
 
     /// The same by its settings; what is waited for is said.
     pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
-        let printer = self.context.printer.clone();
-        Ok(Store::open(settings, self.layout.root())?.waiting(move |text| printer.say(text)))
+        let notices = self.notices.clone();
+        Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
     /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
@@ -137,8 +143,8 @@ impl Repository {
         let manifest = self.served_manifest();
         let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
         let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
-        let printer = self.context.printer.clone();
-        telemetry::start(settings, |problem| self.context.printer.detail(problem), move |problem| printer.warn(problem))
+        let notices = self.notices.clone();
+        telemetry::start(settings, |problem| self.notices.detail(problem), move |problem| notices.warn(problem))
     }
 
     /// What is on record.
@@ -168,7 +174,7 @@ impl Repository {
     }
 
     pub fn warn(&self, text: &str) {
-        self.context.printer.warn(text);
+        self.notices.warn(text);
     }
 
     /// What was committed; what failed afterwards is said.

@@ -2,11 +2,9 @@
 
 use crate::children;
 use crate::confinement::{self, Scratch};
-use crate::context::Context;
 use crate::contracts;
 use crate::conversations::{self, ConversationError, Reward};
 use crate::error::CommandError;
-use crate::printer::Printer;
 use crate::repository::Repository;
 use crate::runner::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
@@ -76,8 +74,8 @@ pub enum Tuned {
 }
 
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
-pub fn confined(repository: &Repository, target: &Target, context: &Context) -> Result<(ChildSpec, Scratch), CommandError> {
-    let mut spec = children::tuner(target, repository, context)?;
+pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), CommandError> {
+    let mut spec = children::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
         confinement::confine(&mut spec, entry, false, target, repository)?;
     }
@@ -96,20 +94,15 @@ pub struct Tuner {
 
 impl Tuner {
     /// Starts the Tuner of a target (active's, as a rule).
-    pub async fn start(repository: &Repository, target: &Target, context: &Context) -> Result<Self, CommandError> {
-        Self::start_within(target.manifest.limits.memory(), repository, target, context).await
+    pub async fn start(repository: &Repository, target: &Target) -> Result<Self, CommandError> {
+        Self::start_within(target.manifest.limits.memory(), repository, target).await
     }
 
     /// The same under another limit of memory.
-    pub async fn start_within(
-        memory: Option<u64>,
-        repository: &Repository,
-        target: &Target,
-        context: &Context,
-    ) -> Result<Self, CommandError> {
+    pub async fn start_within(memory: Option<u64>, repository: &Repository, target: &Target) -> Result<Self, CommandError> {
         let schema = contracts::state_schema(target, repository)?;
         let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
-        let (mut spec, scratch) = confined(repository, target, context)?;
+        let (mut spec, scratch) = confined(repository, target)?;
         spec.memory = memory;
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
@@ -191,25 +184,25 @@ impl Tuner {
 }
 
 /// Staging on what is served now, its signals replayed where they began on something older.
-pub async fn staging_for(tuner: &Tuner, repository: &Repository, printer: &Printer) -> Result<Staging, CommandError> {
+pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, CommandError> {
     let active = repository.active()?;
     let mut staging = repository.staging()?;
     let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
-    rebased.lines(&active.base.version).into_iter().for_each(|line| printer.warn(line));
+    rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(staging)
 }
 
 /// Brings staging forward through the Tuner that is served now; what did not come through as it was is said.
-pub fn replay(repository: &Repository, context: &Context, staging: &mut Staging, active: &Active) -> Result<Rebased, CommandError> {
+pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -> Result<Rebased, CommandError> {
     let target = repository.target(&What::Active)?;
     let rebased = process::block_on(async {
-        let tuner = Tuner::start(repository, &target, context).await?;
+        let tuner = Tuner::start(repository, &target).await?;
         let rebased = rebase(staging, active, &tuner).await;
         tuner.end().await;
         rebased.map_err(CommandError::from)
     })??;
     let rebased = repository.settle(rebased);
-    rebased.lines(&active.base.version).into_iter().for_each(|line| context.printer.warn(line));
+    rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(rebased)
 }
 

@@ -6,7 +6,6 @@ use crate::world::{Ended, World, source_root};
 use agent::context::Context;
 use agent::kpi;
 use agent::printer::{Color, Printer, Volume};
-use agent::repository::Repository;
 use agent::world::layout::Layout;
 use agent::world::python;
 use agent_core::kpi::Rewards;
@@ -203,7 +202,7 @@ fn a_version_is_told_by_its_calls_and_rewards() {
         served.agent(["tune", "reward", value, "--conversation", "c1"]).ok();
     }
     served.agent(["architect", "it should answer", "--conversation", "c1", "--queue-only"]).ok();
-    let repository = Repository::open(&context(&served)).unwrap();
+    let repository = context(&served).repository().unwrap();
     let check = || {
         let kpis = kpi::by_version(&repository).unwrap();
         let [kpi] = kpis.0.as_slice() else { panic!("one version: {kpis:?}") };

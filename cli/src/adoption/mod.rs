@@ -11,7 +11,6 @@ pub use observed::{Adoption, Requirements, Wishes};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::githooks::Hooks;
-use crate::repository::Repository;
 use crate::scaffold::{self, ignoring};
 use crate::templates::{self, NewFile};
 use crate::world::fs;
@@ -161,12 +160,12 @@ impl Adoption {
             footprint.write(&draft.file())?;
         }
         say("starting the server, to ask for its tools and to record first calls");
-        let repository = Repository::open(context)?;
+        let repository = context.repository()?;
         let target = repository.target_to_test(&What::Worktree)?;
         let tried = match Tried::of(&target, &repository, context) {
             Ok(tried) => tried,
             Err(error) => {
-                with_data_apart(&mut draft, footprint, &trying::own_files(&target, &repository, context)?, error, context)?;
+                with_data_apart(&mut draft, footprint, &trying::own_files(&target, &repository)?, error, context)?;
                 Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, context)?
             }
         };

@@ -37,8 +37,8 @@ impl Tried {
     /// Starts the server as a tier does: confined, and for the calls without a network, so that no call changes anything but folders that are thrown away.
     pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, CommandError> {
         let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
-        let online = confined(target, None, repository, context)?;
-        let offline = confined(target, Some(false), repository, context)?;
+        let online = confined(target, None, repository)?;
+        let offline = confined(target, Some(false), repository)?;
         let [first, second] = scratches.each_ref().map(|scratch| scratch.given_to(offline.clone()));
         let mut tried = process::block_on(Self::listed(&scratches[0].given_to(online)))??;
         let varies = varying(target, repository);
@@ -143,10 +143,10 @@ impl Tried {
 }
 
 /// Starts the server free, as a service would be, and says which files it wrote into its code folder by then. They are removed again.
-pub fn own_files(target: &Target, repository: &Repository, context: &Context) -> Result<Vec<PathBuf>, CommandError> {
+pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, CommandError> {
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
-    let spec = scratch.given_to(children::runner(target, repository, context)?);
+    let spec = scratch.given_to(children::runner(target, repository)?);
     process::block_on(async {
         if let Ok(child) = Child::start(&spec).await {
             child.end().await;
@@ -159,8 +159,8 @@ pub fn own_files(target: &Target, repository: &Repository, context: &Context) ->
     Ok(own)
 }
 
-fn confined(target: &Target, network: Option<bool>, repository: &Repository, context: &Context) -> Result<ChildSpec, CommandError> {
-    let mut spec = children::runner(target, repository, context)?;
+fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, CommandError> {
+    let mut spec = children::runner(target, repository)?;
     let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
     confinement::confine(&mut spec, &entry, true, target, repository)?;
     spec.call_limit = CALL_LIMIT;

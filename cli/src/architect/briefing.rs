@@ -2,7 +2,6 @@
 
 use crate::architect::inbox::Inbox;
 use crate::architect::trial::Baseline;
-use crate::context::Context;
 use crate::contracts;
 use crate::conversations;
 use crate::error::CommandError;
@@ -25,12 +24,11 @@ pub fn gather(
     baseline: &mut Baseline<'_>,
     inspirations: &[Inspiration],
     repository: &Repository,
-    context: &Context,
 ) -> Result<Brief, CommandError> {
     let manifest = &active.manifest.architect;
     let failing = baseline.failing()?;
     let not_shown = failing.len().saturating_sub(CASES_SHOWN);
-    let contract = contracts::of(active, repository, context)?;
+    let contract = contracts::of(active, repository)?;
     Ok(Brief {
         schema: SCHEMA,
         run: run.to_owned(),

@@ -6,7 +6,6 @@ use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::inbox::{Inbox, entry};
 use crate::architect::report::Report;
 use crate::architect::run;
-use crate::context::Context;
 use crate::conversations;
 use crate::error::CommandError;
 use crate::records::INBOX;
@@ -147,11 +146,11 @@ impl From<CommandError> for NotStarted {
 }
 
 /// Starts a run in a process of its own; once this returns, the run is on record.
-pub fn start(repository: &Repository, context: &Context, start: &Start) -> Result<Report, NotStarted> {
+pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarted> {
     let items = chosen(repository, start)?;
     let log = fs::unused_path(&repository.layout.temporary()).map_err(CommandError::from)?;
     let stderr = fs::create_file(&log).map_err(CommandError::from)?;
-    let mut command = Run::new(process::own_program()).arg("-C").arg(&context.directory);
+    let mut command = Run::new(process::own_program()).arg("-C").arg(&repository.directory);
     command = command.args(["architect", "run", "--announce", "--no-wait"]);
     if let Some(coder) = start.coder {
         command = command.args(["--coder", run::coder_name(coder)]);

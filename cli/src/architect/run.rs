@@ -13,7 +13,6 @@ use crate::architect::trial::{self, Baseline};
 use crate::architect::workplace::{self, Workplace};
 use crate::architect::{briefing, failing_case};
 use crate::confinement;
-use crate::context::Context;
 use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
@@ -59,19 +58,14 @@ pub struct Assignment {
 }
 
 /// Carries a run out, one at a time in a clone. `begun` hears of it once it is on record.
-pub fn conduct(
-    repository: &Repository,
-    context: &Context,
-    assignment: &Assignment,
-    begun: &dyn Fn(&Report),
-) -> Result<Report, CommandError> {
-    let _lock = lock(repository, context, assignment.waits)?;
+pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(&Report)) -> Result<Report, CommandError> {
+    let _lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
     let active = repository.target(&What::Active)?;
-    let mut report = begin(repository, context, &active, assignment)?;
+    let mut report = begin(repository, &active, assignment)?;
     begun(&report);
     let carried_out = || {
-        let mut conductor = Conductor::prepare(repository, context, &active, &report)?;
+        let mut conductor = Conductor::prepare(repository, &active, &report)?;
         let span = match env::traceparent() {
             Some(asked) => Span::continuing("architect run", names::RUN_KIND, Some(&asked)),
             None => Span::internal("architect run", names::RUN_KIND),
@@ -111,7 +105,7 @@ fn released(report: &Report) -> Option<&str> {
 }
 
 /// Puts the run on record and takes its feedback.
-fn begin(repository: &Repository, context: &Context, active: &Target, assignment: &Assignment) -> Result<Report, CommandError> {
+fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> Result<Report, CommandError> {
     let items = still_runnable(&assignment.items, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
@@ -127,7 +121,7 @@ fn begin(repository: &Repository, context: &Context, active: &Target, assignment
     report.save(&folder)?;
     repository.settle(inbox.settle(&items, &Status::Taken { run: run.clone() })?);
     let told = format!("run {run} on {}, coder {}", active.shown(), coder_name(coder));
-    context.printer.say(&told);
+    repository.notices.info(&told);
     Log::open(&folder, &run)?.tell(Kind::Began, &report.progress, &told)?;
     Ok(report)
 }
@@ -146,7 +140,7 @@ pub fn runnable(item: Feedback) -> Result<Feedback, CommandError> {
     Err(CommandError::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
 }
 
-fn lock(repository: &Repository, context: &Context, waits: bool) -> Result<FileLock, CommandError> {
+fn lock(repository: &Repository, waits: bool) -> Result<FileLock, CommandError> {
     let path = repository.layout.architect_lock();
     if let Some(lock) = FileLock::try_acquire(&path)? {
         return Ok(lock);
@@ -154,7 +148,7 @@ fn lock(repository: &Repository, context: &Context, waits: bool) -> Result<FileL
     if !waits {
         return lock_soon(repository, &path);
     }
-    context.printer.say("another run is going on; this one waits for it");
+    repository.notices.info("another run is going on; this one waits for it");
     Ok(FileLock::acquire(&path)?)
 }
 
@@ -280,7 +274,7 @@ fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandE
 }
 
 /// Says what a branch changes of what judges; one with a case that nobody finished is not released.
-fn look_at_accepted(repository: &Repository, context: &Context, reference: &str, id: &str) -> Result<(), CommandError> {
+fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Result<(), CommandError> {
     let branch = repository.git.expect(reference)?;
     let served = repository.expect_tip()?.commit;
     let unfinished = failing_case::unfinished(&branch, repository)?;
@@ -291,21 +285,21 @@ fn look_at_accepted(repository: &Repository, context: &Context, reference: &str,
         ));
     }
     if let Effect::Person { why } = evaluators::between(repository, &served, &branch)? {
-        context.printer.say(format!("run {id}: {why}"));
-        context.printer.say("it is released as a person's; what it changes of the evaluators judges from then on");
+        repository.notices.info(format!("run {id}: {why}"));
+        repository.notices.info("it is released as a person's; what it changes of the evaluators judges from then on");
     }
     Ok(())
 }
 
 /// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
-pub fn accept(repository: &Repository, context: &Context, id: &str, again: Option<&str>) -> Result<(Report, Outcome), CommandError> {
+pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<(Report, Outcome), CommandError> {
     let inbox = Inbox::new(&repository.git);
     let mut report = inbox.runs()?.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("run that ended", id))?;
     let branch = report.branch.clone().ok_or_else(|| {
         CommandError::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
     })?;
     let reference = format!("refs/heads/{branch}");
-    look_at_accepted(repository, context, &reference, id)?;
+    look_at_accepted(repository, &reference, id)?;
     let options = Options {
         revision: Some(reference),
         feedback: report.feedback.clone(),
@@ -313,7 +307,7 @@ pub fn accept(repository: &Repository, context: &Context, id: &str, again: Optio
         again: again.map(str::to_owned),
         ..Options::default()
     };
-    let outcome = release::release(repository, context, &options)?;
+    let outcome = release::release(repository, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
     // accepted before, when the inbox could not be told
     let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.exit == Exit::Done));
@@ -348,7 +342,6 @@ fn released_before(repository: &Repository, report: &Report, branch: &str) -> Op
 
 struct Conductor<'a> {
     repository: &'a Repository,
-    context: &'a Context,
     active: &'a Target,
     items: Vec<Feedback>,
     brief: Brief,
@@ -362,13 +355,13 @@ struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Gathers what the coder is told. `begun` is the run as it was put on record.
-    fn prepare(repository: &'a Repository, context: &'a Context, active: &'a Target, begun: &Report) -> Result<Self, CommandError> {
+    fn prepare(repository: &'a Repository, active: &'a Target, begun: &Report) -> Result<Self, CommandError> {
         let mut report = begun.clone();
         let inbox = Inbox::new(&repository.git);
         let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
-        let mut baseline = Baseline::new(active, repository, context);
+        let mut baseline = Baseline::new(active, repository);
         let inspirations = templates::inspirations();
-        let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository, context)?;
+        let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository)?;
         let read = |path: &str| repository.git.read(&begun.base, path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         let builtin = (report.coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
         let attempts = builtin.as_ref().map_or(report.progress.limits.attempts, Builtin::count);
@@ -376,7 +369,7 @@ impl<'a> Conductor<'a> {
         let folder = repository.layout.architect(&report.run);
         let log = Log::open(&folder, &report.run)?;
         let brief = Brief { attempts, ..brief };
-        Ok(Self { repository, context, active, items, brief, builtin, baseline, report, change: None, folder, log })
+        Ok(Self { repository, active, items, brief, builtin, baseline, report, change: None, folder, log })
     }
 
     fn carry_out(&mut self) -> Result<(), CommandError> {
@@ -400,7 +393,7 @@ impl<'a> Conductor<'a> {
 
     /// Says it to whoever waits, and to whoever reads the events.
     fn tell(&mut self, text: &str) -> Result<(), CommandError> {
-        self.context.printer.say(text);
+        self.repository.notices.info(text);
         self.log.tell(Kind::Said, &self.report.progress, text.trim_start())
     }
 
@@ -491,7 +484,7 @@ impl<'a> Conductor<'a> {
         let home = coder_home(&workplace, held)?;
         let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
         if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
-            self.context.printer.warn(format!("a login that the coder renewed could not be kept: {}", error.messages().join(": ")));
+            self.repository.notices.warn(format!("a login that the coder renewed could not be kept: {}", error.messages().join(": ")));
         }
         let traces = footprint.compare(self.repository, &self.folder.join("evidence"))?;
         if !traces.is_empty() {
@@ -526,8 +519,8 @@ impl<'a> Conductor<'a> {
     ) -> Result<CommandCoder<'w>, CommandError> {
         let manifest = &self.active.manifest;
         let layout = &self.repository.layout;
-        let printer = self.context.printer.clone();
-        let say = |said: &str| self.context.printer.say(said);
+        let notices = self.repository.notices.clone();
+        let say = |said: &str| self.repository.notices.info(said);
         let interpreter = python::interpreter(layout, &self.active.directory, &manifest.python, &say)?;
         // an environment made for the lock lies among what is ours
         let environment = interpreter.ancestors().nth(2).filter(|folder| folder.starts_with(layout.home())).map(Path::to_owned);
@@ -542,7 +535,7 @@ impl<'a> Conductor<'a> {
             confinement: (held == Held::Confined).then(|| confinement::coder(self.repository, manifest, &read, &write)),
             home: home.map(CoderHome::folder),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
-            heard: Arc::new(move |line| printer.detail(format!("  coder: {line}"))),
+            heard: Arc::new(move |line| notices.detail(format!("  coder: {line}"))),
         })
     }
 
@@ -603,13 +596,13 @@ impl<'a> Conductor<'a> {
 
     /// A commit as it would be served: its code and schema, and the state that is served, migrated where it has to be.
     fn candidate(&self, commit: &ObjectId) -> Result<Target, CommandError> {
-        release::candidate(self.repository, self.context, self.repository.tip()?.as_ref(), commit)
+        release::candidate(self.repository, self.repository.tip()?.as_ref(), commit)
     }
 
     fn release(&mut self) -> Result<Event, CommandError> {
         let commit = self.change.as_ref().expect("what is released was made").commit.clone();
         let target = self.candidate(&commit)?;
-        let assessment = contracts::assessed(self.active, &target, self.repository, self.context)?;
+        let assessment = contracts::assessed(self.active, &target, self.repository)?;
         if let Some(why) = breaks_the_contract(&assessment) {
             return Ok(Event::ReleaseRefused { why });
         }
@@ -620,7 +613,7 @@ impl<'a> Conductor<'a> {
             coder: Some(coder_name(self.report.coder).to_owned()),
             ..Options::default()
         };
-        let outcome = match release::release(self.repository, self.context, &options) {
+        let outcome = match release::release(self.repository, &options) {
             Ok(outcome) => outcome,
             Err(error) if error.exit == Exit::Surroundings => return Err(error),
             Err(error) => return Ok(Event::ReleaseRefused { why: error.messages.join(": ") }),

@@ -1,7 +1,6 @@
 //! Trials of a change: a tier on it, beside the same tier on the version that is served.
 
 use crate::architect::report::TrialReport;
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases;
@@ -43,19 +42,18 @@ impl Measured {
 pub struct Baseline<'a> {
     active: &'a Target,
     repository: &'a Repository,
-    context: &'a Context,
     measured: BTreeMap<Tier, Measured>,
 }
 
 impl<'a> Baseline<'a> {
-    pub fn new(active: &'a Target, repository: &'a Repository, context: &'a Context) -> Self {
-        Self { active, repository, context, measured: BTreeMap::new() }
+    pub fn new(active: &'a Target, repository: &'a Repository) -> Self {
+        Self { active, repository, measured: BTreeMap::new() }
     }
 
     fn of(&mut self, tier: Tier) -> Result<&Measured, CommandError> {
         if !self.measured.contains_key(&tier) {
             let judges = evaluators::judging(self.repository, self.active)?;
-            let measured = measure(self.active, &judges, tier, self.repository, self.context)?;
+            let measured = measure(self.active, &judges, tier, self.repository)?;
             self.measured.insert(tier, measured);
         }
         Ok(&self.measured[&tier])
@@ -67,7 +65,7 @@ impl<'a> Baseline<'a> {
         for tier in TOLD {
             let own = self.active.own_evaluators();
             let written = written_cases(&own, tier, self.repository)?;
-            let measured = measure(self.active, &own, tier, self.repository, self.context)?;
+            let measured = measure(self.active, &own, tier, self.repository)?;
             let tells = !measured.has_held_out();
             let results = measured.results.into_iter().filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
             failing.extend(results.filter_map(|result| failing_case(tier, &result, written.get(&result.id)?, tells)));
@@ -98,8 +96,8 @@ fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Re
         .collect())
 }
 
-fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository, context: &Context) -> Result<Measured, CommandError> {
-    let outcome = testing::run_tier(repository, target, evaluators, &Request::evidence(tier), context, &mut |_| {})?;
+fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<Measured, CommandError> {
+    let outcome = testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
@@ -107,7 +105,7 @@ fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Reposi
 pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
     let evaluators = evaluators::judging(baseline.repository, baseline.active)?;
     let has_held_out = baseline.of(trial.tier)?.has_held_out();
-    let measured = match measure(change, &evaluators, trial.tier, baseline.repository, baseline.context) {
+    let measured = match measure(change, &evaluators, trial.tier, baseline.repository) {
         Ok(measured) => measured,
         Err(error) if error.exit == Exit::Child && has_held_out => return Ok(failed(trial, UNTOLD.to_owned())),
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
@@ -205,7 +203,7 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
             continue;
         }
         let passed = |target| -> Result<BTreeSet<String>, CommandError> {
-            let measured = measure(target, &new, tier, repository, baseline.context)?;
+            let measured = measure(target, &new, tier, repository)?;
             let passed = measured.results.into_iter().filter(|result| is_added(result) && result.outcome == Outcome::Passed);
             Ok(passed.map(|result| result.id).collect())
         };

@@ -84,7 +84,7 @@ enum Action {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     match (&arguments.action, &arguments.text) {
         (Some(_), Some(text)) => Err(CommandError::usage(format!("`{text}` stands before an action"))
             .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),
@@ -157,9 +157,9 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
         }
     };
     let push = outcome::pushes(repository, false, false);
-    versions::level(repository, context, push)?;
-    let report = architect::conduct(repository, context, &assignment, &announce)?;
-    let pushed = if push { pushed(&report, repository, context) } else { None };
+    versions::level(repository, push)?;
+    let report = architect::conduct(repository, &assignment, &announce)?;
+    let pushed = if push { pushed(&report, repository) } else { None };
     if wish.announces {
         return Ok(report.exit());
     }
@@ -170,10 +170,10 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
 }
 
 /// Pushes what came of a run. It is released: that it is not pushed is a warning.
-fn pushed(report: &Report, repository: &Repository, context: &Context) -> Option<String> {
+fn pushed(report: &Report, repository: &Repository) -> Option<String> {
     let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
     let mut warnings = Warnings::none();
-    let pushed = versions::push_made(repository, context, version, commit);
+    let pushed = versions::push_made(repository, version, commit);
     let pushed = warnings.note(pushed, &format!("{version} is made here and not pushed; `agent sync` pushes it"));
     repository.say(warnings);
     pushed
@@ -256,9 +256,9 @@ fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult
 
 fn accept(run: &str, again: Option<&str>, repository: &Repository, context: &Context) -> CommandResult {
     let push = outcome::pushes(repository, false, false);
-    versions::level(repository, context, push)?;
-    let (report, released) = architect::accept(repository, context, run, again)?;
-    let pushed = if push && released.done { pushed(&report, repository, context) } else { None };
+    versions::level(repository, push)?;
+    let (report, released) = architect::accept(repository, run, again)?;
+    let pushed = if push && released.done { pushed(&report, repository) } else { None };
     if context.printer.is_json() {
         context.printer.json(&report);
     } else {

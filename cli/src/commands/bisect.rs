@@ -1,7 +1,6 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::report;
-use crate::repository::Repository;
 use crate::versions::bisection::{Options, bisect};
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Tier;
@@ -31,10 +30,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let options = Options { case: arguments.case.clone(), tier: arguments.tier, good: arguments.good.clone(), bad: arguments.bad.clone() };
     let printer = &context.printer;
-    let found = bisect(&repository, context, &options, &mut |look| printer.say(report::bisection::look(look)))?;
+    let found = bisect(&repository, &options, &mut |look| printer.say(report::bisection::look(look)))?;
     printer.json(&found);
     printer.data(report::bisection::render(&found));
     Ok(if found.found { Exit::Done } else { Exit::No })

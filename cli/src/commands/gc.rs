@@ -1,7 +1,6 @@
 use crate::cleaning;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -23,7 +22,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let snapshot = cleaning::observe(&repository)?;
     let mut removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
     let mut failed = None;

@@ -85,7 +85,7 @@ impl Asked<'_> {
 
     /// Judges the tree that is being committed: the index git shows us, never the working tree.
     fn commit(self) -> CommandResult {
-        let repository = Repository::look(self.context)?;
+        let repository = self.context.look()?;
         let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
         let git = &repository.git;
         if git.entry(&tree, manifest::FILE)?.is_none() {
@@ -100,7 +100,7 @@ impl Asked<'_> {
 
     /// Judges what a server would get, once for each tree.
     fn pushed(self, changes: &[RefChange]) -> CommandResult {
-        let repository = Repository::look(self.context)?;
+        let repository = self.context.look()?;
         let git = &repository.git;
         let precheck = Precheck::new(Tier::Fast, limit(FAST_LIMIT), self.began);
         let mut seen = BTreeSet::new();
@@ -138,7 +138,7 @@ impl Asked<'_> {
     /// refs of ours that another clone has moved since can only be refused, and go through the next time. `changes` are those that git goes on to make.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
         let work = || -> Result<(), CommandError> {
-            let repository = Repository::look(self.context)?;
+            let repository = self.context.look()?;
             if flags.dry_run || !sharing::has_unshared(&repository, remote)? {
                 return Ok(());
             }
@@ -158,7 +158,7 @@ impl Asked<'_> {
     }
 
     fn check(self, repository: &Repository, precheck: Precheck, (tree, on): (&ObjectId, Option<&ObjectId>), again: &str) -> CommandResult {
-        match precheck.judge(repository, tree, on, self.context)? {
+        match precheck.judge(repository, tree, on)? {
             Said::Nothing => Ok(Exit::Done),
             Said::Skipped(why) => {
                 self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));

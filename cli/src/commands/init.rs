@@ -1,7 +1,6 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
 use crate::scaffold::Scaffold;
 use crate::templates;
 use crate::versions::{Outcome, release};
@@ -60,10 +59,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 /// `v0.1.0` on `active`, once its tests pass; one that an earlier run made stays.
 fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, CommandError> {
     let inside = Context { directory: plan.folder.clone(), ..context.clone() };
-    let repository = Repository::open(&inside)?;
+    let repository = inside.repository()?;
     match repository.tip()? {
         Some(tip) => Ok(Outcome::nothing(format!("v{} is there already", tip.version))),
-        None => release::release(&repository, &inside, &release::Options::default()),
+        None => release::release(&repository, &release::Options::default()),
     }
 }
 

@@ -59,7 +59,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     if arguments.follow && context.printer.is_json() {
         return Err(CommandError::usage("`--follow` has no end, and `--json` is one document").with_hint("leave one of them out"));
     }

@@ -23,20 +23,15 @@ pub fn published(
     push: bool,
     make: impl FnMut() -> Result<Outcome, CommandError>,
 ) -> CommandResult {
-    let outcome = made(repository, context, push, make)?;
+    let outcome = made(repository, push, make)?;
     let exit = report(verb, &outcome, &context.printer);
     followed(repository, outcome.tag.as_deref(), outcome.pushed.as_deref(), outcome.main.as_ref(), &context.printer);
     Ok(exit)
 }
 
 /// Makes a version, pushes it where that is asked for, and looks where `main` stands to it.
-pub fn made(
-    repository: &Repository,
-    context: &Context,
-    push: bool,
-    mut make: impl FnMut() -> Result<Outcome, CommandError>,
-) -> Result<Outcome, CommandError> {
-    let mut outcome = if push { versions::made_and_pushed(repository, context, make)? } else { make()? };
+pub fn made(repository: &Repository, push: bool, mut make: impl FnMut() -> Result<Outcome, CommandError>) -> Result<Outcome, CommandError> {
+    let mut outcome = if push { versions::made_and_pushed(repository, make)? } else { make()? };
     outcome.main = outcome.commit.as_ref().filter(|made| is_of_code(repository, made)).and_then(|_| main_lacks(repository));
     Ok(outcome)
 }

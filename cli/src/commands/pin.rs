@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
         return list(&repository, context);
     };

@@ -1,7 +1,6 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::repository::Repository;
 use crate::versions::promotion::{self, Options};
 use agent_core::manifest::{GateMode, GateTest};
 
@@ -26,10 +25,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
     repository.observed("promote", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
-        outcome::published("promoted", &repository, context, push, || promotion::promote(&repository, context, &options))
+        outcome::published("promoted", &repository, context, push, || promotion::promote(&repository, &options))
     })
 }

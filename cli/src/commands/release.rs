@@ -1,7 +1,6 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::repository::Repository;
 use crate::versions::release::{self, Options};
 use agent_core::version::Bump;
 
@@ -31,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let options = Options {
         revision: arguments.revision.clone(),
         bump: arguments.bump,
@@ -41,6 +40,6 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     };
     repository.observed("release", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
-        outcome::published("released", &repository, context, push, || release::release(&repository, context, &options))
+        outcome::published("released", &repository, context, push, || release::release(&repository, &options))
     })
 }

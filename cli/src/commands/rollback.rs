@@ -1,7 +1,6 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
 use crate::versions::rollback::{self, Options};
 use agent_core::what::What;
 use semver::Version;
@@ -29,7 +28,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let options = Options { version, reason: arguments.reason.clone(), again: arguments.again.clone(), dry_run: arguments.dry_run };
     repository.observed("rollback", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);

@@ -36,14 +36,14 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     repository.observed("run", || {
         let mut held = arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
         let header = held.as_ref().and_then(Held::latest).map(|latest| &latest.header);
         let target = target(arguments, header, &repository)?;
-        let called = make(arguments, &given, &target, held.as_mut(), &repository, context)?;
+        let called = make(arguments, &given, &target, held.as_mut(), &repository)?;
         report(arguments, &given, &target, &called, context);
-        children::warn_of_own_files(&target, &repository, context);
+        children::warn_of_own_files(&target, &repository);
         Ok(if called.0.result.is_error() { Exit::No } else { Exit::Done })
     })
 }
@@ -80,9 +80,8 @@ fn make(
     target: &Target,
     conversation: Option<&mut Held>,
     repository: &Repository,
-    context: &Context,
 ) -> Result<(Called, Answer), CommandError> {
-    let spec = children::runner(target, repository, context)?;
+    let spec = children::runner(target, repository)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
         let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;

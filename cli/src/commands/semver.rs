@@ -2,7 +2,6 @@ use crate::context::Context;
 use crate::contracts;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
-use crate::repository::Repository;
 use agent_core::assessment::Assessment;
 use agent_core::diagnose::Exit;
 use agent_core::version::{Bump, tag};
@@ -22,9 +21,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let (from, to) = ends(&arguments.range)?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let from = repository.target(&from)?;
-    let assessment = contracts::assessed(&from, &repository.target(&to)?, &repository, context)?;
+    let assessment = contracts::assessed(&from, &repository.target(&to)?, &repository)?;
     report(&assessment, from.version.as_ref().map(tag).as_deref(), context);
     Ok(Exit::Done)
 }

@@ -1,7 +1,6 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
-use crate::repository::Repository;
 use crate::sync::{self, Options, Outcome};
 use agent_core::diagnose::Exit;
 
@@ -30,10 +29,10 @@ It can be run at any time, and again: a run that was cut short is taken up by th
 Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let options = Options { remote: arguments.remote.clone(), dry_run: arguments.dry_run };
     repository.observed("sync", || {
-        let outcome = sync::sync(&repository, context, &options)?;
+        let outcome = sync::sync(&repository, &options)?;
         report(&outcome, &context.printer);
         Ok(Exit::Done)
     })

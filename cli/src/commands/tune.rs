@@ -74,11 +74,11 @@ const READ_AHEAD: usize = 1024;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut source = Source::open(arguments, context)?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let _telemetry = repository.telemetry();
     let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source);
-    let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository, context)).transpose();
+    let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
     // what staging has is said whole, whatever came of the promotion
     report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
@@ -88,10 +88,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(exit)
 }
 
-fn promote(repository: &Repository, context: &Context) -> Result<versions::Outcome, CommandError> {
-    outcome::made(repository, context, outcome::pushes(repository, false, false), || {
-        promotion::promote(repository, context, &promotion::Options::default())
-    })
+fn promote(repository: &Repository) -> Result<versions::Outcome, CommandError> {
+    outcome::made(repository, outcome::pushes(repository, false, false), || promotion::promote(repository, &promotion::Options::default()))
 }
 
 /// Where the signals come from, and what goes wrong while they are read.
@@ -171,11 +169,11 @@ fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed
 
 async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, CommandError> {
     let target = repository.target(&What::Active)?;
-    let tuner = Tuner::start(repository, &target, context).await?;
+    let tuner = Tuner::start(repository, &target).await?;
     if source.single.is_some() {
         expect_tool(&tuner, arguments)?;
     }
-    let mut staging = tuning::staging_for(&tuner, repository, &context.printer).await?;
+    let mut staging = tuning::staging_for(&tuner, repository).await?;
     let report = batch(arguments, source, repository, &mut staging, &tuner, context).await?;
     tuner.end().await;
     Ok(report)

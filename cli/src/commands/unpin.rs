@@ -1,6 +1,5 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
 use crate::world::git::Unpinned;
 use agent_core::diagnose::Exit;
 use agent_core::suggestion::did_you_mean;
@@ -17,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let name = &arguments.name;
     agent_core::registry::check_pin_name(name)?;
     let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();

@@ -33,7 +33,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // a tag that is missing is first looked at
-    let repository = Repository::look(context)?;
+    let repository = context.look()?;
     let mut verifier = Verifier::new(&repository)?;
     let subjects: Vec<Subject> = if arguments.all { verifier.all()? } else { repository.subject(&arguments.what)?.into_iter().collect() };
     let mut reports = Vec::new();
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         if arguments.run
             && let Ok(commit) = repository.git.commit(&subject.commit)
         {
-            report = report.with(verifier.run_again(&commit, context)?);
+            report = report.with(verifier.run_again(&commit)?);
         }
         tell(&tag(&report.version), report.status, &report.checks, arguments.all, context);
         reports.push(report);

@@ -1,5 +1,6 @@
 //! A bar on stderr while something takes time; nothing where nobody would see it.
 
+use crate::notices::SlowCases;
 use crate::printer::Printer;
 use agent_core::evaluation::{CaseResult, Outcome};
 use agent_core::event::Event;
@@ -122,7 +123,7 @@ impl Outlook {
 pub struct TierProgress<'a> {
     printer: &'a Printer,
     /// What slow cases took the last time, by tier and id.
-    slow_ms: BTreeMap<Tier, BTreeMap<String, f64>>,
+    slow_ms: SlowCases,
     bar: Option<Progress>,
     outlook: Outlook,
     /// Cases of the tier that did not pass.
@@ -130,7 +131,7 @@ pub struct TierProgress<'a> {
 }
 
 impl<'a> TierProgress<'a> {
-    pub fn new(printer: &'a Printer, slow_ms: BTreeMap<Tier, BTreeMap<String, f64>>) -> Self {
+    pub fn new(printer: &'a Printer, slow_ms: SlowCases) -> Self {
         Self { printer, slow_ms, bar: None, outlook: Outlook::default(), failed: 0 }
     }
 

@@ -29,7 +29,7 @@ impl Server for Runner {
     const IS_SHARED: bool = false;
 
     async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
-        let mut spec = children::runner(target, &shim.repository, &shim.context)?;
+        let mut spec = children::runner(target, &shim.repository)?;
         spec.memory = target.manifest.limits.serving_memory();
         Ok(Self(Child::open(&spec, opening).await?))
     }

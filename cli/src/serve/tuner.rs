@@ -33,7 +33,7 @@ impl Server for Tuner {
 
     async fn start(shim: &Shim<Self>, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
         let memory = target.manifest.limits.serving_memory();
-        Self::start_within(memory, &shim.repository, target, &shim.context).await
+        Self::start_within(memory, &shim.repository, target).await
     }
 
     fn child(&self) -> &Child {
@@ -107,7 +107,7 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
 
 async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Committed<Settled>, CallFailure<Tuner>> {
     let tuner = &running.server;
-    let mut staging = tuning::staging_for(tuner, &shim.repository, &shim.context.printer).await?;
+    let mut staging = tuning::staging_for(tuner, &shim.repository).await?;
     let (sender, source) = mpsc::channel(1);
     sender.try_send(Ok(signal)).expect("the channel has room for one");
     drop(sender);

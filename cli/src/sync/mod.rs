@@ -5,7 +5,6 @@
 
 mod observed;
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::sharing;
@@ -91,12 +90,12 @@ struct Dropped {
     why: String,
 }
 
-pub fn sync(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
     let remote = remote(&repository.git, options.remote.as_deref())?;
     for _ in 0..ATTEMPTS {
         let snapshot = observed::snapshot(repository, remote.as_deref())?;
         let steps = sync::plan(&snapshot).map_err(|conflict| CommandError::new(Exit::Conflict, conflict.why).with_hint(conflict.mend))?;
-        let mut run = Run { repository, context, outcome: Outcome::of(&snapshot) };
+        let mut run = Run { repository, outcome: Outcome::of(&snapshot) };
         if options.dry_run {
             run.outcome.plan = Some(steps.iter().map(ToString::to_string).collect());
             return Ok(run.outcome);
@@ -227,7 +226,6 @@ impl Outcome {
 /// The steps of a plan, carried out.
 struct Run<'a> {
     repository: &'a Repository,
-    context: &'a Context,
     outcome: Outcome,
 }
 
@@ -354,7 +352,7 @@ impl Run<'_> {
             staging.notices().iter().map(|notice| if let Notice::Returned { updates, .. } = notice { *updates } else { 0 }).sum();
         let mut staged = Staged { updates: staging.snapshot()?.updates, returned, ..Staged::default() };
         if staged.updates > 0 && staging.is_behind(&active) {
-            let rebased = tuning::replay(self.repository, self.context, &mut staging, &active)?;
+            let rebased = tuning::replay(self.repository, &mut staging, &active)?;
             staged.replayed = staged.updates;
             staged.duplicates = rebased.counted;
             staged.unknown = rebased.unsure;

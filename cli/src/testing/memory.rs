@@ -1,7 +1,7 @@
 //! What is known of a tier's cases, asked and added to case by case.
 
 use super::known::Known;
-use crate::printer::Printer;
+use crate::notices::Notices;
 use crate::world::fs::FsError;
 use agent_core::case::{Case, Cases};
 use agent_core::evaluation::CaseResult;
@@ -20,7 +20,7 @@ pub(super) struct Memory<'a> {
     pub(super) exact: bool,
     /// No case came out differently from what it had before.
     pub(super) certain: bool,
-    pub(super) printer: &'a Printer,
+    pub(super) notices: &'a Notices,
 }
 
 impl Memory<'_> {
@@ -91,6 +91,6 @@ impl Memory<'_> {
 
     /// The results themselves are safe in memory until the report.
     fn not_written(&self, error: &FsError) {
-        self.printer.detail(format!("a killed run would start from the beginning: {error}"));
+        self.notices.detail(format!("a killed run would start from the beginning: {error}"));
     }
 }

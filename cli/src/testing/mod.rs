@@ -14,7 +14,6 @@ mod subject;
 pub use memo::{CacheKey, look_up};
 pub use subject::defined;
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::attempt::Answered;
@@ -162,13 +161,12 @@ pub fn run_tier(
     target: &Target,
     evaluators: &Evaluators,
     request: &Request,
-    context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<TierOutcome, CommandError> {
     // where a change would keep results, it could have put some
     let store = repository.store(&evaluators.manifest)?;
     let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
-    let subject = Subject { repository, target, evaluators, request, context, store: &store, tree };
+    let subject = Subject { repository, target, evaluators, request, store: &store, tree };
     let memo = subject.memo_key()?;
     if let (Some(key), true) = (&memo, request.reuse != Reuse::Nothing)
         && let Some(found) = subject.recall(key)

@@ -7,7 +7,6 @@ use super::memory::Memory;
 use super::{Request, TierOutcome};
 use crate::children::{self, Scorer};
 use crate::confinement;
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::attempt::Keeps;
@@ -56,7 +55,6 @@ pub(super) struct Subject<'a> {
     pub(super) target: &'a Target,
     pub(super) evaluators: &'a Evaluators,
     pub(super) request: &'a Request,
-    pub(super) context: &'a Context,
     pub(super) store: &'a Store,
     /// What results are kept under; `None` where the code or what judges it can change at any time.
     pub(super) tree: Option<ObjectId>,
@@ -78,7 +76,7 @@ impl Subject<'_> {
     /// A store that cannot be read knows nothing.
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
         memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(|error| {
-            self.context.printer.warn(format!("what was run before is not known: {error}"));
+            self.repository.notices.warn(format!("what was run before is not known: {error}"));
             None
         })
     }
@@ -87,7 +85,7 @@ impl Subject<'_> {
     pub(super) fn remember_whole(&self, key: &CacheKey, Ran { outcome, certain, exact }: &Ran) {
         let kept = if *certain { memo::keep(self.store, key, outcome, *exact) } else { memo::forget(&self.store.briefly(), key) };
         if let Err(error) = kept {
-            self.context.printer.warn(format!("the tier's result is not kept for the next time: {error}"));
+            self.repository.notices.warn(format!("the tier's result is not kept for the next time: {error}"));
         }
     }
 
@@ -95,7 +93,7 @@ impl Subject<'_> {
         let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else { return Ok(None) };
         let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
         if let Err(error) = known.read() {
-            self.context.printer.warn(format!("what was run before is not known: {}", error.messages.join(": ")));
+            self.repository.notices.warn(format!("what was run before is not known: {}", error.messages.join(": ")));
         }
         Ok(Some(known))
     }
@@ -136,7 +134,7 @@ impl Subject<'_> {
     }
 
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, CommandError> {
-        let Self { target, request, context, .. } = self;
+        let Self { target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
             known: self.known()?,
@@ -145,7 +143,7 @@ impl Subject<'_> {
             reuse: request.reuse,
             exact: true,
             certain: true,
-            printer: &context.printer,
+            notices: &self.repository.notices,
         };
         let mut defined = None;
         let mut fold = TierFold::default();
@@ -229,10 +227,10 @@ impl Subject<'_> {
 
     /// What is to be run.
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
-        let Self { repository, request, context, .. } = self;
+        let Self { repository, request, .. } = self;
         let target = &Target { manifest: self.target.manifest.held_to(&self.evaluators.manifest), ..self.target.clone() };
-        let verified = children::verified(target, repository, context)?;
-        let mut runner = children::runner_on(verified.as_ref(), target, repository, context)?;
+        let verified = children::verified(target, repository)?;
+        let mut runner = children::runner_on(verified.as_ref(), target, repository)?;
         // the folder of the working tree is the user's own, and no evidence comes of it
         if target.code.is_some() {
             confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
@@ -294,7 +292,7 @@ impl Subject<'_> {
     }
 
     fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, CommandError> {
-        let Scorer { spec, checkout, verified } = children::scorer(self.evaluators, judging, self.repository, self.context)?;
+        let Scorer { spec, checkout, verified } = children::scorer(self.evaluators, judging, self.repository)?;
         let watch = checkout.watch(verified, &self.repository.git)?;
         watches.push(Watched { of: "the evaluators".to_owned(), place: checkout.path().to_owned(), watch });
         Ok(Judges { scorer: spec, digest: scoring(Some(judging)) })
@@ -306,7 +304,7 @@ impl Subject<'_> {
         if !memo::is_in_time(summary) {
             known.forget();
         } else if let Err(unkept) = known.keep() {
-            self.context.printer.warn(unkept.shown());
+            self.repository.notices.warn(unkept.shown());
         }
     }
 }

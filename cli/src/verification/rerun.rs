@@ -1,9 +1,7 @@
 //! The evidence of a version, run again: its tiers under the evaluators that judged, without what is known, and its Journal through the Tuner.
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::replay;
-use crate::report::progress::{Progress, TierProgress};
 use crate::repository::Repository;
 use crate::runner::evaluators::Evaluators;
 use crate::target::Target;
@@ -27,7 +25,7 @@ use std::collections::BTreeSet;
 
 impl Verifier<'_> {
     /// Runs the evidence of a version again, as far as it is here.
-    pub fn run_again(&mut self, commit: &CommitInfo, context: &Context) -> Result<Vec<Check>, CommandError> {
+    pub fn run_again(&mut self, commit: &CommitInfo) -> Result<Vec<Check>, CommandError> {
         let evidence = self.kept.of(commit)?;
         let read = evidence.evaluation.as_deref().and_then(Evaluation::from_bytes);
         let Some(evaluation) = read.filter(|evaluation| Some(evaluation.digest()) == commit.trailers.eval) else {
@@ -36,7 +34,7 @@ impl Verifier<'_> {
         };
         let record = evidence.record.as_deref().filter(|bytes| Some(digest(bytes)) == commit.trailers.gate);
         let record = record.and_then(|bytes| Record::from_bytes(bytes).ok());
-        let rerun = Rerun { repository: self.repository, context, commit };
+        let rerun = Rerun { repository: self.repository, commit };
         let mut checks = Vec::new();
         let mut check = |check: &'static str, (status, message): Finding| checks.push(Check { check, status, message });
         for (tier, summary) in &evaluation.tiers {
@@ -66,7 +64,6 @@ impl Verifier<'_> {
 
 struct Rerun<'a> {
     repository: &'a Repository,
-    context: &'a Context,
     commit: &'a CommitInfo,
 }
 
@@ -149,8 +146,7 @@ impl Rerun<'_> {
 
     fn tier(&self, target: &Target, evaluators: &Evaluators, request: &Request) -> Result<TierOutcome, CommandError> {
         let slow_ms = [(request.tier, testing::slow_cases(self.repository, request.tier))].into();
-        let mut progress = TierProgress::new(&self.context.printer, slow_ms);
-        testing::run_tier(self.repository, target, evaluators, request, self.context, &mut |event| progress.add(event))
+        testing::run_tier(self.repository, target, evaluators, request, &mut self.repository.notices.tiers(slow_ms))
     }
 
     /// Its updates through the Tuner of the version it was made from.
@@ -162,10 +158,10 @@ impl Rerun<'_> {
         });
         let (Ok(start), Some(base)) = (begun, &self.commit.trailers.base) else { return Ok(missing("there is no Journal to replay")) };
         let target = self.target(base)?;
-        let progress = Progress::start(&self.context.printer, "replaying", Some(walked.len() as u64));
+        let advance = self.repository.notices.steps("replaying", Some(walked.len() as u64));
         let mismatch = process::block_on(async {
-            let tuner = Tuner::start(self.repository, &target, self.context).await?;
-            let mismatch = replay::journal(&tuner, &start, &walked, || progress.advance(1)).await;
+            let tuner = Tuner::start(self.repository, &target).await?;
+            let mismatch = replay::journal(&tuner, &start, &walked, || advance(1)).await;
             tuner.end().await;
             Ok::<_, CommandError>(mismatch?)
         })??;

@@ -1,6 +1,5 @@
 //! The evidence a version rests on: an evaluation made on its tree before its commit exists, and the gate against what it replaces.
 
-use crate::context::Context;
 use crate::contracts;
 use crate::error::CommandError;
 use crate::ledger::LedgerRef;
@@ -82,7 +81,6 @@ impl Evidence {
     /// `given` names what of `gated` the command line gave in place of the manifest.
     pub fn gather(
         repository: &Repository,
-        context: &Context,
         (candidate, judges): (&Target, Judges),
         baseline: Option<&Target>,
         gated: &Gated,
@@ -94,11 +92,11 @@ impl Evidence {
         let served = baseline.map(|baseline| evaluators::judging(repository, baseline)).transpose()?;
         let own = candidate.own_evaluators();
         let judging = served.as_ref().filter(|_| judges == Judges::Served).unwrap_or(&own);
-        let mut evidence = Self::of(candidate, evaluate(repository, context, candidate, judging, gated.tier)?);
-        evidence.contract = Some(contract(repository, context, candidate, baseline)?);
+        let mut evidence = Self::of(candidate, evaluate(repository, candidate, judging, gated.tier)?);
+        evidence.contract = Some(contract(repository, candidate, baseline)?);
         let given = given.iter().map(ToString::to_string).collect();
         if let (Some(baseline), Some(served)) = (baseline, &served) {
-            evidence.compare(repository, context, candidate, (baseline, served), (gated, given))?;
+            evidence.compare(repository, candidate, (baseline, served), (gated, given))?;
         } else {
             let record = Record::new(evidence.evaluation.digest(), gated.clone(), given);
             evidence.record = Some(StoredRecord { bytes: record.to_bytes(None), before: None });
@@ -124,19 +122,18 @@ impl Evidence {
     fn compare(
         &mut self,
         repository: &Repository,
-        context: &Context,
         candidate: &Target,
         (baseline, evaluators): (&Target, &Evaluators),
         (gated, given): (&Gated, Vec<String>),
     ) -> Result<(), CommandError> {
-        let old = evaluate(repository, context, baseline, evaluators, gated.tier)?;
+        let old = evaluate(repository, baseline, evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
         self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
         let before = if self.evaluators_changed.is_empty() {
             self.evaluation.comparable_with = vec![commit.to_string()];
             None
         } else {
-            Some(evaluate(repository, context, candidate, evaluators, gated.tier)?)
+            Some(evaluate(repository, candidate, evaluators, gated.tier)?)
         };
         let judged = before.as_ref().unwrap_or(&self.outcomes[0]);
         let comparison = Comparison::of(gated.into(), old.results(), judged.results());
@@ -282,22 +279,16 @@ fn recorded(
 }
 
 /// The Contract's digest; code that is served already promises what its version says.
-fn contract(repository: &Repository, context: &Context, candidate: &Target, baseline: Option<&Target>) -> Result<String, CommandError> {
+fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Target>) -> Result<String, CommandError> {
     if let Some(baseline) = baseline.filter(|baseline| baseline.code == candidate.code)
         && let Some(commit) = &baseline.commit
         && let Some(recorded) = repository.git.commit(commit)?.trailers.contract
     {
         return Ok(recorded);
     }
-    Ok(contracts::of(candidate, repository, context)?.digest())
+    Ok(contracts::of(candidate, repository)?.digest())
 }
 
-fn evaluate(
-    repository: &Repository,
-    context: &Context,
-    target: &Target,
-    evaluators: &Evaluators,
-    tier: Tier,
-) -> Result<TierOutcome, CommandError> {
-    testing::run_tier(repository, target, evaluators, &Request::evidence(tier), context, &mut |_| {})
+fn evaluate(repository: &Repository, target: &Target, evaluators: &Evaluators, tier: Tier) -> Result<TierOutcome, CommandError> {
+    testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})
 }

@@ -1,6 +1,5 @@
 //! Staging becomes active: replayed if active has moved, judged, published, sealed.
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::staging::{Staging, StagingError};
@@ -32,16 +31,16 @@ impl Options {
     }
 }
 
-pub fn promote(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
-    publish::on_record("promotion", || make(repository, context, options))
+pub fn promote(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+    publish::on_record("promotion", || make(repository, options))
 }
 
-fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
     for _ in 0..super::ATTEMPTS {
-        if let Some(outcome) = attempt(repository, context, options)? {
+        if let Some(outcome) = attempt(repository, options)? {
             return Ok(outcome);
         }
     }
@@ -49,7 +48,7 @@ fn make(repository: &Repository, context: &Context, options: &Options) -> Result
 }
 
 /// One try; `None` when somebody else moved active meanwhile.
-fn attempt(repository: &Repository, context: &Context, options: &Options) -> Result<Option<Outcome>, CommandError> {
+fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, CommandError> {
     let tip = repository.expect_tip()?;
     let active = repository.active_at(&tip)?;
     let mut staging = repository.staging_on(&active)?;
@@ -67,12 +66,12 @@ fn attempt(repository: &Repository, context: &Context, options: &Options) -> Res
             Ok(Some(Outcome::nothing(format!("staging's {} updates would be replayed on v{} first", staged.updates, onto.version))))
         }
         Plan::Replay { .. } => {
-            tuning::replay(repository, context, &mut staging, &active)?;
+            tuning::replay(repository, &mut staging, &active)?;
             Ok(None)
         }
         Plan::Judge { candidate, .. } => {
             let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
-            judge(repository, context, (&snapshot, &given), &candidate, &staged, &mut staging)
+            judge(repository, (&snapshot, &given), &candidate, &staged, &mut staging)
         }
     }
 }
@@ -88,7 +87,6 @@ fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated,
 
 fn judge(
     repository: &Repository,
-    context: &Context,
     (snapshot, given): (&Snapshot, &[&str]),
     candidate: &Candidate,
     staged: &crate::staging::Snapshot,
@@ -96,7 +94,7 @@ fn judge(
 ) -> Result<Option<Outcome>, CommandError> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
-    let evidence = Evidence::gather(repository, context, (&target, Judges::Served), Some(&baseline), &snapshot.gated, given)?;
+    let evidence = Evidence::gather(repository, (&target, Judges::Served), Some(&baseline), &snapshot.gated, given)?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(
             refusal.with_hint("`agent test --at staging --against active` shows what changed; `agent state reset` discards the updates"),

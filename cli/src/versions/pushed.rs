@@ -1,6 +1,5 @@
 //! A version that is made on top of what a remote serves, and pushed there.
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::sync::{self, Options};
@@ -9,13 +8,13 @@ use agent_core::diagnose::Exit;
 use agent_core::object_id::ObjectId;
 
 /// Before a version is made that takes long: this clone gets what the remote serves where versions are pushed, and else has to have it.
-pub fn level(repository: &Repository, context: &Context, push: bool) -> Result<(), CommandError> {
-    if push { sync::sync(repository, context, &options(repository)).map(drop) } else { sync::expect_level(repository) }
+pub fn level(repository: &Repository, push: bool) -> Result<(), CommandError> {
+    if push { sync::sync(repository, &options(repository)).map(drop) } else { sync::expect_level(repository) }
 }
 
 /// Pushes a version that is made already; says where to. One that was superseded meanwhile is a conflict.
-pub fn push_made(repository: &Repository, context: &Context, version: &str, commit: &ObjectId) -> Result<String, CommandError> {
-    let after = sync::sync(repository, context, &options(repository))?;
+pub fn push_made(repository: &Repository, version: &str, commit: &ObjectId) -> Result<String, CommandError> {
+    let after = sync::sync(repository, &options(repository))?;
     let Some(remote) = after.remote() else { return Err(no_remote()) };
     if after.has_lost(commit) {
         let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
@@ -36,16 +35,15 @@ fn no_remote() -> CommandError {
 /// Makes a version and pushes it; makes it again on top of what another clone published meanwhile.
 pub fn made_and_pushed(
     repository: &Repository,
-    context: &Context,
     mut attempt: impl FnMut() -> Result<Outcome, CommandError>,
 ) -> Result<Outcome, CommandError> {
     let options = options(repository);
     for _ in 0..super::ATTEMPTS {
-        let before = sync::sync(repository, context, &options)?;
+        let before = sync::sync(repository, &options)?;
         let Some(remote) = before.remote() else { return Err(no_remote()) };
         let made = attempt()?;
         // an attempt that the gate refused is on record as well, and other clones have to know of it
-        let after = sync::sync(repository, context, &options).map_err(|error| unpushed(error, &made))?;
+        let after = sync::sync(repository, &options).map_err(|error| unpushed(error, &made))?;
         if !made.commit.as_ref().is_some_and(|commit| after.has_lost(commit)) {
             let pushed = made.done.then(|| remote.to_owned());
             return Ok(Outcome { pushed, ..made });

@@ -2,7 +2,6 @@
 
 use crate::carried::{self, Beside};
 use crate::children;
-use crate::context::Context;
 use crate::contracts::{self, code_of};
 use crate::error::CommandError;
 use crate::lineage;
@@ -40,17 +39,17 @@ pub struct Options {
     pub again: Option<String>,
 }
 
-pub fn release(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
-    publish::on_record("release", || make(repository, context, options))
+pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+    publish::on_record("release", || make(repository, options))
 }
 
-fn make(repository: &Repository, context: &Context, options: &Options) -> Result<Outcome, CommandError> {
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
     let source = source(repository, options)?;
     for _ in 0..super::ATTEMPTS {
-        if let Some(outcome) = attempt(repository, context, &source, options)? {
+        if let Some(outcome) = attempt(repository, &source, options)? {
             return Ok(outcome);
         }
     }
@@ -76,8 +75,8 @@ struct Seen {
 }
 
 /// One try; `None` when somebody else moved active meanwhile.
-fn attempt(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, CommandError> {
-    let seen = observe(repository, context, source, options)?;
+fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, CommandError> {
+    let seen = observe(repository, source, options)?;
     if let Some(refused) = for_a_person(repository, &seen, options)? {
         return Ok(Some(refused));
     }
@@ -87,7 +86,7 @@ fn attempt(repository: &Repository, context: &Context, source: &ObjectId, option
         Plan::TakenOut(taken_out) => Err(is_taken_out(&name_of(repository, source, options), &taken_out)),
         Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
         Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
-        Plan::Judge { candidate, bump, .. } => judge(repository, context, &seen, &candidate, bump, options),
+        Plan::Judge { candidate, bump, .. } => judge(repository, &seen, &candidate, bump, options),
     }
 }
 
@@ -101,14 +100,14 @@ fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Resu
     })
 }
 
-fn observe(repository: &Repository, context: &Context, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
+fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
     let tip = repository.tip()?;
-    let candidate = candidate(repository, context, tip.as_ref(), source)?;
+    let candidate = candidate(repository, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
     if let Some(baseline) = &baseline {
-        children::warn_of_own_files(baseline, repository, context);
+        children::warn_of_own_files(baseline, repository);
     }
-    let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository, context)).transpose()?;
+    let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository)).transpose()?;
     let (lacked, taken_out) = match &tip {
         Some(tip) => (lineage::lacked(&repository.git, &tip.commit, source)?, lineage::taken_out(&repository.git, &tip.commit, source)?),
         None => (Vec::new(), None),
@@ -130,7 +129,7 @@ fn observe(repository: &Repository, context: &Context, source: &ObjectId, option
 }
 
 /// The source as it would be served: under the state of active, carried over.
-pub fn candidate(repository: &Repository, context: &Context, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
+pub fn candidate(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
     let what = What::Name(source.to_string());
     let code = repository.target(&what)?;
     let state = match tip {
@@ -138,7 +137,7 @@ pub fn candidate(repository: &Repository, context: &Context, tip: Option<&Tip>, 
             let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
             carried::refusal(carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?, source.short())?
         }
-        None => migrations::migrate(repository, context, &code.state.value, contracts::state_schema(&code, repository)?.as_ref(), &code)?,
+        None => migrations::migrate(repository, &code.state.value, contracts::state_schema(&code, repository)?.as_ref(), &code)?,
     };
     repository.candidate(&what, source, &state)
 }
@@ -199,14 +198,13 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
 
 fn judge(
     repository: &Repository,
-    context: &Context,
     seen: &Seen,
     candidate: &Candidate,
     bump: Option<Bump>,
     options: &Options,
 ) -> Result<Option<Outcome>, CommandError> {
     let judges = if is_unattended(options.coder.as_deref()) { Judges::Served } else { Judges::Own };
-    let evidence = Evidence::gather(repository, context, (&seen.candidate, judges), seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
+    let evidence = Evidence::gather(repository, (&seen.candidate, judges), seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
     if let Some(refusal) = evidence.refusal() {
         return Ok(Some(refusal));
     }

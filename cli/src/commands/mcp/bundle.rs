@@ -2,7 +2,6 @@ use crate::context::Context;
 use crate::contracts;
 use crate::error::{CommandError, CommandResult};
 use crate::installation::bundle::{self, About};
-use crate::repository::Repository;
 use crate::world::fs;
 use crate::world::output::Output;
 use crate::world::{env, process};
@@ -82,10 +81,10 @@ fn check(name: &str) -> Result<(), CommandError> {
 }
 
 fn about(context: &Context) -> Result<About, CommandError> {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let tip = repository.expect_tip()?;
     let active = repository.target(&What::Active)?;
-    let contract = contracts::of(&active, &repository, context)?;
+    let contract = contracts::of(&active, &repository)?;
     let described = |tool: &serde_json::Value| tool["description"].as_str().map(str::to_owned);
     Ok(About {
         name: super::install::name(None, &active.manifest)?,

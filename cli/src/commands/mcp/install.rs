@@ -3,7 +3,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::installation::host::{Host, Scope};
 use crate::installation::{self, Done, Launch, Met, Plan, Request, Server, Token};
 use crate::printer::{Printer, Style};
-use crate::repository::{Repository, manifest_on_disk};
+use crate::repository::manifest_on_disk;
 use crate::world::env;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Manifest;
@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandError> {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let (folder, manifest) = match repository.git.worktree() {
         Some(folder) => {
             let manifest = manifest_on_disk(&folder)?;

@@ -3,7 +3,6 @@ mod install;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
 use crate::serve::architect;
 use crate::serve::door;
 use crate::serve::http::{self, address::Address};
@@ -98,7 +97,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, over: &Over, context: &Context) -> CommandResult {
     let options = over.options()?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let serve = async {
         let shim = Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned());
         let _telemetry = shim.repository.telemetry();

@@ -32,7 +32,7 @@ struct Step {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let path = &arguments.key;
     let mut steps = by_signals(&repository, path)?;
     steps.reverse();

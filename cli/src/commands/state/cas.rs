@@ -1,7 +1,6 @@
 use super::{own_draft, rules};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
 use crate::staging::{Append, Known};
 use crate::world::clock::fresh_id;
 use agent_core::canonical;
@@ -41,7 +40,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         signal::check_id(id).map_err(CommandError::usage)?;
     }
     let given = read_state()?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let active = repository.active()?;
     let after = rules(&repository, &active)?.check(&given).map_err(CommandError::input)?;
     let mut staging = repository.staging()?;

@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let (from, to) = (state(&repository, &arguments.from)?, state(&repository, &arguments.to)?);
     let found = differences(&from.1, &to.1);
     for difference in &found {

@@ -2,7 +2,6 @@ use crate::context::Context;
 use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
 use crate::report::value::shown;
-use crate::repository::Repository;
 use agent_core::diagnose::Exit;
 use agent_core::journal::{self, Record};
 use serde_json::json;
@@ -16,7 +15,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let mut staging = repository.staging()?;
     let all = journal::records(&staging.journal()?).map_err(|error| staging.unreadable(error))?;
     let newest: Vec<&Record> = all.iter().rev().take(arguments.limit).collect();

@@ -2,7 +2,6 @@ use crate::context::Context;
 use crate::contracts::state_schema;
 use crate::error::CommandResult;
 use crate::migrations;
-use crate::repository::Repository;
 use agent_core::canonical;
 use agent_core::diagnose::Exit;
 use agent_core::what::What;
@@ -17,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let served = repository.target(&What::Active)?;
     let from = state_schema(&served, &repository)?;
     let to = match &arguments.at {
@@ -25,7 +24,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         What::Worktree => repository.worktree_code(served.state.clone())?,
         at => repository.target(at)?,
     };
-    let state = migrations::migrate(&repository, context, &served.state.value, from.as_ref(), &to)?;
+    let state = migrations::migrate(&repository, &served.state.value, from.as_ref(), &to)?;
     context.printer.data(String::from_utf8_lossy(&canonical::to_bytes(&state)).trim_end());
     context.printer.json(&json!({
         "schema": "agent/migrated-state@1", "at": arguments.at.to_string(), "before": served.state.revision,

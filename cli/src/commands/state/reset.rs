@@ -1,6 +1,5 @@
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::repository::Repository;
 use crate::staging::{Discarded, Staging};
 use agent_core::diagnose::Exit;
 use serde_json::json;
@@ -16,7 +15,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let active = repository.active()?;
     let Discarded { updates: discarded, kept } = if arguments.dry_run {
         Discarded { updates: Some(repository.staging()?.snapshot()?.updates), kept: None }

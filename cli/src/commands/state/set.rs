@@ -29,7 +29,7 @@ const PATIENCE: u32 = 3;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let changes = arguments.changes.iter().map(|change| parse(change)).collect::<Result<Vec<_>, _>>()?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let active = repository.active()?;
     let rules = rules(&repository, &active)?;
     let mut staging = repository.staging()?;

@@ -24,7 +24,7 @@ enum Which {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let (mut document, state) = match arguments.which {
         Which::Active => active(&repository)?,
         Which::Staging => staging(&repository)?,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub struct Arguments {}
 
 pub fn run(_arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let mut staging = repository.staging()?;
     let bytes = staging.journal()?;
     let mut walked = Vec::new();
@@ -46,7 +46,7 @@ async fn replayed(
     walked: &[(Record, Value)],
     context: &Context,
 ) -> Result<Option<Mismatch>, CommandError> {
-    let tuner = Tuner::start(repository, &repository.target(&What::Active)?, context).await?;
+    let tuner = Tuner::start(repository, &repository.target(&What::Active)?).await?;
     let progress = Progress::start(&context.printer, "replaying", Some(walked.len() as u64));
     let mismatch = replay::journal(&tuner, start, walked, || progress.advance(1)).await;
     tuner.end().await;

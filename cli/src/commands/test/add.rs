@@ -63,7 +63,7 @@ struct Added {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let conversation = conversations::load(&repository.layout, &arguments.conversation)?.ok_or_else(|| {
         CommandError::input(format!("there is no conversation `{}` here", arguments.conversation))
             .with_hint("`agent run TOOL --conversation ID` keeps one, and so does a host that names one; they lie in .agent/conversations")
@@ -149,7 +149,7 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
     let target = repository.target_to_test(&What::Worktree)?;
     let only = Some([added.id.clone()].into());
     let request = Request { only, keep_goldens: arguments.golden, ..Request::anew(arguments.tier) };
-    let mut outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {})?;
+    let mut outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
     if arguments.golden {
         let worktree = repository.worktree()?;
         for golden in &outcome.goldens {
@@ -158,7 +158,7 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
         }
         let target = repository.target_to_test(&What::Worktree)?;
         let request = Request { keep_goldens: false, ..request };
-        outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, context, &mut |_| {})?;
+        outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
     }
     let result = outcome.into_results().into_iter().find(|result| result.id == added.id);
     result.ok_or_else(|| CommandError::new(Exit::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))

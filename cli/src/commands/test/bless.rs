@@ -20,7 +20,7 @@ pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Tar
     let mut changed = 0;
     for tier in tiers(&arguments.tiers) {
         let request = Request { keep_goldens: true, ..request(arguments, tier) };
-        for golden in testing::run_tier(repository, target, &evaluators, &request, context, &mut |_| {})?.goldens {
+        for golden in testing::run_tier(repository, target, &evaluators, &request, &mut |_| {})?.goldens {
             let before = files.read(&golden.path, &golden.path)?;
             if before.as_deref() == Some(&golden.bytes) {
                 continue;

@@ -43,7 +43,7 @@ fn measure(
     let fresh = Request { reuse: Reuse::Nothing, ..request(arguments, tier) };
     let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
     let run = || -> Result<_, CommandError> {
-        let outcome = testing::run_tier(repository, target, &target.own_evaluators(), &fresh, context, &mut |_| {})?;
+        let outcome = testing::run_tier(repository, target, &target.own_evaluators(), &fresh, &mut |_| {})?;
         progress.advance(1);
         Ok(outcome.into_results())
     };

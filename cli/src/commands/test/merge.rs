@@ -47,7 +47,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let has_stdout = reporting::wants_stdout(&arguments.reports, None, context)?;
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let merge = if arguments.files.is_empty() { from_store(arguments, &repository)? } else { from_files(arguments, context)? };
     let tiers: Vec<MergedTier> = merge.finish().collect();
     let (tree, state) = one_tree(&tiers)?;

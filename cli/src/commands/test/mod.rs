@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Some(Action::Merge(arguments)) => return merge::run(arguments, context),
         None => {}
     }
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let _telemetry = repository.telemetry();
     if let Some(rounds) = arguments.calibrate {
         return calibration::calibrate(arguments, &repository, rounds, context);
@@ -209,10 +209,10 @@ fn run_tiers(
         on_event(event);
     };
     if requests.iter().any(|request| request.executor == Executor::Ray) {
-        return testing::ray::run_tiers(repository, target, requests, context, &mut on_event);
+        return testing::ray::run_tiers(repository, target, requests, &mut on_event);
     }
     let evaluators = target.own_evaluators();
-    requests.iter().map(|request| testing::run_tier(repository, target, &evaluators, request, context, &mut on_event)).collect()
+    requests.iter().map(|request| testing::run_tier(repository, target, &evaluators, request, &mut on_event)).collect()
 }
 
 /// The tiers of what is tested: their events go where they were asked for, and a part of a commit goes to the object store.

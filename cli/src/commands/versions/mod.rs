@@ -64,7 +64,7 @@ fn parse_version(text: &str) -> Result<Version, String> {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     match &arguments.action {
         None => list(&repository, &arguments.list, context),
         Some(Action::List(list_arguments)) => list(&repository, list_arguments, context),

@@ -33,7 +33,7 @@ const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback i
 /// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
 pub(crate) fn serve(context: &Context, over_http: Option<http::Options>) -> CommandResult {
     // what is wrong with the repository is said now, not to the first call
-    let repository = Repository::open(context)?;
+    let repository = context.repository()?;
     let _telemetry = repository.telemetry();
     let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
     let desk = Desk { context: context.clone(), transport };
@@ -107,10 +107,10 @@ impl Desk {
     /// Does something with the repository on a thread of its own: git and files block.
     async fn at_desk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Repository, &Context) -> Result<T, CommandError> + Send + 'static,
+        work: impl FnOnce(&Repository) -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
         let context = self.context.clone();
-        let done = tokio::task::spawn_blocking(move || work(&Repository::open(&context)?, &context)).await;
+        let done = tokio::task::spawn_blocking(move || work(&context.repository()?)).await;
         done.unwrap_or_else(|error| Err(CommandError::new(Exit::Surroundings, format!("it was given up: {error}"))))
     }
 
@@ -123,7 +123,7 @@ impl Desk {
     ) -> Result<Value, CommandError> {
         let (protocol, traceparent) = (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
         let transport = self.transport;
-        self.at_desk(move |repository, context| {
+        self.at_desk(move |repository| {
             let request = telemetry::Request {
                 protocol: protocol.as_ref().map(ProtocolVersion::as_str),
                 transport,
@@ -131,7 +131,7 @@ impl Desk {
                 ..telemetry::Request::call(tool.name)
             };
             let operation = Operation::served(&request);
-            let outcome = operation.span().within(|| (tool.answer)(repository, context, arguments));
+            let outcome = operation.span().within(|| (tool.answer)(repository, arguments));
             if let Err(error) = &outcome {
                 operation.tool_failed(&error.messages.join(": "));
             }
@@ -148,7 +148,7 @@ impl Desk {
         loop {
             let (id, from) = (wish.run.clone(), after);
             let (run, events) = self
-                .at_desk(move |repository, _| {
+                .at_desk(move |repository| {
                     let run = found(repository, &id)?;
                     let events = operations::happened(repository, &run, from)?;
                     Ok((run, events))
@@ -188,7 +188,7 @@ fn document(value: &impl serde::Serialize) -> Value {
 
 // ---- the tools
 
-type Answer = fn(&Repository, &Context, Value) -> Result<Value, CommandError>;
+type Answer = fn(&Repository, Value) -> Result<Value, CommandError>;
 
 /// A tool as data.
 struct Described {
@@ -283,7 +283,7 @@ static TOOLS: [Described; 7] = [
         },
         output: "Run",
         effect: Effect::Reads,
-        answer: |repository, _, arguments| Ok(document(&found(repository, &parsed::<Watched>(arguments)?.run)?)),
+        answer: |repository, arguments| Ok(document(&found(repository, &parsed::<Watched>(arguments)?.run)?)),
     },
     Described {
         name: "run_diff",
@@ -351,7 +351,7 @@ struct Watched {
     wait: bool,
 }
 
-fn give(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn give(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let new: NewFeedback = parsed(arguments)?;
     let submission = Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
     let Committed { value, warnings } = operations::submit(repository, &submission)?;
@@ -364,7 +364,7 @@ fn give(repository: &Repository, _: &Context, arguments: Value) -> Result<Value,
     }
 }
 
-fn list_feedback(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
     let mut items = operations::feedback(repository)?;
     let next = (items.len() > limit).then(|| items[limit.max(1) - 1].id.clone());
@@ -372,9 +372,9 @@ fn list_feedback(repository: &Repository, _: &Context, arguments: Value) -> Resu
     Ok(json!({"schema": "agent/feedback-list@1", "feedback": items, "next": next}))
 }
 
-fn start(repository: &Repository, context: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn start(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let wish: Start = parsed(arguments)?;
-    let run = operations::start(repository, context, &wish).map_err(|error| match error {
+    let run = operations::start(repository, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => architect::inbox::unknown("feedback item", &id),
         NotStarted::NotRunnable { id, status } => CommandError::input(format!("`{id}` is {}", status.as_str())),
         NotStarted::NothingOpen => CommandError::input("there is no open feedback").with_hint("give some with `give_feedback`"),
@@ -383,7 +383,7 @@ fn start(repository: &Repository, context: &Context, arguments: Value) -> Result
     Ok(document(&run))
 }
 
-fn list_runs(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
     let mut runs = operations::runs(repository)?;
     let next = (runs.len() > limit).then(|| runs[limit.max(1) - 1].run.clone());
@@ -395,13 +395,13 @@ fn found(repository: &Repository, id: &str) -> Result<Report, CommandError> {
     operations::run(repository, id)?.ok_or_else(|| architect::inbox::unknown("run", id))
 }
 
-fn diff(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn diff(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
     let diff = operations::diff(repository, &run)?;
     Ok(json!({"schema": "agent/run-diff@1", "run": run.run, "diff": diff}))
 }
 
-fn cancel(repository: &Repository, _: &Context, arguments: Value) -> Result<Value, CommandError> {
+fn cancel(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
     let told = architect::cancel(repository, &run.run)?;
     Ok(json!({"schema": "agent/cancellation@1", "run": run.run, "message": told}))

@@ -37,7 +37,7 @@ pub(crate) fn service(context: &Context) -> Service<impl Sized + use<>> {
         description: "Feedback in words goes in; runs change the code for it, test the change, and end in a version or in a report of why not.",
         schemas: SCHEMAS,
         routes: feedback_routes().into_iter().chain(run_routes()).collect(),
-        open: Box::new(move || Ok(Desk { repository: Repository::open(&context)?, context: context.clone() })),
+        open: Box::new(move || Ok(Desk { repository: context.repository()?, context: context.clone() })),
         metrics: |desk| measured(&desk.repository),
     }
 }
@@ -186,7 +186,7 @@ fn page<T: Serialize>(
 
 fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let wish: Start = call.json()?;
-    let run = operations::start(&desk.repository, &desk.context, &wish).map_err(|error| match error {
+    let run = operations::start(&desk.repository, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => Problem::not_found(format!("there is no feedback item `{id}`")),
         NotStarted::NotRunnable { id, status } => Problem::new(409, format!("`{id}` is {}", status.as_str())),
         NotStarted::NothingOpen => Problem::new(409, "there is no open feedback"),
@@ -259,7 +259,7 @@ fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, Co
 }
 
 fn follow(mut run: Report, mut after: u64, events: &Events, context: &Context) -> Result<(), CommandError> {
-    let repository = Repository::look(context)?;
+    let repository = context.look()?;
     for look in 1_usize.. {
         for event in operations::happened(&repository, &run, after)? {
             after = event.number;

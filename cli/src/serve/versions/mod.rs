@@ -76,7 +76,7 @@ pub(crate) fn service(context: &Context, shows_held_out: bool) -> Service<Reader
         schemas: include_str!("schemas.json"),
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
-            let reader = Reader { repository: Repository::look(&context)?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
+            let reader = Reader { repository: context.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
             // a long history is walked now, once, and not while the first client waits
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)

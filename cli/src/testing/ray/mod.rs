@@ -2,8 +2,8 @@
 
 use super::{Request, TierOutcome};
 use crate::children;
-use crate::context::Context;
 use crate::error::CommandError;
+use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::world::env;
@@ -34,26 +34,25 @@ pub fn run_tiers(
     repository: &Repository,
     target: &Target,
     requests: &[Request],
-    context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<TierOutcome>, CommandError> {
-    let interpreter = interpreter(repository, target, context)?;
+    let interpreter = interpreter(repository, target)?;
     let tree = repository
         .tree_of(target)?
         .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
     let folder = Temporary::new(&repository.layout, "ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
-    context.printer.detail(format!("Ray runs on {}", interpreter.display()));
+    repository.notices.detail(format!("Ray runs on {}", interpreter.display()));
     process::end_on_interrupt();
-    let (merge, ended) = process::block_on(drive(&interpreter, folder.path(), input, context, on_event))??;
+    let (merge, ended) = process::block_on(drive(&interpreter, folder.path(), input, &repository.notices, on_event))??;
     outcomes(merge, &ended, &tree, requests, target)
 }
 
 /// The one Python here that has ray: named, of the agent's lock, or on PATH.
-fn interpreter(repository: &Repository, target: &Target, context: &Context) -> Result<PathBuf, CommandError> {
-    let _in_use = children::verified(target, repository, context)?;
+fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, CommandError> {
+    let _in_use = children::verified(target, repository)?;
     let own =
-        || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| context.printer.say(said)).ok();
+        || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| repository.notices.info(said)).ok();
     let candidates: Vec<PathBuf> = match env::ray_python() {
         Some(named) => vec![named.into()],
         None => own().into_iter().chain([PathBuf::from("python3")]).collect(),
@@ -103,10 +102,10 @@ async fn drive(
     interpreter: &Path,
     folder: &Path,
     input: Vec<u8>,
-    context: &Context,
+    notices: &Notices,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<(Merge, Ended), CommandError> {
-    let printer = context.printer.clone();
+    let notices = notices.clone();
     let pipe = Pipe {
         command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
         directory: folder.to_owned(),
@@ -114,7 +113,7 @@ async fn drive(
         withheld: Vec::new(),
         confinement: None,
         memory: None,
-        listener: Some(Arc::new(move |line| printer.detail(line))),
+        listener: Some(Arc::new(move |line| notices.detail(line))),
     };
     let (mut child, mut stdin, stdout) = pipe.start()?;
     // who does not read it has ended, and says why below

@@ -2,7 +2,6 @@
 
 mod signals;
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::cases;
@@ -33,12 +32,7 @@ pub struct Options {
 }
 
 /// Finds the version, and what in it. `on_look` hears of each point that is looked at.
-pub fn bisect(
-    repository: &Repository,
-    context: &Context,
-    options: &Options,
-    on_look: &mut dyn FnMut(&Look),
-) -> Result<Bisection, CommandError> {
+pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMut(&Look)) -> Result<Bisection, CommandError> {
     let history = history(repository, &options.bad)?;
     let good = options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
     let last = history.last().expect("a history has the bad version");
@@ -46,7 +40,7 @@ pub fn bisect(
         Some(tier) => tier,
         None => tier_of(repository, last, &options.case)?,
     };
-    let mut search_of = Search::new(repository, context, &history, tier, &options.case, on_look);
+    let mut search_of = Search::new(repository, &history, tier, &options.case, on_look);
     let conclusion = search(history.len(), good, |point, effort| search_of.look(point, effort))?;
     let Search { looked, seen, .. } = search_of;
     let mut found = Bisection {
@@ -74,7 +68,7 @@ pub fn bisect(
         Conclusion::Broke { good, bad } => {
             found.good = seen.get(&good).cloned();
             found.bad = seen.get(&bad).cloned();
-            broken(repository, context, &mut found, (&history[good], &history[bad]), on_look)?;
+            broken(repository, &mut found, (&history[good], &history[bad]), on_look)?;
         }
     }
     Ok(found)
@@ -158,7 +152,6 @@ fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> CommandError {
 /// A search over versions: what it looks at, and what it has seen.
 struct Search<'a> {
     repository: &'a Repository,
-    context: &'a Context,
     history: &'a [CommitInfo],
     /// Versions by the tree they hold: a rollback came out as what it went back to.
     by_tree: HashMap<&'a ObjectId, Vec<usize>>,
@@ -170,19 +163,12 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(
-        repository: &'a Repository,
-        context: &'a Context,
-        history: &'a [CommitInfo],
-        tier: Tier,
-        case: &'a str,
-        on_look: &'a mut dyn FnMut(&Look),
-    ) -> Self {
+    fn new(repository: &'a Repository, history: &'a [CommitInfo], tier: Tier, case: &'a str, on_look: &'a mut dyn FnMut(&Look)) -> Self {
         let mut by_tree: HashMap<_, Vec<usize>> = HashMap::new();
         for (point, commit) in history.iter().enumerate() {
             by_tree.entry(&commit.tree).or_default().push(point);
         }
-        Self { repository, context, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
+        Self { repository, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
     }
 
     fn look(&mut self, point: usize, effort: Effort) -> Result<Option<Seen>, CommandError> {
@@ -194,7 +180,7 @@ impl<'a> Search<'a> {
             (None, Effort::Known) => return Ok(None),
             (None, Effort::Run) => {
                 let target = self.repository.target(&What::Version(version(&self.history[point]).clone()))?;
-                (How::Run, run_case(self.repository, self.context, &target, self.tier, self.case)?)
+                (How::Run, run_case(self.repository, &target, self.tier, self.case)?)
             }
         };
         let commit = &self.history[point];
@@ -218,18 +204,12 @@ impl<'a> Search<'a> {
 }
 
 /// Runs one case; `None` where the target has no such case. Code that cannot run it fails it.
-fn run_case(
-    repository: &Repository,
-    context: &Context,
-    target: &Target,
-    tier: Tier,
-    case: &str,
-) -> Result<Option<CaseResult>, CommandError> {
+fn run_case(repository: &Repository, target: &Target, tier: Tier, case: &str) -> Result<Option<CaseResult>, CommandError> {
     if !case_ids(repository, target, tier)?.contains(case) {
         return Ok(None);
     }
     let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
-    match testing::run_tier(repository, target, &target.own_evaluators(), &request, context, &mut |_| {}) {
+    match testing::run_tier(repository, target, &target.own_evaluators(), &request, &mut |_| {}) {
         Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
         Err(error) if error.exit == Exit::Child => {
             let why = Some(error.messages.join(": "));
@@ -242,7 +222,6 @@ fn run_case(
 /// What in the version did it.
 fn broken(
     repository: &Repository,
-    context: &Context,
     found: &mut Bisection,
     (good, bad): (&CommitInfo, &CommitInfo),
     on_look: &mut dyn FnMut(&Look),
@@ -258,7 +237,7 @@ fn broken(
     let states = [repository.state_at(&good.id)?, repository.state_at(&bad.id)?];
     found.state = differences(&states[0], &states[1]).into_iter().map(Into::into).collect();
     if let (Some(Kind::Promotion), Some(digest)) = (bad.trailers.kind, &bad.trailers.journal) {
-        signals::search_journal(repository, context, found, bad, digest, on_look)?;
+        signals::search_journal(repository, found, bad, digest, on_look)?;
     }
     Ok(())
 }

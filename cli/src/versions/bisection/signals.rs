@@ -1,7 +1,6 @@
 //! Inside a promotion: which of its signals broke the case. Its sealed Journal gives the state after each of them.
 
 use super::run_case;
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
@@ -16,7 +15,6 @@ use serde_json::Value;
 /// Names the signal in `found`; leaves it as it is where the Journal is not kept.
 pub(super) fn search_journal(
     repository: &Repository,
-    context: &Context,
     found: &mut Bisection,
     promotion: &CommitInfo,
     named: &str,
@@ -35,7 +33,7 @@ pub(super) fn search_journal(
             return Ok::<_, CommandError>(Some(if point == 0 { Seen::Passed } else { Seen::Failed }));
         }
         let target = repository.candidate(&What::Name(promotion.id.to_string()), &promotion.id, &steps.state(point)?)?;
-        let result = run_case(repository, context, &target, found.tier, &found.case)?;
+        let result = run_case(repository, &target, found.tier, &found.case)?;
         let version = promotion.trailers.version.clone().expect("a promotion is a version");
         let look = Look { signals: Some(steps.counted(point)), ..Look::new(version, promotion.id.clone(), How::Run, result) };
         on_look(&look);

@@ -1,0 +1,70 @@
+//! Notices and progress of work, for the front that asked for it: the terminal prints them, a service drops them.
+
+use agent_core::event::Event;
+use agent_core::manifest::Tier;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Shown under `-v`.
+    Detail,
+    /// What is going on.
+    Info,
+    /// What the user should know, though the command goes on.
+    Warning,
+}
+
+/// Milliseconds that slow cases took in the run before, by tier and case.
+pub type SlowCases = BTreeMap<Tier, BTreeMap<String, f64>>;
+
+pub trait Reporter: Send + Sync {
+    fn notice(&self, level: Level, text: &str);
+
+    /// Work of many steps begins. What comes back is called with each number of steps done, and dropped at the end.
+    fn steps(&self, _title: &str, _total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
+        Box::new(|_| {})
+    }
+
+    /// Tiers are run. What comes back is called with each event, and dropped at the end.
+    fn tiers(&self, _slow: SlowCases) -> Box<dyn FnMut(&Event) + '_> {
+        Box::new(|_| {})
+    }
+}
+
+/// The way to a reporter; clones share it.
+#[derive(Clone)]
+pub struct Notices(Arc<dyn Reporter>);
+
+impl Notices {
+    pub fn to(reporter: impl Reporter + 'static) -> Self {
+        Self(Arc::new(reporter))
+    }
+
+    pub fn detail(&self, text: impl AsRef<str>) {
+        self.0.notice(Level::Detail, text.as_ref());
+    }
+
+    pub fn info(&self, text: impl AsRef<str>) {
+        self.0.notice(Level::Info, text.as_ref());
+    }
+
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.0.notice(Level::Warning, text.as_ref());
+    }
+
+    pub fn steps(&self, title: &str, total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
+        self.0.steps(title, total)
+    }
+
+    pub fn tiers(&self, slow: SlowCases) -> Box<dyn FnMut(&Event) + '_> {
+        self.0.tiers(slow)
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Notices")
+    }
+}
