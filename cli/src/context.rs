@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::notices::{Level, Notices, Reporter, SlowCases};
 use crate::printer::Printer;
 use crate::report::progress::{Progress, TierProgress};
-use crate::repository::Repository;
+use crate::repository::{Location, Repository};
 use agent_core::event::Event;
 use std::path::PathBuf;
 
@@ -26,12 +26,16 @@ impl Context {
 
     /// The repository the user stands in; what a killed command left undone is finished.
     pub fn repository(&self) -> Result<Repository, CommandError> {
-        Repository::open(&self.directory, self.notices())
+        self.location().open()
     }
 
     /// The same without finishing anything.
     pub fn look(&self) -> Result<Repository, CommandError> {
-        Repository::look(&self.directory, self.notices())
+        self.location().look()
+    }
+
+    pub fn location(&self) -> Location {
+        Location { directory: self.directory.clone(), notices: self.notices() }
     }
 
     /// What is reported while something is done, printed.
@@ -47,6 +51,10 @@ impl Reporter for Printer {
             Level::Info => self.say(text),
             Level::Warning => self.warn(text),
         }
+    }
+
+    fn error(&self, error: &CommandError) {
+        let _ = Self::error(self, error);
     }
 
     fn steps(&self, title: &str, total: Option<u64>) -> Box<dyn Fn(u64) + '_> {

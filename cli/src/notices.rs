@@ -1,5 +1,6 @@
 //! Notices and progress of work, for the front that asked for it: the terminal prints them, a service drops them.
 
+use crate::error::CommandError;
 use agent_core::event::Event;
 use agent_core::manifest::Tier;
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ pub type SlowCases = BTreeMap<Tier, BTreeMap<String, f64>>;
 
 pub trait Reporter: Send + Sync {
     fn notice(&self, level: Level, text: &str);
+
+    /// An error that ends less than the command: a call, a connection, a child.
+    fn error(&self, error: &CommandError);
 
     /// Work of many steps begins. What comes back is called with each number of steps done, and dropped at the end.
     fn steps(&self, _title: &str, _total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
@@ -54,6 +58,10 @@ impl Notices {
         self.0.notice(Level::Warning, text.as_ref());
     }
 
+    pub fn error(&self, error: &CommandError) {
+        self.0.error(error);
+    }
+
     pub fn steps(&self, title: &str, total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
         self.0.steps(title, total)
     }
@@ -61,6 +69,16 @@ impl Notices {
     pub fn tiers(&self, slow: SlowCases) -> Box<dyn FnMut(&Event) + '_> {
         self.0.tiers(slow)
     }
+}
+
+/// Drops everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn notice(&self, _: Level, _: &str) {}
+
+    fn error(&self, _: &CommandError) {}
 }
 
 impl fmt::Debug for Notices {

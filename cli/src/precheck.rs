@@ -2,7 +2,6 @@
 
 use crate::carried;
 use crate::error::CommandError;
-use crate::report::{TierReport, human};
 use crate::repository::Repository;
 use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
@@ -34,8 +33,8 @@ pub enum Said {
     Nothing,
     /// It could not be told here and now, and why.
     Skipped(String),
-    /// It fails; the cases that do, for people.
-    Fails(String),
+    /// It fails.
+    Fails(Box<TierOutcome>),
 }
 
 impl Precheck {
@@ -90,15 +89,17 @@ fn said(outcome: TierOutcome) -> Said {
         return Said::Nothing;
     }
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
-    let reasons = outcome.summary.reasons.join("; ");
-    let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
-    if verdict_within(untimed, &report) == Verdict::Fail { Said::Fails(human::render(&[report])) } else { Said::Skipped(reasons) }
+    if verdict_within(untimed, &outcome) == Verdict::Fail {
+        Said::Fails(outcome)
+    } else {
+        Said::Skipped(outcome.summary.reasons.join("; "))
+    }
 }
 
-fn verdict_within(budget: Budget, report: &TierReport) -> Verdict {
+fn verdict_within(budget: Budget, outcome: &TierOutcome) -> Verdict {
     let mut fold = TierFold::default();
-    for result in &report.results {
-        fold.add(&Event::CaseFinished { tier: report.tier, result: result.clone() });
+    for result in outcome.results() {
+        fold.add(&Event::CaseFinished { tier: outcome.tier, result: result.clone() });
     }
     fold.summary(budget).verdict
 }

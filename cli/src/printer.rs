@@ -2,7 +2,7 @@
 
 use crate::error::CommandError;
 use crate::world::stdout;
-use agent_core::committed::Warnings;
+use agent_core::committed::{Warnings, WithWarnings};
 use agent_core::diagnose::Exit;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -44,15 +44,6 @@ struct Said {
     has_data: bool,
     /// Why stdout did not take what was written to it.
     not_written: Option<std::io::Error>,
-}
-
-/// A document, and beside it what failed after what it tells of was done.
-#[derive(Debug, Serialize)]
-pub struct WithWarnings<'a, T> {
-    #[serde(flatten)]
-    pub document: &'a T,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pub warnings: &'a [String],
 }
 
 /// An error that ended a command: `agent/error@1`.

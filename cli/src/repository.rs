@@ -34,27 +34,36 @@ pub struct Repository {
     sound: RefCell<VecDeque<Tip>>,
 }
 
+/// A folder in an agent repository, and where notices of work in it go. Each thread opens the repository for itself.
+#[derive(Debug, Clone)]
+pub struct Location {
+    pub directory: PathBuf,
+    pub notices: Notices,
+}
+
+impl Location {
+    /// Opens the repository, and finishes what a killed command left undone.
+    pub fn open(&self) -> Result<Repository, CommandError> {
+        let git = Git::discover(&self.directory)?;
+        for line in git.heal()?.lines() {
+            self.notices.warn(line);
+        }
+        Ok(Repository::on(git, self))
+    }
+
+    /// The same without finishing anything: for a hook, which runs in the middle of a git command.
+    pub fn look(&self) -> Result<Repository, CommandError> {
+        Ok(Repository::on(Git::discover(&self.directory)?, self))
+    }
+}
+
 /// More versions than these are looked at again.
 const SOUND: usize = 16;
 
 impl Repository {
-    /// Opens the repository the user stands in, and finishes what a killed command left undone.
-    pub fn open(directory: &Path, notices: Notices) -> Result<Self, CommandError> {
-        let git = Git::discover(directory)?;
-        for line in git.heal()?.lines() {
-            notices.warn(line);
-        }
-        Ok(Self::on(git, directory, notices))
-    }
-
-    /// The same without finishing anything: for a hook, which runs in the middle of somebody's git command.
-    pub fn look(directory: &Path, notices: Notices) -> Result<Self, CommandError> {
-        Ok(Self::on(Git::discover(directory)?, directory, notices))
-    }
-
-    fn on(git: Git, directory: &Path, notices: Notices) -> Self {
-        let (carried, sound) = (RefCell::default(), RefCell::default());
-        Self { layout: git.layout(), git, directory: directory.to_owned(), notices, carried, sound }
+    fn on(git: Git, location: &Location) -> Self {
+        let Location { directory, notices } = location.clone();
+        Self { layout: git.layout(), git, directory, notices, carried: RefCell::default(), sound: RefCell::default() }
     }
 
     /// The manifest of a commit or tree.

@@ -2,6 +2,7 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::githooks;
 use crate::precheck::{Precheck, Said};
+use crate::report::{TierReport, human};
 use crate::repository::Repository;
 use crate::sharing;
 use crate::world::env;
@@ -164,7 +165,11 @@ impl Asked<'_> {
                 self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));
                 Ok(Exit::Done)
             }
-            Said::Fails(cases) => Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook))),
+            Said::Fails(outcome) => {
+                let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
+                let cases = human::render(&[report]);
+                Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook)))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
 
+mod access;
 mod adopt;
 mod architect;
 #[cfg(target_os = "linux")]

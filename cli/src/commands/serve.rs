@@ -1,7 +1,10 @@
+use crate::commands::access;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::serve::door::Door;
+use crate::printer::Printer;
 use crate::serve::{architect, rest, versions};
+use serde_json::json;
+use std::net::SocketAddr;
 
 /// Serve a REST API over HTTP
 ///
@@ -28,7 +31,7 @@ struct Versions {
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7070")]
     address: String,
     #[command(flatten)]
-    door: Door,
+    access: access::Arguments,
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,14 +40,25 @@ struct Architect {
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7071")]
     address: String,
     #[command(flatten)]
-    door: Door,
+    access: access::Arguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let location = context.location();
+    let announce = |at: SocketAddr| announce(at, &context.printer);
     match &arguments.api {
-        Api::Versions(Versions { address, door }) => {
-            rest::serve(versions::service(context, door.access().needs_token()), address, door, context)
+        Api::Versions(Versions { address, access }) => {
+            let access = access.access();
+            let service = versions::service(&location, access.needs_token());
+            rest::serve(service, address, access, &location.notices, announce)
         }
-        Api::Architect(Architect { address, door }) => rest::serve(architect::service(context), address, door, context),
+        Api::Architect(Architect { address, access }) => {
+            rest::serve(architect::service(&location), address, access.access(), &location.notices, announce)
+        }
     }
+}
+
+fn announce(at: SocketAddr, printer: &Printer) {
+    printer.say(format!("listening on http://{at}"));
+    printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"), "pid": std::process::id()}));
 }

@@ -7,10 +7,10 @@
 pub(crate) mod access;
 pub(crate) mod architect;
 pub(crate) mod budget;
-pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod hearing;
 pub(crate) mod http;
+pub(crate) mod listen;
 pub(crate) mod pool;
 pub(crate) mod promoting;
 pub(crate) mod resources;

@@ -373,7 +373,7 @@ impl<S: Server> Shim<S> {
                     slot.failures.add(Some(&error));
                     // the next call tries again, when it may
                     slot.is_stale = true;
-                    self.context.printer.error(&error);
+                    self.repository.notices.error(&error);
                     false
                 }
             }
@@ -430,7 +430,11 @@ impl<S: Server> Shim<S> {
             return Some(Rc::clone(known));
         }
         let found = contracts::discovery(&self.repository, target, S::ROLE).unwrap_or_else(|error| {
-            self.context.printer.warn(format!("what {} says of itself cannot be looked up: {}", target.shown(), error.messages.join(": ")));
+            self.repository.notices.warn(format!(
+                "what {} says of itself cannot be looked up: {}",
+                target.shown(),
+                error.messages.join(": ")
+            ));
             None
         });
         let found = Rc::new(found?);
@@ -465,8 +469,8 @@ impl<S: Server> Shim<S> {
             let list: Vec<_> = surprises.iter().map(|(tool, how)| format!("`{tool}` {how}")).collect();
             let role: Role = S::ROLE;
             let shown = target.shown();
-            self.context
-                .printer
+            self.repository
+                .notices
                 .warn(format!("the {role} of {shown} lists other tools than the Contract recorded for it: {}", list.join(", ")));
         }
     }

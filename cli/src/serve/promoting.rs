@@ -102,7 +102,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), CommandError> {
     fs::replace(&layout.auto_promotion(), &tried, Durability::Rebuildable)?;
     shim.promoter.first.set(None);
     shim.promoter.is_under_way.set(true);
-    let directory = shim.context.directory.clone();
+    let directory = shim.repository.directory.clone();
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
         let told = promote(&directory);
@@ -115,7 +115,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), CommandError> {
         let Some(shim) = shim.upgrade() else { return };
         shim.promoter.is_under_way.set(false);
         match told {
-            Ok(Ok(why)) => shim.context.printer.say(format!("promoted by [promote] auto: {why}")),
+            Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
             Ok(Err(why)) => {
                 shim.repository.warn(&format!("[promote] auto: nothing was promoted, and staging waits for new signals: {why}"));
             }

@@ -294,8 +294,8 @@ impl<S: Server> Session<S> {
     /// The answer to a request at which our own code panicked; the panic itself stands on stderr.
     fn failed(&self, id: &RawValue, reply: &Reply<S>) {
         self.shim
-            .context
-            .printer
+            .repository
+            .notices
             .warn(format!("the request with id {} was answered with an error, because `agent` failed at it", id.get()));
         if let Ok(mut under_way) = self.under_way.try_borrow_mut() {
             under_way.remove(id.get());

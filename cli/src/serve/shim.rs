@@ -1,6 +1,5 @@
 //! What hosts are served: at each request what is current then, by a child that was started ahead and is replaced when it dies.
 
-use crate::context::Context;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::runner::child::{Child, ChildError, Opening, Role, RpcError};
@@ -80,7 +79,6 @@ struct Resolved {
 
 pub(crate) struct Shim<S: Server> {
     pub repository: Repository,
-    pub context: Context,
     pub turns: Turns,
     pub pool: Pool<S>,
     pub tasks: Tasks<S>,
@@ -98,10 +96,9 @@ pub(crate) struct Shim<S: Server> {
 }
 
 impl<S: Server> Shim<S> {
-    pub fn new(repository: Repository, context: Context, traffic: Traffic, shadow: Option<What>) -> Rc<Self> {
+    pub fn new(repository: Repository, traffic: Traffic, shadow: Option<What>) -> Rc<Self> {
         let shim = Rc::new(Self {
             repository,
-            context,
             turns: Turns::default(),
             pool: Pool::default(),
             tasks: Tasks::default(),
@@ -282,7 +279,7 @@ impl<S: Server> Shim<S> {
         let shim = Rc::clone(self);
         tokio::task::spawn_local(async move {
             if let Err(error) = shim.acquire(&key, &target).await {
-                shim.context.printer.error(&error);
+                shim.repository.notices.error(&error);
             }
         });
         Ok(record)

@@ -4,6 +4,7 @@
 //! nothing was done. After it, a failure is a warning beside success, and the next command does what was left.
 
 use crate::diagnose::Messages;
+use serde::Serialize;
 
 /// A batch on a full disk fails the same way again and again: so many warnings are kept, each once.
 const MOST: usize = 32;
@@ -56,6 +57,15 @@ impl IntoIterator for Warnings {
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
+}
+
+/// A document, and beside it the warnings of what it tells of.
+#[derive(Debug, Serialize)]
+pub struct WithWarnings<'a, T> {
+    #[serde(flatten)]
+    pub document: &'a T,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub warnings: &'a [String],
 }
 
 /// What was committed, and what failed afterwards.

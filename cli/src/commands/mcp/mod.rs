@@ -1,10 +1,10 @@
 mod bundle;
 mod install;
 
+use crate::commands::access;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::serve::architect;
-use crate::serve::door;
 use crate::serve::http::{self, address::Address};
 use crate::serve::runner::Runner;
 use crate::serve::shim::{Server, Shim};
@@ -82,14 +82,14 @@ struct Over {
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, requires = "http")]
     session_idle: f64,
     #[command(flatten)]
-    door: door::Door,
+    access: access::Arguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
         Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), &serve.over, context),
         Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(serve.at.clone()), None, &serve.over, context),
-        Door::Architect(serve) => architect::mcp::serve(context, serve.over.options()?),
+        Door::Architect(serve) => architect::mcp::serve(&context.location(), serve.over.options()?),
         Door::Install(arguments) => install::run(arguments, context),
         Door::Bundle(arguments) => bundle::run(arguments, context),
     }
@@ -99,7 +99,7 @@ fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, over: &Over, conte
     let options = over.options()?;
     let repository = context.repository()?;
     let serve = async {
-        let shim = Shim::<S>::new(repository, context.clone(), at.clone(), shadow.cloned());
+        let shim = Shim::<S>::new(repository, at.clone(), shadow.cloned());
         let _telemetry = shim.repository.telemetry();
         match options {
             Some(options) => http::serve(Rc::clone(&shim), options).await,
@@ -113,10 +113,10 @@ impl Over {
     fn options(&self) -> Result<Option<http::Options>, CommandError> {
         let Some(address) = self.http.clone() else {
             let wrong = CommandError::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");
-            return if self.door.is_default() { Ok(None) } else { Err(wrong) };
+            return if self.access.is_default() { Ok(None) } else { Err(wrong) };
         };
         let idle_limit = Duration::try_from_secs_f64(self.session_idle);
         let idle_limit = idle_limit.map_err(|_| CommandError::usage("`--session-idle` is not a number of seconds"))?;
-        Ok(Some(http::Options { address, access: self.door.access(), idle_limit }))
+        Ok(Some(http::Options { address, access: self.access.access(), idle_limit }))
     }
 }

@@ -5,14 +5,11 @@ mod data;
 mod tiers;
 
 use crate::report::{TestReport, TierReport, markup, why};
+use crate::serve::versions::page::{ELEMENT, STYLE};
 use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
 const PAGE: &str = include_str!("page.html");
-/// The look of our pages.
-pub const STYLE: &str = include_str!("style.css");
-/// How their scripts make elements.
-pub const ELEMENT: &str = include_str!("element.js");
 const SCRIPT: &str = include_str!("page.js");
 /// Failures in the page itself; with JavaScript all cases are there.
 const STATIC_FAILURES: usize = 500;

@@ -5,15 +5,15 @@ use crate::architect;
 use crate::architect::events::RunEvent;
 use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
 use crate::architect::report::Report;
-use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::printer::WithWarnings;
+use crate::repository::Location;
 use crate::repository::Repository;
 use crate::serve::http;
 use crate::serve::stdio::Interrupt;
 use crate::telemetry::{self, Operation, Transport};
 use crate::world::process;
 use agent_core::committed::Committed;
+use agent_core::committed::WithWarnings;
 use agent_core::diagnose::Exit;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
@@ -31,27 +31,27 @@ const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback i
     wait for its end with `run_status` and `wait`. A run tests its change and ends in a new version, or in a report of why not.";
 
 /// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
-pub(crate) fn serve(context: &Context, over_http: Option<http::Options>) -> CommandResult {
+pub(crate) fn serve(location: &Location, over_http: Option<http::Options>) -> CommandResult {
     // what is wrong with the repository is said now, not to the first call
-    let repository = context.repository()?;
+    let repository = location.open()?;
     let _telemetry = repository.telemetry();
     let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
-    let desk = Desk { context: context.clone(), transport };
+    let desk = Desk { location: location.clone(), transport };
     process::block_on_and_leave(async {
         match over_http {
-            Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, context, options)).await,
-            None => serve_host(desk, context).await,
+            Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, location, options)).await,
+            None => serve_host(desk, location).await,
         }
     })?
 }
 
-async fn serve_host(desk: Desk, context: &Context) -> CommandResult {
+async fn serve_host(desk: Desk, location: &Location) -> CommandResult {
     let mut interrupt = Interrupt::expected()?;
     let serving = async {
         match desk.serve(rmcp::transport::stdio()).await {
             Ok(serving) => drop(serving.waiting().await),
             // a host that goes before it has said hello is no error of ours
-            Err(error) => context.printer.detail(error.to_string()),
+            Err(error) => location.notices.detail(error.to_string()),
         }
     };
     tokio::select! {
@@ -63,7 +63,7 @@ async fn serve_host(desk: Desk, context: &Context) -> CommandResult {
 /// One host's way to the Architect.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
-    context: Context,
+    location: Location,
     transport: Transport,
 }
 
@@ -109,8 +109,8 @@ impl Desk {
         &self,
         work: impl FnOnce(&Repository) -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
-        let context = self.context.clone();
-        let done = tokio::task::spawn_blocking(move || work(&context.repository()?)).await;
+        let location = self.location.clone();
+        let done = tokio::task::spawn_blocking(move || work(&location.open()?)).await;
         done.unwrap_or_else(|error| Err(CommandError::new(Exit::Surroundings, format!("it was given up: {error}"))))
     }
 

@@ -5,12 +5,12 @@ use crate::architect;
 use crate::architect::events::{Kind as What, RunEvent};
 use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
 use crate::architect::report::Report;
-use crate::context::Context;
 use crate::error::CommandError;
-use crate::printer::WithWarnings;
+use crate::repository::Location;
 use crate::repository::Repository;
 use crate::serve::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
 use agent_core::committed::Committed;
+use agent_core::committed::WithWarnings;
 use agent_core::diagnose::Exit;
 use agent_core::feedback::{Feedback, TEXT_LIMIT};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// What a worker has.
 struct Desk {
     repository: Repository,
-    context: Context,
+    location: Location,
 }
 
 const ID_OF_RUN: Kind = Kind::Text { pattern: "^r-[0-9a-f]{10}$", longest: 12 };
@@ -30,14 +30,14 @@ const LIMIT: Kind = Kind::Integer { least: 1, most: 500 };
 const A_PAGE: usize = 50;
 const STATUSES: [&str; 6] = ["open", "taken", "answered", "refused", "needs-person", "withdrawn"];
 
-pub(crate) fn service(context: &Context) -> Service<impl Sized + use<>> {
-    let context = context.clone();
+pub(crate) fn service(location: &Location) -> Service<impl Sized + use<>> {
+    let location = location.clone();
     Service {
         title: "Architect",
         description: "Feedback in words goes in; runs change the code for it, test the change, and end in a version or in a report of why not.",
         schemas: SCHEMAS,
         routes: feedback_routes().into_iter().chain(run_routes()).collect(),
-        open: Box::new(move || Ok(Desk { repository: context.repository()?, context: context.clone() })),
+        open: Box::new(move || Ok(Desk { repository: location.open()?, location: location.clone() })),
         metrics: |desk| measured(&desk.repository),
     }
 }
@@ -240,11 +240,11 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         return Ok(Reply::nothing());
     }
     let (events, reply) = call.events()?;
-    let context = desk.context.clone();
+    let location = desk.location.clone();
     std::thread::spawn(move || {
         // whoever listens sees the stream end, and comes back with the last id
-        if let Err(error) = follow(run, after, &events, &context) {
-            context.printer.warn(error.messages.join(": "));
+        if let Err(error) = follow(run, after, &events, &location) {
+            location.notices.warn(error.messages.join(": "));
         }
     });
     Ok(reply)
@@ -258,8 +258,8 @@ fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, Co
     Ok(has_seen_the_end || (run.finished.is_some() && left.iter().all(|event| event.number <= after)))
 }
 
-fn follow(mut run: Report, mut after: u64, events: &Events, context: &Context) -> Result<(), CommandError> {
-    let repository = context.look()?;
+fn follow(mut run: Report, mut after: u64, events: &Events, location: &Location) -> Result<(), CommandError> {
+    let repository = location.look()?;
     for look in 1_usize.. {
         for event in operations::happened(&repository, &run, after)? {
             after = event.number;

@@ -1,13 +1,13 @@
 //! Connections: taken in within bounds, each served by a task of its own, ended with a grace.
 
 use crate::error::{CommandError, CommandResult};
-use crate::printer::Printer;
+use crate::notices::Notices;
 use crate::serve::budget::Budget;
-use crate::serve::door;
 use crate::serve::http::Options;
 use crate::serve::http::exchange::Exchanges;
 use crate::serve::http::front::{BODIES_LIMIT, Front, PATH};
 use crate::serve::http::visits::Visits;
+use crate::serve::listen;
 use crate::serve::session::Session;
 use crate::serve::shim::{Server, Shim};
 use crate::serve::stdio::Interrupt;
@@ -42,7 +42,7 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// Serves until it is interrupted.
 pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> CommandResult {
     let mut interrupt = Interrupt::expected()?;
-    let listener = listen(&shim.context.printer, &options)?;
+    let listener = listen(&shim.repository.notices, &options)?;
     shim.expect_many_hosts();
     let (gone, to_close) = mpsc::unbounded_channel();
     let closer = tokio::task::spawn_local(close_sessions(to_close));
@@ -67,12 +67,12 @@ pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Com
     Ok(Exit::Interrupted)
 }
 
-pub(super) fn listen(printer: &Printer, options: &Options) -> Result<TcpListener, CommandError> {
-    let (listener, at) = door::listen(&options.address.to_string(), &options.access)?;
+pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener, CommandError> {
+    let (listener, at) = listen::listen(&options.address.to_string(), &options.access)?;
     let failed = |error| CommandError::new(Exit::Surroundings, format!("cannot listen on {at}: {error}"));
     let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
     process::allow_open_files(CONNECTIONS as u64 + 256);
-    printer.say(format!("serving MCP at http://{at}{PATH}"));
+    notices.info(format!("serving MCP at http://{at}{PATH}"));
     Ok(listener)
 }
 

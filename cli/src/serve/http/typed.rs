@@ -1,7 +1,7 @@
 //! A server of our own tools over Streamable HTTP: rmcp has the protocol, the door is the one of the shim.
 
-use crate::context::Context;
 use crate::error::CommandResult;
+use crate::repository::Location;
 use crate::serve::access::Access;
 use crate::serve::budget::Budget;
 use crate::serve::http::Options;
@@ -25,9 +25,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Serves until it is interrupted; each session has a handler of its own.
-pub(crate) async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, context: &Context, options: Options) -> CommandResult {
+pub(crate) async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: &Location, options: Options) -> CommandResult {
     let mut interrupt = Interrupt::expected()?;
-    let listener = listen(&context.printer, &options)?;
+    let listener = listen(&location.notices, &options)?;
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.keep_alive = Some(options.idle_limit);
     // who is let in is asked at our own door

@@ -22,11 +22,10 @@ pub(crate) use problem::Problem;
 pub(crate) use reply::Reply;
 pub(crate) use route::{Kind, Route};
 
-use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::printer::Printer;
+use crate::notices::Notices;
 use crate::serve::access::Access;
-use crate::serve::door::{self, Door};
+use crate::serve::listen;
 use crate::world::process;
 use agent_core::diagnose::Exit;
 use events::Streams;
@@ -34,7 +33,7 @@ use guard::Limits;
 use lanes::Lanes;
 use metrics::Metrics;
 use serde_json::{Value, json};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -61,19 +60,23 @@ struct Shared {
     streams: Arc<Streams>,
     /// Paths that ask for no token.
     open_paths: Vec<&'static str>,
-    printer: Printer,
+    notices: Notices,
 }
 
-/// Listens at `address` and serves until it is told to end.
-pub(crate) fn serve<W: 'static>(service: Service<W>, address: &str, door: &Door, context: &Context) -> CommandResult {
+/// Listens at `address`, announces where, and serves until a signal ends it.
+pub(crate) fn serve<W: 'static>(
+    service: Service<W>,
+    address: &str,
+    access: Access,
+    notices: &Notices,
+    announce: impl FnOnce(SocketAddr),
+) -> CommandResult {
     // what is wrong with the surroundings is said now, not to the first client
     (service.open)()?;
-    let access = door.access();
-    let (listener, at) = door::listen(address, &access)?;
+    let (listener, at) = listen::listen(address, &access)?;
     process::allow_open_files(Limits::default().connections as u64 + 256);
-    context.printer.say(format!("listening on http://{at}"));
-    context.printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"), "pid": std::process::id()}));
-    let (shared, lanes) = start(service, access, &context.printer)?;
+    announce(at);
+    let (shared, lanes) = start(service, access, notices)?;
     front(listener, shared, lanes, Limits::default(), told_to_end())
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn serve<W: 'static>(service: Service<W>, address: &str, door: &Door,
 fn start<W: 'static>(
     mut service: Service<W>,
     access: Access,
-    printer: &Printer,
+    notices: &Notices,
 ) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), CommandError> {
     let (metrics, streams, document) = (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
     service.routes.extend(common(&document, &metrics, &streams, service.metrics));
@@ -93,7 +96,7 @@ fn start<W: 'static>(
         needs_token: access.needs_token(),
     };
     let _ = document.set(openapi::document(&about, &service.routes));
-    let shared = Arc::new(Shared { access, metrics, streams, open_paths, printer: printer.clone() });
+    let shared = Arc::new(Shared { access, metrics, streams, open_paths, notices: notices.clone() });
     let lanes = pool::start(&Arc::new(service), &shared, workers())?;
     Ok((shared, lanes))
 }

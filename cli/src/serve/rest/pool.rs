@@ -83,7 +83,7 @@ fn answer<W>(worker: &mut Option<W>, service: &Service<W>, shared: &Shared, inco
     });
     let reply = handled.unwrap_or_else(|problem| {
         if problem.status() >= 500 {
-            shared.printer.warn(format!("{} {}: {}", incoming.method, incoming.target, problem.detail()));
+            shared.notices.warn(format!("{} {}: {}", incoming.method, incoming.target, problem.detail()));
         }
         problem.into()
     });

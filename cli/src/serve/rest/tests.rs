@@ -1,7 +1,7 @@
 //! The door on a real socket, with clients of every kind.
 
 use super::*;
-use crate::printer::{Color, Volume};
+use crate::notices::Silent;
 use serde::Deserialize;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -68,10 +68,10 @@ fn service() -> Service<u32> {
 impl Served {
     fn new(limits: Limits, token: Option<&str>) -> Self {
         let access = Access::new(&[], token);
-        let (listener, address) = door::listen("127.0.0.1:0", &access).unwrap();
+        let (listener, address) = listen::listen("127.0.0.1:0", &access).unwrap();
         let (end, told) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let (shared, lanes) = start(service(), access, &Printer::new(false, Volume::Silent, Color::Never)).unwrap();
+            let (shared, lanes) = start(service(), access, &Notices::to(Silent)).unwrap();
             let told = async {
                 let _ = told.await;
                 Exit::Done

@@ -3,9 +3,9 @@
 use super::{Named, Reader, VERSION};
 use crate::error::CommandError;
 use crate::kpi;
-use crate::printer::WithWarnings;
 use crate::serve::rest::{Call, Problem, Reply, Route};
 use crate::world::clock::rfc3339;
+use agent_core::committed::WithWarnings;
 use agent_core::kpi::Kpi;
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -3,13 +3,13 @@
 mod conversations;
 mod evaluations;
 mod kpi;
-mod page;
+pub mod page;
 mod registry;
 mod version;
 
-use crate::context::Context;
 use crate::contracts;
 use crate::registry::Known;
+use crate::repository::Location;
 use crate::repository::Repository;
 use crate::serve::rest::{Kind, Problem, Route, Service};
 use crate::world::git::CommitInfo;
@@ -62,8 +62,8 @@ fn no_version(version: &Version) -> Problem {
     Problem::not_found(format!("there is no {}", tag(version))).with_hint("GET /v1/versions lists them")
 }
 
-pub(crate) fn service(context: &Context, shows_held_out: bool) -> Service<Reader> {
-    let (context, known, cases) = (context.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
+pub(crate) fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
+    let (location, known, cases) = (location.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
     let routes = registry::routes()
         .into_iter()
         .chain(version::routes())
@@ -76,7 +76,7 @@ pub(crate) fn service(context: &Context, shows_held_out: bool) -> Service<Reader
         schemas: include_str!("schemas.json"),
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
-            let reader = Reader { repository: context.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
+            let reader = Reader { repository: location.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
             // a long history is walked now, once, and not while the first client waits
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)

@@ -1,9 +1,12 @@
 //! The page at `/`: it holds no data, and asks the API for it. So it needs no token itself; it asks the reader for one where the API does.
 
 use super::Reader;
-use crate::report::html::{ELEMENT, STYLE};
 use crate::serve::rest::{Call, Problem, Reply, Route};
 
+/// The look of our pages.
+pub const STYLE: &str = include_str!("style.css");
+/// How their scripts make elements.
+pub const ELEMENT: &str = include_str!("element.js");
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: [&str; 4] = [ELEMENT, include_str!("page.js"), include_str!("chart.js"), include_str!("views.js")];
 const OWN_STYLE: &str = include_str!("page.css");

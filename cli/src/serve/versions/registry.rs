@@ -2,8 +2,8 @@
 
 use super::{ANY, LINE, Named, PAGE, RANGE, Reader, VERSION, no_version, of_version};
 use crate::error::CommandError;
-use crate::printer::WithWarnings;
 use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
+use agent_core::committed::WithWarnings;
 use agent_core::registry::{Filter, Resolved};
 use agent_core::what::What;
 use semver::{Version, VersionReq};

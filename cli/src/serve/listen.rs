@@ -1,32 +1,9 @@
-//! Where a server listens, and whom it asks for what.
+//! Binding a server to an address: to the network only where a token is asked for.
 
 use crate::error::CommandError;
 use crate::serve::access::Access;
-use crate::world::env;
 use agent_core::diagnose::Exit;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
-
-/// Who may call, and where from.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Door {
-    /// Ask for this token (`Authorization: Bearer TOKEN`); better given as `AGENT_TOKEN`, which no list of processes shows
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
-    /// A name besides localhost that the server may be called by; can be given more than once
-    #[arg(long = "allow-host", value_name = "NAME")]
-    hosts: Vec<String>,
-}
-
-impl Door {
-    pub fn access(&self) -> Access {
-        Access::new(&self.hosts, self.token.clone().or_else(env::token).as_deref())
-    }
-
-    /// Whether anything was said of it.
-    pub fn is_default(&self) -> bool {
-        self.token.is_none() && self.hosts.is_empty()
-    }
-}
 
 /// Listens at `HOST:PORT`, to the network only where a token is asked for; gives the address it has.
 pub(crate) fn listen(address: &str, access: &Access) -> Result<(TcpListener, SocketAddr), CommandError> {
