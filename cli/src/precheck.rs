@@ -90,7 +90,7 @@ fn said(outcome: TierOutcome) -> Said {
     }
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
     if verdict_within(untimed, &outcome) == Verdict::Fail {
-        Said::Fails(outcome)
+        Said::Fails(Box::new(outcome))
     } else {
         Said::Skipped(outcome.summary.reasons.join("; "))
     }
