@@ -1,5 +1,6 @@
 //! `agent architect`: feedback in words, coders of all kinds, and what becomes of their changes.
 
+use crate::rest::Api;
 use crate::world::{AGENT, Ended, World, source_root};
 use serde_json::Value;
 use std::path::Path;
@@ -133,6 +134,17 @@ fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
     let planted = report(&world, "plant: cases", 1);
     assert_eq!((&planted["status"], &planted["attempts"][0]["changed"]), (&"needs-person".into(), &serde_json::json!([held_out])));
     assert_eq!(at("active"), at("active^"));
+    // the file it replaced is quoted only to clients with a token
+    let path = format!("/v1/runs/{}/diff", planted["run"].as_str().unwrap());
+    let diff = |token: Option<&str>| {
+        let mut command = world.command(AGENT, "a");
+        command.args(["serve", "architect", "--json"]).envs(token.map(|token| ("AGENT_TOKEN", token))).stdout(Stdio::piped());
+        let headers = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        Api::start(&mut command).ask("GET", &path, &headers).body
+    };
+    assert_eq!(diff(None), format!("withheld (held-out cases): {held_out}\n"));
+    let shown = diff(Some("s3cret"));
+    assert!(shown.starts_with("diff --git") && shown.contains(&format!("--- a/{held_out}")), "{shown}");
 }
 
 #[test]

@@ -154,6 +154,8 @@ fn the_page_is_walked_by_keyboard_alone() {
     browser.open(&format!("http://{}/", api.address));
     browser.until("document.querySelectorAll('tr.row').length === 6 && document.querySelectorAll('.stop').length === 5");
     assert_eq!(browser.value("document.querySelectorAll('.trend')[0].points.length"), 5, "the first has no results");
+    assert_eq!(browser.value("document.querySelector('th.bar-cell').textContent"), "Score (micro)");
+    assert_eq!(browser.value("[...document.querySelectorAll('td.bar-cell')].pop().textContent"), "Not measured");
     assert_eq!(browser.nameless(), Vec::<Value>::new());
     // to the newest mark of the chart, and two back
     let passed: Vec<_> = (0..6)
@@ -183,6 +185,48 @@ fn the_page_is_walked_by_keyboard_alone() {
         browser.until(&format!("location.hash === '{up}' && !document.querySelector('main').hasAttribute('aria-busy')"));
     }
     assert_eq!(browser.value("document.images.length"), 0);
+    assert_ne!(browser.value("document.title"), "owned");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[test]
+fn the_lines_of_code_that_two_versions_differ_in_are_shown() {
+    let Some(mut browser) = Browser::start() else { return };
+    let registry = registry();
+    // a release with a changed file, a held-out one and one of no text
+    let git = |arguments: &[&str]| registry.world.git(FOLDER, arguments);
+    registry.world.write(format!("{FOLDER}/runner/a.py"), format!("print('{EVIL}')\n"));
+    registry.world.write(format!("{FOLDER}/tests/micro/heldout/b.jsonl"), "{\"id\": \"secret\"}\n");
+    registry.world.write(format!("{FOLDER}/logo"), [0, 1, 2]);
+    git(&["checkout", "-q", "--detach", "active"]);
+    git(&["add", "runner", "tests", "logo"]);
+    git(&["commit", "-q", "-m", "more"]);
+    git(&["update-ref", "refs/heads/active", "HEAD"]);
+    registry.publish_with(Kind::Release, 6, 6, &[], &[CaseResult::passed("a")]);
+    let api = Api::versions(&registry.world, FOLDER);
+    browser.open(&format!("http://{}/#/diff/0.1.5...0.1.6", api.address));
+    browser.until("document.querySelectorAll('.file').length === 3");
+    let shown = browser.value("document.querySelector('.files').innerText.split('\\n').filter(Boolean).map((line) => line.trim())");
+    assert_eq!(
+        shown,
+        json!([
+            "logo",
+            "added",
+            "binary",
+            "runner/a.py",
+            "added",
+            "+1 −0",
+            "tests/micro/heldout/b.jsonl",
+            "added",
+            "lines withheld (held-out cases)"
+        ])
+    );
+    assert_eq!(browser.value("document.querySelectorAll('.hunk').length"), 0, "closed");
+    browser.value("document.querySelector('details.file summary').focus()");
+    browser.key("Enter");
+    browser.until("document.querySelectorAll('.hunk .added').length === 1");
+    assert_eq!(browser.value("document.querySelector('.hunk .added').lastChild.textContent"), format!("+print('{EVIL}')"));
+    assert_eq!(browser.nameless(), Vec::<Value>::new());
     assert_ne!(browser.value("document.title"), "owned");
     assert_eq!(browser.complaints, Vec::<String>::new());
 }

@@ -239,11 +239,56 @@ fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
         let shows = |path: &str, number: &str| api.ask("GET", path, headers).body.contains(number);
         [shows(&path, "4711"), shows(&path, "4712"), shows(&format!("{path}/hidden"), "4712")]
     };
-    assert_eq!(shown(&Api::versions(&world, "a"), ""), [true, false, false]);
+    let open = Api::versions(&world, "a");
+    assert_eq!(shown(&open, ""), [true, false, false]);
     let mut command = world.command(AGENT, "a");
     let api = Api::start(command.args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
-    assert_eq!(shown(&api, "Authorization: Bearer s3cret\r\n"), [true; 3]);
+    let token = "Authorization: Bearer s3cret\r\n";
+    assert_eq!(shown(&api, token), [true; 3]);
     assert_eq!(shown(&api, ""), [false; 3]);
+    // what is withheld is said to be
+    let said = |api: &Api, id: &str, headers: &str| {
+        let result = api.ask("GET", &format!("{path}/{id}"), headers).json()["result"].clone();
+        (result["why"].is_string(), result["why_withheld"].clone())
+    };
+    assert_eq!(said(&open, "hidden", ""), (false, json!(true)));
+    assert_eq!(said(&open, "open", ""), (true, Value::Null));
+    assert_eq!(said(&api, "hidden", token), (true, Value::Null));
+    // so are the lines of the files they stand in
+    let code = format!("/v1/diff/0.1.0...{}/code", released["version"].as_str().unwrap().trim_start_matches('v'));
+    let files = |api: &Api, headers: &str| {
+        let document = api.ask("GET", &code, headers).json();
+        let files = document["files"].as_array().unwrap().iter();
+        let shown = files.map(|file| format!("{} {} {}", file["path"].as_str().unwrap(), file["added"], file["withheld"]));
+        (shown.collect::<Vec<_>>(), document.to_string().contains("4712"))
+    };
+    let rest = ["ci/budgets.json 1 null", "tests/full/estimates.jsonl 1 null"].map(str::to_owned);
+    let with = |last: &str| [&rest[..], &[format!("tests/full/heldout/estimates.jsonl {last}")]].concat();
+    assert_eq!(files(&open, ""), (with("null \"held-out\""), false));
+    assert_eq!(files(&api, token), (with("1 null"), true));
+}
+
+#[test]
+fn code_is_compared_line_by_line_and_cases_come_in_natural_order() {
+    let registry = Registry::new();
+    let results: Vec<_> = (0..12).map(|number| CaseResult::passed(format!("case-{number}"))).collect();
+    registry.publish_with(Kind::Promotion, 1, 1, &[], &results);
+    let api = Api::versions(&registry.world, FOLDER);
+    let same = api.get("/v1/diff/0.1.0...0.1.1/code");
+    assert_eq!(
+        (&same["schema"], &same["files"], &same["left_off"]),
+        (&json!("agent/code-diff@1"), &json!([]), &json!(0)),
+        "state is no code"
+    );
+    api.problem("/v1/diff/0.1.0...9.9.9/code", 404, "there is no v9.9.9");
+    let ids = |path: &str| {
+        let cases = api.get(path)["cases"].clone();
+        cases.as_array().unwrap().iter().map(|case| case["id"].as_str().unwrap()[5..].parse().unwrap()).collect::<Vec<u8>>()
+    };
+    let path = "/v1/versions/0.1.1/evaluations/micro";
+    assert_eq!(ids(path), (0..12).collect::<Vec<u8>>());
+    assert_eq!(ids(&format!("{path}?limit=3&after=case-2")), [3, 4, 5]);
+    assert_eq!(api.get(&format!("{path}/case-10"))["result"]["id"], "case-10");
 }
 
 #[test]

@@ -126,6 +126,20 @@ fn the_list_is_newest_first_and_paged() {
 }
 
 #[test]
+fn the_scores_of_a_list_are_of_one_tier_which_its_head_names() {
+    let registry = Registry::new();
+    registry.publish_with(Kind::Promotion, 1, 1, &[], &[CaseResult { outcome: Outcome::Failed, score: 0.25, ..CaseResult::passed("a") }]);
+    let listed = |arguments: &[&str]| registry.world.agent(FOLDER, [&["versions", "list"], arguments].concat()).ok().stdout;
+    let scores = |listed: &str| {
+        let at = listed.find("SCORE").unwrap();
+        listed.lines().map(|line| line[at..].split("  ").next().unwrap().trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&listed(&[])), ["SCORE (micro)", "0.250", "-"], "v0.1.0 was not measured");
+    assert_eq!(scores(&listed(&["--tier", "full"])), ["SCORE (full)", "-", "-"]);
+    assert_eq!(scores(&listed(&["--after", "0.1.1"])), ["SCORE", "-"], "no tier was measured");
+}
+
+#[test]
 fn a_range_means_its_newest_version_in_service() {
     let registry = Registry::with_rollback();
     registry.check(&["versions", "resolve", "^0.1"], 0, "v0.1.3");

@@ -18,10 +18,12 @@ pub mod version;
 
 pub use adoption::{package, project};
 pub use architect::feedback;
-pub use bisection::difference;
+pub use bisection::{code_difference, difference};
 pub use child::{confinement, last_words, variable};
 pub use contract::assessment;
-pub use formats::{canonical, committed, diagnose, document, json_text, manifest, number, object_id, python_version, schema, suggestion};
+pub use formats::{
+    canonical, committed, diagnose, document, json_text, manifest, natural, number, object_id, python_version, schema, suggestion,
+};
 pub use gate::{calibration, ledger};
 pub use protocol::{
     call_arguments, call_result, conventions, discovery, kpi, mcp, otlp, raw_object, rpc, silence, span_tree, traffic, wire,

@@ -19,11 +19,14 @@ use crate::world::process::{self, Run};
 use agent_core::canonical;
 use agent_core::committed::Committed;
 use agent_core::diagnose::Exit;
+use agent_core::evaluation::{held_out_folder, is_held_out};
 use agent_core::feedback::{Feedback, Status};
 use agent_core::manifest::CoderKind;
 use agent_core::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// Feedback as a program gives it.
 #[derive(Debug, Clone)]
@@ -221,11 +224,21 @@ pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<
     Ok(if after == 0 { vec![end] } else { Vec::new() })
 }
 
-/// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where none did.
-pub fn diff(repository: &Repository, report: &Report) -> Result<String, CommandError> {
+/// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where none did. Files of held-out cases are named alone
+/// unless `shows_held_out`: what reads this may be what the cases are held out from.
+pub fn diff(repository: &Repository, report: &Report, shows_held_out: bool) -> Result<String, CommandError> {
     let branch = || repository.git.reference(&format!("refs/heads/{}", report.branch.as_deref()?)).ok().flatten();
     let attempt = report.attempts.iter().rev().find_map(|attempt| attempt.commit.clone());
     let there = attempt.filter(|commit| repository.git.exists(commit));
     let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else { return Ok(String::new()) };
-    Ok(GitCommand::isolated(repository.git.root()).diff(&report.base, &commit)?)
+    let mut withheld = repository.git.diff(Some(&report.base), &commit)?;
+    withheld.retain(|change| !shows_held_out && is_held_out(&change.path));
+    let folders: BTreeSet<&str> = withheld.iter().filter_map(|change| held_out_folder(&change.path)).collect();
+    let folders: Vec<&str> = folders.into_iter().collect();
+    // what stands before the first `diff --git` is no part of a patch
+    let mut shown = String::new();
+    for change in &withheld {
+        let _ = writeln!(shown, "withheld (held-out cases): {}", change.path);
+    }
+    Ok(shown + &GitCommand::isolated(repository.git.root()).diff(&report.base, &commit, &folders)?)
 }

@@ -53,7 +53,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             rest::serve(service, address, access, &location.notices, announce)
         }
         Api::Architect(Architect { address, access }) => {
-            rest::serve(architect::service(&location), address, access.access(), &location.notices, announce)
+            let access = access.access();
+            let service = architect::service(&location, access.needs_token());
+            rest::serve(service, address, access, &location.notices, announce)
         }
     }
 }

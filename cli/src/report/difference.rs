@@ -162,6 +162,7 @@ mod tests {
             to,
             place: Some("tests/micro/a.jsonl:1".to_owned()),
             why: None,
+            why_withheld: false,
         };
         let [passed, failed] = [Ended { outcome: Outcome::Passed, score: 1.0 }, Ended { outcome: Outcome::Failed, score: 0.25 }];
         let flips = vec![flip("long-name", Direction::Worse, passed, failed), flip("b", Direction::Better, failed, passed)];

@@ -18,6 +18,7 @@ pub mod why;
 use agent_core::comparison::{Flip, TierComparison};
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use agent_core::manifest::Tier;
+use agent_core::natural;
 use agent_core::quarantine::Quarantine;
 
 /// A finished `agent test`.
@@ -65,11 +66,11 @@ impl TierReport {
         cases.map_or(&[], |cases| &cases.flips)
     }
 
-    /// What did not pass, cases that must pass first.
+    /// What did not pass by id, cases that must pass first.
     pub fn failures(&self) -> Vec<&CaseResult> {
         let failed = |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
         let mut failures: Vec<_> = self.results.iter().filter(failed).collect();
-        failures.sort_by_key(|result| !result.must);
+        failures.sort_by(|one, two| two.must.cmp(&one.must).then_with(|| natural::compare(&one.id, &two.id)));
         failures
     }
 

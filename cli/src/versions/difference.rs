@@ -4,10 +4,12 @@ use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::versions::stored::Kept;
-use crate::world::git::CommitInfo;
+use crate::world::git::{CommitInfo, STATE_FILE};
 use agent_core::assessment::Assessment;
+use agent_core::code_difference::{self, CodeDifference, Files, Sides, Withheld};
 use agent_core::comparison::{Side, TierComparison};
 use agent_core::difference::{Missing, SCHEMA, StateChange, VersionDifference, side_name};
+use agent_core::evaluation::is_held_out;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::state::differences;
@@ -37,6 +39,32 @@ pub fn difference(
         state: state.into_iter().map(StateChange::from).collect(),
         tiers,
         missing,
+    })
+}
+
+/// The lines of the code that differ. Those of held-out cases are shown where `shows_held_out`; the learned state is no code.
+pub fn code(repository: &Repository, from: &CommitInfo, to: &CommitInfo, shows_held_out: bool) -> Result<CodeDifference, CommandError> {
+    let mut changes = repository.git.diff(Some(&from.id), &to.id)?;
+    changes.retain(|change| change.path != STATE_FILE);
+    let left_off = changes.len().saturating_sub(code_difference::FILES);
+    changes.truncate(code_difference::FILES);
+    let mut files = Files::default();
+    for change in changes {
+        if is_held_out(&change.path) && !shows_held_out {
+            files.withhold(change, Withheld::HeldOut);
+            continue;
+        }
+        let [old, new] = [repository.git.read(&from.id, &change.path)?, repository.git.read(&to.id, &change.path)?];
+        files.add(change, &Sides { old: old.as_deref(), new: new.as_deref() });
+    }
+    Ok(CodeDifference {
+        schema: code_difference::SCHEMA,
+        from: from.id.clone(),
+        to: to.id.clone(),
+        from_version: from.trailers.version.clone(),
+        to_version: to.trailers.version.clone(),
+        files: files.finish(),
+        left_off,
     })
 }
 

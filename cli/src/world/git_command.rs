@@ -81,14 +81,15 @@ impl GitCommand {
         Ok(self.directory.join(self.text(&["rev-parse", "--git-common-dir"])?))
     }
 
-    /// The tree of the index, as a commit would have it.
-    /// The difference of two commits, whatever the user's configuration makes of differences.
-    pub fn diff(&self, from: &ObjectId, to: &ObjectId) -> Result<String, ProcessError> {
+    /// The difference of two commits but for some folders, whatever the user's configuration makes of differences.
+    pub fn diff(&self, from: &ObjectId, to: &ObjectId, without: &[&str]) -> Result<String, ProcessError> {
         let plain = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/"];
-        let finished = self.run().args(plain).args([from.as_str(), to.as_str(), "--"]).succeed()?;
+        let excluded = without.iter().map(|folder| format!(":(top,exclude,literal){folder}"));
+        let finished = self.run().args(plain).args([from.as_str(), to.as_str(), "--", ":(top)"]).args(excluded).succeed()?;
         Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
     }
 
+    /// The tree of the index, as a commit would have it.
     pub fn write_tree(&self) -> Result<ObjectId, ProcessError> {
         let text = self.text(&["write-tree"])?;
         ObjectId::parse(&text).ok_or_else(|| ProcessError::Failed {

@@ -74,7 +74,7 @@ impl VersionDifference {
     pub fn hide_held_out(&mut self) {
         let flips = self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()).flat_map(|cases| &mut cases.flips);
         for flip in flips.filter(|flip| flip.place.as_deref().is_some_and(is_held_out)) {
-            flip.why = None;
+            flip.why_withheld = flip.why.take().is_some();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where along a history something stopped passing: a binary search that looks at what is known before it asks for anything to be run.
 
+pub mod code_difference;
 pub mod difference;
 
 mod report;

@@ -6,6 +6,7 @@ pub mod diagnose;
 pub mod document;
 pub mod json_text;
 pub mod manifest;
+pub mod natural;
 pub mod number;
 pub mod object_id;
 pub mod python_version;

@@ -2,6 +2,7 @@
 
 use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use crate::manifest::Tier;
+use crate::natural;
 use crate::statistics::{mcnemar, wilcoxon};
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -83,6 +84,9 @@ pub struct Flip {
     /// Why it does not pass now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// `why` was left out because the case is held out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub why_withheld: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -148,7 +152,7 @@ fn paired<'a>(from: &'a [CaseResult], to: &'a [CaseResult]) -> Vec<Pair<'a>> {
 /// What changed, the gravest first.
 fn flips(pairs: &[Pair<'_>]) -> Vec<Flip> {
     let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
-    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| one.id.cmp(&two.id)));
+    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| natural::compare(&one.id, &two.id)));
     flips
 }
 
@@ -182,6 +186,7 @@ fn flip(before: &CaseResult, now: &CaseResult) -> Option<Flip> {
         to: now.into(),
         place: now.place.clone(),
         why: now.why.clone().filter(|_| now.outcome != Outcome::Passed),
+        why_withheld: false,
     })
 }
 

@@ -26,6 +26,7 @@ pub enum Outcome {
     Errored,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a record whose members are independent facts")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     pub id: String,
@@ -65,6 +66,9 @@ pub struct CaseResult {
     /// It was not run now: an earlier run had said so.
     #[serde(skip)]
     pub cached: bool,
+    /// `why` and `shown` were left out because the case is held out; said to the readers of an API, and never kept.
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    pub why_withheld: bool,
 }
 
 /// The answer to the first step that did not pass, and what the case holds that step to: each as JSON or text of at most `Shown::LENGTH` characters.
@@ -92,7 +96,11 @@ impl CaseResult {
     /// Without the reason and the answer, which quote what a held-out case expects.
     #[must_use]
     pub fn without_held_out(self) -> Self {
-        if self.is_held_out() { Self { why: None, shown: None, ..self } } else { self }
+        if !self.is_held_out() {
+            return self;
+        }
+        let why_withheld = self.why.is_some() || self.shown.is_some();
+        Self { why: None, shown: None, why_withheld, ..self }
     }
 
     pub fn is_held_out(&self) -> bool {
@@ -117,6 +125,7 @@ impl CaseResult {
             quarantine: None,
             quarantined: false,
             cached: false,
+            why_withheld: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The registry of versions, as the list and the REST API serve it: which there are, which are out of service, which one a range means.
 
+use crate::manifest::Tier;
 use crate::object_id::ObjectId;
 use crate::trailers::Trailers;
 use crate::version::{self, Kind};
@@ -71,6 +72,11 @@ impl Entry {
         document
     }
 
+    /// What it came to on a tier; `None` where that was not measured, or is not kept.
+    pub fn score(&self, tier: Tier) -> Option<f64> {
+        self.eval.as_ref()?.tiers.as_ref()?.get(tier.as_str())?.get("score")?.as_f64()
+    }
+
     /// As it stands since a rollback took it out of service, or as long as none has.
     #[must_use]
     pub fn undone_by(mut self, by: Option<Version>) -> Self {
@@ -111,6 +117,12 @@ impl Entry {
             commit,
         }
     }
+}
+
+/// The tier that most of the versions have a score on, the larger of two: scores of one list are of one tier.
+pub fn most_measured(entries: &[Entry]) -> Option<Tier> {
+    let measured = |tier: Tier| entries.iter().filter(|entry| entry.score(tier).is_some()).count();
+    Tier::ALL.into_iter().filter(|tier| measured(*tier) > 0).max_by_key(|tier| (measured(*tier), *tier))
 }
 
 /// Which versions of the registry are wanted.
@@ -339,6 +351,26 @@ mod tests {
         for (name, expected) in [("abcd", true), ("DEADBEEF", true), ("abc", false), ("stable", false), ("cafe-1", false)] {
             assert_eq!(is_like_an_id(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_scores_of_a_list_are_of_the_tier_that_most_have() {
+        let check = |versions: &[&[&str]], expected: Option<Tier>| {
+            let entry = |tiers: &&[&str]| {
+                let trailers = Trailers { eval: Some("sha256:aa".to_owned()), ..Trailers::default() };
+                let created = "2026-01-01T00:00:00.000Z".to_owned();
+                let mut entry = Entry::new(Version::new(0, 1, 0), ObjectId::of_blob(b"c"), &trailers, created, None, None);
+                let summaries = tiers.iter().map(|tier| ((*tier).to_owned(), serde_json::json!({"score": 0.5})));
+                entry.eval.as_mut().unwrap().tiers = Some(summaries.collect());
+                entry
+            };
+            assert_eq!(most_measured(&versions.iter().map(entry).collect::<Vec<_>>()), expected, "{versions:?}");
+        };
+        check(&[], None);
+        check(&[&[]], None);
+        check(&[&["micro"], &["micro", "full"]], Some(Tier::Micro));
+        check(&[&["micro"], &["full"]], Some(Tier::Full));
+        check(&[&["micro", "fast"], &["full"], &["fast"]], Some(Tier::Fast));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::printer::{Printer, Style};
 use crate::report::table;
 use crate::repository::Repository;
 use agent_core::diagnose::Exit;
+use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
-use agent_core::registry::{Entry, Resolved};
+use agent_core::registry::{Entry, Resolved, most_measured};
 use agent_core::version::{tag, tags};
 use agent_core::what::What;
 use semver::{Version, VersionReq};
@@ -53,6 +54,9 @@ struct ListArguments {
     /// Only versions that match
     #[arg(long, value_name = "RANGE")]
     range: Option<VersionReq>,
+    /// The tier whose scores are shown [default: the one that most of the versions listed were measured on]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
 }
 
 fn parse_what(text: &str) -> Result<What, String> {
@@ -81,7 +85,7 @@ fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -
     if listing.versions.is_empty() {
         printer.say("there are no versions here");
     } else {
-        printer.data(table::lines(&rows(&listing.versions)).join("\n"));
+        printer.data(table::lines(&rows(&listing.versions, arguments.tier)).join("\n"));
     }
     if let Some(next) = &listing.next {
         printer.say(format!("there are more: --after {next}"));
@@ -89,30 +93,25 @@ fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -
     Ok(Exit::Done)
 }
 
-/// The registry as people see it, one row a version under a head.
-pub fn rows(entries: &[Entry]) -> Vec<Vec<String>> {
-    let head = ["VERSION", "KIND", "FROM", "STATE", "SCORE", "CREATED", "NOTE"].map(str::to_owned).to_vec();
-    std::iter::once(head).chain(entries.iter().map(row)).collect()
+/// One row a version under a head. All scores are of one tier, which the head names.
+fn rows(entries: &[Entry], tier: Option<Tier>) -> Vec<Vec<String>> {
+    let tier = tier.or_else(|| most_measured(entries));
+    let score = tier.map_or_else(|| "SCORE".to_owned(), |tier| format!("SCORE ({tier})"));
+    let head = ["VERSION", "KIND", "FROM", "STATE", &score, "CREATED", "NOTE"].map(str::to_owned).to_vec();
+    std::iter::once(head).chain(entries.iter().map(|entry| row(entry, tier))).collect()
 }
 
-fn row(entry: &Entry) -> Vec<String> {
+fn row(entry: &Entry, tier: Option<Tier>) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         entry.tag.clone(),
         or_dash(entry.kind.map(|kind| kind.as_str().to_owned())),
         or_dash(entry.base.as_ref().map(tag)),
         or_dash(entry.state.as_ref().map(|state| state.short().to_owned())),
-        or_dash(score(entry)),
+        or_dash(tier.and_then(|tier| entry.score(tier)).map(|score| format!("{score:.3}"))),
         entry.created.get(..16).unwrap_or(&entry.created).replace('T', " "),
         note(entry),
     ]
-}
-
-/// The score of the largest tier there is: `full 0.93`.
-fn score(entry: &Entry) -> Option<String> {
-    let tiers = entry.eval.as_ref()?.tiers.as_ref()?;
-    let (tier, summary) = ["full", "fast", "micro"].iter().find_map(|tier| tiers.get(*tier).map(|summary| (tier, summary)))?;
-    Some(format!("{tier} {:.3}", summary.get("score")?.as_f64()?))
 }
 
 fn note(entry: &Entry) -> String {

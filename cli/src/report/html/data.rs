@@ -3,14 +3,20 @@
 use crate::report::{TestReport, TierReport, why};
 use agent_core::comparison::Flip;
 use agent_core::evaluation::CaseResult;
+use agent_core::natural;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// JSON that ends no script element and begins no comment: `<` stands in it as an escape.
+/// The cases in the order of their ids, in JSON that ends no script element and begins no comment: `<` stands in it as an escape.
 pub(super) fn embedded(report: &TestReport) -> String {
-    let cases: Vec<Value> = report.tiers.iter().flat_map(cases).collect();
+    let mut cases: Vec<Value> = report.tiers.iter().flat_map(cases).collect();
+    cases.sort_by(|one, two| natural::compare(id(one), id(two)));
     let tiers: Vec<_> = report.tiers.iter().map(|tier| tier.tier).collect();
     json!({"tiers": tiers, "against": report.against, "cases": cases}).to_string().replace('<', "\\u003c")
+}
+
+fn id(case: &Value) -> &str {
+    case["id"].as_str().unwrap_or_default()
 }
 
 fn cases(report: &TierReport) -> Vec<Value> {

@@ -112,8 +112,8 @@ mod tests {
         assert!(page.contains("&lt;/script&gt;&lt;!--data--&gt;"));
         let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
-        assert_eq!(data["cases"][1]["id"], "</script><!--data--><script>alert(1)</script>");
-        assert_eq!(data["cases"][1]["parts"][0]["values"]["got"][0][0], "\"<i onload='x'>\"");
+        assert_eq!(data["cases"][0]["id"], "</script><!--data--><script>alert(1)</script>");
+        assert_eq!(data["cases"][0]["parts"][0]["values"]["got"][0][0], "\"<i onload='x'>\"");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const SHOW = {
 
 const COLUMNS = [
   { key: "outcome", title: "Outcome", of: (result) => ORDER[result.outcome] + (result.quarantined ? 3 : 0) - (result.must ? 0.5 : 0), cell: outcomeCell },
-  { key: "id", title: "Case", of: (result) => result.id, cell: (result) => element("td", { class: "id" }, result.id) },
+  { key: "id", title: "Case", of: (result) => result.order, cell: (result) => element("td", { class: "id" }, result.id) },
   { key: "tier", title: "Tier", of: (result) => result.tier, cell: (result) => element("td", {}, result.tier), only: () => data.tiers.length > 1 },
   { key: "score", title: "Score", number: true, of: (result) => result.score, cell: (result) => element("td", { class: "number" }, number(result.score)) },
   { key: "delta", title: "Change", number: true, of: (result) => step(result), cell: deltaCell, only: () => data.against },
@@ -60,13 +60,10 @@ function matches(result) {
 function compare(one, two) {
   const column = COLUMNS.find((column) => column.key === view.by);
   const [a, b] = [column.of(one), column.of(two)];
-  const order = typeof a === "string" ? natural(a, b) : a - b;
-  if (order === 0) return natural(one.id, two.id);
+  const order = typeof a === "string" ? Number(a > b) - Number(a < b) : a - b;
+  if (order === 0) return one.order - two.order;
   return view.down ? -order : order;
 }
-
-/** `case-2` before `case-10`. */
-const natural = new Intl.Collator("en", { numeric: true }).compare;
 
 function refresh() {
   view.rows = data.cases.filter(matches).sort(compare);
@@ -191,6 +188,8 @@ function onPageKey(event) {
   event.preventDefault();
 }
 
+// the cases come in the order of their ids, `case-2` before `case-10`
+data.cases.forEach((result, at) => { result.order = at; });
 for (const result of data.cases) result.search = [result.id, result.place, result.why, ...(result.tags || [])].join(" ").toLowerCase();
 const onFilter = (event) => { view.text = event.target.value; refresh(); };
 const filter = element("input", { type: "search", placeholder: "Filter by id, reason, place or tag", "aria-label": "Filter", oninput: onFilter });

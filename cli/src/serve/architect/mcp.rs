@@ -288,7 +288,7 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "run_diff",
         title: "Show what a run changed",
-        about: "What the last attempt of a run changed in the agent's repository, as `git diff` shows it.",
+        about: "What the last attempt of a run changed in the agent's repository, as `git diff` shows it; files of held-out cases are named alone.",
         input: one_run,
         output: "RunDiff",
         effect: Effect::Reads,
@@ -397,7 +397,8 @@ fn found(repository: &Repository, id: &str) -> Result<Report, CommandError> {
 
 fn diff(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
-    let diff = operations::diff(repository, &run)?;
+    // a model may read it, and a model may be the coder
+    let diff = operations::diff(repository, &run, false)?;
     Ok(json!({"schema": "agent/run-diff@1", "run": run.run, "diff": diff}))
 }
 

@@ -22,6 +22,8 @@ use std::time::Duration;
 struct Desk {
     repository: Repository,
     location: Location,
+    /// Whether each client has a token. Without one, code under test on this machine is a client too.
+    shows_held_out: bool,
 }
 
 const ID_OF_RUN: Kind = Kind::Text { pattern: "^r-[0-9a-f]{10}$", longest: 12 };
@@ -30,14 +32,14 @@ const LIMIT: Kind = Kind::Integer { least: 1, most: 500 };
 const A_PAGE: usize = 50;
 const STATUSES: [&str; 6] = ["open", "taken", "answered", "refused", "needs-person", "withdrawn"];
 
-pub(crate) fn service(location: &Location) -> Service<impl Sized + use<>> {
+pub(crate) fn service(location: &Location, shows_held_out: bool) -> Service<impl Sized + use<>> {
     let location = location.clone();
     Service {
         title: "Architect",
         description: "Feedback in words goes in; runs change the code for it, test the change, and end in a version or in a report of why not.",
         schemas: SCHEMAS,
         routes: feedback_routes().into_iter().chain(run_routes()).collect(),
-        open: Box::new(move || Ok(Desk { repository: location.open()?, location: location.clone() })),
+        open: Box::new(move || Ok(Desk { repository: location.open()?, location: location.clone(), shows_held_out })),
         metrics: |desk| measured(&desk.repository),
     }
 }
@@ -90,7 +92,8 @@ fn run_routes() -> [Route<Desk>; 6] {
         Route::get(
             "/v1/runs/{run}/diff",
             "runDiff",
-            "What the run's last attempt changed, as git shows it; nothing where it changed nothing.",
+            "What the run's last attempt changed, as git shows it; nothing where it changed nothing. Of files of held-out cases only the path, in a line before the \
+             patch, unless the server asks for a token.",
             diff,
         )
         .part("run", ID_OF_RUN, id)
@@ -212,7 +215,7 @@ fn show_run(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn diff(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
-    Ok(Reply::of("text/x-diff; charset=utf-8", operations::diff(&desk.repository, &run)?))
+    Ok(Reply::of("text/x-diff; charset=utf-8", operations::diff(&desk.repository, &run, desk.shows_held_out)?))
 }
 
 fn cancel(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {

@@ -7,6 +7,7 @@ use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
 use crate::versions::stored::Kept;
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
 use agent_core::manifest::Tier;
+use agent_core::natural;
 use agent_core::object_id::ObjectId;
 use agent_core::registry::evaluation_key;
 use agent_core::version::tag;
@@ -37,7 +38,7 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         of_version(Route::get(
             "/v1/versions/{version}/evaluations/{tier}",
             "listCases",
-            "The cases of a tier by id, a page at a time.",
+            "The cases of a tier by id (`case-2` before `case-10`), a page at a time.",
             cases,
         ))
         .part("tier", TIER, "A tier.")
@@ -108,7 +109,7 @@ impl Cases {
             return Ok(Some(Arc::clone(results)));
         }
         let Some(mut results) = kept.results(tier)? else { return Ok(None) };
-        results.sort_by(|one, other| one.id.cmp(&other.id));
+        results.sort_by(|one, other| natural::compare(&one.id, &other.id));
         if !self.shows_held_out {
             results = results.into_iter().map(CaseResult::without_held_out).collect();
         }
@@ -130,7 +131,7 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         Some(_) => Some(Outcome::Errored),
         None => None,
     };
-    let begin = after.map_or(0, |after| results.partition_point(|result| result.id <= after));
+    let begin = after.map_or(0, |after| results.partition_point(|result| natural::compare(&result.id, &after).is_le()));
     let mut rest = results[begin..].iter().filter(|result| outcome.is_none_or(|outcome| result.outcome == outcome));
     let page: Vec<&CaseResult> = rest.by_ref().take(limit).collect();
     let next = rest.next().and(page.last()).map(|last| last.id.as_str());
@@ -147,7 +148,7 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Asked { commit, tier, summary, results } = asked(reader, call)?;
     let id: String = call.path("case")?;
-    let found = results.binary_search_by(|result| result.id.as_str().cmp(&id)).ok();
+    let found = results.binary_search_by(|result| natural::compare(&result.id, &id)).ok();
     let result = found.map(|at| &results[at]).ok_or_else(|| Problem::not_found(format!("there is no case `{id}` in the tier {tier}")))?;
     let reply = Reply::json(&json!({
         "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "result": result,

@@ -4,7 +4,7 @@ use super::{CommitInfo, Named, PAGE, Reader, VERSION, contracts, of_version};
 use crate::architect::inbox::Inbox;
 use crate::error::CommandError;
 use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
-use crate::versions::difference::difference;
+use crate::versions::difference::{code, difference};
 use crate::world::clock::rfc3339;
 use agent_core::journal::{self, Record};
 use agent_core::object_id::digest;
@@ -59,6 +59,16 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         .part("to", VERSION, "Another.")
         .query("limit", FLIPS, "How many cases of each tier at most [default: 1000].")
         .answers(200, "Diff", "The difference; what is not kept is named, with the command that makes it.")
+        .problems(&[404]),
+        Route::get(
+            "/v1/diff/{from}...{to}/code",
+            "diffCode",
+            "The files that differ between two versions, line by line, without the learned state.",
+            diff_code,
+        )
+        .part("from", VERSION, "A version.")
+        .part("to", VERSION, "Another.")
+        .answers(200, "CodeDiff", "The files by path; how many are left off is said.")
         .problems(&[404]),
     ]
 }
@@ -190,4 +200,12 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let reply = Reply::json(&found);
     // what is missing may be made, and what is held back may be shown later
     Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() { reply.immutable() } else { reply })
+}
+
+fn diff_code(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
+    let (from, to) = (reader.commit(&call.path("from")?)?, reader.commit(&call.path("to")?)?);
+    let shows_held_out = reader.cases.shows_held_out;
+    let reply = Reply::json(&code(&reader.repository, &from, &to, shows_held_out)?);
+    // what is withheld may be shown later
+    Ok(if shows_held_out { reply.immutable() } else { reply })
 }

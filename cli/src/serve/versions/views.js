@@ -2,6 +2,8 @@
 const DIRECTIONS = { worse: "bad", better: "good" };
 const OUTCOMES = { passed: "good", failed: "bad", errored: "bad" };
 const LEVELS = { major: "bad", minor: "warn", patch: "plain" };
+const FILES = { added: "good", removed: "bad" };
+const WITHHELD = { "held-out": "lines withheld (held-out cases)", binary: "binary", "too-large": "too large to compare here" };
 const CHANGES_SHOWN = 12;
 const CASES_SHOWN = 100;
 
@@ -55,12 +57,12 @@ function chartCard(tiers) {
   else plot.append(element("p", { class: "faint" }, "No evaluation of these versions is in the object store."));
   const choose = (tier) => { state.tier = tier; show(true); };
   return element("section", { class: "card", "aria-label": "Scores" },
-    element("div", { class: "title" }, element("h2", {}, "Score, version by version"), tiers.length > 1 && choice("Tier", tiers.map((tier) => [tier, tier]), state.tier, choose)),
+    element("div", { class: "title" }, element("h2", {}, state.tier ? `Score on ${state.tier}, version by version` : "Score, version by version"), tiers.length > 1 && choice("Tier", tiers.map((tier) => [tier, tier]), state.tier, choose)),
     plot, legend(), element("p", { class: "hint keys-hint" }, element("kbd", {}, "←"), " ", element("kbd", {}, "→"), " go along the line, ", element("kbd", {}, "Enter"), " opens, ", element("kbd", {}, "Esc"), " goes back."));
 }
 
 function tableCard() {
-  const names = [["Version"], ["Made by"], ["Score", "bar-cell"], ["Passed", "number optional"], ["Created (UTC)", "optional"], ["Compare"]];
+  const names = [["Version"], ["Made by"], [state.tier ? `Score (${state.tier})` : "Score", "bar-cell"], ["Passed", "number optional"], ["Created (UTC)", "optional"], ["Compare"]];
   const older = element("button", { class: "action more", type: "button", onclick: async () => { older.disabled = true; await loadVersions(state.next); show(true); } }, "Older versions");
   return element("section", { class: "card", "aria-label": "Versions" },
     element("div", { class: "title" }, element("h2", {}, state.next ? `The newest ${state.versions.length} versions` : count(state.versions.length, "version")), picker()),
@@ -101,13 +103,13 @@ function known(chosen) {
 async function versionView(version) {
   const parts = ["", "/provenance", "/evaluations"].map((part) => ask(`v1/versions/${version}${part}`));
   const [entry, provenance, evaluations, kpis] = await Promise.all([...parts, ask(`v1/kpi?version=${version}`)]);
-  const change = entry.base && await askIfThere(`v1/diff/${entry.base}...${version}?limit=500`);
+  const change = entry.base && await changeBetween(entry.base, version, askIfThere);
   return [
     element("div", { class: "title large" }, element("h2", {}, entry.tag, chip(entry.kind || "plain", entry.kind || "tag"), entry.yanked && chip("warn", `undone by v${entry.evidence.undone_by}`)), picker(entry.base, version)),
     element("div", { class: "two" }, madeCard(entry, provenance), learnedCard(provenance)),
     kpis.versions.map(servedCard),
     element("section", { class: "cards", "aria-label": "Tiers" }, Object.entries(evaluations.tiers || {}).map(([tier, summary]) => tierCard(version, tier, summary))),
-    change && element("section", { "aria-label": `What changed since v${entry.base}` }, changeCards(change, `since v${entry.base}`)),
+    change && element("section", { "aria-label": `What changed since v${entry.base}` }, changeCards(change, ` since v${entry.base}`)),
   ];
 }
 
@@ -165,28 +167,69 @@ function tierCard(version, tier, summary) {
     element("p", { class: "more" }, element("a", { href: `#/v/${version}/${tier}` }, `All ${count(summary.cases, "case")}`), failed > 0 && [" · ", element("a", { href: `#/v/${version}/${tier}?failed` }, `${failed.toLocaleString("en")} that did not pass`)]));
 }
 
+/** The difference of two versions with its lines of code; null where `ask` finds a version missing. */
+async function changeBetween(from, to, ask) {
+  const [change, code] = await Promise.all([ask(`v1/diff/${from}...${to}?limit=500`), ask(`v1/diff/${from}...${to}/code`)]);
+  return change && code && { ...change, code };
+}
+
 async function diffView(from, to) {
-  const change = await ask(`v1/diff/${from}...${to}?limit=500`);
+  const change = await changeBetween(from, to, ask);
   return [element("div", { class: "title large" }, element("h2", {}, `v${from}`, element("span", { class: "arrow", "aria-label": "to" }, "→"), `v${to}`), picker(from, to)), changeCards(change, "")];
 }
 
 function changeCards(change, since) {
-  const titled = (title) => [title, since].filter(Boolean).join(" ");
   return [
-    element("div", { class: "two" }, contractCard(change, titled("Contract and code")), stateCard(change.state, titled("State"))),
-    change.tiers.map((tier) => flipsCard(change, tier, titled(`Cases of ${tier.tier}`))),
+    element("div", { class: "two" }, contractCard(change.contract, `Contract${since}`), stateCard(change.state, `State${since}`)),
+    codeCard(change.code, `Code${since}`),
+    change.tiers.map((tier) => flipsCard(change, tier, `Cases of ${tier.tier}${since}`)),
     change.missing.length > 0 && element("section", { class: "card" }, element("h2", {}, "Not known"), element("ul", { class: "list" }, change.missing.map((missing) => element("li", {}, `${missing.what} of ${missing.of} is not in the object store:`, element("code", {}, missing.how))))),
   ];
 }
 
-function contractCard({ contract, code }, title) {
+function contractCard(contract, title) {
   const changes = contract ? contract.changes : [];
-  const tones = { added: ["good", "added"], removed: ["bad", "removed"], modified: ["plain", "changed"] };
   return element("section", { class: "card" }, element("h2", {}, title),
     element("ul", { class: "list" }, changes.map((rule) => element("li", {}, chip(LEVELS[rule.level] || "plain", rule.level), element("span", {}, rule.tool && [element("code", {}, rule.tool), " "], rule.message)))),
-    code.length > 0 && element("h3", {}, count(code.length, "file")),
-    element("ul", { class: "list" }, code.slice(0, CHANGES_SHOWN).map((path) => element("li", {}, chip(...tones[path.status]), element("code", {}, path.path))), code.length > CHANGES_SHOWN && element("li", { class: "faint" }, `and ${code.length - CHANGES_SHOWN} more`)),
-    !changes.length && !code.length && element("p", { class: "faint" }, "The same."));
+    !changes.length && element("p", { class: "faint" }, contract ? "The same." : "Not known: see below."));
+}
+
+/** The files that differ, each with its lines where it is opened. */
+function codeCard({ files, left_off: leftOff }, title) {
+  const sum = (side) => files.reduce((total, file) => total + (file[side] || 0), 0);
+  const summary = files.length > 0 && element("span", { class: "faint" }, count(files.length + leftOff, "file"), " ", lineCounts(sum("added"), sum("removed")));
+  const list = element("div", { class: "files" }, files.slice(0, CHANGES_SHOWN).map(fileEntry));
+  const rest = element("button", { class: "action more", type: "button", onclick: () => { list.append(...files.slice(CHANGES_SHOWN).map(fileEntry)); rest.remove(); } }, `${files.length - CHANGES_SHOWN} more files`);
+  return element("section", { class: "card", "aria-label": title }, element("div", { class: "title" }, element("h2", {}, title), summary),
+    files.length ? list : element("p", { class: "faint" }, "The same."), files.length > CHANGES_SHOWN && rest,
+    leftOff > 0 && element("p", { class: "faint more" }, `and ${count(leftOff, "file")} that are not listed; `, element("code", {}, "git diff"), " shows them"));
+}
+
+function lineCounts(added, removed) {
+  return element("span", { class: "lines-changed" }, element("span", { class: "delta up" }, `+${added.toLocaleString("en")}`), " ", element("span", { class: "delta down" }, `−${removed.toLocaleString("en")}`));
+}
+
+/** A line with the path; its hunks are made when it is opened first. */
+function fileEntry(file) {
+  const name = [element("code", {}, file.path), file.status !== "modified" && chip(FILES[file.status], file.status), file.withheld ? element("span", { class: "faint" }, WITHHELD[file.withheld]) : lineCounts(file.added, file.removed)];
+  if (file.withheld || !(file.hunks.length || file.left_off)) return element("div", { class: "file" }, name);
+  const holder = element("div", { class: "hunks", tabindex: "0", role: "region", "aria-label": `Changes of ${file.path}` });
+  const open = (event) => {
+    if (!event.target.open || holder.children.length) return;
+    holder.append(...file.hunks.map(hunkLines));
+    if (file.left_off) holder.append(element("p", { class: "faint" }, `${count(file.left_off, "line")} more: `, element("code", {}, "git diff"), " shows them"));
+  };
+  return element("details", { class: "file", ontoggle: open }, element("summary", {}, name), holder);
+}
+
+const SIDES = { "+": ["added", "added: "], "-": ["removed", "removed: "] };
+
+function hunkLines({ header, lines }) {
+  const line = (text) => {
+    const [side, spoken] = SIDES[text[0]] || ["", ""];
+    return element("div", { class: side }, spoken && element("span", { class: "unseen" }, spoken), text);
+  };
+  return element("div", { class: "hunk" }, element("div", { class: "faint" }, header), lines.map(line));
 }
 
 /** Numbers by how much they changed relative to what they were, and before them what is new, gone or of another kind. */
@@ -236,15 +279,18 @@ function flipRow(version, tier, flip) {
   const by = flip.to.score - flip.from.score;
   const side = (ended) => [chip(OUTCOMES[ended.outcome], ended.outcome), ` ${number(ended.score)}`];
   return element("tr", { class: "row" }, cell(element("a", { href: caseAt(version, tier, flip.id) }, flip.id), "id"), cell(side(flip.from)), cell(side(flip.to)),
-    cell(delta(by), "number"), cell(element("span", { class: "faint" }, flip.why || ""), "optional"));
+    cell(delta(by), "number"), cell(element("span", { class: "faint" }, reasonOf(flip)), "optional"));
 }
+
+/** Why a case did not pass, or that the server does not say. */
+const reasonOf = ({ why, why_withheld: isWithheld }) => (isWithheld ? "withheld (held-out case)" : why || "");
 
 const caseAt = (version, tier, id) => `#/v/${version}/${tier}/${encodeURIComponent(id)}`;
 
 async function casesView(version, tier, outcome) {
   const path = (after) => `v1/versions/${version}/evaluations/${tier}?limit=${CASES_SHOWN}${outcome ? `&outcome=${outcome}` : ""}${after ? `&after=${encodeURIComponent(after)}` : ""}`;
   let page = await ask(path());
-  const row = (result) => element("tr", { class: "row" }, cell(element("a", { href: caseAt(version, tier, result.id) }, result.id), "id"), cell(chip(OUTCOMES[result.outcome], result.outcome)), cell(number(result.score), "number"), cell(result.ms.toFixed(1), "number optional"), cell(element("span", { class: "faint" }, result.why || ""), "optional"));
+  const row = (result) => element("tr", { class: "row" }, cell(element("a", { href: caseAt(version, tier, result.id) }, result.id), "id"), cell(chip(OUTCOMES[result.outcome], result.outcome)), cell(number(result.score), "number"), cell(result.ms.toFixed(1), "number optional"), cell(element("span", { class: "faint" }, reasonOf(result)), "optional"));
   const table = listing(`Cases of ${tier}`, [["Case"], ["Outcome"], ["Score", "number"], ["ms", "number optional"], ["Why", "optional"]], page.cases.map(row));
   const more = element("button", { class: "action more", type: "button", onclick: async () => {
     page = await ask(path(page.next));
@@ -267,7 +313,7 @@ async function caseView(version, tier, id) {
   const asked = definition ? [block(definition.tool ? `Asked of ${definition.tool}` : "Asked", definition.arguments !== undefined ? definition.arguments : definition.turns), block("Expected", definition.expect), result.shown && block("Answered", result.shown.answered)]
     : element("p", { class: "faint" }, /\/heldout\//.test(result.place || "") ? "What it asks is held out." : "What it asks cannot be read from the commit.");
   return [element("section", { class: "card part" }, element("div", { class: "title large" }, element("h2", {}, id, chip(OUTCOMES[result.outcome], result.outcome))),
-    result.why && block("Why", result.why), asked,
+    reasonOf(result) && (result.why_withheld ? [element("h3", {}, "Why"), element("p", { class: "faint" }, reasonOf(result), ": a server that asks for a token (", element("code", {}, "AGENT_TOKEN"), ") shows it.")] : block("Why", result.why)), asked,
     element("h3", {}, "How it went"), element("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]))), await pastOf(version, tier, id)];
 }
 
