@@ -78,6 +78,23 @@ fn what_cannot_be_adopted_is_said_and_nothing_is_left() {
     assert_eq!(told["command"], serde_json::json!(["python", "server.py"]));
 }
 
+#[test]
+fn a_server_runs_in_the_environment_that_its_command_names() {
+    let world = World::new();
+    repository(&world);
+    World::finish(world.command("python3", ".").args(["-m", "venv", "--without-pip", "env"])).ok();
+    let folder = World::finish(
+        world.command(world.path("env/bin/python"), ".").args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]),
+    )
+    .ok();
+    std::fs::write(world.path(folder.stdout.trim()).join("doubling.py"), "FACTOR = 2\n").expect("a module of the environment");
+    world.write("a/server.py", SERVER.replace("import json", "import doubling, json").replace("str(2 *", "str(doubling.FACTOR *"));
+    let command = format!("{} server.py", world.path("env/bin/python").display());
+    world.agent("a", ["adopt", "--command", &command]).ok();
+    release(&world);
+    assert!(world.agent("a", ["run", "double", "number=4"]).ok().stdout.contains('8'));
+}
+
 /// Committed and released.
 fn release(world: &World) {
     world.git("a", ["add", "--all"]);

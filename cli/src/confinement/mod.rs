@@ -115,13 +115,26 @@ fn environments(spec: &ChildSpec, layout: &Layout) -> Vec<PathBuf> {
     toolchain::led_to(layout, &spec.directory, spec.command.iter().chain(searched).map(OsString::as_os_str))
 }
 
-/// The program itself, with the libraries that are installed beside it.
+/// The program itself and what it is installed with.
 fn program(spec: &ChildSpec) -> Vec<PathBuf> {
     let Some(name) = spec.command.first() else { return Vec::new() };
-    let path = if Path::new(name).components().count() > 1 { Some(spec.directory.join(name)) } else { python::on_path(name) };
-    let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { return Vec::new() };
-    let libraries = path.parent().filter(|folder| folder.ends_with("bin")).map(|folder| folder.with_file_name("lib"));
-    [Some(path), libraries].into_iter().flatten().collect()
+    let named = if Path::new(name).components().count() > 1 { Some(spec.directory.join(name)) } else { python::on_path(name) };
+    named.map(|named| installed_with(&named, &spec.directory)).unwrap_or_default()
+}
+
+/// A program with the libraries beside it, and the user's own environment of Python that it is part of.
+fn installed_with(program: &Path, code: &Path) -> Vec<PathBuf> {
+    // it may be a link to a script of an environment, or the environment's link to its interpreter; one that lies in the code could lead anywhere
+    let is_users = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| !folder.starts_with(code));
+    let places = [Some(program.to_owned()), program.canonicalize().ok()].into_iter().flatten();
+    let environment = places.filter_map(|path| python::environment_of(&path)).find(is_users);
+    let interpreter = environment.as_ref().map(|folder| folder.join("bin/python"));
+    let programs = [Some(program.to_owned()), interpreter].into_iter().flatten().filter_map(|path| path.canonicalize().ok());
+    programs.flat_map(|path| [libraries_beside(&path), Some(path)]).flatten().chain(environment).collect()
+}
+
+fn libraries_beside(program: &Path) -> Option<PathBuf> {
+    program.parent().filter(|folder| folder.ends_with("bin")).map(|folder| folder.with_file_name("lib"))
 }
 
 fn at_home(path: &str) -> PathBuf {
@@ -182,4 +195,29 @@ fn holes(repository: &Repository, manifest: &Manifest) -> Vec<PathBuf> {
     holes.extend([root.join(HOME), root.join("tests"), root.join("ci")]);
     holes.extend(store::folder(&manifest.store.url, root));
     holes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_read_where_it_is_the_users_and_not_where_it_is_part_of_the_code() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("a path");
+        let secret = root.join("secret");
+        std::fs::write(&secret, "").expect("a file");
+        for place in ["mine", "code"].map(|name| root.join(name)) {
+            fs::create_dir(&place.join("bin")).expect("a folder");
+            std::fs::write(place.join("bin/server"), "").expect("a script");
+            std::fs::write(place.join("pyvenv.cfg"), "").expect("a marker");
+            std::os::unix::fs::symlink(&secret, place.join("bin/python")).expect("a link");
+        }
+        let code = root.join("code");
+        assert_eq!(
+            installed_with(&root.join("mine/bin/server"), &code),
+            ["mine/lib", "mine/bin/server", "secret", "mine"].map(|path| root.join(path))
+        );
+        assert_eq!(installed_with(&code.join("bin/server"), &code), ["lib", "bin/server"].map(|path| code.join(path)));
+    }
 }

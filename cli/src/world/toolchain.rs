@@ -113,7 +113,7 @@ impl Toolchain {
     /// The programs that packages and the project brought, by name.
     fn known(&self) -> Vec<String> {
         const OF_EVERY_ENVIRONMENT: [&str; 6] = ["activate", "deactivate", "pip", "python", "pydoc", "Activate"];
-        let has_environment = self.interpreter.ancestors().nth(2).is_some_and(|folder| folder.join("pyvenv.cfg").is_file());
+        let has_environment = python::environment_of(&self.interpreter).is_some();
         let folders = self.programs.iter().skip(usize::from(!has_environment));
         let names = folders.flat_map(|folder| fs::names(folder).unwrap_or_default());
         let mut names: Vec<_> = names.filter(|name| !OF_EVERY_ENVIRONMENT.iter().any(|known| name.starts_with(known))).collect();

@@ -328,10 +328,15 @@ impl<'a> Probes<'a> {
         let executable = PathBuf::from(executable);
         let mut prefixes: Vec<PathBuf> = lines.map(PathBuf::from).collect();
         // an environment of the user's own
-        prefixes.extend(executable.ancestors().nth(2).filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_owned));
+        prefixes.extend(environment_of(&executable));
         prefixes.dedup();
         Ok(Interpreter { executable, version: version.to_owned(), implementation: implementation.to_owned(), prefixes })
     }
+}
+
+/// The environment that a program lies in, as `python -m venv` makes them.
+pub fn environment_of(program: &Path) -> Option<PathBuf> {
+    program.ancestors().nth(2).filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_owned)
 }
 
 // ---- the environment
