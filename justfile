@@ -120,6 +120,11 @@ conformance *ARGS:
     cargo build --release
     python3 tests/hosts/conformance.py {{ARGS}}
 
+# Claude Code, Codex, Gemini CLI and opencode (from npm, with a scripted model) through a promotion, a release with a new tool, a killed Runner and a killed shim: just hosts [HOST...]
+hosts *ARGS:
+    cargo build
+    python3 tests/hosts/hosts.py {{ARGS}}
+
 # MCP Inspector's command line in the eras legacy, auto and modern: the same through `agent mcp runner` as directly
 inspector *ARGS:
     cargo build --release

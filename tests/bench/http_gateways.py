@@ -158,7 +158,7 @@ def main():
     parser.add_argument("--official", action="store_true")
     arguments = parser.parse_args()
     kind = "official" if arguments.official else "mini"
-    program = environment.FOLDER / f"{kind}.py"
+    program = environment.FOLDER / f"{kind}-server" / "server.py"
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(OFFICIAL if arguments.official else MINI)
     interpreter = environment.python("everything", environment.MCP, "click>=8.2") if arguments.official else sys.executable

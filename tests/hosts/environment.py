@@ -84,20 +84,32 @@ def everything_server():
     return [str(interpreter), str(folder / "stdio.py")]
 
 
+def with_code(command, folder):
+    """The command, with its script and what lies beside that copied to a folder: code outside of the repository is out of reach while it is tested."""
+    script = next((pathlib.Path(word) for word in command[1:] if word.endswith(".py")), None)
+    if script is None:
+        return command
+    shutil.copytree(script.parent, folder / "server", ignore=shutil.ignore_patterns("__pycache__", "*.tar.gz"))
+    return [f"server/{script.name}" if word == str(script) else word for word in command]
+
+
 def repository(agent, name, command, *packages):
     """The arguments of `agent` that serve a stdio server, adopted as it is: its first version, or the commit where its cases do not make it one."""
     folder = FOLDER / "repositories" / name
-    if not (folder / ".git" / "refs" / "heads" / "main").exists():
+    # written when all went well
+    made = folder / ".git" / "adopted"
+    if not made.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         run(["git", "init", "--quiet", "--initial-branch=main"], folder)
         run(["git", "config", "user.name", "recipe"], folder)
         run(["git", "config", "user.email", "recipe@example.org"], folder)
-        run([agent, "adopt", "--command", shlex.join(command), *(f"--package={package}" for package in packages)], folder)
+        run([agent, "adopt", "--command", shlex.join(with_code(command, folder)), *(f"--package={package}" for package in packages)], folder)
         run(["git", "add", "--all"], folder)
         run(["git", "commit", "--quiet", "-m", "a server, adopted"], folder, AGENT_SKIP_HOOKS="1")
         # some have no tool that can be called without knowing more, or one that takes too long
         subprocess.run([agent, "release"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        made.touch()
     released = (folder / ".git" / "refs" / "tags" / "v0.1.0").exists()
     return ["-C", folder, "mcp", "runner", "--at", "active" if released else "main"]
 

@@ -112,15 +112,17 @@ def main():
     arguments = parser.parse_args()
     agent = arguments.agent.resolve()
     good = True
-    # those of PyPI run in the environment that `agent` makes for them
+    # `agent` installs them itself, by a lock
     adopted = {
+        "memory": (["npx", "-y", MEMORY],),
+        "npm-everything": (["npx", "-y", EVERYTHING],),
         "time": (["python", "-m", "mcp_server_time", "--local-timezone", "UTC"], TIME),
         "git": (["python", "-m", "mcp_server_git"], GIT),
     }
     for name, (command, questions) in servers(environment.ROOT).items():
         if arguments.only and name not in arguments.only.split(","):
             continue
-        shim = [agent, *environment.repository(agent, name, *adopted.get(name, (command,)))]
+        shim = [agent, *environment.repository(agent, name, *adopted[name])]
         for question, direct, shimmed in zip(questions, answers(command, questions), answers(shim, questions)):
             same = outcome(direct) == outcome(shimmed)
             good = good and same
