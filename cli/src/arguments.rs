@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// Version control for agents that learn.
 #[derive(Debug, Parser)]
-#[command(name = "agent", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "agent", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -27,7 +27,7 @@ pub struct Global {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say less; twice says only errors
+    /// Print results and problems alone; twice hides warnings too
     #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "verbose")]
     pub quiet: u8,
     /// Say more; twice shows every step
@@ -50,7 +50,12 @@ impl Global {
     }
 }
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Results are on stdout, everything else is on stderr.
+With -q, stdout has the result alone: the tag of the version that promote, release, rollback or init
+made; the id of the feedback of architect --queue-only; nothing of commands that only do something.
+test, verify and doctor then print only what is not in order.
+
 Exit codes:
   0  done
   1  judged, and the answer is no (tests failed, gate refused, verification failed, under-bumped)

@@ -93,6 +93,28 @@ impl Printer {
         }
     }
 
+    /// What a command has done, as a sentence for people. Under `-q` stdout gets the result alone: a tag, an id, or nothing.
+    pub fn done(&self, sentence: impl AsRef<str>, result: Option<&str>) {
+        match result {
+            _ if !self.is_quiet() => self.data(sentence),
+            Some(result) => self.data(result),
+            None => {}
+        }
+    }
+
+    /// Why a command did not do what was asked. Under `-q` it goes to stderr, as errors do.
+    pub fn refused(&self, why: impl AsRef<str>) {
+        if self.is_quiet() {
+            self.write_stderr(Volume::Silent, why.as_ref());
+        } else {
+            self.data(why);
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.volume <= Volume::Quiet
+    }
+
     /// The one JSON document of `--json`, with the warnings there were as its `warnings`.
     pub fn json(&self, document: &impl Serialize) {
         if self.json {

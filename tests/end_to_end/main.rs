@@ -41,6 +41,7 @@ mod parts;
 mod pipes;
 mod protocol;
 mod proxy;
+mod quiet;
 mod ray;
 mod reports;
 mod rest;

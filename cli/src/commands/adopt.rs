@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if !untested.is_empty() {
         context.printer.warn(format!("no case calls {}; write some in tests/micro", untested.join(", ")));
     }
-    context.printer.data(adopted.files.join("\n"));
+    context.printer.done(adopted.files.join("\n"), None);
     say("written, and not committed; next: agent test, git add --all, git commit, agent release");
     context.printer.json(&json!({
         "schema": "agent/adopt@1", "done": true, "name": adoption.name, "command": adopted.command, "tools": adopted.tools(),

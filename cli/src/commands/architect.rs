@@ -114,7 +114,7 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
     repository.settle(Inbox::new(&repository.git).add(&item)?);
     if arguments.queue_only {
         context.printer.json(&item);
-        context.printer.data(format!("{} is in the inbox", item.id));
+        context.printer.done(format!("{} is in the inbox", item.id), Some(&item.id));
         return Ok(Exit::Done);
     }
     context.printer.say(format!("{} is in the inbox", item.id));
@@ -144,7 +144,7 @@ fn oldest(inbox: &Inbox<'_>, wish: Wish, repository: &Repository, context: &Cont
         return carry_out(vec![item], wish, repository, context);
     }
     context.printer.json(&json!({"schema": SCHEMA, "run": null, "status": "nothing-open"}));
-    context.printer.data("there is no open feedback");
+    context.printer.done("there is no open feedback", None);
     Ok(Exit::Done)
 }
 
@@ -164,7 +164,10 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
         return Ok(report.exit());
     }
     context.printer.json(&report);
-    context.printer.data(conclusion(&report));
+    match (&report.version, report.exit()) {
+        (version, Exit::Done) => context.printer.done(conclusion(&report), version.as_deref()),
+        _ => context.printer.refused(conclusion(&report)),
+    }
     followed(&report, pushed.as_deref(), repository, context);
     Ok(report.exit())
 }
@@ -214,7 +217,7 @@ fn list(repository: &Repository, context: &Context) -> CommandResult {
     let items = Inbox::new(&repository.git).items()?;
     context.printer.json(&json!({"schema": SCHEMA, "feedback": items, "runs": runs}));
     if items.is_empty() {
-        context.printer.data("the inbox is empty");
+        context.printer.say("the inbox is empty");
     }
     for item in &items {
         context.printer.data(format!("{}  {:<12}  {}{}", item.id, item.status.as_str(), item.headline(60), known(&item.status)));
@@ -250,7 +253,7 @@ fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
 fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult {
     let told = architect::cancel(repository, id)?;
     context.printer.json(&json!({"schema": SCHEMA, "cancelled": id, "message": told}));
-    context.printer.data(told);
+    context.printer.done(told, None);
     Ok(Exit::Done)
 }
 

@@ -17,7 +17,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> Exit {
     let findings = doctor::examine(context, arguments.fix);
     for finding in &findings {
-        context.printer.data(line(finding));
+        if finding.health == Health::Ok {
+            context.printer.done(line(finding), None);
+        } else {
+            context.printer.data(line(finding));
+        }
     }
     let worst = findings.iter().map(|finding| finding.health).max().unwrap_or(Health::Ok);
     context.printer.json(&json!({"schema": "agent/doctor@1", "health": worst, "findings": findings}));

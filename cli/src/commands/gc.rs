@@ -40,7 +40,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let kept = snapshot.items.len() - removed.len();
     context.printer.json(&json!({"schema": "agent/gc@1", "done": !arguments.dry_run, "removed": removed, "bytes": bytes, "kept": kept}));
     for item in &removed {
-        context.printer.data(format!("{:<12}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display()));
+        let line = format!("{:<12}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display());
+        if arguments.dry_run {
+            context.printer.data(line);
+        } else {
+            context.printer.done(line, None);
+        }
     }
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };
     context.printer.say(format!("{} {verb} ({}), {kept} kept", removed.len(), shown(bytes)));

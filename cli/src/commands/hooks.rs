@@ -77,7 +77,11 @@ fn seen(hooks: &Hooks, probe: bool) -> Result<Vec<Seen>, HooksError> {
 fn report(hooks: &Hooks, context: &Context) -> CommandResult {
     let seen = seen(hooks, true)?;
     for seen in &seen {
-        context.printer.data(line(seen, hooks));
+        if seen.fires {
+            context.printer.done(line(seen, hooks), None);
+        } else {
+            context.printer.data(line(seen, hooks));
+        }
     }
     context.printer.json(&document(&seen, hooks));
     Ok(if seen.iter().all(|seen| seen.fires) { Exit::Done } else { Exit::No })

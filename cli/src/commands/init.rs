@@ -86,6 +86,6 @@ fn report(plan: &Scaffold, first: &Outcome, context: &Context) -> CommandResult 
         "schema": "agent/init@1", "done": true, "directory": plan.folder, "name": plan.name,
         "template": plan.template.name, "commit": commit, "outcome": first,
     }));
-    context.printer.data(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name));
+    context.printer.done(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name), None);
     Ok(outcome::told("released", first, &context.printer))
 }

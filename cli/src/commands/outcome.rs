@@ -87,9 +87,12 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
         (false, Exit::NotEnoughEvidence) => Printer::styled(Style::Warning, "not enough evidence:"),
         (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
-    printer.data(format!("{lead} {}", outcome.why));
-    for line in difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all") {
-        printer.data(line);
+    let lines = difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all");
+    let told = std::iter::once(format!("{lead} {}", outcome.why)).chain(lines).collect::<Vec<_>>().join("\n");
+    if outcome.exit == Exit::Done {
+        printer.done(told, outcome.tag.as_deref());
+    } else {
+        printer.refused(told);
     }
     if let Some(hint) = &outcome.hint {
         printer.hint(hint);

@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     );
     let was = before.map(|before| format!(" (was {before})")).unwrap_or_default();
     let means = if matches!(pinned, What::Range(_)) { format!(", now {}", tag(&version)) } else { String::new() };
-    context.printer.data(format!("{name} = {pinned}{means}{was}"));
+    context.printer.done(format!("{name} = {pinned}{means}{was}"), None);
     Ok(Exit::Done)
 }
 

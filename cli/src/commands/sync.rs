@@ -44,14 +44,14 @@ fn report(outcome: &Outcome, printer: &Printer) {
         printer.data(format!("{}. {step}", number + 1));
     }
     for line in &outcome.lines {
-        printer.data(format!("{} {line}", Printer::styled(Style::Good, "synced:")));
+        printer.done(format!("{} {line}", Printer::styled(Style::Good, "synced:")), None);
     }
     if outcome.plan().is_some() {
         printer.say("this is a dry run: nothing was changed");
     } else if !outcome.done {
         let served = outcome.served().map_or_else(|| "nothing is served yet".to_owned(), |version| format!("active serves {version}"));
         let with = outcome.remote().map(|remote| format!(", as {remote} does")).unwrap_or_default();
-        printer.data(format!("{} {served}{with}", Printer::styled(Style::Strong, "nothing to do:")));
+        printer.done(format!("{} {served}{with}", Printer::styled(Style::Strong, "nothing to do:")), None);
     }
     for (what, mend) in outcome.left() {
         printer.say(format!("left to you: {what}: {mend}"));

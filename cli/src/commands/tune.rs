@@ -321,7 +321,7 @@ impl Report {
     fn print(&self, arguments: &Arguments, promotion: Option<&versions::Outcome>, context: &Context) {
         let printer = &context.printer;
         if let Some(answer) = &self.answer {
-            printer.data(answer);
+            printer.done(answer, None);
         }
         printer.say(self.summary(arguments.dry_run));
         let rejected: Vec<_> = self.rejected.iter().map(|one| json!({"line": one.line, "id": one.id, "error": one.error})).collect();

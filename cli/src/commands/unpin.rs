@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     };
     let before = removed.before.map(|before| before.to_string());
     context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null, "before": before, "done": !arguments.dry_run}));
-    context.printer.data(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")));
+    context.printer.done(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")), None);
     for remote in removed.remotes {
         context.printer.say(format!("{remote} still has it: git push {remote} --delete refs/agent/pins/{name}"));
     }

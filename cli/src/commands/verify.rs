@@ -78,9 +78,10 @@ fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context
 /// All links of one version; of many, only those that do not hold.
 fn tell(name: &str, status: Status, checks: &[Check], briefly: bool, context: &Context) {
     let printer = &context.printer;
-    printer.data(format!("{}  {}", mark(status), Printer::styled(Style::Strong, name)));
+    let print = |status, line: String| if status == Status::Ok { printer.done(line, None) } else { printer.data(line) };
+    print(status, format!("{}  {}", mark(status), Printer::styled(Style::Strong, name)));
     for check in checks.iter().filter(|check| !briefly || check.status != Status::Ok) {
-        printer.data(format!("  {}  {:<11}  {}", mark(check.status), check.check, check.message));
+        print(check.status, format!("  {}  {:<11}  {}", mark(check.status), check.check, check.message));
     }
 }
 

@@ -90,14 +90,13 @@ pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> 
 
 pub(super) fn tell(report: &TestReport, evaluation: &Evaluation, comparison: Option<&Comparison>, context: &Context) {
     let printer = &context.printer;
-    printer.data(human::render(&report.tiers));
-    if let Some(comparison) = comparison {
-        printer.data(comparison.shown());
-    }
-    for tier in &report.tiers {
-        for line in difference::flips(tier.flips(), FLIPS_SHOWN, "`--report html=FILE` shows all") {
-            printer.data(line);
-        }
+    let mut lines = vec![human::render(&report.tiers)];
+    lines.extend(comparison.map(Comparison::shown));
+    lines.extend(report.tiers.iter().flat_map(|tier| difference::flips(tier.flips(), FLIPS_SHOWN, "`--report html=FILE` shows all")));
+    if report.verdict == Verdict::Pass {
+        printer.done(lines.join("\n"), None);
+    } else {
+        printer.data(lines.join("\n"));
     }
     printer.json(&document(evaluation, &report.tiers, comparison));
 }
