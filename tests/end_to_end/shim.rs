@@ -221,6 +221,34 @@ fn a_session_gets_one_share_of_the_traffic() {
 }
 
 #[test]
+fn what_is_listed_under_a_split_is_what_the_session_is_served() {
+    let bench = released(RUNNER);
+    let code = RUNNER.replace("if __name__", "@server.tool\ndef newer() -> int:\n    return 1\n\n\nif __name__");
+    assert_ne!(code, RUNNER);
+    publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code)]);
+    let split = "v0.1.0=90,v0.2.0=10";
+    let traffic: agent_core::traffic::Traffic = split.parse().unwrap();
+    let of_arm = |arm: usize| (0..).map(|number| format!("session-{number}")).find(|id| traffic.pick(id) == arm).unwrap();
+    let lists = |shim: &mut Pipes, params: &Value| {
+        let listed = shim.request("tools/list", params)["result"]["tools"].clone();
+        listed.as_array().unwrap().iter().any(|tool| tool["name"] == "newer")
+    };
+    for arm in [0, 1, 1] {
+        let session = of_arm(arm);
+        let mut shim = Pipes::start(bench.agent(&["mcp", "runner", "--at", split]).env("CLAUDE_CODE_SESSION_ID", &session));
+        shim.initialize("2025-11-25");
+        assert_eq!(lists(&mut shim, &json!({})), arm == 1, "{session}");
+        let called = shim.request("tools/call", &json!({"name": "newer", "arguments": {}}));
+        assert_eq!(called["result"]["structuredContent"].is_object(), arm == 1, "{called}");
+        // a thread that the request names decides, as for a call
+        for other in [0, 1] {
+            let params = json!({"_meta": {"threadId": of_arm(other)}});
+            assert_eq!(lists(&mut shim, &params), other == 1, "{session}, thread of {other}");
+        }
+    }
+}
+
+#[test]
 fn a_conversation_keeps_its_version_through_a_promotion_and_a_restart() {
     let bench = released(RUNNER);
     let chat = |shim: &mut Pipes, id: &str| {

@@ -53,12 +53,12 @@ pub(crate) async fn answer<S: Server>(caller: Caller<'_, S>, method: &str, param
 }
 
 async fn has_conversations<S: Server>(caller: Caller<'_, S>) -> bool {
-    caller.shim().discovery(caller).await.is_ok_and(|discovery| discovery.has_conversations())
+    caller.shim().discovery(caller, &caller.line(None)).await.is_ok_and(|discovery| discovery.has_conversations())
 }
 
 /// The server's own list, its members untouched; empty where it has no resources.
 async fn own<S: Server>(caller: Caller<'_, S>, method: &str, member: &str, params: RawObject) -> Result<RawObject, RpcError> {
-    let discovery = caller.shim().discovery(caller).await.ok();
+    let discovery = caller.shim().discovery(caller, &caller.line(None)).await.ok();
     if discovery.is_some_and(|discovery| discovery.capabilities(caller.era)["resources"].is_object()) {
         let result = caller.shim().listed(caller, method, params).await?;
         return Ok(RawObject::parse(&result).unwrap_or_default());
@@ -247,7 +247,7 @@ impl Interests {
         if self.listens.borrow().len() == LISTENS {
             return Err(frame::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
         }
-        let discovery = caller.shim().discovery(caller).await;
+        let discovery = caller.shim().discovery(caller, &caller.line(None)).await;
         let discovery = discovery.map_err(|error| frame::error(mcp::INTERNAL_ERROR, crate::serve::shim::told(&error)))?;
         let filter = Filter::agreed(filter, discovery.capabilities(Era::Stateless), discovery.has_conversations());
         let told = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});

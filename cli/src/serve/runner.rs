@@ -124,7 +124,8 @@ impl Named {
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
         let id = calling::conversation_of(params);
         let of_host = caller.own_conversation(params).filter(|_| id.is_none());
-        let discovery = caller.shim().discovery(caller).await?;
+        let line = Line::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
+        let discovery = caller.shim().discovery(caller, &line).await?;
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
             return Ok(Self { id, of_host, is_unnamed: false, takes_id: false });

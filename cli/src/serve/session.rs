@@ -4,7 +4,7 @@ use crate::calling;
 use crate::conversations;
 use crate::runner::child::{Opening, RpcError, client_info};
 use crate::serve::frame::{self, Incoming, Wrong};
-use crate::serve::pool::{Lane, Running, Tongue};
+use crate::serve::pool::{Lane, Line, Running, Tongue};
 use crate::serve::resources::Interests;
 use crate::serve::shim::{Answer, Server, Shim};
 use crate::telemetry::{self, Operation, Transport};
@@ -106,6 +106,12 @@ impl<S: Server> Caller<'_, S> {
     pub fn own_conversation(&self, params: &RawObject) -> Option<String> {
         let thread = params.object("_meta").and_then(|meta| meta.text(HOST_THREAD)).filter(|thread| !thread.is_empty());
         thread.map(|thread| conversations::id_of(&thread)).or_else(|| self.session.conversation.clone())
+    }
+
+    /// What is served where the call itself names no conversation: the host's own decides about its share, so that what is listed is what is called.
+    pub fn line(&self, params: Option<&RawObject>) -> Line {
+        let own = params.map_or_else(|| self.session.conversation.clone(), |params| self.own_conversation(params));
+        Line::Plan(self.shim().traffic.place_of(own.as_deref()))
     }
 
     /// The lane of a server that many sessions share, or of one of its own.

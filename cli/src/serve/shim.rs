@@ -166,10 +166,14 @@ impl<S: Server> Shim<S> {
         match method {
             "ping" => Ok(frame::raw(&json!({}))),
             "initialize" => Ok(Box::pin(self.initialize(caller)).await),
-            "server/discover" => Ok(frame::raw(&self.discovery(caller).await.map_err(|error| internal(&error))?.discover(self.lifetime()))),
-            "tools/list" => {
-                let discovery = self.discovery(caller).await.map_err(|error| internal(&error))?;
-                Ok(frame::raw(&discovery.list(caller.era, caller.session.is_plain(), self.lifetime())))
+            "server/discover" | "tools/list" => {
+                let line = caller.line(Some(&params));
+                let discovery = self.discovery(caller, &line).await.map_err(|error| internal(&error))?;
+                let lifetime = self.lifetime(&line);
+                Ok(frame::raw(&match method {
+                    "tools/list" => discovery.list(caller.era, caller.session.is_plain(), lifetime),
+                    _ => discovery.discover(lifetime),
+                }))
             }
             "prompts/list" => Box::pin(self.listed(caller, method, params)).await,
             "tasks/get" | "tasks/result" | "tasks/cancel" => Box::pin(self.task(caller, method, params)).await,
@@ -182,7 +186,7 @@ impl<S: Server> Shim<S> {
     /// A child that cannot start leaves the host a server whose calls say why.
     async fn initialize(self: &Rc<Self>, caller: Caller<'_, S>) -> Box<RawValue> {
         let asked = caller.session.revision().unwrap_or(mcp::HANDSHAKE);
-        let Ok(discovery) = self.discovery(caller).await else {
+        let Ok(discovery) = self.discovery(caller, &caller.line(None)).await else {
             let server = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
             return frame::raw(&json!({"protocolVersion": asked, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server}));
         };
@@ -207,11 +211,11 @@ impl<S: Server> Shim<S> {
 
     /// A list of the server's: from the record while its child starts, since then it may have changed.
     pub async fn listed(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
-        let line = Line::Plan(self.traffic.main());
+        let line = caller.line(Some(&params));
         let target = self.current(&line).map_err(|error| internal(&error))?;
         let is_running = self.pool.alive(&self.key(caller, &line, &target)).is_some();
         if !is_running && params.get("cursor").is_none() {
-            let record = self.discovery(caller).await.map_err(|error| internal(&error))?;
+            let record = self.discovery(caller, &line).await.map_err(|error| internal(&error))?;
             if let Some(listed) = record.listed(method) {
                 return Ok(ours(caller.era, method, &listed));
             }
@@ -229,7 +233,7 @@ impl<S: Server> Shim<S> {
     }
 
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
-        let served = self.serving(caller).await.map_err(|error| internal(&error))?;
+        let served = self.serving_line(caller, &caller.line(Some(&params))).await.map_err(|error| internal(&error))?;
         let result = served.server.pass(caller, method, params).await;
         result.map_err(frame::child_error)
     }
@@ -242,9 +246,9 @@ impl<S: Server> Shim<S> {
         self.pool.drop_server(server);
     }
 
-    /// What is served where no conversation says otherwise.
+    /// What is served where no call says otherwise.
     pub async fn serving(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Served<S>, CommandError> {
-        self.serving_line(caller, &Line::Plan(self.traffic.main())).await
+        self.serving_line(caller, &caller.line(None)).await
     }
 
     pub async fn serving_line(self: &Rc<Self>, caller: Caller<'_, S>, line: &Line) -> Result<Served<S>, CommandError> {
@@ -264,10 +268,9 @@ impl<S: Server> Shim<S> {
     }
 
     /// What the server says of itself: as recorded, and while Python starts; without a record, once it has.
-    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Rc<Discovery>, CommandError> {
-        let line = Line::Plan(self.traffic.main());
-        let target = self.current(&line)?;
-        let key = self.key(caller, &line, &target);
+    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>, line: &Line) -> Result<Rc<Discovery>, CommandError> {
+        let target = self.current(line)?;
+        let key = self.key(caller, line, &target);
         if let Some(served) = self.pool.alive(&key) {
             return Ok(Rc::clone(&served.server.discovery.borrow()));
         }
@@ -285,21 +288,25 @@ impl<S: Server> Shim<S> {
         Ok(record)
     }
 
-    fn lifetime(&self) -> Lifetime {
-        match self.traffic.what(self.traffic.main()) {
+    fn lifetime(&self, line: &Line) -> Lifetime {
+        match self.what(line) {
             What::Version(_) => OF_A_VERSION,
             What::Staging | What::Worktree => OF_WORK,
             What::Active | What::Range(_) | What::Name(_) => OF_WHAT_MOVES,
         }
     }
 
-    /// What a line is to serve now; resolved again only when it may have moved.
-    pub fn current(&self, line: &Line) -> Result<Rc<Target>, CommandError> {
-        let what = match line {
+    fn what(&self, line: &Line) -> &What {
+        match line {
             Line::Plan(place) => self.traffic.what(*place),
             Line::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
             Line::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
-        };
+        }
+    }
+
+    /// What a line is to serve now; resolved again only when it may have moved.
+    pub fn current(&self, line: &Line) -> Result<Rc<Target>, CommandError> {
+        let what = self.what(line);
         let is_followed = matches!(what, What::Staging | What::Worktree);
         let known = self.targets.borrow().get(line).cloned();
         // two calls of the system, where reading the ref takes a dozen and wakes who watches

@@ -32,6 +32,11 @@ impl Traffic {
         &self.0[place].0
     }
 
+    /// The same where there may be no conversation.
+    pub fn place_of(&self, conversation: Option<&str>) -> usize {
+        conversation.map_or_else(|| self.main(), |conversation| self.pick(conversation))
+    }
+
     /// The place of what a conversation is served: a function of its id alone, so that it holds in every process.
     pub fn pick(&self, conversation: &str) -> usize {
         if self.0.len() == 1 {
