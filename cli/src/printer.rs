@@ -111,7 +111,8 @@ impl Printer {
         }
     }
 
-    fn is_quiet(&self) -> bool {
+    /// Whether results and problems alone are wanted.
+    pub fn is_quiet(&self) -> bool {
         self.volume <= Volume::Quiet
     }
 

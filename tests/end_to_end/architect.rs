@@ -121,6 +121,23 @@ fn a_change_that_no_case_shows_to_help_is_a_persons_to_accept() {
 }
 
 #[test]
+fn a_reason_is_said_once_in_all_that_a_run_prints() {
+    let world = world(3);
+    let ended = world.agent("a", ["architect", "wreck: all attempts alike"]).code(1);
+    let said = ended.stdout.clone() + &ended.stderr;
+    assert_eq!(said.matches("the coder broke it").count(), 1, "{said}");
+    assert_eq!(said.matches("not taken, for the reason of attempt 1").count(), 2, "{said}");
+    assert!(ended.stdout.starts_with("refused: no attempt was taken\nlook at it: git log -p -1 architect/r-"), "{said}");
+    let report = architect(&world, &["list"]).ok().json();
+    let run = report["runs"][0]["run"].as_str().unwrap();
+    let shown = world.agent("a", ["architect", "show", run]).ok().stdout;
+    assert_eq!(shown.matches("the coder broke it").count(), 1, "{shown}");
+    // who saw nothing of it on the way is told why
+    let quiet = world.agent("a", ["-q", "architect", "wreck: once more"]).code(1);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.matches("the coder broke it").count()), ("", 1), "{}", quiet.stderr);
+}
+
+#[test]
 fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
     let world = world(1);
     let peeked = report(&world, "peek: at the cases", 0);

@@ -75,7 +75,7 @@ fn every_verb_is_quiet_where_that_is_asked_for() {
         (&["rollback", "9.9.9"], 3, "error: "),
         (&["tune", "took", "task=review", "minutes=4000", "--promote"], 1, "refused: "),
         (&["promote"], 1, "refused: "),
-        (&["architect", "be quicker"], 1, "a person is needed: "),
+        (&["architect", "be quicker"], 1, "needs a person: "),
     ];
     for (arguments, code, beginning) in told {
         for quiet in ["-q", "-qq"] {

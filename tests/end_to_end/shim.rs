@@ -228,7 +228,7 @@ fn what_is_listed_under_a_split_is_what_the_session_is_served() {
     publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code)]);
     let split = "v0.1.0=90,v0.2.0=10";
     let traffic: agent_core::traffic::Traffic = split.parse().unwrap();
-    let of_arm = |arm: usize| (0..).map(|number| format!("session-{number}")).find(|id| traffic.pick(id) == arm).unwrap();
+    let of_arm = |arm: usize| (0..1000).map(|number| format!("session-{number}")).find(|id| traffic.pick(id) == arm).unwrap();
     let lists = |shim: &mut Pipes, params: &Value| {
         let listed = shim.request("tools/list", params)["result"]["tools"].clone();
         listed.as_array().unwrap().iter().any(|tool| tool["name"] == "newer")

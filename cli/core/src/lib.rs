@@ -30,7 +30,8 @@ pub use protocol::{
 };
 pub use state::{journal, semantic, signal};
 pub use testing::{
-    budget, case, comparison, evaluation, event, expectation, opinion, part, quarantine, ranking, repetition, scratch, similarity, trace,
+    budget, case, comparison, evaluation, event, expectation, grouping, opinion, part, quarantine, ranking, repetition, scratch,
+    similarity, trace,
 };
 pub use version::{
     conventional, legality, promotion, publication, record_refs, registry, release, reverts, rollback, sync, trailers, what,

@@ -149,6 +149,22 @@ impl Report {
         }
     }
 
+    /// Why an attempt was not taken; the reason itself is said where it comes first.
+    pub fn not_taken(&self, attempt: &Attempt) -> Option<String> {
+        let why = attempt.why.as_ref()?;
+        let earlier =
+            self.attempts.iter().take_while(|other| other.attempt != attempt.attempt).find(|other| other.why.as_ref() == Some(why));
+        Some(match earlier {
+            Some(earlier) => format!("not taken, for the reason of attempt {}", earlier.attempt),
+            None => format!("not taken: {why}"),
+        })
+    }
+
+    /// Whether why the run ended as it did is why its last attempt was not taken, which was said then.
+    pub fn is_why_said(&self) -> bool {
+        self.why.is_some() && self.attempts.last().is_some_and(|attempt| attempt.why == self.why)
+    }
+
     pub fn attempt(&mut self) -> &mut Attempt {
         self.attempts.last_mut().expect("an attempt is under way")
     }
@@ -162,7 +178,7 @@ impl Report {
 
     pub fn to_markdown(&self) -> String {
         let mut page = format!("# Run {}: {}\n\n", self.run, self.status);
-        if let Some(why) = &self.why {
+        if let Some(why) = self.why.as_ref().filter(|_| !self.is_why_said()) {
             let _ = writeln!(page, "{why}\n");
         }
         let _ = writeln!(page, "- feedback: {}", self.feedback.join(", "));
@@ -173,7 +189,7 @@ impl Report {
             let _ = writeln!(page, "- {name}: {value}");
         }
         for attempt in &self.attempts {
-            attempt.tell(&mut page);
+            attempt.tell(self.not_taken(attempt).as_deref(), &mut page);
         }
         page
     }
@@ -196,7 +212,7 @@ impl Attempt {
         }
     }
 
-    fn tell(&self, page: &mut String) {
+    fn tell(&self, told: Option<&str>, page: &mut String) {
         let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
         if let Some(held) = self.held {
             let _ = writeln!(page, "- {}", held.told());
@@ -219,18 +235,17 @@ impl Attempt {
         for trial in &self.trials {
             let _ = writeln!(page, "- {}", trial.told());
         }
-        if let Some(why) = &self.why {
-            let _ = writeln!(page, "- not taken: {why}");
+        if let Some(told) = told {
+            let _ = writeln!(page, "- {told}");
         }
     }
 }
 
 impl TrialReport {
-    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`.
+    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`. Why it fails is why its attempt is not taken, which is said there.
     pub fn told(&self) -> String {
         let by = if self.evaluators == Evaluators::Old { ", judged by the old evaluators" } else { "" };
         let verdict = if self.passed { "pass" } else { "fail" };
-        let reasons = if self.passed { String::new() } else { format!(": {}", self.reasons.join("; ")) };
-        format!("{} tier{by}: {verdict}, score {:.3} (before {:.3}, {} cases){reasons}", self.tier, self.score, self.before, self.cases)
+        format!("{} tier{by}: {verdict}, score {:.3} (before {:.3}, {} cases)", self.tier, self.score, self.before, self.cases)
     }
 }

@@ -431,7 +431,8 @@ impl<'a> Conductor<'a> {
         | Event::ReachedOut { why } = event
         {
             self.report.attempt().why = Some(why.clone());
-            self.tell(&format!("  not taken: {why}"))?;
+            let told = self.report.attempts.last().and_then(|attempt| self.report.not_taken(attempt)).unwrap_or_default();
+            self.tell(&format!("  {told}"))?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use agent_core::architect::run::Trial;
 use agent_core::diagnose::Exit;
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
 use agent_core::gate::{self, GateVerdict, Question};
+use agent_core::grouping;
 use agent_core::manifest::{GateMode, Gated, Tier};
 use agent_core::statistics::mcnemar::sign_test;
 use serde_json::json;
@@ -24,7 +25,7 @@ const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 const LARGE_LOSS: f64 = 0.1;
 /// A Runner that was asked held-out questions may repeat them in whatever it says later: in such a tier its words are no coder's to read.
 const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
-/// More cases than this that became worse are counted and not named.
+/// Reasons for which cases became worse; the cases of others are only counted.
 const WORSE_SHOWN: usize = 8;
 
 struct Measured {
@@ -155,7 +156,9 @@ fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<St
     if measured.summary.verdict != Verdict::Pass && measured.summary.cases > 0 {
         reasons.extend(measured.summary.reasons.iter().cloned());
     }
-    if is_clearly_worse(gate) {
+    // of cases that must pass the tier says it already
+    let is_said = measured.results.iter().any(|result| result.must && result.outcome != Outcome::Passed) && !reasons.is_empty();
+    if is_clearly_worse(gate) && !is_said {
         reasons.extend(gate.reasons.iter().cloned());
     }
     if !reasons.is_empty() {
@@ -177,19 +180,21 @@ fn not_worse(release: &Gated) -> Question {
     Question { mode: GateMode::NotWorse, ..release.into() }
 }
 
-/// The cases that are worse than before, held-out ones only counted.
+/// The cases that are worse than before, those that are so for one reason together; held-out ones are only counted.
 fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     let scores: BTreeMap<_, _> = before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
     let worse = measured.results.iter().filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
     let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.is_held_out());
     let tells = !measured.has_held_out();
-    let told = |result: &&CaseResult| match &result.why {
-        Some(why) if tells => format!("worse: {} ({:.2}): {why}", result.id, result.score),
-        _ => format!("worse: {} ({:.2})", result.id, result.score),
+    let reasons = grouping::by_key(shown, |result| result.why.as_deref().filter(|_| tells));
+    let told = |(why, results): &(Option<&str>, Vec<&CaseResult>)| {
+        let ids: Vec<_> = results.iter().map(|result| format!("{} ({:.2})", result.id, result.score)).collect();
+        let ids = grouping::named(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        why.map_or_else(|| format!("worse: {ids}"), |why| format!("worse: {ids}: {why}"))
     };
-    let uncounted = hidden.len() + shown.len().saturating_sub(WORSE_SHOWN);
+    let uncounted = hidden.len() + reasons.iter().skip(WORSE_SHOWN).map(|(_, results)| results.len()).sum::<usize>();
     let more = (uncounted > 0).then(|| format!("and {uncounted} more"));
-    shown.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
+    reasons.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
 }
 
 /// Whether a case that a change adds fails on the version that is served and passes with the change.
@@ -266,6 +271,23 @@ mod tests {
         };
         assert_eq!(told("tests/fast/b.jsonl:1"), ["worse: a (0.00): it said: what was asked elsewhere"]);
         assert_eq!(told("tests/fast/heldout/b.jsonl:1"), ["worse: a (0.00)"]);
+    }
+
+    #[test]
+    fn a_reason_is_said_once_for_all_the_cases_that_it_holds_for() {
+        let results = |score: f64| [("a", score, "t/a:1"), ("b", score, "t/a:2"), ("c", score, "t/a:3"), ("d", 1.0, "t/a:4")];
+        let mut after = measured(&results(0.0));
+        for result in after.results.iter_mut().take(3) {
+            result.must = result.id == "a";
+            result.why = Some(if result.id == "b" { "it is slow" } else { "the index is gone" }.to_owned());
+        }
+        after.summary.verdict = Verdict::Fail;
+        after.summary.reasons = vec!["1 case that must pass did not: a".to_owned()];
+        let before = measured(&results(1.0));
+        let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
+        let expected =
+            ["1 case that must pass did not: a", "worse: 2 cases: a (0.00), c (0.00): the index is gone", "worse: b (0.00): it is slow"];
+        assert_eq!(reasons(&after, &before, &gate), expected);
     }
 
     #[test]

@@ -164,9 +164,10 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
         return Ok(report.exit());
     }
     context.printer.json(&report);
+    let conclusion = conclusion(&report, !context.printer.is_quiet());
     match (&report.version, report.exit()) {
-        (version, Exit::Done) => context.printer.done(conclusion(&report), version.as_deref()),
-        _ => context.printer.refused(conclusion(&report)),
+        (version, Exit::Done) => context.printer.done(conclusion, version.as_deref()),
+        _ => context.printer.refused(conclusion),
     }
     followed(&report, pushed.as_deref(), repository, context);
     Ok(report.exit())
@@ -188,8 +189,15 @@ fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, cont
     }
 }
 
-fn conclusion(report: &Report) -> String {
-    let why = report.why.as_deref().unwrap_or("no reason given");
+/// What came of a run; the reason is left out where the reader saw it attempt by attempt.
+fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
+    let why = match report.why.as_deref() {
+        Some(_) if attempts_were_shown && report.is_why_said() => match report.attempts.len() {
+            1 => "the attempt was not taken",
+            _ => "no attempt was taken",
+        },
+        why => why.unwrap_or("no reason given"),
+    };
     let next = report
         .branch
         .as_ref()
@@ -203,9 +211,9 @@ fn conclusion(report: &Report) -> String {
             let is_case = report.attempts.iter().all(|attempt| attempt.commit.is_none());
             let branch = report.branch.as_ref().filter(|_| is_case).map(|branch| format!("\nfinish the case on the branch {branch}"));
             let next = if is_case { branch.unwrap_or_default() } else { next };
-            format!("{} {why}{next}", Printer::styled(Style::Warning, "a person is needed:"))
+            format!("{} {why}{next}", Printer::styled(Style::Warning, "needs a person:"))
         }
-        Phase::Refused { .. } => format!("{} {why}{next}", Printer::styled(Style::Bad, "refused")),
+        Phase::Refused { .. } => format!("{} {why}{next}", Printer::styled(Style::Bad, "refused:")),
         _ => format!("{} run {}", report.status, report.run),
     }
 }

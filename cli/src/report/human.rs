@@ -4,6 +4,7 @@ use crate::printer::{Printer, Style};
 use crate::report::{TierReport, why};
 use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use agent_core::expectation::cut;
+use agent_core::grouping;
 
 /// A screenful: no more lines of failures, though at least one failure whole.
 const LINES_SHOWN: usize = 40;
@@ -19,10 +20,11 @@ pub fn render(reports: &[TierReport]) -> String {
 
 fn failures(reports: &[TierReport]) -> Vec<String> {
     let failures: Vec<_> = reports.iter().flat_map(TierReport::failures).collect();
+    let reasons = grouping::by_key(failures, |result| (result.outcome, result.must, reason(result)));
     let mut shown = Vec::new();
     let mut room = LINES_SHOWN;
-    for result in &failures {
-        let told = failure(result);
+    for ((outcome, _, why), results) in &reasons {
+        let told = failure(*outcome, why, results);
         let height = told.lines().count();
         if height > room && !shown.is_empty() {
             break;
@@ -30,20 +32,32 @@ fn failures(reports: &[TierReport]) -> Vec<String> {
         room = room.saturating_sub(height);
         shown.push(told);
     }
-    if shown.len() < failures.len() {
-        shown.push(format!("  and {} more; `--report html=FILE` shows all", failures.len() - shown.len()));
+    let left: usize = reasons[shown.len()..].iter().map(|(_, results)| results.len()).sum();
+    if left > 0 {
+        shown.push(format!("  and {left} more; `--report html=FILE` shows all"));
     }
     shown
 }
 
-fn failure(result: &CaseResult) -> String {
-    let word = if result.outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
+/// The cases that ended for one reason.
+fn failure(outcome: Outcome, why: &str, results: &[&CaseResult]) -> String {
+    let word = if outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
+    if let [result] = results {
+        return entry(Style::Bad, word, result, why);
+    }
+    let must = if results.iter().all(|result| result.must) { " (must pass)" } else { "" };
+    let ids = grouping::named(&results.iter().map(|result| result.id.as_str()).collect::<Vec<_>>());
+    format!("{} {}{must}\n      {}", Printer::styled(Style::Bad, word), Printer::styled(Style::Strong, &ids), indented(why))
+}
+
+/// Why a case did not pass, and where that is to be shown its answer beside what was expected.
+fn reason(result: &CaseResult) -> String {
     let mut why = why::lines(result.why.as_deref().unwrap_or("no reason was given"));
     if let Some(shown) = why::beside(result) {
         why.push(format!("answered {}", Printer::styled(Style::Bad, &one_line(&shown.answered))));
         why.push(format!("expected {}", Printer::styled(Style::Good, &one_line(&shown.expected))));
     }
-    entry(Style::Bad, word, result, &why.join("\n"))
+    why.join("\n")
 }
 
 /// A terminal gets the beginning of it; the HTML report shows more.
@@ -55,8 +69,11 @@ fn one_line(text: &str) -> String {
 fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {
     let must = if result.must { " (must pass)" } else { "" };
     let place = Printer::styled(Style::Faint, result.place.as_deref().unwrap_or_default());
-    let told = told.replace('\n', "\n      ");
-    format!("{} {}{must}  {place}\n      {told}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id))
+    format!("{} {}{must}  {place}\n      {}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id), indented(told))
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n      ")
 }
 
 fn tier(report: &TierReport) -> String {

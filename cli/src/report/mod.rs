@@ -193,6 +193,19 @@ micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 
     }
 
     #[test]
+    fn a_reason_that_many_cases_share_is_printed_once() {
+        let mut report = sample();
+        let failed = |id: &str, why: &str| CaseResult { outcome: Outcome::Failed, why: Some(why.to_owned()), ..CaseResult::passed(id) };
+        report.results =
+            (1..=12).map(|number| failed(&format!("case-{number}"), "the index is gone")).chain([failed("z", "slow")]).collect();
+        let text = anstream::adapter::strip_str(&human::render(&[report])).to_string();
+        assert!(
+            text.starts_with("FAIL  12 cases: case-1, case-2, case-3 and 9 more\n      the index is gone\nFAIL  z  \n      slow\nmicro"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn people_see_failures_first() {
         let text = anstream::adapter::strip_str(&human::render(&[sample()])).to_string();
         let expected = "\

@@ -35,6 +35,12 @@ def offer() -> None:
     replace(RUNNER, "if __name__", tool)
 
 
+def wreck() -> None:
+    """Breaks every case in the same way, each time."""
+    text = RUNNER.read_text()
+    RUNNER.write_text(text.replace("return {", 'raise RuntimeError("the coder broke it")\n    return {'))
+
+
 def say_commit(message: str) -> None:
     pathlib.Path(os.environ["AGENT_COMMIT_MESSAGE"]).write_text(message)
 

@@ -6,6 +6,7 @@ pub mod comparison;
 pub mod evaluation;
 pub mod event;
 pub mod expectation;
+pub mod grouping;
 pub mod opinion;
 pub mod part;
 pub mod quarantine;
