@@ -31,8 +31,9 @@ SERVER = "demo"
 SESSION_S = 240
 # processes end by themselves within this, when what they serve is gone
 GONE_S = 20
-# in so many turns a host shows its model a tool that was released
+# in so many turns, with a pause before each, a host shows its model a tool that was released, where it does in a running session
 TURNS = 8
+PAUSE_S = 0.5
 # so many calls are made of a shim that was killed
 CALLS = 3
 
@@ -120,6 +121,8 @@ class Host:
     files: object
     variables: object
     arguments: list
+    # whether it asks for the tools again when it hears in a session that they changed
+    lists_again: bool = True
 
 
 HOSTS = [
@@ -149,6 +152,7 @@ HOSTS = [
         codex_files,
         lambda _: {"NO_KEY": "none"},
         ["exec", "--json", "--skip-git-repo-check", "Go on."],
+        lists_again=False,
     ),
     Host(
         "Gemini CLI",
@@ -370,12 +374,13 @@ class Trial:
         for number in range(TURNS):
             if turn.offered("shout"):
                 break
+            time.sleep(PAUSE_S)
             turn = yield model.Call("estimate", {"task": f"task {number}"})
         if turn.offered("shout"):
             turn = yield SHOUTED
             cells["new tool, same session"] = expected(turn, "LOUDER")
         else:
-            cells["new tool, same session"] = Cell(True, "not listed", f"the host listed it in none of {TURNS} turns")
+            cells["new tool, same session"] = Cell(not self.host.lists_again, "not listed", f"the host listed it in none of {TURNS} turns")
 
         world.kill(world.runners(), "Runner")
         turn = yield ESTIMATE
