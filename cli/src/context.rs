@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::notices::{Level, Notices, Reporter, SlowCases};
 use crate::printer::Printer;
 use crate::report::progress::{Progress, TierProgress};
-use crate::repository::{Location, Repository};
+use crate::repository::{Location, Repository, Writes};
 use agent_core::event::Event;
 use std::path::PathBuf;
 
@@ -27,6 +27,11 @@ impl Context {
     /// The repository the user stands in; what a killed command left undone is finished.
     pub fn repository(&self) -> Result<Repository, CommandError> {
         self.location().open()
+    }
+
+    /// The same for a command that has to write there.
+    pub fn repository_to(&self, writes: Writes) -> Result<Repository, CommandError> {
+        self.location().open_to(writes)
     }
 
     /// The same without finishing anything.

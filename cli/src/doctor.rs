@@ -9,15 +9,16 @@ use crate::error::CommandError;
 use crate::githooks::{Hooks, Standing};
 use crate::ledger::LedgerRef;
 use crate::refspecs;
-use crate::repository::manifest_on_disk;
+use crate::repository::{Repository, Writes, manifest_on_disk};
 use crate::sync;
 use crate::world::clock;
+use crate::world::fs;
 use crate::world::git::{ACTIVE, Git, GitError, remote_active};
 use crate::world::git_command::GitCommand;
-use crate::world::layout::{self, Layout};
+use crate::world::layout::Layout;
 use crate::world::python::{self, on_path};
 use crate::world::store::{Probe, Store};
-use agent_core::diagnose::Diagnose;
+use agent_core::diagnose::{Diagnose, Messages as _};
 use agent_core::legality::STAGING_FILE;
 use agent_core::manifest::{Manifest, Python};
 use agent_core::object_id::ObjectId;
@@ -85,7 +86,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let python = manifest.map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
     findings.extend(confinement::tried(context.look().ok().as_ref().zip(manifest)));
-    findings.push(Finding::ok("repository", git.root().display().to_string()));
+    findings.push(repository(context, &git));
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
     findings.push(history(&git));
@@ -168,6 +169,25 @@ fn manifest_finding(manifest: Result<Manifest, CommandError>) -> Finding {
     }
 }
 
+fn repository(context: &Context, git: &Git) -> Finding {
+    let shown = git.root().display();
+    match context.look().ok().and_then(|repository| repository.refusal(Writes::Refs)) {
+        None => Finding::ok("repository", shown.to_string()),
+        Some(refusal) => Finding::warn(
+            "repository",
+            format!("{shown}: {}; it can be served and tested, and nothing is recorded", refusal.messages().join(": ")),
+            "let this user write to the whole repository, to tune and release here",
+        ),
+    }
+}
+
+/// The repository, with what a killed command left undone made.
+fn finished(context: &Context) -> Result<Repository, CommandError> {
+    let repository = context.look()?;
+    repository.finish()?;
+    Ok(repository)
+}
+
 /// Tries it: what is written is read, and is not written over.
 fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     let key = format!("probe/{}-{}", std::process::id(), clock::now().as_nanosecond());
@@ -175,6 +195,10 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
         Ok(store) => store,
         Err(error) => return Finding::from("store", error),
     };
+    if let Some(refusal) = store.folder().and_then(fs::refusal) {
+        let found = format!("{}; what it holds is read, and nothing is added", refusal.messages().join(": "));
+        return Finding::warn("store", found, "free some room there, or let this user write to it");
+    }
     match store.probe(&key) {
         Ok(Probe { keeps: true, refuses: true }) => Finding::ok("store", store.shown()),
         Ok(Probe { keeps: false, .. }) => {
@@ -209,7 +233,7 @@ fn is_version_tag(name: &str) -> bool {
 
 fn served(context: &Context) -> Finding {
     let tip = || -> Result<_, CommandError> {
-        let repository = context.repository()?;
+        let repository = finished(context)?;
         let tip = repository.expect_tip()?;
         Ok((repository.git.reference(&format!("refs/tags/{}", version::tag(&tip.version)))?, tip))
     };
@@ -221,7 +245,7 @@ fn served(context: &Context) -> Finding {
             "tags are immutable: find out who moved it; `git fetch origin --tags` brings the published one",
         ),
         Ok((None, tip)) => {
-            Finding::bad("active", format!("active's tip v{} has no tag", tip.version), "run any `agent` command that may write here")
+            Finding::warn("active", format!("active's tip v{} has no tag", tip.version), "run any `agent` command that may write here")
         }
         Err(error) if Git::discover(&context.directory).is_ok_and(|git| git.reference(ACTIVE).is_ok_and(|tip| tip.is_none())) => {
             Finding { health: Health::Warn, ..Finding::of("active", error) }
@@ -233,17 +257,10 @@ fn served(context: &Context) -> Finding {
 /// That what must never be committed is ignored.
 fn ignored(git: &Git) -> Option<Finding> {
     let folder = git.worktree()?;
-    let asked = GitCommand::isolated(&folder);
-    let home = if folder.join(layout::HOME).is_symlink() { layout::HOME } else { ".agent/x" };
-    let open: Vec<_> = [STAGING_FILE, home].into_iter().filter(|path| !asked.ignores(path).unwrap_or(true)).collect();
-    Some(if open.is_empty() {
-        Finding::ok("ignored", "state/staging.state.json and .agent/ are kept out of commits")
+    Some(if GitCommand::isolated(&folder).ignores(STAGING_FILE).unwrap_or(true) {
+        Finding::ok("ignored", format!("{STAGING_FILE} is kept out of commits"))
     } else {
-        Finding::bad(
-            "ignored",
-            format!("git does not ignore {}", open.join(" and ")),
-            "add state/staging.state.json and .agent to .gitignore",
-        )
+        Finding::bad("ignored", format!("git does not ignore {STAGING_FILE}"), format!("add {STAGING_FILE} to .gitignore"))
     })
 }
 
@@ -371,7 +388,7 @@ fn records(git: &Git) -> [Finding; 2] {
 
 fn staging(context: &Context) -> Finding {
     let look = || -> Result<String, CommandError> {
-        let repository = context.repository()?;
+        let repository = finished(context)?;
         if repository.tip()?.is_none() {
             return Ok("begins with the first version".to_owned());
         }

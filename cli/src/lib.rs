@@ -75,6 +75,7 @@ pub fn main() -> ExitCode {
         Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
         Err(error) => context.printer.failed(&error),
     };
+    world::temporary::remove_all();
     ExitCode::from(context.printer.end(exit) as u8)
 }
 

@@ -150,7 +150,11 @@ impl Repository {
             return Ok(commit);
         }
         let commit = self.git.untagged(version)?.ok_or_else(|| self.no_version(version))?;
-        self.warn(&format!("the tag {} was gone; it is made again from what its commit says", tag(version)));
+        let ended = match self.git.reference(&format!("refs/tags/{}", tag(version)))? {
+            Some(_) => "was gone; it is made again from what its commit says",
+            None => "is missing and cannot be made now; its commit is the one on the branch that says it is that version",
+        };
+        self.warn(&format!("the tag {} {ended}", tag(version)));
         Ok(commit)
     }
 

@@ -7,18 +7,19 @@ use crate::past::RepositoryPast;
 use crate::staging::{Active, Staging};
 use crate::telemetry;
 use crate::telemetry::conventions::EXIT;
+use crate::world::fs::FsError;
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::Store;
 use agent_core::committed::{Committed, Warnings};
-use agent_core::diagnose::Exit;
+use agent_core::diagnose::{Exit, Messages as _};
 use agent_core::document;
 use agent_core::journal::Base;
 use agent_core::manifest::{self, Manifest, ManifestError};
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,26 @@ pub struct Repository {
     pub(crate) carried: RefCell<Option<Known>>,
     /// Versions that were looked at, and nothing spoke against: the last few.
     sound: RefCell<VecDeque<Tip>>,
+    said_unrecorded: Cell<bool>,
+}
+
+/// What a command has to write in the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// It only reads or serves.
+    Nothing,
+    /// `.agent`: staging, and what is made again when it is missing.
+    Home,
+    /// Objects and refs as well.
+    Refs,
+}
+
+impl Writes {
+    /// Of a command that can say what it would do.
+    #[must_use]
+    pub fn unless(self, is_dry_run: bool) -> Self {
+        if is_dry_run { Self::Nothing } else { self }
+    }
 }
 
 /// A folder in an agent repository, and where notices of work in it go. Each thread opens the repository for itself.
@@ -44,11 +65,25 @@ pub struct Location {
 impl Location {
     /// Opens the repository, and finishes what a killed command left undone.
     pub fn open(&self) -> Result<Repository, CommandError> {
-        let git = Git::discover(&self.directory)?;
-        for line in git.heal()?.lines() {
-            self.notices.warn(line);
+        let repository = self.look()?;
+        let part = || repository.layout.overlay().map(|overlay| overlay.refusal().again());
+        if let Some(refusal) = repository.refusal(Writes::Refs).or_else(part) {
+            repository.warn_unrecorded(&refusal);
         }
-        Ok(Repository::on(git, self))
+        repository.finish()?;
+        Ok(repository)
+    }
+
+    /// The same for a command that has to write: where it cannot, that is said before anything is done.
+    pub fn open_to(&self, writes: Writes) -> Result<Repository, CommandError> {
+        if writes == Writes::Nothing {
+            return self.open();
+        }
+        let repository = self.look()?;
+        match repository.refusal(writes) {
+            Some(refusal) => Err(refusal.into()),
+            None => repository.finish().map(|()| repository),
+        }
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of a git command.
@@ -62,8 +97,39 @@ const SOUND: usize = 16;
 
 impl Repository {
     fn on(git: Git, location: &Location) -> Self {
+        let layout = git.layout();
+        if layout.home().exists() || git.worktree().is_some_and(|folder| folder.join(manifest::FILE).exists()) {
+            // who has to write there hears why it cannot be
+            let _ = layout.make_home();
+        }
         let Location { directory, notices } = location.clone();
-        Self { layout: git.layout(), git, directory, notices, carried: RefCell::default(), sound: RefCell::default() }
+        Self { layout, git, directory, notices, carried: RefCell::default(), sound: RefCell::default(), said_unrecorded: Cell::default() }
+    }
+
+    /// Why this cannot be written, where it cannot.
+    pub fn refusal(&self, writes: Writes) -> Option<FsError> {
+        let home = self.layout.overlay().filter(|overlay| overlay.is_whole()).map(|overlay| overlay.refusal().again());
+        match writes {
+            Writes::Nothing => None,
+            Writes::Home => home,
+            Writes::Refs => home.or_else(|| self.git.refusal()),
+        }
+    }
+
+    /// Says once that what is made now is lost.
+    fn warn_unrecorded(&self, refusal: &FsError) {
+        if !self.said_unrecorded.replace(true) {
+            let why = refusal.messages().join(": ");
+            self.warn(&format!("{why}; what is missing is made in a temporary folder, and nothing is recorded"));
+        }
+    }
+
+    /// Makes what a killed command left undone; what cannot be made now is said, and hinders nobody who only reads.
+    pub fn finish(&self) -> Result<(), CommandError> {
+        for line in self.git.heal()?.lines() {
+            self.notices.warn(line);
+        }
+        Ok(())
     }
 
     /// The manifest of a commit or tree.
@@ -112,13 +178,24 @@ impl Repository {
 
     /// The same by its settings; what is waited for is said.
     pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
+        let store = self.own_store(settings)?.over(&self.layout);
+        // where more cannot be written, that was said when the repository was opened
+        if self.layout.overlay().is_none()
+            && let Some(refusal) = store.refusal()
+        {
+            self.warn_unrecorded(&refusal);
+        }
+        Ok(store)
+    }
+
+    fn own_store(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
         let notices = self.notices.clone();
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
     /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
     pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, CommandError> {
-        Ok(self.store(manifest)?.synced_with(self.git.synced_file_system()))
+        Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
 
     /// What is served, as far as staging needs to know.

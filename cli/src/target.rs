@@ -90,7 +90,7 @@ impl Repository {
         let directory = self.worktree()?;
         let why = match self.git.snapshot_worktree(&directory, &self.layout) {
             Ok(tree) if self.git.entry(&tree, layout::HOME)?.is_none() => return self.snapshot_target(&tree),
-            Ok(_) => format!("git tracks files below {0}/ or does not ignore it (a line `{0}/` in .gitignore does)", layout::HOME),
+            Ok(_) => format!("git tracks files below {0}/ (git rm -r --cached {0})", layout::HOME),
             Err(error) => CommandError::from(error).messages.join(": "),
         };
         self.warn(&format!("the working tree is tested where it stands, and no result is kept: {why}"));

@@ -54,6 +54,7 @@ mod surroundings;
 mod telemetry;
 mod tiers;
 mod tune;
+mod unwritable;
 mod verify;
 mod versions;
 mod web;

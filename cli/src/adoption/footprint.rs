@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const SCHEMA: &str = "agent/adoption@1";
-/// Git ignores what lies in the folder, however the adoption ends.
-const IGNORE_ALL: &str = "*\n";
-
 /// Kept in a file while the adoption goes on: the next one undoes what a killed one left.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
@@ -38,7 +35,7 @@ impl Footprint {
         }
         let record = Record { schema: SCHEMA.to_owned(), had_home: layout.home().exists(), written: Vec::new() };
         let footprint = Self { folder: folder.to_owned(), layout, record };
-        fs::write(&footprint.layout.home().join(".gitignore"), IGNORE_ALL.as_bytes())?;
+        footprint.layout.make_home()?;
         footprint.note()?;
         Ok(footprint)
     }

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::conversations;
 use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writes};
 use crate::versions;
 use crate::world::clock;
 use agent_core::architect::run::{Phase, SCHEMA};
@@ -84,7 +84,8 @@ enum Action {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let only_looks = matches!(arguments.action, Some(Action::List | Action::Show { .. }));
+    let repository = context.repository_to(Writes::Refs.unless(only_looks))?;
     match (&arguments.action, &arguments.text) {
         (Some(_), Some(text)) => Err(CommandError::usage(format!("`{text}` stands before an action"))
             .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),

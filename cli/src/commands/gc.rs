@@ -1,6 +1,7 @@
 use crate::cleaning;
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::repository::Writes;
 use agent_core::diagnose::Exit;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -22,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let snapshot = cleaning::observe(&repository)?;
     let mut removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
     let mut failed = None;

@@ -1,6 +1,6 @@
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::repository::Repository;
+use crate::repository::{Repository, Writes};
 use agent_core::diagnose::Exit;
 use agent_core::version::tag;
 use agent_core::what::What;
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run || arguments.name.is_none()))?;
     let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
         return list(&repository, context);
     };

@@ -1,6 +1,7 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::repository::Writes;
 use crate::versions::promotion::{self, Options};
 use agent_core::manifest::{GateMode, GateTest};
 
@@ -25,7 +26,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
     repository.observed("promote", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);

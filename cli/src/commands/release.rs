@@ -1,6 +1,7 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::repository::Writes;
 use crate::versions::release::{self, Options};
 use agent_core::version::Bump;
 
@@ -30,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options {
         revision: arguments.revision.clone(),
         bump: arguments.bump,

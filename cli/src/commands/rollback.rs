@@ -1,6 +1,7 @@
 use super::outcome;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::repository::Writes;
 use crate::versions::rollback::{self, Options};
 use agent_core::what::What;
 use semver::Version;
@@ -28,7 +29,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { version, reason: arguments.reason.clone(), again: arguments.again.clone(), dry_run: arguments.dry_run };
     repository.observed("rollback", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);

@@ -1,6 +1,7 @@
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
+use crate::repository::Writes;
 use crate::sync::{self, Options, Outcome};
 use agent_core::diagnose::Exit;
 
@@ -29,7 +30,7 @@ It can be run at any time, and again: a run that was cut short is taken up by th
 Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { remote: arguments.remote.clone(), dry_run: arguments.dry_run };
     repository.observed("sync", || {
         let outcome = sync::sync(&repository, &options)?;

@@ -2,7 +2,7 @@ use super::outcome;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
-use crate::repository::Repository;
+use crate::repository::{Repository, Writes};
 use crate::staging::Staging;
 use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
 use crate::versions::{self, promotion};
@@ -74,7 +74,7 @@ const READ_AHEAD: usize = 1024;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut source = Source::open(arguments, context)?;
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let _telemetry = repository.telemetry();
     let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source);

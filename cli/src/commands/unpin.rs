@@ -1,5 +1,6 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::repository::Writes;
 use crate::world::git::Unpinned;
 use agent_core::diagnose::Exit;
 use agent_core::suggestion::did_you_mean;
@@ -16,7 +17,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let name = &arguments.name;
     agent_core::registry::check_pin_name(name)?;
     let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();

@@ -16,7 +16,7 @@ use serde_json::json;
 ///
 /// With `--run` the cases are run again, and compared by outcome and score. A case that comes out in two ways is flaky, and speaks against nothing.
 ///
-/// Exit 1 when something is wrong, 7 when something is only missing here.
+/// Exit 1 when something is wrong, 7 when something is only missing here. A gap is neither: it is made again from what is here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent verify --all -q")]
 pub struct Arguments {
@@ -88,7 +88,7 @@ fn tell(name: &str, status: Status, checks: &[Check], briefly: bool, context: &C
 fn mark(status: Status) -> String {
     let style = match status {
         Status::Ok => Style::Good,
-        Status::Missing => Style::Warning,
+        Status::Gap | Status::Missing => Style::Warning,
         Status::Wrong => Style::Bad,
     };
     Printer::styled(style, &format!("{:<7}", status.as_str()))

@@ -25,7 +25,7 @@ pub struct Held {
 impl Held {
     /// Takes the conversation if no other call is under way in it.
     pub fn try_take(layout: &Layout, id: &str) -> Result<Option<Self>, ConversationError> {
-        let path = path(layout, id)?;
+        let path = layout.to_write(path(layout, id)?)?;
         loop {
             let Some(lock) = FileLock::try_acquire(&path)? else { return Ok(None) };
             if let Some(held) = Self::read(id, &path, lock)? {
@@ -40,7 +40,7 @@ impl Held {
             if let Some(held) = Self::try_take(layout, id)? {
                 return Ok(held);
             }
-            let path = path(layout, id)?;
+            let path = layout.to_write(path(layout, id)?)?;
             let (sender, mut lock) = oneshot::channel();
             let waiting = path.clone();
             // on a thread of its own, since the kernel alone knows who is next. One that is no longer waited for frees the lock at once
@@ -96,7 +96,7 @@ impl Held {
         }
         lines.push_str(&serde_json::to_string(&turn).expect("a turn serialises"));
         lines.push('\n');
-        fs::append_lines(self.lock.file(), &lines).map_err(FsError::while_doing("write", &self.path))?;
+        fs::append_lines(self.lock.to_write()?, &lines).map_err(FsError::while_doing("write", &self.path))?;
         self.length = length(&self.path);
         self.latest = Some(Latest { header, last: Some(turn) });
         Ok(())

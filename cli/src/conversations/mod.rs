@@ -15,6 +15,7 @@ use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -179,12 +180,14 @@ fn damaged(path: &Path, line: usize, error: &serde_json::Error) -> ConversationE
 
 /// The ids of all that are kept, the one with the newest turn first.
 pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
-    let folder = layout.conversations();
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(FsError::while_doing("list", &folder))?,
-    };
-    let named = entries.flatten().filter_map(|entry| {
+    let mut entries = Vec::new();
+    for folder in layout.conversation_folders() {
+        match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            found => entries.extend(found.map_err(FsError::while_doing("list", &folder))?.flatten()),
+        }
+    }
+    let named = entries.into_iter().filter_map(|entry| {
         let id = entry.file_name().to_str()?.strip_suffix(".jsonl")?.to_owned();
         // one whose first call is under way has no turn yet
         let file = entry.metadata().ok().filter(|file| file.len() > 0)?;
@@ -192,15 +195,17 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     });
     let mut named: Vec<_> = named.collect();
     named.sort_unstable_by(|one, other| other.cmp(one));
+    let mut seen = HashSet::new();
+    named.retain(|(_, id)| seen.insert(id.clone()));
     Ok(named.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Notes that staging took a signal of a conversation; the Journal is where it counts, this is where the conversation is looked at.
 pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), ConversationError> {
-    let path = rewards_path(layout, id)?;
+    let path = layout.to_write(rewards_path(layout, id)?)?;
     let lock = fs::FileLock::acquire(&path)?;
     let line = serde_json::to_string(reward).expect("a reward serialises") + "\n";
-    Ok(fs::append_lines(lock.file(), &line).map_err(FsError::while_doing("write", &path))?)
+    Ok(fs::append_lines(lock.to_write()?, &line).map_err(FsError::while_doing("write", &path))?)
 }
 
 /// What was said of a conversation, oldest first.
@@ -226,7 +231,7 @@ fn parse(path: &Path, text: &str) -> Result<Option<Conversation>, ConversationEr
 
 fn rewards_path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
     let path = path(layout, id)?;
-    Ok(layout.conversations().join("rewards").join(path.file_name().expect("it has a name")))
+    Ok(layout.conversation(&Path::new("rewards").join(path.file_name().expect("it has a name"))))
 }
 
 /// The id of a conversation that a host has a name of its own for: that name, where it can be one.
@@ -243,7 +248,7 @@ fn path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError> {
     if !is_id(id) {
         return Err(ConversationError::Id(id.to_owned()));
     }
-    Ok(layout.conversations().join(format!("{id}.jsonl")))
+    Ok(layout.conversation(format!("{id}.jsonl").as_ref()))
 }
 
 #[cfg(test)]

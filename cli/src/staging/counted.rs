@@ -53,7 +53,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn new<'a>(places: &Places, base: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Self {
-        Self { path: places.folder.join("counted"), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
+        Self { path: places.folder.join(super::COUNTED), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
     }
 
     pub(super) fn add<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
@@ -230,7 +230,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let places = Places::new(&crate::world::layout::Layout::new(folder.path()));
         fs::create_dir(&places.folder).unwrap();
-        let path = places.folder.join("counted");
+        let path = places.folder.join(crate::staging::COUNTED);
         let covered = Covered { up_to: ObjectId::of_blob(b"v"), ids: ["a", "b", "c"].map(id_digest).to_vec() };
         write(&places, &path, &covered).unwrap();
         assert_eq!(read(&path), Kept::Covered(covered));

@@ -25,6 +25,7 @@ pub use view::Notice;
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
+use crate::world::temporary::{self, Temporary};
 use agent_core::committed::{Committed, Warnings};
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
@@ -35,8 +36,11 @@ use past::{IdDigest, Past, PastError, id_digest};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use view::View;
 
+const CURRENT: &str = "current.jsonl";
+const COUNTED: &str = "counted";
 /// A Journal that grew beyond this has to be promoted or reset.
 const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 /// One group's limit: a reader holds a group in memory.
@@ -134,12 +138,20 @@ pub struct Staging {
     counted: Counted,
     /// Read when an id comes again.
     contents: Option<Contents>,
-    past: Box<dyn Past>,
+    past: Arc<dyn Past>,
     view: View,
     notices: Vec<Notice>,
     held: Option<FileLock>,
+    copy: Option<Copy>,
     /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
     _presence: FileLock,
+}
+
+/// What staging was read from cannot be written.
+#[derive(Debug)]
+struct Copy {
+    refusal: FsError,
+    _folder: Temporary,
 }
 
 /// What signals said that were counted: by id, digests of their content.
@@ -155,15 +167,17 @@ struct Contents {
 pub(crate) struct Places {
     folder: PathBuf,
     view: PathBuf,
+    /// Folders that may have been made with the first Journal.
+    made_with: Vec<PathBuf>,
 }
 
 impl Places {
     fn new(layout: &Layout) -> Self {
-        Self { folder: layout.journal(), view: layout.staging() }
+        Self { folder: layout.journal(), view: layout.staging(), made_with: vec![layout.home(), layout.root().to_owned()] }
     }
 
     fn current(&self) -> PathBuf {
-        self.folder.join("current.jsonl")
+        self.folder.join(CURRENT)
     }
 
     /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
@@ -196,9 +210,32 @@ impl Places {
 }
 
 impl Staging {
-    /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`).
+    /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`). Where it cannot be written, a copy is
+    /// opened, which takes no update.
     pub fn open(layout: &Layout, active: &Active, past: Box<dyn Past>) -> Result<Self, StagingError> {
-        let places = Places::new(layout);
+        let past = Arc::from(past);
+        match Self::open_at(Places::new(layout), active, Arc::clone(&past)) {
+            Err(StagingError::Fs(refusal)) if refusal.is_refused() => Self::open_copy(layout, active, past, refusal),
+            opened => opened,
+        }
+    }
+
+    fn open_copy(layout: &Layout, active: &Active, past: Arc<dyn Past>, refusal: FsError) -> Result<Self, StagingError> {
+        let own = Places::new(layout);
+        let folder = Temporary::outside(temporary::JOURNAL)?;
+        for name in [CURRENT, COUNTED] {
+            if let Some(bytes) = fs::read_if_there(&own.folder.join(name))? {
+                fs::write(&folder.path().join(name), &bytes)?;
+            }
+        }
+        let places = Places { folder: folder.path().to_owned(), view: folder.path().join("view"), made_with: Vec::new() };
+        let mut staging = Self::open_at(places, active, past)?;
+        staging.notices.clear();
+        staging.copy = Some(Copy { refusal, _folder: folder });
+        Ok(staging)
+    }
+
+    fn open_at(places: Places, active: &Active, past: Arc<dyn Past>) -> Result<Self, StagingError> {
         let lock = places.lock()?;
         let alone = FileLock::try_acquire(&places.presence())?.is_some();
         let presence = FileLock::share(&places.presence())?;
@@ -207,8 +244,9 @@ impl Staging {
         if is_new {
             let first = journal::header(&active.base, 1, &active.state);
             notices.extend(places.replace(&places.current(), &first)?.into_iter().map(Notice::Afterwards));
-            fs::sync_dir(&layout.home())?;
-            fs::sync_dir(layout.root())?;
+            for folder in &places.made_with {
+                fs::sync_dir(folder)?;
+            }
         }
         let (file, bytes) = JournalFile::open(&places.current())?;
         let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
@@ -223,6 +261,7 @@ impl Staging {
             fold,
             notices,
             held: Some(lock),
+            copy: None,
             _presence: presence,
         };
         staging.settle(active)?;
@@ -286,6 +325,9 @@ impl Staging {
 
     /// Keeps others from changing staging until `release`: for when races were lost too often.
     pub fn hold(&mut self) -> Result<(), StagingError> {
+        if let Some(copy) = &self.copy {
+            return Err(copy.refusal.again().into());
+        }
         if self.held.is_none() {
             self.held = Some(self.places.lock()?);
         }

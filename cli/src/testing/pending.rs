@@ -33,7 +33,7 @@ impl Pending {
     }
 
     pub fn append(&self, text: &str) -> Result<(), FsError> {
-        self.lock.file().write_all(text.as_bytes()).map_err(FsError::while_doing("write", &self.path))
+        self.lock.to_write()?.write_all(text.as_bytes()).map_err(FsError::while_doing("write", &self.path))
     }
 
     pub fn path(&self) -> &Path {

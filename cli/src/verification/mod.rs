@@ -13,7 +13,7 @@ use crate::repository::{Repository, state_value};
 use crate::verification::judges::JudgesByTree;
 use crate::verification::kept::Evidence;
 use crate::versions::evaluators;
-use crate::world::git::{CommitInfo, Integrity, STATE_FILE};
+use crate::world::git::{CommitInfo, Integrity, STATE_FILE, tag_ref};
 use agent_core::architect::evaluators::Effect;
 use agent_core::canonical;
 use agent_core::feedback::Feedback;
@@ -152,7 +152,7 @@ impl<'a> Verifier<'a> {
         };
         Ok(Facts {
             version: version.clone(),
-            tagged: git.version_commit(version).unwrap_or_default(),
+            tagged: git.reference(&tag_ref(version)).unwrap_or_default(),
             branch,
             is_shallow: git.is_shallow(),
             objects,

@@ -25,6 +25,35 @@ impl FsError {
     pub fn kind(&self) -> std::io::ErrorKind {
         self.source.kind()
     }
+
+    /// Whether this place cannot be written for now: it is read-only, another user's, or full.
+    pub fn is_refused(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+
+    /// The same error once more.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let source = self.source.raw_os_error().map_or_else(|| self.kind().into(), std::io::Error::from_raw_os_error);
+        Self { action: self.action, path: self.path.clone(), source }
+    }
+}
+
+/// Why nothing can be made in a folder, or in the one that it would be made in; `None` where something can be.
+pub fn refusal(folder: &Path) -> Option<FsError> {
+    use rustix::fs::{Access, access, statvfs};
+    use rustix::io::Errno;
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let look = || {
+        access(there, Access::WRITE_OK | Access::EXEC_OK)?;
+        let Ok(room) = statvfs(there) else { return Ok(()) };
+        let blocks = if rustix::process::geteuid().is_root() { room.f_bfree } else { room.f_bavail };
+        // some file systems count nothing
+        let is_full = (room.f_blocks > 0 && blocks == 0) || (room.f_files > 0 && room.f_ffree == 0);
+        if is_full { Err(Errno::NOSPC) } else { Ok(()) }
+    };
+    look().err().map(|error| FsError::while_doing("write to", folder)(error.into()))
 }
 
 impl Diagnose for FsError {
@@ -36,6 +65,7 @@ impl Diagnose for FsError {
         match self.source.kind() {
             std::io::ErrorKind::StorageFull => Some("the disk is full: free some room and run it again".to_owned()),
             std::io::ErrorKind::PermissionDenied => Some("check who owns it".to_owned()),
+            std::io::ErrorKind::ReadOnlyFilesystem => Some("it is on a file system that is mounted read-only".to_owned()),
             _ => None,
         }
     }
@@ -491,21 +521,23 @@ impl FileSystem {
 #[derive(Debug)]
 pub struct FileLock {
     file: std::fs::File,
+    /// Why the file can be locked and not written.
+    read_only: Option<FsError>,
 }
 
 impl FileLock {
     /// Waits until nobody else has it.
     pub fn acquire(path: &Path) -> Result<Self, FsError> {
-        let file = Self::open(path)?;
-        file.lock().map_err(FsError::while_doing("lock", path))?;
-        Ok(Self { file })
+        let lock = Self::open(path)?;
+        lock.file.lock().map_err(FsError::while_doing("lock", path))?;
+        Ok(lock)
     }
 
     /// Takes it if nobody else has it, shared or not.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
-        let file = Self::open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
+        let lock = Self::open(path)?;
+        match lock.file.try_lock() {
+            Ok(()) => Ok(Some(lock)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(error)) => Err(FsError::while_doing("lock", path)(error)),
         }
@@ -513,9 +545,9 @@ impl FileLock {
 
     /// Takes it together with others who share it.
     pub fn share(path: &Path) -> Result<Self, FsError> {
-        let file = Self::open(path)?;
-        file.lock_shared().map_err(FsError::while_doing("lock", path))?;
-        Ok(Self { file })
+        let lock = Self::open(path)?;
+        lock.file.lock_shared().map_err(FsError::while_doing("lock", path))?;
+        Ok(lock)
     }
 
     /// The locked file: a process that inherits it holds the lock as well.
@@ -523,13 +555,29 @@ impl FileLock {
         &self.file
     }
 
-    fn open(path: &Path) -> Result<std::fs::File, FsError> {
+    /// The same, to be written.
+    pub fn to_write(&self) -> Result<&std::fs::File, FsError> {
+        match &self.read_only {
+            Some(error) => Err(error.again()),
+            None => Ok(&self.file),
+        }
+    }
+
+    /// The kernel locks a file that can only be read as well.
+    fn open(path: &Path) -> Result<Self, FsError> {
         if let Some(folder) = path.parent() {
             create_dir(folder)?;
         }
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
-        options.open(path).map_err(FsError::while_doing("open the lock", path))
+        let error = match options.open(path) {
+            Ok(file) => return Ok(Self { file, read_only: None }),
+            Err(error) => FsError::while_doing("open the lock", path)(error),
+        };
+        match std::fs::File::open(path).ok().filter(|_| error.is_refused()) {
+            Some(file) => Ok(Self { file, read_only: Some(error) }),
+            None => Err(error),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where everything of ours lies: `.agent/` beside the code, shared by every worktree of the repository.
 
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::overlay::Overlay;
 use agent_core::manifest::Tier;
 use agent_core::object_id::ObjectId;
 use agent_core::object_id::short_digest;
@@ -8,15 +10,85 @@ use std::path::{Path, PathBuf};
 /// The folder, at the root of the main working tree.
 pub const HOME: &str = ".agent";
 
+/// What is made again when it is missing, or is only nice to have: where one of these cannot be written, an overlay stands in for it.
+const PARTS: [&str; 17] = [
+    "bytecode",
+    "checkouts",
+    "conversations",
+    "conversations/rewards",
+    "discovery",
+    "environments",
+    "evaluators",
+    "history",
+    "pending",
+    "records",
+    "records/checkouts",
+    "records/evaluators",
+    "states",
+    "telemetry",
+    "tmp",
+    "tmp/scratch",
+    "worktrees",
+];
+
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The main working tree (the git directory itself, when bare).
     root: PathBuf,
+    overlay: Option<Overlay>,
 }
 
 impl Layout {
+    /// Of a folder that can be written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), overlay: None }
+    }
+
+    /// Of a repository as it is found.
+    pub fn of(root: &Path) -> Self {
+        Self { overlay: Overlay::needed(root, &root.join(HOME), &PARTS), ..Self::new(root) }
+    }
+
+    /// What stands over `.agent`, where it cannot be written.
+    pub const fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// Makes `.agent`, with a `.gitignore` that keeps it out of every commit.
+    pub fn make_home(&self) -> Result<(), FsError> {
+        let ignored = self.home().join(".gitignore");
+        if self.overlay.is_some() || ignored.exists() {
+            return Ok(());
+        }
+        fs::replace(&ignored, b"*\n", Durability::Rebuildable)
+    }
+
+    /// Where what is below `.agent` is, or is to be made.
+    fn item(&self, path: PathBuf) -> PathBuf {
+        match &self.overlay {
+            Some(overlay) => overlay.find(path),
+            None => path,
+        }
+    }
+
+    /// A folder in which things are made.
+    fn folder(&self, name: &str) -> PathBuf {
+        let path = self.home().join(name);
+        self.overlay.as_ref().and_then(|overlay| overlay.above(&path)).unwrap_or(path)
+    }
+
+    /// The same, and the folder below `.agent` that it stands over: both are looked in.
+    fn folders(&self, name: &str) -> Vec<PathBuf> {
+        let (made_in, own) = (self.folder(name), self.home().join(name));
+        if made_in == own { vec![own] } else { vec![made_in, own] }
+    }
+
+    /// Where a file is to be written, with what it holds.
+    pub fn to_write(&self, path: PathBuf) -> Result<PathBuf, FsError> {
+        match &self.overlay {
+            Some(overlay) => overlay.to_write(path),
+            None => Ok(path),
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -33,36 +105,52 @@ impl Layout {
     }
 
     pub fn states(&self) -> PathBuf {
-        self.home().join("states")
+        self.folder("states")
     }
 
     /// A state by its Revision: content-addressed, never changed.
     pub fn state(&self, revision: &ObjectId) -> PathBuf {
-        self.states().join(format!("{revision}.json"))
+        self.item(self.home().join("states").join(format!("{revision}.json")))
     }
 
     /// Checkouts, by names that begin with the id of their tree.
     pub fn checkouts(&self) -> PathBuf {
-        self.home().join("checkouts")
+        self.folder("checkouts")
+    }
+
+    /// A checkout or what is known of one, by its path below `.agent`.
+    pub fn known(&self, path: &Path) -> PathBuf {
+        self.item(self.home().join(path))
+    }
+
+    /// The path below `.agent` of what lies there, or stands in for it.
+    pub fn below_home(&self, path: &Path) -> Option<PathBuf> {
+        let own = self.overlay.as_ref().and_then(|overlay| overlay.below(path));
+        own.as_deref().unwrap_or(path).strip_prefix(self.home()).ok().map(Path::to_owned)
     }
 
     /// Checkouts of what judges.
     pub fn evaluators(&self) -> PathBuf {
-        self.home().join("evaluators")
+        self.folder("evaluators")
     }
 
     /// What is known of checkouts, beside them: nothing in it is part of any.
     pub fn checkout_records(&self) -> PathBuf {
-        self.home().join("records")
+        self.folder("records")
     }
 
     pub fn environments(&self) -> PathBuf {
-        self.home().join("environments")
+        self.folder("environments")
     }
 
     /// A Python environment by the digest of its lock file and interpreter.
     pub fn environment(&self, key: &str) -> PathBuf {
-        self.environments().join(key)
+        self.item(self.home().join("environments").join(key))
+    }
+
+    /// Where environments may be.
+    pub fn environment_folders(&self) -> Vec<PathBuf> {
+        self.folders("environments")
     }
 
     /// There while `agent init` has not come to its end.
@@ -102,20 +190,30 @@ impl Layout {
 
     /// What a server said of itself, by its code and role.
     pub fn discovery(&self, name: &str) -> PathBuf {
-        self.discoveries().join(name)
+        self.item(self.home().join("discovery").join(name))
     }
 
     pub fn discoveries(&self) -> PathBuf {
-        self.home().join("discovery")
+        self.folder("discovery")
     }
 
     pub fn conversations(&self) -> PathBuf {
-        self.home().join("conversations")
+        self.folder("conversations")
+    }
+
+    /// Where conversations may be.
+    pub fn conversation_folders(&self) -> Vec<PathBuf> {
+        self.folders("conversations")
+    }
+
+    /// A file of a conversation.
+    pub fn conversation(&self, name: &Path) -> PathBuf {
+        self.item(self.home().join("conversations").join(name))
     }
 
     /// Telemetry on its way to the object store: a folder for each process that is alive, or was killed.
     pub fn telemetry(&self) -> PathBuf {
-        self.home().join("telemetry")
+        self.folder("telemetry")
     }
 
     /// What telemetry in the store comes to, as far as it was read.
@@ -149,31 +247,31 @@ impl Layout {
 
     /// Compiled Python of code that runs in a folder of the user's.
     pub fn bytecode(&self) -> PathBuf {
-        self.home().join("bytecode")
+        self.folder("bytecode")
     }
 
     /// The index of ours that `folder`, a working tree of the repository, is read through.
     pub fn worktree_index(&self, folder: &Path) -> PathBuf {
-        self.home().join("worktrees").join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
+        self.folder("worktrees").join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
     }
 
     /// Results that are not in the object store yet: a file for each run of a tier that is under way, or was killed.
     pub fn pending(&self) -> PathBuf {
-        self.home().join("pending")
+        self.folder("pending")
     }
 
     /// What this machine remembers of earlier runs of a tier: how long its slow cases took, and with what it was run last.
     pub fn tier_history(&self, tier: Tier) -> PathBuf {
-        self.home().join("history").join(format!("{tier}.json"))
+        self.item(self.home().join("history").join(format!("{tier}.json")))
     }
 
     /// Folders that confined children write, each with a lock beside it.
     pub fn scratch(&self) -> PathBuf {
-        self.temporary().join("scratch")
+        self.folder("tmp/scratch")
     }
 
     /// Files under way; whatever is left here by a killed process may be removed.
     pub fn temporary(&self) -> PathBuf {
-        self.home().join("tmp")
+        self.folder("tmp")
     }
 }

@@ -18,6 +18,7 @@ pub mod layout;
 pub mod lease;
 pub mod node;
 pub mod output;
+pub mod overlay;
 pub mod process;
 pub mod python;
 pub mod random;

@@ -17,12 +17,13 @@ pub struct StateFile {
 impl StateFile {
     /// The file with the bytes of a Revision; made when it is not there yet, and again when it holds other bytes.
     pub fn of(layout: &Layout, revision: &ObjectId, bytes: &[u8]) -> Result<Self, FsError> {
-        let path = layout.state(revision);
+        let mut path = layout.state(revision);
         // what is no file is replaced by one
         let mut lease = Lease::take(&path).unwrap_or(None);
         if lease.is_some() && fs::read_if_there(&path)?.as_deref() == Some(bytes) {
             fs::mark_used(&path);
         } else {
+            path = layout.to_write(path)?;
             fs::replace(&path, bytes, Durability::Rebuildable)?;
             lease = Lease::take(&path)?;
         }

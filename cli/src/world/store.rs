@@ -3,7 +3,9 @@
 mod bound;
 mod s3;
 
-use crate::world::fs::FileSystem;
+use crate::world::fs::{self, FileSystem, FsError};
+use crate::world::layout::Layout;
+use crate::world::overlay::Overlay;
 use agent_core::diagnose::{Diagnose, Exit};
 use agent_core::manifest::{Store as Settings, Tier};
 pub use agent_core::registry::evaluation_key;
@@ -77,6 +79,8 @@ pub struct Store {
     waits: Option<Waits>,
     /// What is written to it the caller syncs.
     synced_later: Option<FileSystem>,
+    /// Where it cannot be written: what is written goes there, and is found there.
+    above: Option<Arc<Self>>,
 }
 
 #[derive(Debug, Clone)]
@@ -131,12 +135,21 @@ impl Store {
         if let Some(bucket) = url.strip_prefix(S3_SCHEME).filter(|bucket| !bucket.is_empty()) {
             let S3 { quick, patient } = S3::open(bucket).map_err(failed("open", "", url))?;
             let place = Place::Bucket { quick: Arc::new(quick), patient: Arc::new(patient) };
-            return Ok(Self { place, shown: url.clone(), bound, waits: None, synced_later: None });
+            return Ok(Self { place, shown: url.clone(), bound, waits: None, synced_later: None, above: None });
         }
         let path = url.strip_prefix("file:").ok_or_else(|| StoreError::Url { url: url.clone() })?;
         let path = root.join(path.strip_prefix("//").unwrap_or(path));
         let shown = path.display().to_string();
-        Ok(Self { place: Place::Folder { path, opened: Arc::default() }, shown, bound, waits: None, synced_later: None })
+        Ok(Self { place: Place::Folder { path, opened: Arc::default() }, shown, bound, waits: None, synced_later: None, above: None })
+    }
+
+    /// The same, which takes what it is given also where its folder cannot be written: then for as long as this process lives. Evidence is not put there.
+    #[must_use]
+    pub fn over(self, layout: &Layout) -> Self {
+        let Place::Folder { path, .. } = &self.place else { return self };
+        let Some(path) = Overlay::needed(layout.root(), path, &[]).and_then(|overlay| overlay.above(path)) else { return self };
+        let place = Place::Folder { path, opened: Arc::default() };
+        Self { above: Some(Arc::new(Self { place, ..self.clone() })), ..self }
     }
 
     /// The same for what is only nice to have: a store elsewhere has two seconds, and is left alone for a while once it did not answer.
@@ -157,18 +170,28 @@ impl Store {
         Self { synced_later: file_system, ..self }
     }
 
+    /// Why what is written is lost with the process, where it is.
+    pub fn refusal(&self) -> Option<FsError> {
+        self.above.as_ref().and_then(|_| self.folder()).and_then(fs::refusal)
+    }
+
     /// Writes an object, whole, over what was there.
     pub fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.write(key, bytes.into(), PutMode::Overwrite, true).map_err(self.failed("write", key))
+        let place = self.above.as_deref().unwrap_or(self);
+        place.write(key, bytes.into(), PutMode::Overwrite, true).map_err(self.failed("write", key))
     }
 
     /// The same for what can be made again, and is checked when it is read: a power cut may take it.
     pub fn put_rebuildable(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))
+        let place = self.above.as_deref().unwrap_or(self);
+        place.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))
     }
 
     /// Removes an object; one that is not there is as good.
     pub fn remove(&self, key: &str) -> Result<(), StoreError> {
+        if let Some(above) = &self.above {
+            return above.remove(key);
+        }
         let remove = |objects: Objects, at: Key, bound: Bound| async move { bound.keep(0, objects.delete(&at)).await };
         match self.ask("remove", key, remove) {
             None | Some(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
@@ -178,6 +201,9 @@ impl Store {
 
     /// Writes an object unless there is one; false when there was.
     pub fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
+        if let Some(above) = &self.above {
+            return Ok(self.get(key)?.is_none() && above.put_new(key, bytes)?);
+        }
         let payload = PutPayload::from(bytes);
         for attempt in 1.. {
             let error = match self.write(key, payload.clone(), PutMode::Create, true) {
@@ -198,6 +224,9 @@ impl Store {
     }
 
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(found) = self.above.as_ref().and_then(|above| above.get(key).transpose()) {
+            return found.map(Some);
+        }
         let read = |objects: Objects, at: Key, bound: Bound| async move { bound.read(objects.get(&at)).await };
         match self.ask("read", key, read) {
             None | Some(Err(object_store::Error::NotFound { .. })) => Ok(None),
@@ -215,7 +244,9 @@ impl Store {
             keys.extend(found.objects.into_iter().map(|object| object.location.to_string()));
             folders.extend(found.common_prefixes.into_iter().map(|folder| folder.to_string()));
         }
+        keys.extend(self.above.iter().map(|above| above.list(prefix)).collect::<Result<Vec<_>, _>>()?.concat());
         keys.sort();
+        keys.dedup();
         Ok(keys)
     }
 
@@ -429,7 +460,7 @@ mod tests {
         wait(holds.put(&Key::from("a"), PutPayload::from(vec![b'x'; 100_000]))).unwrap();
         let objects: Objects = Arc::new(ThrottledStore::new(holds, config));
         let place = Place::Bucket { quick: objects.clone(), patient: objects };
-        Store { place, shown: format!("s3://{name}"), bound: Bound::usual(within), waits: None, synced_later: None }
+        Store { place, shown: format!("s3://{name}"), bound: Bound::usual(within), waits: None, synced_later: None, above: None }
     }
 
     #[track_caller]

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 /// What the names of our folders begin with in the folder for temporary files of the system.
 const OURS: &str = "agent-";
-/// What folders are made for where there is no repository yet.
-const PURPOSES: [&str; 3] = [DEMO, DOCTOR, SERVE];
+/// What folders are made for that lie in no repository.
+const PURPOSES: [&str; 5] = [DEMO, DOCTOR, JOURNAL, OVERLAY, SERVE];
 pub const DEMO: &str = "demo";
 pub const DOCTOR: &str = "doctor";
+pub const JOURNAL: &str = "journal";
+pub const OVERLAY: &str = "overlay";
 pub const SERVE: &str = "serve";
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ fn in_use() -> MutexGuard<'static, Vec<PathBuf>> {
     IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the folders of this process before it ends by a signal. Children that are being killed may still write for a moment, so it is tried again for as
+/// Removes the folders of this process before it ends. Children that are being killed may still write for a moment, so it is tried again for as
 /// long as a terminal may wait; what stays then is left to `agent gc`.
 pub fn remove_all() {
     const TRIES: u32 = 20;
@@ -83,6 +85,13 @@ impl Temporary {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Leaves it to the end of the process.
+    pub fn kept_to_the_end(self) -> PathBuf {
+        let path = self.folder.path().to_owned();
+        std::mem::forget(self);
+        path
     }
 
     /// Removes it now, and says when that fails.

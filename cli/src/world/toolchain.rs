@@ -136,10 +136,13 @@ impl Toolchain {
 
 /// The folders of ours that a command line and an environment lead to: environments, projects, packages.
 pub fn led_to<'a>(layout: &Layout, code: &Path, words: impl IntoIterator<Item = &'a OsStr>) -> Vec<PathBuf> {
-    let environments = layout.environments();
-    let own = |path: &Path| match path.strip_prefix(&environments).ok()?.components().next()? {
-        Component::Normal(name) => Some(environments.join(name)),
-        _ => None,
+    let folders = layout.environment_folders();
+    let own = |path: &Path| {
+        let environments = folders.iter().find(|folder| path.starts_with(folder))?;
+        match path.strip_prefix(environments).ok()?.components().next()? {
+            Component::Normal(name) => Some(environments.join(name)),
+            _ => None,
+        }
     };
     let modules = code.join(MODULES).read_link().ok();
     let words: Vec<_> = words.into_iter().flat_map(std::env::split_paths).chain(modules).collect();

@@ -1,6 +1,6 @@
 //! A served branch as a whole: from its tip back to the first version, each version once, each on top of the one before.
 
-use super::{Check, Finding, Status, missing, ok, wrong};
+use super::{Check, Finding, Status, missing, ok, untagged, wrong};
 use crate::legality::Role;
 use crate::object_id::ObjectId;
 use crate::release::FIRST;
@@ -139,7 +139,7 @@ impl Chain {
         match &link.tagged {
             Some(tagged) if *tagged == link.commit => ok(format!("{} at {}", tag(version), link.commit.short())),
             Some(tagged) => wrong(format!("{} says it is {}, but that tag is on {}", link.commit.short(), tag(version), tagged.short())),
-            None => missing(format!("{} at {} has no tag", tag(version), link.commit.short())),
+            None => untagged(&format!("{} at {} has no tag", tag(version), link.commit.short()), self.end == End::Shallow),
         }
     }
 
@@ -176,7 +176,11 @@ impl Chain {
             return wrong(first_few(&moved));
         }
         let gone: Vec<_> = self.links.iter().filter(|link| link.tagged.is_none()).map(|link| tag(link.version())).collect();
-        if gone.is_empty() { ok("each version has its tag") } else { missing(format!("no tag: {}", first_few(&gone))) }
+        if gone.is_empty() {
+            ok("each version has its tag")
+        } else {
+            untagged(&format!("no tag: {}", first_few(&gone)), self.end == End::Shallow)
+        }
     }
 }
 
@@ -317,7 +321,7 @@ mod tests {
 
     #[test]
     fn tags_are_where_the_commits_say() {
-        check(|chain| chain.links[2].tagged = None, &["tags no tag: v0.1.1"]);
+        check(|chain| chain.links[2].tagged = None, &["tags no tag: v0.1.1; it is made again from the commit"]);
         let moved = format!("tags v0.1.1 is on {}, and {} is that version", id("x").short(), id("0.1.1 1").short());
         check(|chain| chain.links[2].tagged = Some(id("x")), &[&moved]);
         check(|chain| chain.branch = "line/0.1".to_owned(), &["tip v0.2.1 does not belong on line/0.1"]);

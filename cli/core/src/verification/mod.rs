@@ -126,6 +126,8 @@ pub struct Source {
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,
+    /// Not here, and made again from what is here: it says nothing for or against a version.
+    Gap,
     /// Not here: nothing speaks against it, but nothing for it either.
     Missing,
     Wrong,
@@ -170,7 +172,7 @@ impl Report {
 impl Status {
     pub const fn exit(self) -> Exit {
         match self {
-            Self::Ok => Exit::Done,
+            Self::Ok | Self::Gap => Exit::Done,
             Self::Missing => Exit::NotEnoughEvidence,
             Self::Wrong => Exit::No,
         }
@@ -179,6 +181,7 @@ impl Status {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Gap => "gap",
             Self::Missing => "missing",
             Self::Wrong => "wrong",
         }
@@ -190,6 +193,11 @@ pub type Finding = (Status, String);
 
 pub fn ok(message: impl Into<String>) -> Finding {
     (Status::Ok, message.into())
+}
+
+/// A version's tag is made from its commit, unless so many are missing that they have to be fetched.
+pub fn untagged(message: &str, is_shallow: bool) -> Finding {
+    if is_shallow { missing(message) } else { (Status::Gap, format!("{message}; it is made again from the commit")) }
 }
 
 pub fn missing(message: impl Into<String>) -> Finding {
@@ -316,7 +324,8 @@ fn tag(facts: &Facts) -> Finding {
         Some((kind, named)) if named == version => match &facts.tagged {
             Some(tagged) if *tagged == facts.commit => ok(format!("its commit says it is v{named}, a {}", kind.as_str())),
             Some(tagged) => wrong(format!("its commit says it is v{named}, and that tag is on {}", tagged.short())),
-            None => missing(format!("its commit says it is v{named}, and there is no such tag")),
+            None if facts.branch.is_none() => missing(format!("its commit says it is v{named}, and there is no such tag")),
+            None => untagged(&format!("its commit says it is v{named}, and the tag is missing"), facts.is_shallow),
         },
         Some((_, named)) => wrong(format!("its commit says it is v{named}")),
         None => wrong("its commit does not say that it is a version"),

@@ -76,7 +76,9 @@ fn what_is_not_here_is_missing_and_not_wrong() {
         missing,
         "this clone is shallow, so its branch cannot be followed back to it",
     );
-    check(|facts| facts.tagged = None, "tag", missing, "its commit says it is v0.1.1, and there is no such tag");
+    let untagged = "its commit says it is v0.1.1, and the tag is missing";
+    check(|facts| facts.tagged = None, "tag", Status::Gap, &format!("{untagged}; it is made again from the commit"));
+    check(|facts| (facts.tagged, facts.is_shallow) = (None, true), "tag", missing, untagged);
     check(|facts| facts.objects.absent.push("blob 12".to_owned()), "objects", missing, "blob 12 not in this clone");
     check(|facts| facts.evaluation = None, "evaluation", missing, "the evaluation it names is not in the object store");
     check(|facts| facts.record = None, "gate", missing, "the gate's record that it names is not in the object store");

@@ -1,6 +1,7 @@
 use super::{own_draft, rules};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::repository::Writes;
 use crate::staging::{Append, Known};
 use crate::world::clock::fresh_id;
 use agent_core::canonical;
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         signal::check_id(id).map_err(CommandError::usage)?;
     }
     let given = read_state()?;
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let active = repository.active()?;
     let after = rules(&repository, &active)?.check(&given).map_err(CommandError::input)?;
     let mut staging = repository.staging()?;

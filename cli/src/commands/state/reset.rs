@@ -1,5 +1,6 @@
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::repository::Writes;
 use crate::staging::{Discarded, Staging};
 use agent_core::diagnose::Exit;
 use serde_json::json;
@@ -15,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let active = repository.active()?;
     let Discarded { updates: discarded, kept } = if arguments.dry_run {
         Discarded { updates: Some(repository.staging()?.snapshot()?.updates), kept: None }

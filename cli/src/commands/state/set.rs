@@ -1,7 +1,7 @@
 use super::{own_draft, rules};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
+use crate::repository::{Repository, Writes};
 use crate::staging::{Append, Snapshot, Staging};
 use crate::world::clock::fresh_id;
 use agent_core::call_arguments;
@@ -29,7 +29,7 @@ const PATIENCE: u32 = 3;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let changes = arguments.changes.iter().map(|change| parse(change)).collect::<Result<Vec<_>, _>>()?;
-    let repository = context.repository()?;
+    let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let active = repository.active()?;
     let rules = rules(&repository, &active)?;
     let mut staging = repository.staging()?;

@@ -77,6 +77,7 @@ pub(crate) fn service(location: &Location, shows_held_out: bool) -> Service<Read
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
             let reader = Reader { repository: location.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
+            reader.repository.git.note_untagged().map_err(crate::error::CommandError::from)?;
             // a long history is walked now, once, and not while the first client waits
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)

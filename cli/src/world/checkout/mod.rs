@@ -79,7 +79,15 @@ pub enum Shelf {
 impl Shelf {
     pub const ALL: [Self; 2] = [Self::Code, Self::Evaluators];
 
-    /// The folder of all such checkouts.
+    /// Of the folder below `.agent`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "checkouts",
+            Self::Evaluators => "evaluators",
+        }
+    }
+
+    /// The folder in which such checkouts are made.
     pub fn folder(self, layout: &Layout) -> PathBuf {
         match self {
             Self::Code => layout.checkouts(),
@@ -100,9 +108,9 @@ pub struct LinkTo {
 
 /// What is known of the checkout at a path.
 pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
-    let mut name = place.strip_prefix(layout.home()).unwrap_or(place).as_os_str().to_owned();
+    let mut name = Path::new("records").join(layout.below_home(place).as_deref().unwrap_or(place)).into_os_string();
     name.push(".json");
-    layout.checkout_records().join(name)
+    layout.known(Path::new(&name))
 }
 
 /// The checkout of a tree. `agent gc` does not remove it while this value, or a clone of it, lives.
@@ -112,7 +120,6 @@ pub struct Checkout {
     compiler: Option<Compiler>,
     link: Option<LinkTo>,
     place: PathBuf,
-    record: PathBuf,
     layout: Layout,
     lease: Arc<Mutex<Option<Arc<Lease>>>>,
 }
@@ -145,9 +152,13 @@ impl Checkout {
     ) -> Result<Self, CheckoutError> {
         let kinds = compiler.as_ref().map(Compiler::kind).into_iter().chain(link.as_ref().map(|link| link.kind.as_str()));
         let name = kinds.fold(tree.to_string(), |name, kind| format!("{name}-{kind}"));
-        let place = shelf.folder(layout).join(name);
-        let record = record_of(layout, &place);
-        let checkout = Self { tree: tree.clone(), compiler, link, place, record, layout: layout.clone(), lease: Arc::default() };
+        let made_at = shelf.folder(layout).join(&name);
+        let place = layout.known(&Path::new(shelf.name()).join(name));
+        let mut checkout = Self { tree: tree.clone(), compiler, link, place, layout: layout.clone(), lease: Arc::default() };
+        // what cannot be mended where it is, is made anew elsewhere
+        if checkout.place != made_at && !matches!(checkout.look(git), Ok(Looked::Verified(_))) {
+            checkout.place = made_at;
+        }
         if !checkout.take_lease()? {
             let _turn = checkout.turn()?;
             // another process may have made it by now
@@ -200,7 +211,7 @@ impl Checkout {
 
     fn look(&self, git: &Git) -> Result<Looked, CheckoutError> {
         self.take_lease()?;
-        let record = Record::read(&self.record, &self.tree);
+        let record = Record::read(&self.record(), &self.tree);
         let found = scan(&self.place);
         let is_small = found.len() <= FEW && found.iter().map(|found| found.marks.size).sum::<u64>() <= LITTLE;
         let is_known = record.as_ref().is_some_and(|record| record.holds(&found));
@@ -241,8 +252,12 @@ impl Checkout {
 
     /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written, the next look reads everything again.
     fn note(&self, found: &[Found], compiled: BTreeMap<String, String>) -> bool {
-        let certain = clock_is_past(found, &self.layout.checkout_records()).unwrap_or(false) && scan(&self.place) == found;
-        let _ = Record::new(&self.tree, found, certain, compiled).write(&self.record);
+        let records = self.layout.checkout_records();
+        // an overlay may be on another file system, with a clock of its own
+        let certain = (records.starts_with(self.layout.home()) || !self.place.starts_with(self.layout.home()))
+            && clock_is_past(found, &records).unwrap_or(false)
+            && scan(&self.place) == found;
+        let _ = self.keep(&Record::new(&self.tree, found, certain, compiled));
         certain
     }
 
@@ -258,7 +273,7 @@ impl Checkout {
             compiler.compile(&listed, &fresh.files, &self.place);
         }
         let compiled = added(&fresh.files, &listed);
-        Record::new(&self.tree, &[], false, compiled).write(&self.record)?;
+        self.keep(&Record::new(&self.tree, &[], false, compiled))?;
         *self.lease.lock().expect("no panic while it is held") = None;
         fresh.put_at(&self.place)?;
         Ok(())
@@ -299,12 +314,20 @@ impl Checkout {
     }
 
     fn compiled(&self) -> BTreeMap<String, String> {
-        Record::read(&self.record, &self.tree).map(|record| record.compiled).unwrap_or_default()
+        Record::read(&self.record(), &self.tree).map(|record| record.compiled).unwrap_or_default()
     }
 
     /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
     fn mark_used(&self) {
-        fs::mark_used(&self.record);
+        fs::mark_used(&self.record());
+    }
+
+    fn record(&self) -> PathBuf {
+        record_of(&self.layout, &self.place)
+    }
+
+    fn keep(&self, record: &Record) -> Result<(), FsError> {
+        record.write(&self.layout.to_write(self.record())?)
     }
 }
 
@@ -337,7 +360,7 @@ impl Watch {
         }
         if read.is_some() {
             // the record was believed, and was wrong
-            fs::remove_if_there(&checkout.record)?;
+            fs::remove_if_there(&checkout.layout.to_write(checkout.record())?)?;
         }
         let mended = checkout.verify(git)?.mended;
         Ok(read.or(mended).or(touched))

@@ -1,6 +1,6 @@
 //! What a server wrote into the checkout it runs from. No version keeps such files; they are kept aside before the checkout goes.
 
-use super::{Checkout, CheckoutError, Record, record_of};
+use super::{Checkout, CheckoutError, Record};
 use crate::world::checkout::compare::wanted;
 use crate::world::checkout::scan::{Kind, scan};
 use crate::world::clock;
@@ -26,7 +26,7 @@ impl Checkout {
     /// The regular files that stand in the checkout and are neither of its tree nor compiled.
     pub fn own_files(&self, git: &Git) -> Result<Vec<PathBuf>, CheckoutError> {
         let found = scan(&self.place);
-        if Record::read(&self.record, &self.tree).is_some_and(|record| record.holds(&found)) {
+        if Record::read(&self.record(), &self.tree).is_some_and(|record| record.holds(&found)) {
             return Ok(Vec::new());
         }
         let wanted = wanted(&self.listed(git)?, &self.compiled());
@@ -58,7 +58,6 @@ impl Checkout {
     pub fn at(git: &Git, layout: &Layout, place: &Path) -> Option<Self> {
         let name = place.file_name()?.to_str()?;
         let tree = ObjectId::parse(name.split('-').next()?).filter(|tree| git.exists(tree))?;
-        let record = record_of(layout, place);
-        Some(Self { tree, compiler: None, link: None, place: place.to_owned(), record, layout: layout.clone(), lease: Arc::default() })
+        Some(Self { tree, compiler: None, link: None, place: place.to_owned(), layout: layout.clone(), lease: Arc::default() })
     }
 }

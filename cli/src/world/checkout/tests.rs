@@ -359,7 +359,7 @@ fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
     let interpreter = python::find(&world.layout, ">=3.11").unwrap();
     let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
     let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None).unwrap();
-    let record = Record::read(&checkout.record, &world.tree).unwrap();
+    let record = Record::read(&checkout.record(), &world.tree).unwrap();
     let names: Vec<_> = record.compiled.keys().map(|path| path.replace("__pycache__/", "").split('.').next().unwrap().to_owned()).collect();
     assert_eq!(names, ["lib/__init__", "lib/late", "lib/deep/__init__", "lib/deep/thing", "runner/__main__", "runner/tools"]);
 }

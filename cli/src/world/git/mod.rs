@@ -35,11 +35,15 @@ pub use registry::{Catalog, Unpinned};
 pub use remote::{PrePush, Pushed, remote_active};
 pub use workplace::{Edited, HandedOut, Lost};
 
+use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use agent_core::object_id::ObjectId;
 use collection::Written;
+use semver::Version;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// The branch that is served.
 pub const ACTIVE: &str = "refs/heads/active";
@@ -54,6 +58,10 @@ pub struct Git {
     root: PathBuf,
     common_dir: PathBuf,
     written: Written,
+    /// Sound versions of branches whose tags cannot be made now: for this process they are as good as tagged.
+    untagged: Arc<Mutex<BTreeMap<Version, ObjectId>>>,
+    /// Why objects are written to an overlay; no ref moves then.
+    refusal: Option<Arc<FsError>>,
 }
 
 impl Git {
@@ -83,11 +91,12 @@ impl Git {
         let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
         let root = resolved(main.workdir().unwrap_or_else(|| main.git_dir()));
         let common_dir = resolved(repository.common_dir());
+        let refusal = objects::stand_in(&mut repository, &root)?;
         // the same few trees and commits are read again and again
         repository.object_cache_size_if_unset(4 << 20);
         // what `git replace` shows in place of an object is not the object
         repository.objects.ignore_replacements = true;
-        Ok(Self { repository, root, common_dir, written: Written::default() })
+        Ok(Self { repository, root, common_dir, written: Written::default(), untagged: Arc::default(), refusal })
     }
 
     /// The main working tree (the git directory itself, when bare).
@@ -103,6 +112,11 @@ impl Git {
     /// The git directory that all worktrees share.
     pub fn common_dir(&self) -> &Path {
         &self.common_dir
+    }
+
+    /// Why this repository cannot be written, where it cannot.
+    pub fn refusal(&self) -> Option<FsError> {
+        self.refusal.as_deref().map(FsError::again).or_else(|| fs::refusal(&self.common_dir))
     }
 
     pub fn is_bare(&self) -> bool {
@@ -121,7 +135,7 @@ impl Git {
     }
 
     pub fn layout(&self) -> Layout {
-        Layout::new(&self.root)
+        Layout::of(&self.root)
     }
 
     /// A commit by any name git understands (branch, tag, id, `HEAD~2`); `None` when there is no such commit.
@@ -160,6 +174,10 @@ impl Git {
             run = run.env_remove(name);
         }
         run = run.env("GIT_NO_REPLACE_OBJECTS", "1");
+        if self.refusal.is_some() {
+            // it leads to the repository's own
+            run = run.env("GIT_OBJECT_DIRECTORY", self.objects_dir()).env("GIT_OPTIONAL_LOCKS", "0");
+        }
         // where git runs hooks, and what the path of a remote is relative to
         run.directory(&self.root)
     }

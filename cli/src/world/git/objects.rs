@@ -1,8 +1,9 @@
 //! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind and a torn one is mended.
 
-use super::{Git, GitError, Listed};
+use super::{Git, GitError, Listed, resolved};
 use crate::world::clock;
-use crate::world::fs::FsError;
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::overlay::Overlay;
 use agent_core::difference::{PathChange, PathStatus};
 use agent_core::object_id::ObjectId;
 use agent_core::trailers::Trailers;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Who commits when git knows no identity.
 const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
@@ -104,6 +106,23 @@ impl TreeEdit {
     pub fn file(path: impl Into<String>, id: ObjectId) -> Self {
         Self::Put { path: path.into(), id, mode: Mode::File }
     }
+}
+
+/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is the repository. Gives why they cannot be.
+pub(super) fn stand_in(repository: &mut gix::Repository, root: &Path) -> Result<Option<Arc<FsError>>, GitError> {
+    let own = resolved(repository.objects.store_ref().path());
+    let Some(overlay) = Overlay::needed(root, &own, &[]) else { return Ok(None) };
+    let objects = overlay.above(&own).expect("the overlay is of this folder");
+    let alternates = objects.join("info/alternates");
+    if !alternates.exists() {
+        // without a folder for temporary files nothing can be written, and what only reads goes on
+        if fs::replace(&alternates, &[own.as_os_str().as_bytes(), b"\n"].concat(), Durability::Rebuildable).is_err() {
+            return Ok(Some(overlay.into_refusal()));
+        }
+    }
+    let opened = gix::odb::at(&objects, repository.object_hash()).map_err(FsError::while_doing("open", &objects))?;
+    repository.objects = gix::odb::memory::Proxy::from(opened).with_write_passthrough();
+    Ok(Some(overlay.into_refusal()))
 }
 
 impl Git {
@@ -378,7 +397,7 @@ impl Git {
         let path = objects.join(loose_path(&id));
         let folder = path.parent().expect("an object file is in a folder");
         loop {
-            crate::world::fs::create_dir(folder)?;
+            fs::create_dir(folder)?;
             let mut file = temporary_object(&objects).map_err(FsError::while_doing("create an object in", &objects))?;
             let written = file.as_file().lock().and_then(|()| file.write_all(packed));
             written.map_err(FsError::while_doing("write the object", &path))?;

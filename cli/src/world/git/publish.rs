@@ -8,6 +8,7 @@ use agent_core::legality::{self, RefUpdate};
 use agent_core::object_id::ObjectId;
 use agent_core::version;
 use semver::Version;
+use std::sync::PoisonError;
 
 /// More versions than this without a tag are no sign of a kill but of a clone without tags.
 const HEAL_AT_MOST: usize = 64;
@@ -164,7 +165,8 @@ impl Git {
                 .push(format!("{branch} has versions without tags: this clone lacks them (git fetch --tags, or --unshallow --tags)"));
             return Ok(());
         }
-        if let Err(error) = self.make_tags(untagged, healed) {
+        if let Err(error) = self.make_tags(&untagged, healed) {
+            self.stand_in(untagged)?;
             healed.postponed(&format!("{branch} has versions without tags, and they cannot be tagged now"), &error);
         }
         Ok(())
@@ -175,7 +177,8 @@ impl Git {
         let mut healed = Healed::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
             // a reader goes on without the tag, and the next command tries again
-            if let Err(error) = self.make_tags(untagged, &mut healed) {
+            if let Err(error) = self.make_tags(&untagged, &mut healed) {
+                self.stand_in(untagged)?;
                 healed.postponed("versions without tags cannot be tagged now", &error);
             }
         }
@@ -183,16 +186,37 @@ impl Git {
     }
 
     /// Oldest first, so that a kill in between leaves the same kind of gap. No commit that is not sound becomes a version by its tag.
-    fn make_tags(&self, untagged: Vec<(Version, ObjectId)>, healed: &mut Healed) -> Result<(), GitError> {
+    fn make_tags(&self, untagged: &[(Version, ObjectId)], healed: &mut Healed) -> Result<(), GitError> {
         let lock = self.lock_refs()?;
-        for (version, commit) in untagged.into_iter().rev() {
-            if self.target(&tag_ref(&version))?.is_some() || self.breach(&self.commit(&commit)?)?.is_some() {
+        for (version, commit) in untagged.iter().rev() {
+            if self.target(&tag_ref(version))?.is_some() || self.breach(&self.commit(commit)?)?.is_some() {
                 continue;
             }
-            let moved = lock.apply(&[Move::create(tag_ref(&version), commit)], "agent: heal")?;
+            let moved = lock.apply(&[Move::create(tag_ref(version), commit.clone())], "agent: heal")?;
             healed.notes.extend(moved.warnings);
             if moved.value == Moved::All {
-                healed.tags.push(version::tag(&version));
+                healed.tags.push(version::tag(version));
+            }
+        }
+        Ok(())
+    }
+
+    /// For what only reads: versions that lack their tags are found all the same.
+    pub fn note_untagged(&self) -> Result<(), GitError> {
+        for (_, tip) in self.version_branches()? {
+            let untagged = self.untagged_versions(&tip, &mut Healed::default())?;
+            if !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
+                self.stand_in(untagged)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever reads in this process finds these as if they were tagged.
+    fn stand_in(&self, untagged: Vec<(Version, ObjectId)>) -> Result<(), GitError> {
+        for (version, commit) in untagged {
+            if self.breach(&self.commit(&commit)?)?.is_none() {
+                self.untagged.lock().unwrap_or_else(PoisonError::into_inner).insert(version, commit);
             }
         }
         Ok(())

@@ -110,6 +110,9 @@ impl Git {
     }
 
     pub(super) fn lock_refs(&self) -> Result<RefLock<'_>, GitError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.again().into());
+        }
         let lock = FileLock::acquire(&self.lock_path())?;
         let lock = RefLock { git: self, lock };
         lock.reap()?;
@@ -182,7 +185,7 @@ impl RefLock<'_> {
     }
 
     fn update(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
-        let stdin = self.lock.file().try_clone().map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
+        let stdin = self.lock.to_write()?.try_clone().map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
         // git syncs the ref file before its rename, so the second ref can never be on disk without the first
         let run = self.git.command().args(["-c", "core.fsync=reference", "update-ref", "--stdin", "-m", reason]).stdin_file(stdin);
         let finished = run.finish();
@@ -229,7 +232,7 @@ impl RefLock<'_> {
 
     /// Replaces what the lock file says is under way and leaves its position at the start, where git begins to read.
     fn record(&self, script: &str) -> Result<(), GitError> {
-        let mut file = self.lock.file();
+        let mut file = self.lock.to_write()?;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(script.as_bytes()))
@@ -243,7 +246,7 @@ impl RefLock<'_> {
     fn reap(&self) -> Result<Vec<PathBuf>, GitError> {
         let path = self.git.lock_path();
         let mut script = String::new();
-        let mut file = self.lock.file();
+        let mut file = self.lock.to_write()?;
         file.rewind().and_then(|()| file.read_to_string(&mut script)).map_err(FsError::while_doing("read", &path))?;
         if script.is_empty() {
             return Ok(Vec::new());

@@ -11,6 +11,7 @@ use agent_core::what::What;
 use gix::bstr::ByteSlice;
 use semver::{Version, VersionReq};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 const TAGS: &[u8] = b"refs/tags/";
@@ -210,6 +211,7 @@ impl Git {
         let mut versions = Vec::new();
         self.each_packed_version(|version| versions.push(version))?;
         versions.extend(self.loose_versions()?);
+        versions.extend(self.standing_in());
         versions.sort_unstable();
         versions.dedup();
         Ok(versions)
@@ -225,7 +227,7 @@ impl Git {
 
     /// One pass over the packed refs, without a list of them.
     fn latest_tag(&self) -> Result<Option<Version>, GitError> {
-        let mut latest = self.loose_versions()?.into_iter().max();
+        let mut latest = self.loose_versions()?.into_iter().chain(self.standing_in()).max();
         self.each_packed_version(|version| {
             if latest.as_ref().is_none_or(|latest| *latest < version) {
                 latest = Some(version);
@@ -245,9 +247,10 @@ impl Git {
         })
     }
 
-    /// The commit a version's tag is on.
+    /// The commit a version's tag is on, or would be on if it could be made.
     pub fn version_commit(&self, version: &Version) -> Result<Option<ObjectId>, GitError> {
-        self.reference(&format!("refs/tags/{}", tag(version)))
+        let tagged = self.reference(&format!("refs/tags/{}", tag(version)))?;
+        Ok(tagged.or_else(|| self.untagged.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()))
     }
 
     /// A page of the registry, newest first: at most `limit` versions below `after`. Versions of the branches that have no tag are tagged again.
@@ -256,7 +259,8 @@ impl Git {
         let (mut page, mut more) = self.page_of(&versions, limit, after, range)?;
         let mut yanks = self.yanks_above(page.last().filter(|_| more))?;
         let untagged: Vec<_> = yanks.made.drain(..).filter(|(version, _)| versions.binary_search(version).is_err()).collect();
-        if !self.tag_again(untagged)?.tags.is_empty() {
+        if !untagged.is_empty() {
+            self.tag_again(untagged)?;
             versions = self.versions()?;
             (page, more) = self.page_of(&versions, limit, after, range)?;
         }
@@ -272,8 +276,8 @@ impl Git {
                 let commit = commit?;
                 let Some((_, made)) = commit.trailers.as_version().filter(|(_, made)| *made >= version) else { break };
                 if made == version {
-                    let healed = self.tag_again(vec![(made.clone(), commit.id.clone())])?;
-                    return Ok((!healed.tags.is_empty()).then_some(commit.id));
+                    self.tag_again(vec![(made.clone(), commit.id.clone())])?;
+                    return self.version_commit(version);
                 }
             }
         }
@@ -287,7 +291,8 @@ impl Git {
     }
 
     pub fn described(&self, version: &Version, undone_by: Option<&Version>) -> Result<Entry, GitError> {
-        let commit = self.commit(&self.expect(&format!("refs/tags/{}", tag(version)))?)?;
+        let tagged = self.version_commit(version)?;
+        let commit = self.commit(&tagged.map_or_else(|| self.expect(&format!("refs/tags/{}", tag(version))), Ok)?)?;
         let base = match commit.trailers.base.as_ref().filter(|base| self.exists(base)) {
             Some(base) => self.commit(base)?.trailers.version,
             None => None,
@@ -313,6 +318,10 @@ impl Git {
             }
         }
         Ok(yanks)
+    }
+
+    fn standing_in(&self) -> Vec<Version> {
+        self.untagged.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     fn each_packed_version(&self, mut visit: impl FnMut(Version)) -> Result<(), GitError> {
