@@ -7,6 +7,7 @@ use crate::world::git::{ACTIVE, CommitInfo, link};
 use crate::world::store::evaluation_key;
 use agent_core::object_id::ObjectId;
 use agent_core::promotion::Tip;
+use agent_core::release::FIRST;
 use agent_core::verification::tip::{Breach, evaluation_breach};
 use agent_core::version::tag;
 use semver::Version;
@@ -60,7 +61,7 @@ impl Repository {
         }
         // a store that cannot be read keeps nobody from being served
         let stored = self.store(&manifest)?.get(&evaluation_key(commit.id.as_str())).ok().flatten();
-        Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None), &stored)))
+        Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None, FIRST), &stored)))
     }
 
     fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> CommandError {

@@ -119,7 +119,38 @@ fn a_project_counts_as_installed_and_is_started_by_its_script() {
     let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
     assert_eq!((&outcome["name"], &outcome["command"]), (&"acme-notes".into(), &serde_json::json!(["acme-notes"])));
     release(&world);
+    assert_eq!(world.git("a", ["tag"]), "v1.4.2", "the project goes on with its own version");
+    world.agent("a", ["verify", "v1.4.2"]).ok();
     assert!(world.agent("a", ["run", "double", "number=4"]).ok().stdout.contains('8'));
+}
+
+/// A project whose server stands beside its file.
+fn project(world: &World, version: &str) {
+    world.git(".", ["init", "--quiet", "a"]);
+    world.write("a/server.py", SERVER);
+    world.write("a/pyproject.toml", format!("[project]\nname = \"acme\"\nversion = \"{version}\"\n"));
+    world.git("a", ["add", "."]);
+    world.git("a", ["commit", "--quiet", "-m", "a server"]);
+}
+
+#[test]
+fn a_first_version_is_the_projects_own_where_it_is_one() {
+    let world = World::new();
+    project(&world, "2024.1.post1");
+    let adopted = world.agent("a", ["adopt", "--json"]).ok().stderr_has("v0.1.0").stderr_has("2024.1.post1").json();
+    assert_eq!((&adopted["name"], &adopted["first_version"]), (&"acme".into(), &"0.1.0".into()));
+    assert!(!world.read("a/agent.toml").contains("first_version"));
+
+    // its own release of that version has the tag
+    let world = World::new();
+    project(&world, "2.3.4");
+    world.git("a", ["tag", "v2.3.4"]);
+    world.agent("a", ["adopt"]).ok().stderr_has("is tagged already").stderr_has("v2.4.0");
+    release(&world);
+    assert_eq!(world.git("a", ["tag"]), "v2.3.4\nv2.4.0");
+    world.agent("a", ["verify"]).ok();
+    let served = world.agent("a", ["versions", "--json"]).ok().json();
+    assert_eq!(served["versions"].as_array().map(Vec::len), Some(1), "a foreign tag is no version: {served}");
 }
 
 #[test]
@@ -175,6 +206,47 @@ fn a_server_that_writes_into_its_code_folder_is_warned_by_name_and_loses_nothing
     assert_eq!(kept.lines().count(), 1);
 }
 
+#[test]
+fn the_calls_of_a_host_become_cases() {
+    use crate::pipes::{DEADLINE, Pipes, eventually};
+    let world = World::new();
+    repository(&world);
+    let record = |calls: &str| {
+        let mut adopt = world.command(crate::world::AGENT, "a");
+        let adopt = adopt.args(["adopt", "--record", "--json", "--calls", calls]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        eventually(DEADLINE, "calls are recorded", || world.path("a/.agent/recording/calls.jsonl").exists());
+        adopt
+    };
+    let ended = |adopt: std::process::Child| {
+        let output = adopt.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let adopt = record("3");
+    let mut shim = Pipes::start(world.command(crate::world::AGENT, "a").args(["mcp", "runner", "--at", "worktree"]));
+    shim.initialize("2025-11-25");
+    for arguments in [serde_json::json!({"number": 21}), serde_json::json!({"number": 21}), serde_json::json!({})] {
+        shim.request("tools/call", &serde_json::json!({"name": "double", "arguments": arguments}));
+    }
+    let outcome = ended(adopt);
+    assert_eq!(outcome["recorded"], serde_json::json!({"calls": 3, "cases": ["double-recorded-1"]}));
+    assert!(!world.path("a/.agent/recording").exists());
+    let case: serde_json::Value = serde_json::from_str(&world.read("a/tests/micro/recorded.jsonl")).unwrap();
+    assert_eq!((&case["arguments"]["number"], &case["expect"]), (&21.into(), &serde_json::json!({"equals": 42})));
+    // calls that are made while nothing records are not kept
+    shim.call("double", &serde_json::json!({"number": 1}));
+    assert!(!world.path("a/.agent/recording").exists());
+    release(&world);
+    // later in the same repository, of the version that is served
+    let adopt = record("1");
+    let mut shim = Pipes::start(world.command(crate::world::AGENT, "a").args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    shim.call("double", &serde_json::json!({"number": 5}));
+    assert_eq!(ended(adopt)["recorded"]["cases"], serde_json::json!(["double-recorded-2"]));
+    assert_eq!(world.read("a/tests/micro/recorded.jsonl").lines().count(), 2);
+    world.agent("a", ["test"]).ok();
+}
+
 /// Puts a program that stands in for a real one into `bin`.
 fn stand_in(world: &World, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -210,6 +282,85 @@ fn a_lock_is_made_for_every_platform_and_installed_as_it_is() {
     assert!(world.read("a/requirements.lock").contains("sys_platform"));
 }
 
+/// What `uv` was asked to lock, for a repository with these files; the server stands in `server.py`.
+fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_json::Value, String) {
+    repository(world);
+    for (path, text) in files {
+        world.write(format!("a/{path}"), text);
+    }
+    stand_in(world, "uv", UV);
+    let heard = world.path("heard");
+    let mut adopt = world.command(crate::world::AGENT, "a");
+    let adopt = adopt.args(["adopt", "--json"]).args(more).env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard);
+    let outcome = World::finish(adopt).ok().json();
+    let heard = std::fs::read_to_string(heard).unwrap_or_default();
+    (outcome, heard.lines().find(|line| line.contains("compile")).unwrap_or_default().to_owned())
+}
+
+#[test]
+fn requirements_are_found_where_people_keep_them() {
+    let world = World::new();
+    let lists = [("requirements/base.txt", "x\n"), ("requirements/dev.txt", "y\n")];
+    assert!(locked_by(&world, &lists, &[]).1.ends_with("requirements/base.txt"), "a folder of lists");
+
+    let world = World::new();
+    let poetry = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = \"^1.2\"\n";
+    let (_, line) = locked_by(&world, &[("pyproject.toml", poetry)], &[]);
+    assert!(line.ends_with("listed.in") && !line.contains("pyproject.toml"), "no build backend is asked: {line}");
+    assert!(world.read("a/agent.toml").contains("requires = \">=3.11,<4\""));
+
+    // a build backend leaves files, and a setup file says what the project is called
+    let world = World::new();
+    let setup = "setup(name='acme-srv', version='1.2.3')\n";
+    let building = UV.replace("elif \"compile\" in arguments:", "elif \"compile\" in arguments:\n    os.makedirs(\"acme.egg-info\")");
+    assert_ne!(building, UV);
+    repository(&world);
+    world.write("a/setup.py", setup);
+    stand_in(&world, "uv", &building);
+    let mut adopt = world.command(crate::world::AGENT, "a");
+    let adopt = adopt.args(["adopt", "--json"]).env("PATH", world.path_led_by("bin")).env("UV_HEARD", world.path("heard"));
+    let outcome = World::finish(adopt).ok().json();
+    assert_eq!((&outcome["name"], &outcome["first_version"]), (&"acme-srv".into(), &"1.2.3".into()));
+    assert!(!world.path("a/acme.egg-info").exists());
+}
+
+#[test]
+fn a_pinned_python_and_one_that_is_not_here_are_said() {
+    let world = World::new();
+    repository(&world);
+    world.write("a/.python-version", "3.99\n");
+    world.agent("a", ["adopt", "--dry-run"]).ok().stderr_has(".python-version names Python 3.99, which is not here");
+    world.write("a/pyproject.toml", "[project]\nname = \"a\"\nversion = \"1.0.0\"\nrequires-python = \">=3.99\"\n");
+    world.agent("a", ["adopt"]).code(6).stderr_has("no Python >=3.99 was found").stderr_has("Python 3.");
+    assert!(!world.path("a/agent.toml").exists());
+}
+
+#[test]
+fn packages_of_the_same_repository_are_refused_in_a_sentence() {
+    let world = World::new();
+    repository(&world);
+    world.write("a/pyproject.toml", "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n");
+    world.agent("a", ["adopt"]).code(3).stderr_has("members of a uv workspace (packages/*)").stderr_has("repository of its own");
+    std::fs::remove_file(world.path("a/pyproject.toml")).unwrap();
+    world.write("a/package.json", r#"{"name": "root", "workspaces": ["packages/*"]}"#);
+    world.agent("a", ["adopt", "--dry-run"]).ok();
+    world.write("a/package-lock.json", r#"{"lockfileVersion": 3, "packages": {}}"#);
+    world.agent("a", ["adopt"]).code(3).stderr_has("npm workspace (packages/*)").stderr_has("repository of its own");
+}
+
+#[test]
+fn a_server_in_a_namespace_is_found() {
+    let world = World::new();
+    world.git(".", ["init", "--quiet", "a"]);
+    world.write("a/src/acme/notes/__init__.py", "");
+    world.write("a/src/acme/notes/__main__.py", SERVER);
+    world.git("a", ["add", "."]);
+    world.git("a", ["commit", "--quiet", "-m", "a server"]);
+    let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
+    assert_eq!(outcome["command"], serde_json::json!(["python", "-m", "acme.notes"]));
+    assert_eq!(outcome["cases"], 2);
+}
+
 /// What stands in for npm: the program of a package, which is written in another language here.
 const NPM: &str = r##"#!/usr/bin/env python3
 import json, os, sys
@@ -224,8 +375,10 @@ os.chmod("node_modules/.bin/serve", 0o755)
 fn packages_of_node_are_made_for_a_lock_and_stand_in_every_checkout() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "a"]);
-    world
-        .write("a/package.json", r#"{"name": "@acme/notes", "scripts": {"start": "serve", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#);
+    world.write(
+        "a/package.json",
+        r#"{"name": "@acme/notes", "version": "3.1.0", "scripts": {"start": "serve", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#,
+    );
     world.write("a/package-lock.json", r#"{"lockfileVersion": 3, "packages": {}}"#);
     world.git("a", ["add", "."]);
     world.git("a", ["commit", "--quiet", "-m", "a server"]);
@@ -239,7 +392,7 @@ fn packages_of_node_are_made_for_a_lock_and_stand_in_every_checkout() {
     };
     let agent = |arguments: &[&str]| finish(crate::world::AGENT, arguments);
     let outcome = agent(&["adopt", "--json"]).json();
-    assert_eq!((&outcome["name"], &outcome["cases"]), (&"notes".into(), &2.into()));
+    assert_eq!((&outcome["name"], &outcome["cases"], &outcome["first_version"]), (&"notes".into(), &2.into(), &"3.1.0".into()));
     assert!(!world.path("a/node_modules").exists(), "the folder is the user's");
     assert!(world.read("a/.gitignore").contains("node_modules\n"));
     world.git("a", ["add", "--all"]);

@@ -44,6 +44,26 @@ fn a_stateless_host_needs_no_handshake() {
     assert_eq!(shim.request("tools/list", &json!({}))["error"]["code"], -32602, "there was no handshake");
 }
 
+/// The agent's name and the version that is served, in both eras and in every result that the server signs; what else it says of itself stays.
+#[test]
+fn the_agent_is_named_and_not_its_server() {
+    let bench = Bench::new(&RUNNER.replace("Server(\"bench\", version=\"1.0.0\")", "Server(\"own-name\", version=\"9.9\")"));
+    bench.release();
+    let server = |result: &Value| result["_meta"]["io.modelcontextprotocol/serverInfo"].clone();
+    let released = json!({"name": "bench", "version": "0.1.0"});
+    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner"]));
+    assert_eq!(shim.initialize("2025-11-25")["serverInfo"], released);
+    let called = json!({"name": "weight", "arguments": {}});
+    for (method, params) in [("server/discover", json!({})), ("tools/list", json!({})), ("tools/call", called), ("prompts/list", json!({}))]
+    {
+        let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner"]));
+        let result = ask(&mut shim, method, &params)["result"].clone();
+        assert!(server(&result) == released || (method == "prompts/list" && result.is_null()), "{method}: {result}");
+    }
+    let mut shim = bench.shim();
+    assert_eq!(server(&ask(&mut shim, "server/discover", &json!({}))["result"]), json!({"name": "bench", "version": "worktree"}));
+}
+
 /// What a server says in one era is not told for what it says in the other, once it was asked in both.
 #[test]
 fn each_era_is_answered_as_the_server_answers_it() {
@@ -96,7 +116,7 @@ fn a_child_of_the_handshake_era_serves_a_stateless_host() {
     bench.program("runner", &program);
     let mut shim = bench.shim();
     let discovered = ask(&mut shim, "server/discover", &json!({}))["result"].clone();
-    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "plain");
+    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"], json!({"name": "bench", "version": "worktree"}));
     let called = ask(&mut shim, "tools/call", &json!({"name": "state", "arguments": {}}))["result"].clone();
     assert_eq!((&called["resultType"], &called["structuredContent"]["weight"]), (&json!("complete"), &json!(1)));
 }
@@ -106,7 +126,7 @@ fn a_stateless_child_serves_a_host_that_shakes_hands() {
     let bench = Bench::new(STATELESS);
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-06-18");
-    assert_eq!((&greeting["serverInfo"]["name"], &greeting["protocolVersion"]), (&json!("modern"), &json!("2025-06-18")));
+    assert_eq!((&greeting["serverInfo"]["name"], &greeting["protocolVersion"]), (&json!("bench"), &json!("2025-06-18")));
     let listed = shim.request("tools/list", &json!({}))["result"].clone();
     assert_eq!(listed, json!({"tools": [{"name": "meta", "inputSchema": {"type": "object"}}]}));
     let called = shim.call("meta", &json!({}));

@@ -200,7 +200,7 @@ fn what_was_installed_is_started_by_its_words() {
     let entry = &configuration["mcpServers"]["a"];
     let words: Vec<_> = entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     let mut server = crate::pipes::Pipes::start(world.command(entry["command"].as_str().unwrap(), ".").args(words));
-    assert_eq!(server.initialize("2025-11-25")["serverInfo"]["name"], "time-estimates");
+    assert_eq!(server.initialize("2025-11-25")["serverInfo"], json!({"name": "a", "version": "0.1.0"}));
 }
 
 #[test]
@@ -316,20 +316,119 @@ fn a_hosts_own_command_that_fails_is_told_whole() {
     assert_eq!((&dry["changed"], &dry["commands"][0][0]), (&json!(false), &json!("claude")));
 }
 
+/// The entry of the one server that was installed by an edit, where a variable is declared (`DECLARED`) and others are asked for.
+#[track_caller]
+fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
+    let world = world();
+    world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"SET=by-agent\"]\n"));
+    let arguments = [&["--host", host, "--edit"][..], asked].concat();
+    let first = install(&world, &arguments).ok();
+    assert!(!first.stdout.contains("s3cret") && !first.stderr.contains("s3cret"), "{host}: {first:?}");
+    let warned = first.stderr.matches("holds the value of KEY in plain text").count();
+    assert_eq!(warned, usize::from(asked.contains(&"KEY=s3cret")), "{host}: {}", first.stderr);
+    install(&world, &arguments).ok().stderr_has("already");
+    let text = world.read(file);
+    if file.ends_with("toml") {
+        return json!(text.lines().filter(|line| line.starts_with("env")).collect::<Vec<_>>());
+    }
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let servers = whole.as_object().unwrap().values().find(|member| member.get("my-agent").is_some()).expect("servers");
+    let entry = &servers["my-agent"];
+    entry.get("env").or_else(|| entry.get("environment")).cloned().unwrap_or_default()
+}
+
+#[test]
+fn variables_are_passed_on_in_each_hosts_own_way() {
+    let asked = ["--env", "NAMED", "--env", "KEY=s3cret"];
+    let check = |host: &str, file: &str, reference: &dyn Fn(&str) -> String| {
+        let expected = json!({"NAMED": reference("NAMED"), "KEY": "s3cret", "DECLARED": reference("DECLARED")});
+        assert_eq!(with_variables(host, file, &asked), expected, "{host}");
+        assert_eq!(with_variables(host, file, &[]), json!({"DECLARED": reference("DECLARED")}), "{host}");
+    };
+    let braced = |name: &str| format!("${{{name}}}");
+    let of_env = |name: &str| format!("${{env:{name}}}");
+    check("claude-code", "home/.claude.json", &braced);
+    check("gemini", "home/.gemini/settings.json", &braced);
+    check("cursor", "home/.cursor/mcp.json", &of_env);
+    check("vscode", &application("Code/User/mcp.json"), &of_env);
+    check("opencode", "home/.config/opencode/opencode.json", &|name| format!("{{env:{name}}}"));
+    let codex = json!(["env = { KEY = \"s3cret\" }", "env_vars = [\"NAMED\", \"DECLARED\"]"]);
+    assert_eq!(with_variables("codex", "home/.codex/config.toml", &asked), codex);
+    // these have no references: a value is written, a name that was asked for is refused
+    for (host, file) in
+        [("claude-desktop", application("Claude/claude_desktop_config.json")), ("zed", "home/.config/zed/settings.json".to_owned())]
+    {
+        assert_eq!(with_variables(host, &file, &["--env", "KEY=s3cret"]), json!({"KEY": "s3cret"}), "{host}");
+        let world = world();
+        install(&world, &["--host", host, "--env", "KEY"]).code(2).stderr_has("--env KEY=VALUE");
+        world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\"]\n"));
+        install(&world, &["--host", host]).ok().stderr_has("declares DECLARED").stderr_has("cannot name variables");
+    }
+    let world = world();
+    install(&world, &["--host", "cursor", "--env", "NOT A NAME"]).code(2).stderr_has("is not a name of an environment variable");
+    install(&world, &["--host", "cursor", "--env", "KEY", "--http", URL]).code(2).stderr_has("--http");
+}
+
+#[test]
+fn variables_that_a_user_wrote_stay_unless_they_are_asked_for() {
+    let world = world();
+    world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"OTHER\"]\n"));
+    install(&world, &["--host", "cursor", "--name", "x"]).ok();
+    let mine = world.read("home/.cursor/mcp.json").replace("${env:DECLARED}", "mine").replace("\"OTHER\"", "\"MINE\"");
+    world.write("home/.cursor/mcp.json", &mine);
+    let env = || serde_json::from_str::<Value>(&world.read("home/.cursor/mcp.json")).unwrap()["mcpServers"]["x"]["env"].clone();
+    install(&world, &["--host", "cursor", "--name", "x"]).ok();
+    assert_eq!(env(), json!({"DECLARED": "mine", "MINE": "${env:OTHER}", "OTHER": "${env:OTHER}"}));
+    install(&world, &["--host", "cursor", "--name", "x", "--env", "DECLARED"]).ok();
+    assert_eq!(env()["DECLARED"], "${env:DECLARED}");
+    // the same where names and values have keys of their own
+    let codex = "[mcp_servers.x]\ncommand = \"/old\"\nargs = [\"mcp\", \"runner\"]\nenv_vars = [\"MINE\"]\n\n[mcp_servers.x.env]\nDECLARED = \"mine\" # why\n";
+    world.write("home/.codex/config.toml", codex);
+    install(&world, &["--host", "codex", "--name", "x", "--env", "ADDED=1"]).ok();
+    let text = world.read("home/.codex/config.toml");
+    assert!(text.contains("env_vars = [\"MINE\", \"OTHER\"]\n"), "{text}");
+    assert!(text.ends_with("[mcp_servers.x.env]\nDECLARED = \"mine\" # why\nADDED = \"1\"\n"), "{text}");
+}
+
+#[test]
+fn a_hosts_own_command_gets_names_and_no_values() {
+    let world = world();
+    fake(&world, "claude", "");
+    install(&world, &["--host", "claude-code", "--env", "KEY"]).ok();
+    let words = world.read("claude.words");
+    assert!(words.contains("add\n--env\nKEY=${KEY}\n--scope\nuser\nmy-agent\n--\n"), "{words}");
+    std::fs::remove_file(world.path("claude.words")).unwrap();
+    install(&world, &["--host", "claude-code", "--env", "KEY=s3cret"]).ok();
+    assert!(!world.path("claude.words").exists() && world.read("home/.claude.json").contains("\"KEY\": \"s3cret\""));
+}
+
 #[test]
 fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
-    let publish = ["--publish-as", "io.github.me/a", "--url", "https://example.org/a.mcpb"];
-    let server = world.agent("a", [&["mcp", "bundle"], &publish[..]].concat()).ok().json();
-    let file = world.path("a/a-0.1.0.mcpb");
+    let manifest = world.read("a/agent.toml").replacen("[runner]\n", "[runner]\nenv = [\"API_KEY\", \"SET=1\"]\n", 1);
+    world.write("a/agent.toml", manifest);
+    world.git("a", ["commit", "--quiet", "--all", "--no-verify", "-m", "fix: a key"]);
+    world.agent("a", ["release"]).ok();
+    let publish = ["--env", "MODE=fast", "--publish-as", "io.github.me/a", "--url", "https://example.org/a.mcpb"];
+    let bundled = world.agent("a", [&["mcp", "bundle"], &publish[..]].concat()).ok().stderr_has("given for MODE in plain text");
+    let server = bundled.json();
+    let version = world.git("a", ["describe", "--tags", "active"]).trim_start_matches('v').to_owned();
+    let file = world.path(format!("a/a-{version}.mcpb"));
     assert_eq!(server["packages"][0]["registryType"], "mcpb");
     let unpack = crate::world::source_root().join("tests/end_to_end/programs/unpack.py");
     let unpacked = World::finish(world.command(crate::protocol::interpreter(), ".").arg(unpack).arg(&file).arg("unpacked")).ok().json();
     assert_eq!(server["packages"][0]["fileSha256"], unpacked["sha256"]);
     let unpacked = &unpacked["manifest"];
     let told = (&unpacked["manifest_version"], &unpacked["version"], &unpacked["tools"][0]["name"]);
-    assert_eq!(told, (&json!("0.3"), &json!("0.1.0"), &json!("estimate")));
+    assert_eq!(told, (&json!("0.3"), &json!(version), &json!("estimate")));
+    // the variables that the Runner reads are asked for
+    let environment = &unpacked["server"]["mcp_config"]["env"];
+    assert_eq!(environment, &json!({"API_KEY": "${user_config.API_KEY}", "MODE": "${user_config.MODE}"}));
+    let key = &unpacked["user_config"]["API_KEY"];
+    assert_eq!((&key["type"], &key["sensitive"], &key["required"]), (&json!("string"), &json!(true), &json!(true)));
+    let mode = &unpacked["user_config"]["MODE"];
+    assert_eq!((&mode["default"], &mode["sensitive"], &mode["required"]), (&json!("fast"), &json!(false), &json!(false)));
     // as a host fills it in
     let configuration = &unpacked["server"]["mcp_config"];
     let filled = |text: &Value| {
@@ -338,6 +437,6 @@ fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
     };
     let words = configuration["args"].as_array().unwrap().iter().map(filled);
     let mut runner = crate::pipes::Pipes::start(world.command(filled(&configuration["command"]), ".").args(words));
-    assert_eq!(runner.initialize("2025-11-25")["serverInfo"]["name"], "time-estimates");
+    assert_eq!(runner.initialize("2025-11-25")["serverInfo"], json!({"name": "a", "version": version}));
     world.agent("a", ["mcp", "bundle", "--publish-as", "nothing", "--url", "x"]).code(2).stderr_has("io.github.me/estimates");
 }

@@ -18,7 +18,7 @@ fn every_handshake_revision_is_agreed_on() {
     ] {
         let greeting = shim.initialize(asked);
         assert_eq!(greeting["protocolVersion"], agreed);
-        assert_eq!(greeting["serverInfo"], json!({"name": "bench", "version": "1.0.0"}));
+        assert_eq!(greeting["serverInfo"], json!({"name": "bench", "version": "worktree"}));
         assert_eq!(greeting["capabilities"]["tools"]["listChanged"], true);
     }
     assert_eq!(shim.request("ping", &json!({}))["result"], json!({}));
@@ -228,7 +228,7 @@ fn a_runner_that_cannot_start_leaves_a_server_that_says_why() {
     let bench = Bench::new("raise SystemExit('no index: run make index')");
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-11-25");
-    assert_eq!((&greeting["protocolVersion"], &greeting["serverInfo"]["name"]), (&json!("2025-11-25"), &json!("agent")));
+    assert_eq!((&greeting["protocolVersion"], &greeting["serverInfo"]["name"]), (&json!("2025-11-25"), &json!("bench")));
     let told = shim.call_fails("weight", &json!({}));
     assert!(told.contains("no index: run make index"), "{told}");
     let listed = shim.request("tools/list", &json!({}));

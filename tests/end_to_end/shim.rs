@@ -312,6 +312,31 @@ fn the_shadow_gets_every_call_and_answers_nobody() {
 }
 
 #[test]
+fn the_shadow_writes_into_a_copy_of_the_data_that_is_served() {
+    let bench = Bench::new(RUNNER);
+    let log = bench.world.path("log");
+    let code = |name: &str| {
+        let writes = format!(
+            "\n    own = os.path.join(os.environ['AGENT_DATA'], 'notes')\n    with open(own, 'a') as notes:\n        notes.write('{name}\\n')\n    \
+             with open({:?}, 'a') as log:\n        log.write('{name}: ' + ' '.join(open(own).read().split()) + '\\n')\n    return {{\"weight\"",
+            log.display().to_string()
+        );
+        RUNNER.replacen("\n    return {\"weight\"", &writes, 1)
+    };
+    bench.program("runner", &code("old"));
+    bench.release();
+    publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code("new"))]);
+    let notes = bench.world.write(format!("{FOLDER}/.agent/data/notes"), "begun\n");
+    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
+    shim.initialize("2025-11-25");
+    weighs(&mut shim, "weight");
+    eventually(DEADLINE, "both were called", || std::fs::read_to_string(&log).unwrap_or_default().lines().count() == 2);
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "begun\nold\n");
+    let seen = std::fs::read_to_string(&log).unwrap();
+    assert!(seen.lines().any(|line| line.starts_with("new: begun ") && line.ends_with(" new")), "{seen}");
+}
+
+#[test]
 fn a_tool_may_have_a_limit_of_its_own() {
     let bench = Bench::new(PLAIN);
     bench.manifest("start_s = 30\ncall_s = 600\n[limits.tools]\nhang = 1");

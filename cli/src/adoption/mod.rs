@@ -4,16 +4,19 @@
 
 mod footprint;
 mod observed;
+mod recording;
 mod trying;
 
-pub use observed::{Adoption, Requirements, Wishes};
+pub use observed::{Adoption, Requirements, Wishes, is_adopted};
+pub use recording::{CASES as RECORDED, Gathering, Made};
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::githooks::Hooks;
 use crate::scaffold::{self, ignoring};
 use crate::templates::{self, NewFile};
-use crate::world::fs;
+use crate::world::fs::{self, FsError};
+use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::node::{self, MODULES};
@@ -25,9 +28,12 @@ use agent_core::adoption as rules;
 use agent_core::canonical;
 use agent_core::manifest;
 use agent_core::package::{self, Package};
+use agent_core::release;
+use agent_core::version::tag;
 use agent_core::what::What;
 use footprint::Footprint;
-use observed::NodePackages;
+use observed::{NodePackages, YARN_LOCK};
+use semver::Version;
 use serde_json::{Value, json};
 use std::path::Path;
 use trying::Tried;
@@ -45,15 +51,16 @@ const MIGRATIONS: &str = include_str!("../../../templates/minimal/state/migratio
 const ABOUT_CASES: &str = "\
 # First cases
 
-`adopted.jsonl` was recorded when this repository was adopted: one case a line. `agent test` runs them, and a release or a promotion is held to them.
+`adopted.jsonl` was recorded by `agent adopt`: one test case a line. `agent test` runs them. A new version is made only where they pass.
 
 - `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer it is expected again (`equals`);
   where they did not, or the answer tells the time or a folder, any answer will do (`schema`).
-- `TOOL-fails` stands there alone, where no call worked when it was recorded. Replace it first.
+- `TOOL-fails` is there where no call of any tool worked: it expects the error that came. Replace it first.
+- `recorded.jsonl` has the calls of a host, where `agent adopt --record` recorded some (`TOOL-recorded-N`), with the same two kinds of expectation.
 - `TOOL-needs-ARGUMENT` calls a tool without what it asks for, and expects an error that names it.
 
-The calls were made without a network and with folders that were thrown away, so a tool that needs more has no case yet. Write some, and replace what
-says little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
+The calls were made without a network and with empty folders, as tests are, so a tool that needs more has no case yet. Write some, and replace those
+that check little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
 ";
 
 /// What came of it.
@@ -61,6 +68,7 @@ says little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\"
 pub struct Adopted {
     pub files: Vec<String>,
     pub command: Vec<String>,
+    pub first_version: Version,
     tried: Tried,
 }
 
@@ -89,6 +97,7 @@ struct Draft<'a> {
     requires: String,
     lock: Option<&'static str>,
     version: Option<String>,
+    first: Version,
     limits: (u32, u32),
 }
 
@@ -96,6 +105,7 @@ impl Draft<'_> {
     fn file(&self) -> NewFile {
         let manifest = rules::Manifest {
             name: &self.adoption.name,
+            first_version: Some(&self.first).filter(|first| **first != release::FIRST),
             command: &self.command,
             requires: &self.requires,
             lock: self.lock,
@@ -139,6 +149,7 @@ impl Adoption {
             requires: self.requires.clone(),
             lock: None,
             version: None,
+            first: release::FIRST,
             limits: rules::Measured::default().limits(),
         };
         if needs_packages {
@@ -147,6 +158,11 @@ impl Adoption {
         if self.version_is_computed {
             draft.version = self.computed_version(&installer, &bare, place.path());
         }
+        let git = Git::discover(&self.folder)?;
+        let is_tagged = |version: &Version| git.reference(&format!("refs/tags/{}", tag(version))).is_ok_and(|tagged| tagged.is_some());
+        let first = rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
+        first.why.iter().for_each(|why| say(why));
+        draft.first = first.version;
         if let Some(node) = &self.node {
             node.lock_in(&self.folder, place.path(), footprint, say)?;
         }
@@ -159,7 +175,7 @@ impl Adoption {
             draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
             footprint.write(&draft.file())?;
         }
-        say("starting the server, to ask for its tools and to record first calls");
+        say("starting the server: listing its tools, and recording calls of them as test cases");
         let repository = context.repository()?;
         let target = repository.target_to_test(&What::Worktree)?;
         let tried = match Tried::of(&target, &repository, context) {
@@ -174,7 +190,7 @@ impl Adoption {
             footprint.write(&file)?;
         }
         Hooks::of(&self.folder)?.install()?;
-        Ok(Adopted { files: footprint.paths(), command: draft.command, tried })
+        Ok(Adopted { files: footprint.paths(), command: draft.command, first_version: draft.first, tried })
     }
 
     fn lock(
@@ -186,14 +202,19 @@ impl Adoption {
     ) -> Result<(), CommandError> {
         draft.lock = Some(LOCK);
         let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
-        say("locking the requirements, with hashes");
+        say("choosing and locking the versions of its packages");
         let locking = |requires: &str| Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted);
-        let locked = match locking(&draft.requires) {
+        let built = Built::before(&self.folder)?;
+        let locked = locking(&draft.requires);
+        built.remove()?;
+        let locked = match locked {
             Ok(locked) => locked,
             // a package may want a newer Python than the oldest that is assumed where none is named
             Err(error) if self.requires_is_assumed => {
                 let own = format!(">={}", minor(&bare.version));
-                let locked = locking(&own).map_err(|_| error)?;
+                let locked = locking(&own);
+                built.remove()?;
+                let locked = locked.map_err(|_| error)?;
                 draft.requires = own;
                 locked
             }
@@ -269,6 +290,34 @@ impl Adoption {
     }
 }
 
+/// What a build backend leaves beside the code that it is asked about.
+struct Built {
+    folders: [std::path::PathBuf; 2],
+    /// What was there before.
+    there: Vec<std::path::PathBuf>,
+}
+
+impl Built {
+    fn before(folder: &Path) -> Result<Self, FsError> {
+        let mut built = Self { folders: [folder.to_owned(), folder.join("src")], there: Vec::new() };
+        built.there = built.found()?;
+        Ok(built)
+    }
+
+    fn found(&self) -> Result<Vec<std::path::PathBuf>, FsError> {
+        let is_built = |name: &String| name == "build" || Path::new(name).extension().is_some_and(|end| end == "egg-info");
+        let mut found = Vec::new();
+        for folder in &self.folders {
+            found.extend(fs::names(folder)?.into_iter().filter(is_built).map(|name| folder.join(name)));
+        }
+        Ok(found)
+    }
+
+    fn remove(&self) -> Result<(), FsError> {
+        self.found()?.iter().filter(|path| !self.there.contains(path)).try_for_each(|path| fs::remove_stubborn_folder(path))
+    }
+}
+
 /// Of a server that does not start where it may not write: the files it writes beside itself that its command names go to the folder for data.
 fn with_data_apart(
     draft: &mut Draft<'_>,
@@ -306,10 +355,13 @@ impl NodePackages {
         };
         let description = match self {
             Self::Locked(_) => return Ok(()),
-            Self::Unlocked => fs::read_if_there(&folder.join(package::FILE))?.unwrap_or_default(),
+            Self::Unlocked { other } => {
+                other.iter().try_for_each(|other| take_versions(folder, &made, other, say))?;
+                fs::read_if_there(&folder.join(package::FILE))?.unwrap_or_default()
+            }
             Self::Named { .. } => pretty(&json!({"private": true})).into_bytes(),
         };
-        say("locking the packages of Node");
+        say("choosing and locking the versions of its packages of Node");
         fs::write(&made.join(package::FILE), &description)?;
         if let Self::Named { package } = self {
             npm(&["install", package])?;
@@ -320,6 +372,16 @@ impl NodePackages {
         let lock = fs::read_if_there(&made.join(self.lock()))?.unwrap_or_default();
         Ok(footprint.write(&NewFile::new(self.lock(), lock))?)
     }
+}
+
+/// Has npm choose the versions of another tool's lock, where it reads that; what it cannot read is said.
+fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> Result<(), CommandError> {
+    let bytes = fs::read_if_there(&folder.join(lock))?.unwrap_or_default();
+    if lock == YARN_LOCK && package::npm_reads(&String::from_utf8_lossy(&bytes)) {
+        return Ok(fs::write(&made.join(lock), &bytes)?);
+    }
+    say(&format!("npm cannot read {lock}, so it chooses versions by package.json; `agent` installs those of package-lock.json"));
+    Ok(())
 }
 
 /// The program of a package that `npx` was to run.

@@ -9,16 +9,23 @@ use crate::world::git_command::GitCommand;
 use crate::world::layout::Layout;
 use crate::world::process::Run;
 use crate::world::python::{self, Wanted};
-use agent_core::adoption::{self, Fetched, Fetcher};
+use agent_core::adoption::{self, AdoptionError, Fetched, Fetcher};
 use agent_core::document;
-use agent_core::manifest::Python;
+use agent_core::manifest::{self, Python};
 use agent_core::package::{self, Package};
-use agent_core::project::Project;
+use agent_core::project::{Project, Setup};
 use agent_core::python_version::PythonRequirement;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 const PROJECT: &str = "pyproject.toml";
+/// The folder where some keep several lists of requirements.
+const REQUIREMENTS: &str = "requirements";
+/// The version of Python that a version manager is to choose.
+const PINNED_PYTHON: &str = ".python-version";
+/// Locks of Node that npm does not write.
+const OTHER_LOCKS: [&str; 4] = [YARN_LOCK, "pnpm-lock.yaml", "bun.lock", "bun.lockb"];
+pub const YARN_LOCK: &str = "yarn.lock";
 
 /// What the user says of it.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +52,10 @@ pub enum Requirements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodePackages {
     Locked(&'static str),
-    /// `package.json` alone.
-    Unlocked,
+    /// `package.json`, and perhaps the lock of another tool.
+    Unlocked {
+        other: Option<&'static str>,
+    },
     /// A package that `npx` was to fetch.
     Named {
         package: String,
@@ -57,7 +66,7 @@ impl NodePackages {
     pub fn lock(&self) -> &str {
         match self {
             Self::Locked(lock) => lock,
-            Self::Unlocked | Self::Named { .. } => "package-lock.json",
+            Self::Unlocked { .. } | Self::Named { .. } => "package-lock.json",
         }
     }
 }
@@ -71,13 +80,23 @@ pub struct Adoption {
     pub requires: String,
     /// Nothing in the project says which Pythons it is for.
     pub requires_is_assumed: bool,
+    /// What is to be said of the Python that was chosen.
+    pub python_note: Option<String>,
     pub requirements: Requirements,
     /// The project file of a project with a name.
     pub project: Option<String>,
+    /// The project's own version, where its file says it.
+    pub version: Option<String>,
     pub version_is_computed: bool,
     pub node: Option<NodePackages>,
     /// The variables it reads.
     pub env: Vec<String>,
+}
+
+/// Whether the repository is an agent repository already, and no adoption was cut short in it.
+pub fn is_adopted(context: &Context) -> Result<bool, CommandError> {
+    let folder = GitCommand::isolated(&context.directory).top_level()?;
+    Ok(folder.is_some_and(|folder| folder.join(manifest::FILE).exists() && !Layout::new(&folder).adoption().exists()))
 }
 
 impl Adoption {
@@ -111,20 +130,42 @@ impl Adoption {
         let description = fs::read_if_there(&folder.join(package::FILE))?;
         let package = description.map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE)).transpose();
         let package = package.map_err(|error| CommandError::input(error.to_string()))?;
+        let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
         let command = match wishes.command {
             Some(text) => adoption::words(text)?,
-            None => adoption::detect(&project, &python_files(&folder)?, package.as_ref())?,
+            None => match adoption::detect(&project, &python_files(&folder)?, package.as_ref()) {
+                Err(error @ AdoptionError::NoServer) => {
+                    let Some(command) = setup.command() else {
+                        refuse_workspace(&project, package.as_ref(), false)?;
+                        return Err(error.into());
+                    };
+                    command
+                }
+                detected => detected?,
+            },
         };
         let fetched = adoption::fetched(&command);
+        let node = node_packages(&folder, package.as_ref(), fetched.as_ref());
+        let takes_others = has_requirements(&folder, &wishes);
+        refuse_workspace(&project, package.as_ref().filter(|_| node.is_some()), takes_others)?;
         let command = fetched.as_ref().map_or(command, |fetched| fetched.command.clone());
         let stated = project.requires_python.clone().filter(|text| text.parse::<PythonRequirement>().is_ok());
-        let requires = stated.clone().unwrap_or_else(|| Python::default().requires);
+        let (requires, python_note) = match &stated {
+            Some(stated) => (stated.clone(), None),
+            None => pinned_python(&folder)?,
+        };
         let requirements =
             Sources { folder: &folder, project: &project, wishes, fetched: fetched.as_ref() }.requirements(&command, &requires)?;
         Ok(Self {
-            name: name(&folder, &project, package.as_ref(), fetched.as_ref()),
-            node: node_packages(&folder, package.as_ref(), fetched.as_ref()),
+            name: name(
+                &folder,
+                [project.name.as_deref(), package.as_ref().and_then(Package::name), setup.name.as_deref()],
+                fetched.as_ref(),
+            ),
+            python_note,
+            node,
             project: project.name.as_ref().map(|_| PROJECT.to_owned()),
+            version: project.version.clone().or_else(|| package_version(&project, package.as_ref())).or(setup.version),
             version_is_computed: project.name.is_some() && project.version.is_none(),
             requires_is_assumed: stated.is_none(),
             env: wishes.env.to_vec(),
@@ -136,15 +177,70 @@ impl Adoption {
     }
 }
 
-/// The project's name, the package's, that of what a host would fetch, else the folder's.
-fn name(folder: &Path, project: &Project, package: Option<&Package>, fetched: Option<&Fetched>) -> String {
+/// The project's name, the package's, that of a setup file, that of what a host would fetch, else the folder's.
+fn name(folder: &Path, own: [Option<&str>; 3], fetched: Option<&Fetched>) -> String {
     let of_fetched = fetched.map(|fetched| {
         let last = fetched.package.rsplit('/').next().unwrap_or_default();
         last.split(['@', '=', '[', '<', '>', '~', ' ']).next().unwrap_or_default().to_owned()
     });
-    let own = project.name.clone().or_else(|| package.and_then(Package::name).map(str::to_owned)).or(of_fetched);
+    let own = own.into_iter().flatten().next().map(str::to_owned).or(of_fetched);
     let of_folder = || folder.file_name().map_or_else(|| "agent".to_owned(), |name| name.to_string_lossy().into_owned());
     own.filter(|name| !name.trim().is_empty()).unwrap_or_else(of_folder)
+}
+
+/// A server of a workspace needs packages of the same repository installed, which no lock can name.
+/// Without a project at the root the members are no one's to need where requirements are named beside them.
+fn refuse_workspace(project: &Project, package: Option<&Package>, takes_others: bool) -> Result<(), CommandError> {
+    let hint = "adopt the package of the server in a repository of its own, with its other packages named by version from a registry";
+    if let Some(folders) = package.and_then(Package::workspaces) {
+        return Err(CommandError::input(format!("package.json is the root of an npm workspace ({folders}), which `agent` cannot install"))
+            .with_hint(hint));
+    }
+    let does_without = takes_others && project.name.is_none();
+    if !project.members.is_empty() && !does_without {
+        let members = project.members.join(", ");
+        return Err(CommandError::input(format!("{PROJECT} needs members of a uv workspace ({members}), which `agent` cannot install"))
+            .with_hint(hint));
+    }
+    Ok(())
+}
+
+fn has_requirements(folder: &Path, wishes: &Wishes<'_>) -> bool {
+    !wishes.packages.is_empty() || ["requirements.txt", LOCK].iter().any(|file| folder.join(file).is_file())
+}
+
+fn text_of(path: &Path) -> Result<String, CommandError> {
+    Ok(String::from_utf8_lossy(&fs::read_if_there(path)?.unwrap_or_default()).into_owned())
+}
+
+fn setup(folder: &Path) -> Result<Setup, CommandError> {
+    Ok(Setup::read(&text_of(&folder.join("setup.py"))?, &text_of(&folder.join("setup.cfg"))?))
+}
+
+/// The Pythons of a project that names none but in `.python-version`: from that version on, where it is here.
+fn pinned_python(folder: &Path) -> Result<(String, Option<String>), CommandError> {
+    let assumed = Python::default().requires;
+    let text = text_of(&folder.join(PINNED_PYTHON))?;
+    let version: Option<String> = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
+    let Some(version) = version else { return Ok((assumed, None)) };
+    let parts: Vec<_> = version.split('.').take(2).collect();
+    let from = format!(">={}", parts.join("."));
+    if from.parse::<PythonRequirement>().is_err() {
+        return Ok((assumed, None));
+    }
+    let layout = Layout::new(folder);
+    match (python::find(&layout, &from), python::find(&layout, &assumed)) {
+        (Err(_), Ok(other)) => {
+            let note = format!("{PINNED_PYTHON} names Python {version}, which is not here: Python {} is used", other.version);
+            Ok((assumed, Some(note)))
+        }
+        _ => Ok((from, None)),
+    }
+}
+
+/// The version of a package of Node, where there is no project of Python.
+fn package_version(project: &Project, package: Option<&Package>) -> Option<String> {
+    package.filter(|_| project.name.is_none()).and_then(Package::version).map(str::to_owned)
 }
 
 fn node_packages(folder: &Path, package: Option<&Package>, fetched: Option<&Fetched>) -> Option<NodePackages> {
@@ -154,7 +250,10 @@ fn node_packages(folder: &Path, package: Option<&Package>, fetched: Option<&Fetc
     let lock = package::LOCKS.into_iter().find(|lock| folder.join(lock).is_file());
     match lock {
         Some(lock) => package.map(|_| NodePackages::Locked(lock)),
-        None => package.filter(|package| package.has_dependencies()).map(|_| NodePackages::Unlocked),
+        None => package.filter(|package| package.has_dependencies()).map(|_| {
+            let other = OTHER_LOCKS.into_iter().find(|lock| folder.join(lock).is_file());
+            NodePackages::Unlocked { other }
+        }),
     }
 }
 
@@ -204,13 +303,22 @@ impl Sources<'_> {
         if self.has("uv.lock") && is_project && self.wishes.packages.is_empty() {
             return Ok(Wanted { exports: true, ..Wanted::default() });
         }
-        if let Some(lock) = ["poetry.lock", "pdm.lock", "uv.lock"].into_iter().find(|lock| is_project && self.has(lock)) {
+        let is_package = is_project && self.project.unpackaged.is_empty();
+        if let Some(lock) = ["poetry.lock", "pdm.lock", "uv.lock"].into_iter().find(|lock| is_package && self.has(lock)) {
             let text = fs::read_if_there(&self.folder.join(lock))?.unwrap_or_default();
             let constraints = adoption::constraints(&String::from_utf8_lossy(&text));
             return Ok(Wanted { constraints, ..of_project() });
         }
         if self.has("requirements.txt") {
             return Ok(Wanted { files: vec!["requirements.txt".into()], ..Wanted::default() });
+        }
+        let folder = self.folder.join(REQUIREMENTS);
+        if let Some(list) = adoption::main_list(&fs::names(&folder)?).filter(|_| self.project.dependencies.is_empty()) {
+            return Ok(Wanted { files: vec![Path::new(REQUIREMENTS).join(list)], ..Wanted::default() });
+        }
+        if !self.project.unpackaged.is_empty() {
+            let constraints = adoption::constraints(&text_of(&self.folder.join("poetry.lock"))?);
+            return Ok(Wanted { listed: self.project.unpackaged.clone(), constraints, ..Wanted::default() });
         }
         if !self.project.dependencies.is_empty() || self.project.has_dynamic_dependencies {
             return Ok(of_project());
@@ -247,6 +355,11 @@ fn python_files(folder: &Path) -> Result<Vec<(String, String)>, CommandError> {
         fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension() == Some(OsStr::new("py"))).collect();
     for place in ["", "src/"] {
         let packages = fs::names(&folder.join(place))?.into_iter().map(|name| format!("{place}{name}/__main__.py"));
+        paths.extend(packages.filter(|path| folder.join(path).is_file()));
+    }
+    // packages of a namespace, which has no file of its own
+    for space in fs::names(&folder.join("src"))?.into_iter().filter(|space| !folder.join("src").join(space).join("__init__.py").exists()) {
+        let packages = fs::names(&folder.join("src").join(&space))?.into_iter().map(|name| format!("src/{space}/{name}/__main__.py"));
         paths.extend(packages.filter(|path| folder.join(path).is_file()));
     }
     let read = |path: String| Ok(fs::read_if_there(&folder.join(&path))?.map(|bytes| (path, String::from_utf8_lossy(&bytes).into_owned())));

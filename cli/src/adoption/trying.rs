@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A first case is quick: a tool that takes longer gets none.
-const CALL_LIMIT: Duration = Duration::from_secs(5);
+pub const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// All calls together.
 const WALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -44,7 +44,7 @@ impl Tried {
         let varies = varying(target, repository);
         // a server that does not start without a network has no first cases of calls
         if let Err(error) = process::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
-            context.printer.warn(format!("no case was recorded, because the server does not work without a network: {error}"));
+            context.printer.warn(format!("no test case was recorded, because the server does not start without a network: {error}"));
         }
         Ok(tried.0)
     }
@@ -62,7 +62,8 @@ impl Tried {
 
     /// Each call is made in two processes: what differs between them is no answer to hold a later version to.
     async fn record(&mut self, trials: &[Trial], specs: [&ChildSpec; 2], varies: &[String]) -> Result<(), ChildError> {
-        let mut children = [Some(Child::start(specs[0]).await?), Some(Child::start(specs[1]).await?)];
+        let (one, two) = tokio::join!(Child::start(specs[0]), Child::start(specs[1]));
+        let mut children = [Some(one?), Some(two?)];
         let began = Instant::now();
         for trial in trials {
             if began.elapsed() > WALL_LIMIT {
@@ -91,11 +92,11 @@ impl Tried {
 
     async fn answers(&mut self, trial: &Trial, children: [&Child; 2], varies: &[String]) -> Result<(), ChildError> {
         if let Some(refusal) = adoption::refusal(trial)
-            && let Some(answer) = self.call(children[0], &trial.tool, &json!({})).await?
+            && let Some(answer) = self.answer(children[0], &trial.tool, &json!({})).await?
         {
             if adoption::holds(&refusal, &answer) {
                 self.cases.push(refusal);
-            } else if let Some(again) = self.call(children[1], &trial.tool, &json!({})).await?
+            } else if let Some(again) = self.answer(children[1], &trial.tool, &json!({})).await?
                 && !adoption::is_offline(&answer)
             {
                 // it refuses in words of its own
@@ -103,27 +104,28 @@ impl Tried {
                 self.failure = self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
             }
         }
+        // one after the other: what depends on the time is to differ
         let mut answers = Vec::new();
         for child in children {
-            match self.call(child, &trial.tool, &trial.arguments).await? {
+            match self.answer(child, &trial.tool, &trial.arguments).await? {
                 Some(answer) if !adoption::is_offline(&answer) => answers.push(answer),
                 _ => return Ok(()),
             }
         }
         let both = [&answers[0], &answers[1]];
-        if answers.iter().any(Answer::is_error) {
+        if both.iter().any(|answer| answer.is_error()) {
             self.failure = self.failure.take().or_else(|| adoption::failure(trial, both));
             return Ok(());
         }
         let case = adoption::recorded(trial, both, varies);
-        if answers.iter().all(|answer| adoption::holds(&case, answer)) {
+        if both.iter().all(|answer| adoption::holds(&case, answer)) {
             self.cases.push(case);
         }
         Ok(())
     }
 
     /// `None` for an error of the protocol, which no case could expect.
-    async fn call(&mut self, child: &Child, tool: &str, arguments: &Value) -> Result<Option<Answer>, ChildError> {
+    async fn answer(&mut self, child: &Child, tool: &str, arguments: &Value) -> Result<Option<Answer>, ChildError> {
         let began = Instant::now();
         let called = tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
         let result = match called {
@@ -159,7 +161,7 @@ pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf
     Ok(own)
 }
 
-fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, CommandError> {
+pub fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, CommandError> {
     let mut spec = children::runner(target, repository)?;
     let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
     confinement::confine(&mut spec, &entry, true, target, repository)?;
@@ -168,7 +170,7 @@ fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> 
 }
 
 /// Words in an answer that come from where and when it was given: folders, the date, the time as a number.
-fn varying(target: &Target, repository: &Repository) -> Vec<String> {
+pub fn varying(target: &Target, repository: &Repository) -> Vec<String> {
     let folders = [repository.layout.root().to_owned(), target.directory.clone()];
     let mut words: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
     let now = clock::now();
@@ -178,6 +180,6 @@ fn varying(target: &Target, repository: &Repository) -> Vec<String> {
     words
 }
 
-fn milliseconds(began: Instant) -> u64 {
+pub fn milliseconds(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,22 @@
-use crate::adoption::{Adoption, LOCK, Requirements, Wishes};
+use crate::adoption::{self, Adopted, Adoption, Gathering, LOCK, Made, RECORDED, Requirements, Wishes};
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Repository;
+use crate::serve::stdio::Interrupt;
+use crate::world::recording::Recording;
+use crate::world::{process, watch};
 use agent_core::diagnose::Exit;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Make an existing repository with an existing MCP server into an agent repository
 ///
-/// The server stays as it is. Written beside it: agent.toml, a lock with hashes for every platform, an empty state with its schema, first cases recorded from
-/// calls of its tools, budgets from what was measured, the workflow, the package `agent_runtime` (for scorers, and for a Tuner when there is one); and the git
-/// hooks are put in. The server may be one of Python (requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock) or of Node (package.json), or a line of
-/// a host's configuration (`uvx ...`, `npx ...`). Nothing is committed or staged: look at it, commit it, then `agent release`. Where it fails nothing is left.
+/// No file of the server is changed. Written beside it: agent.toml (how the server is started), a lock of its packages with hashes, an empty learned state with its
+/// schema, test cases recorded from calls of its tools, limits of time for them, a GitHub workflow, and the package `agent_runtime` (for your own scorers, and for
+/// tools that learn, when you write some). git hooks are installed, which test each commit. The server may be one of Python (requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock) or of Node (package.json), or a line of
+/// a host's configuration (`uvx ...`, `npx ...`). Nothing is committed or staged: look at it, commit it, then `agent release`. If it fails, everything it wrote is removed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent adopt\n  agent adopt --command \"python -m mcp_server_time\" --package mcp-server-time\n  agent adopt --command \"npx -y @modelcontextprotocol/server-everything\""
+    after_help = "Examples:\n  agent adopt\n  agent adopt --command \"python -m mcp_server_time\" --package mcp-server-time\n  agent adopt --command \"npx -y @modelcontextprotocol/server-everything\"\n  agent adopt --record --calls 10"
 )]
 pub struct Arguments {
     /// How the server is started; found in pyproject.toml and the Python files when left out
@@ -27,36 +31,110 @@ pub struct Arguments {
     /// A variable that the server reads: NAME is taken from the host, NAME=VALUE is set; can be given more than once
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// Make cases of the calls of a host: go on when the repository is written, until Ctrl-C or for `--calls`. Every call that `agent mcp runner` answers
+    /// meanwhile is made again as tests make it, and becomes a case in tests/micro/recorded.jsonl where that works. In an agent repository this is all that is
+    /// done
+    #[arg(long)]
+    record: bool,
+    /// End after so many calls
+    #[arg(long, value_name = "N", requires = "record", value_parser = clap::value_parser!(u64).range(1..))]
+    calls: Option<u64>,
     /// Print what was found and would be done, and start nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    if arguments.record && !arguments.dry_run && adoption::is_adopted(context)? {
+        let recorded = record(arguments.calls, context)?;
+        context.printer.json(&json!({"schema": SCHEMA, "done": true, "recorded": recorded}));
+        return Ok(Exit::Done);
+    }
     let wishes =
         Wishes { command: arguments.command.as_deref(), packages: &arguments.packages, extras: &arguments.extras, env: &arguments.env };
     let adoption = Adoption::observe(context, wishes)?;
     let say = |text: &str| context.printer.say(text);
     say(&format!("the server is started by: {}", adoption.command.join(" ")));
     say(&told(&adoption.requirements));
+    adoption.python_note.iter().for_each(|note| say(note));
     if arguments.dry_run {
-        context.printer.json(&json!({"schema": "agent/adopt@1", "done": false, "name": adoption.name, "command": adoption.command}));
+        context.printer.json(&json!({"schema": SCHEMA, "done": false, "name": adoption.name, "command": adoption.command}));
         return Ok(Exit::Done);
     }
     let adopted = adoption.carry_out(context, &say)?;
+    report(&adopted, context);
+    let recorded = if arguments.record { Some(record(arguments.calls, context)?) } else { None };
+    say("nothing was committed; next: agent test, git add --all, git commit, agent release");
+    let mut document = json!({
+        "schema": SCHEMA, "done": true, "name": adoption.name, "command": adopted.command, "first_version": adopted.first_version,
+        "tools": adopted.tools(), "cases": adopted.cases(), "untested": adopted.untested(), "files": adopted.files, "server": adopted.server(),
+    });
+    if let Some(recorded) = recorded {
+        document["recorded"] = recorded;
+    }
+    context.printer.json(&document);
+    Ok(Exit::Done)
+}
 
-    say(&format!("{} tools, {} first cases: {}", adopted.tools().len(), adopted.cases(), adopted.tools().join(", ")));
+const SCHEMA: &str = "agent/adopt@1";
+
+fn report(adopted: &Adopted, context: &Context) {
+    context.printer.say(format!("the server has {} tools: {}", adopted.tools().len(), adopted.tools().join(", ")));
+    context.printer.say(format!("{} test cases were recorded from calls of them", adopted.cases()));
     let untested = adopted.untested();
     if !untested.is_empty() {
-        context.printer.warn(format!("no case calls {}; write some in tests/micro", untested.join(", ")));
+        context
+            .printer
+            .warn(format!("no case calls {}; write some in tests/micro, or record them: agent adopt --record", untested.join(", ")));
     }
     context.printer.done(adopted.files.join("\n"), None);
-    say("written, and not committed; next: agent test, git add --all, git commit, agent release");
-    context.printer.json(&json!({
-        "schema": "agent/adopt@1", "done": true, "name": adoption.name, "command": adopted.command, "tools": adopted.tools(),
-        "cases": adopted.cases(), "untested": untested, "files": adopted.files, "server": adopted.server(),
-    }));
-    Ok(Exit::Done)
+}
+
+/// Makes cases of calls until there are enough, or Ctrl-C.
+fn record(limit: Option<u64>, context: &Context) -> Result<Value, CommandError> {
+    let repository = context.repository()?;
+    let recording = Recording::begin(&repository.layout)?.ok_or_else(|| {
+        CommandError::new(Exit::Conflict, "another `agent adopt --record` is recording calls here").with_hint("end that one with Ctrl-C")
+    })?;
+    let say = |text: &str| context.printer.say(text);
+    say("recording. Call the server through `agent` now, by a host or in another terminal:");
+    say("  agent mcp install --host claude-code --at worktree    (or another host; restart it)");
+    say("  agent mcp runner --at worktree");
+    say(&format!("each call becomes a case in {RECORDED}, with its arguments: look at them before you commit. Ctrl-C ends this."));
+    process::block_on(gather(&repository, recording, limit, context))?
+}
+
+async fn gather(repository: &Repository, mut recording: Recording, limit: Option<u64>, context: &Context) -> Result<Value, CommandError> {
+    let mut interrupt = Interrupt::expected()?;
+    let (_watch, mut changes) = watch::Folders::start(&[(recording.folder().to_owned(), false)])?;
+    let mut gathering = Gathering::new(repository)?;
+    let (mut calls, mut cases) = (0, Vec::new());
+    loop {
+        for call in recording.new_calls()? {
+            calls += 1;
+            // a call of which no case can be made ends nothing
+            let made = gathering.add(&call).await.unwrap_or_else(|error| Made::None(error.messages.join(": ")));
+            let tool = &call.tool;
+            context.printer.say(match &made {
+                Made::Case { id, is_steady: true } => format!("{tool}: case {id}, which expects the same answer"),
+                Made::Case { id, is_steady: false } => format!("{tool}: case {id}, which expects any answer but an error"),
+                Made::None(why) => format!("{tool}: no case, {why}"),
+            });
+            if let Made::Case { id, .. } = made {
+                cases.push(id);
+            }
+        }
+        if limit.is_some_and(|limit| calls >= limit) {
+            break;
+        }
+        tokio::select! {
+            _ = changes.recv() => {}
+            () = interrupt.received() => break,
+        }
+    }
+    gathering.raise_budgets()?;
+    context.printer.say(format!("{calls} calls were recorded, {} became cases", cases.len()));
+    Ok(json!({"calls": calls, "cases": cases}))
 }
 
 fn told(requirements: &Requirements) -> String {

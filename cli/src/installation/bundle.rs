@@ -1,8 +1,10 @@
 //! An MCP bundle (`.mcpb`, manifest 0.3): `agent` itself, which asks whoever installs it where the agent repository is. A repository is git history and a learned
 //! state, which go on in the place they are in; a copy of it in an archive would be another agent from that day on.
 
+use crate::installation::Passed;
 use crate::installation::zip::{Entry, archive};
-use serde_json::{Value, json};
+use agent_core::confinement::is_secret;
+use serde_json::{Map, Value, json};
 
 const PROGRAM: &str = "server/agent";
 
@@ -15,6 +17,8 @@ pub struct About {
     pub author: String,
     /// Name and description of each tool.
     pub tools: Vec<(String, Option<String>)>,
+    /// What the Runner reads from its environment: asked for where the bundle is installed.
+    pub variables: Vec<Passed>,
 }
 
 impl About {
@@ -41,22 +45,43 @@ impl About {
                 "mcp_config": {
                     "command": format!("${{__dirname}}/{PROGRAM}"),
                     "args": ["-C", "${user_config.repository}", "mcp", "runner"],
-                    "env": {},
+                    "env": self.environment(),
                 },
             },
             "tools": tools.collect::<Vec<_>>(),
             // a promotion or a release may bring others
             "tools_generated": true,
             "compatibility": {"platforms": [if cfg!(target_os = "macos") { "darwin" } else { "linux" }]},
-            "user_config": {
-                "repository": {
-                    "type": "directory",
-                    "title": "Agent repository",
-                    "description": "The folder of the agent repository to serve.",
-                    "required": true,
-                },
-            },
+            "user_config": self.user_config(),
         })
+    }
+
+    /// Each variable has what is filled in under its name.
+    fn environment(&self) -> Map<String, Value> {
+        self.variables.iter().map(|Passed { name, .. }| (name.clone(), format!("${{user_config.{name}}}").into())).collect()
+    }
+
+    fn user_config(&self) -> Map<String, Value> {
+        let repository = json!({
+            "type": "directory",
+            "title": "Agent repository",
+            "description": "The folder of the agent repository to serve.",
+            "required": true,
+        });
+        let asked = |Passed { name, value, .. }: &Passed| {
+            let mut field = json!({
+                "type": "string",
+                "title": name,
+                "description": format!("The environment variable {name} of the server."),
+                "sensitive": is_secret(name, value.as_deref().unwrap_or_default()),
+                "required": value.is_none(),
+            });
+            if let Some(value) = value {
+                field["default"] = json!(value);
+            }
+            (name.clone(), field)
+        };
+        std::iter::once(("repository".to_owned(), repository)).chain(self.variables.iter().map(asked)).collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! An entry put into a configuration, with everything else in it left as it was written.
 
-use crate::installation::host::{Field, Format, LAUNCH_KEYS, TOKEN_KEYS};
+use crate::installation::host::{Field, Format, LAUNCH_KEYS, TOKEN_KEYS, VARIABLE_KEYS};
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 use toml_edit::{DocumentMut, Item, TableLike};
 
 /// An entry to be: its name and its keys.
@@ -12,6 +12,8 @@ pub struct Entry {
     pub fields: Vec<(&'static str, Field)>,
     /// A secret that the host asks its user for, by the id that a field names.
     pub input: Option<&'static str>,
+    /// Variables that an entry may have another value of already, which stays.
+    pub lenient: Vec<String>,
 }
 
 impl Entry {
@@ -68,7 +70,7 @@ fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Probl
     let is_free = |key: &str| key == "type" && entry.field(key).is_none();
     let is_reached_so = LAUNCH_KEYS.iter().all(|key| read(key).as_ref() == entry.field(key) || is_free(key));
     let has_token = TOKEN_KEYS.iter().all(|key| entry.field(key).is_none_or(|wanted| read(key).is_some_and(|there| holds(&there, wanted))));
-    if is_reached_so && has_token {
+    if is_reached_so && has_token && lacking(entry, &read).is_empty() {
         return Ok(Met::Same);
     }
     // Gemini had a key of its own for a while
@@ -80,6 +82,41 @@ fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Probl
     }
 }
 
+/// The fields with variables as they are to be, of those that are not so yet. What the user wrote there besides stays.
+fn lacking(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Vec<(&'static str, Field)> {
+    let map = |key: &str| match read(key) {
+        Some(Field::Map(map)) => map,
+        _ => Vec::new(),
+    };
+    let has = |map: &[(String, String)], name: &str| map.iter().any(|(there, _)| there == name);
+    let is_settled = |map: &[(String, String)], name: &str| entry.lenient.iter().any(|lenient| lenient == name) && has(map, name);
+    let mut lacking = Vec::new();
+    for key in VARIABLE_KEYS {
+        match entry.field(key) {
+            Some(Field::List(names)) => {
+                let env = map("env");
+                let there = match read(key) {
+                    Some(Field::List(there)) => there,
+                    _ => Vec::new(),
+                };
+                let more: Vec<_> = names.iter().filter(|name| !there.contains(name) && !is_settled(&env, name)).cloned().collect();
+                if !more.is_empty() {
+                    lacking.push((key, Field::List(there.into_iter().chain(more).collect())));
+                }
+            }
+            Some(Field::Map(wanted)) => {
+                let there = map(key);
+                let more: Vec<_> = wanted.iter().filter(|pair| !there.contains(pair) && !is_settled(&there, &pair.0)).cloned().collect();
+                if !more.is_empty() {
+                    lacking.push((key, Field::Map(more)));
+                }
+            }
+            _ => {}
+        }
+    }
+    lacking
+}
+
 /// A map may hold more than what is wanted of it.
 fn holds(there: &Field, wanted: &Field) -> bool {
     match (there, wanted) {
@@ -87,9 +124,6 @@ fn holds(there: &Field, wanted: &Field) -> bool {
         _ => there == wanted,
     }
 }
-
-/// The headers that an entry of ours may have.
-const HEADERS: [&str; 1] = ["Authorization"];
 
 // ---- JSON
 
@@ -167,24 +201,37 @@ fn object_at(parent: &CstObject, key: &str) -> Result<CstObject, Problem> {
 }
 
 fn change_json(there: &CstObject, entry: &Entry) -> Result<Met, Problem> {
-    let met = met(entry, |key| there.get(key)?.value().and_then(|value| json_field(&value)))?;
+    let read = |key: &str| there.get(key)?.value().and_then(|value| json_field(&value));
+    let met = met(entry, read)?;
     if met == Met::Same {
         return Ok(met);
     }
+    let variables = lacking(entry, read);
     for key in LAUNCH_KEYS.into_iter().chain(TOKEN_KEYS) {
         match (there.get(key), entry.field(key)) {
-            (Some(_), Some(Field::Map(pairs))) => {
-                let map = object_at(there, key)?;
-                for (key, text) in pairs {
-                    set_json(&map, key, &Field::Text(text.clone()));
-                }
-            }
-            (_, Some(field)) => set_json(there, key, field),
+            (_, Some(field)) => merge_json(there, key, field)?,
             (Some(property), None) if LAUNCH_KEYS.contains(&key) => property.remove(),
             (_, None) => {}
         }
     }
+    for (key, field) in variables {
+        merge_json(there, key, &field)?;
+    }
     Ok(met)
+}
+
+/// Sets a value; into a map that is there its pairs are put one by one.
+fn merge_json(there: &CstObject, key: &str, field: &Field) -> Result<(), Problem> {
+    match field {
+        Field::Map(pairs) if there.get(key).is_some() => {
+            let map = object_at(there, key)?;
+            for (key, text) in pairs {
+                set_json(&map, key, &Field::Text(text.clone()));
+            }
+        }
+        _ => set_json(there, key, field),
+    }
+    Ok(())
 }
 
 fn set_json(there: &CstObject, key: &str, field: &Field) {
@@ -200,8 +247,8 @@ fn json_field(value: &CstNode) -> Option<Field> {
         return list.elements().iter().map(text).collect::<Option<_>>().map(Field::List);
     }
     if let Some(object) = value.as_object() {
-        let value = |key: &'static str| Some((key, text(&object.get(key)?.value()?)?));
-        return Some(Field::Map(HEADERS.into_iter().filter_map(value).collect()));
+        let pair = |property: CstObjectProp| Some((property.name()?.decoded_value().ok()?, text(&property.value()?)?));
+        return Some(Field::Map(object.properties().into_iter().filter_map(pair).collect()));
     }
     text(value).map(Field::Text)
 }
@@ -211,7 +258,7 @@ impl From<&Field> for CstInputValue {
         match field {
             Field::Text(text) => text.as_str().into(),
             Field::List(list) => Self::Array(list.iter().map(|text| text.as_str().into()).collect()),
-            Field::Map(map) => Self::Object(map.iter().map(|(key, text)| ((*key).to_owned(), text.as_str().into())).collect()),
+            Field::Map(map) => Self::Object(map.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect()),
         }
     }
 }
@@ -251,11 +298,18 @@ fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem>
     if met == Met::Same {
         return Ok(met);
     }
+    let variables = lacking(entry, |key| there.get(key).and_then(toml_field));
     for key in LAUNCH_KEYS.into_iter().chain(TOKEN_KEYS) {
         match entry.field(key) {
             Some(field) => put(there, key, field),
             None if LAUNCH_KEYS.contains(&key) => drop(there.remove(key)),
             None => {}
+        }
+    }
+    for (key, field) in variables {
+        match (there.get_mut(key).and_then(Item::as_table_like_mut), &field) {
+            (Some(map), Field::Map(pairs)) => pairs.iter().for_each(|(name, text)| put(map, name, &Field::Text(text.clone()))),
+            _ => put(there, key, &field),
         }
     }
     Ok(met)
@@ -274,6 +328,10 @@ fn toml_field(item: &Item) -> Option<Field> {
     if let Some(list) = item.as_array() {
         return list.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>().map(Field::List);
     }
+    if let Some(table) = item.as_table_like() {
+        let pairs = table.iter().filter_map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned())));
+        return Some(Field::Map(pairs.collect()));
+    }
     item.as_str().map(|text| Field::Text(text.to_owned()))
 }
 
@@ -282,7 +340,7 @@ impl From<&Field> for toml_edit::Value {
         match field {
             Field::Text(text) => text.as_str().into(),
             Field::List(list) => Self::Array(list.iter().map(String::as_str).collect()),
-            Field::Map(map) => Self::InlineTable(map.iter().map(|(key, text)| (*key, text.as_str())).collect()),
+            Field::Map(map) => Self::InlineTable(map.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect()),
         }
     }
 }
@@ -298,6 +356,7 @@ mod tests {
             name: "a".to_owned(),
             fields: vec![("command", Field::Text("/agent".to_owned())), ("args", Field::List(arguments))],
             input: None,
+            lenient: Vec::new(),
         }
     }
 
@@ -368,7 +427,8 @@ mod tests {
 
     #[test]
     fn from_stdio_to_http_nothing_of_the_old_way_is_left() {
-        let http = Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))], input: None };
+        let http =
+            Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))], ..entry(&[]) };
         let before = "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"mcp\", \"runner\"], \"trust\": true}}}\n";
         let (text, met) = with_entry(before, Json, "mcpServers", &http).unwrap();
         let text: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,6 @@
 //! What is known of each host, as data: where its configuration lies, how an entry of it looks, and which command of its own adds one.
 
-use crate::installation::{Launch, Server, Token};
+use crate::installation::{Launch, Passed, Server, Token};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,13 +59,17 @@ pub enum Format {
 pub enum Field {
     Text(String),
     List(Vec<String>),
-    Map(Vec<(&'static str, String)>),
+    Map(Vec<(String, String)>),
 }
 
 /// All keys that say how a server is reached, in any host. An entry keeps its other keys.
 pub const LAUNCH_KEYS: [&str; 5] = ["type", "command", "args", "url", "httpUrl"];
 /// Those that say where its token comes from: an entry keeps them too, where no token is wanted.
 pub const TOKEN_KEYS: [&str; 2] = ["headers", "bearer_token_env_var"];
+/// Those that hold environment variables of the server: what the user wrote there stays.
+pub const VARIABLE_KEYS: [&str; 3] = ["env", "environment", FORWARDED];
+/// The names of variables that Codex passes on; it passes on few others.
+pub const FORWARDED: &str = "env_vars";
 /// What VS Code asks its user for, and keeps as a secret.
 pub const TOKEN_INPUT: &str = "agent-token";
 
@@ -148,14 +152,15 @@ impl Host {
     pub fn entry(self, launch: &Launch) -> Option<Vec<(&'static str, Field)>> {
         let text = |text: &str| Field::Text(text.to_owned());
         match launch {
-            Launch::Command { program, arguments } if self == Self::Opencode => {
+            Launch::Command { program, arguments, variables } if self == Self::Opencode => {
                 let words = std::iter::once(program).chain(arguments).cloned().collect();
-                Some(vec![("type", text("local")), ("command", Field::List(words))])
+                let command = [("type", text("local")), ("command", Field::List(words))];
+                Some(command.into_iter().chain(self.variables(variables)).collect())
             }
-            Launch::Command { program, arguments } => {
+            Launch::Command { program, arguments, variables } => {
                 let tag = matches!(self, Self::ClaudeCode | Self::Cursor | Self::Vscode).then(|| ("type", text("stdio")));
                 let command = [("command", text(program)), ("args", Field::List(arguments.clone()))];
-                Some(tag.into_iter().chain(command).collect())
+                Some(tag.into_iter().chain(command).chain(self.variables(variables)).collect())
             }
             Launch::Url { url, token } => {
                 let mut entry = match self {
@@ -171,12 +176,48 @@ impl Host {
         }
     }
 
+    /// The fields with the variables of a server: values as they are, names as references to the host's own environment.
+    fn variables(self, variables: &[Passed]) -> Vec<(&'static str, Field)> {
+        let written = variables.iter().filter_map(|variable| Some((variable.name.clone(), self.written(variable)?))).collect::<Vec<_>>();
+        let key = if self == Self::Opencode { "environment" } else { "env" };
+        let mut fields = Vec::new();
+        if !written.is_empty() {
+            fields.push((key, Field::Map(written)));
+        }
+        let forwarded: Vec<_> =
+            variables.iter().filter(|variable| variable.value.is_none()).map(|variable| variable.name.clone()).collect();
+        if self == Self::Codex && !forwarded.is_empty() {
+            fields.push((FORWARDED, Field::List(forwarded)));
+        }
+        fields
+    }
+
+    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot say that the host's value is meant.
+    fn written(self, variable: &Passed) -> Option<String> {
+        variable.value.clone().or_else(|| self.reference(&variable.name))
+    }
+
+    /// How the host's configuration names a variable of the host's environment.
+    fn reference(self, name: &str) -> Option<String> {
+        match self {
+            Self::ClaudeCode | Self::Gemini => Some(format!("${{{name}}}")),
+            Self::Cursor | Self::Vscode => Some(format!("${{env:{name}}}")),
+            Self::Opencode => Some(format!("{{env:{name}}}")),
+            Self::ClaudeDesktop | Self::Codex | Self::Zed => None,
+        }
+    }
+
+    /// Whether a variable of the host's own environment can be named in its configuration.
+    pub fn takes_names(self) -> bool {
+        self == Self::Codex || self.reference("NAME").is_some()
+    }
+
     /// Where the host takes the token from: a variable of its environment, or what its user types in, so that no file holds it. Zed's settings know neither.
     fn token_field(self, token: &Token) -> (&'static str, Field) {
         if self == Self::Codex {
             return ("bearer_token_env_var", Field::Text(token.variable.clone()));
         }
-        ("headers", Field::Map(vec![("Authorization", format!("Bearer {}", self.token(token)))]))
+        ("headers", Field::Map(vec![("Authorization".to_owned(), format!("Bearer {}", self.token(token)))]))
     }
 
     fn token(self, token: &Token) -> String {
@@ -195,11 +236,18 @@ impl Host {
         self == Self::Zed
     }
 
-    /// The host's own command that adds a server, where it has one.
+    /// The host's own command that adds a server, where it has one that says all there is to say. A value of a variable is written without it: the words of a
+    /// command can be read by every user of the machine.
     pub fn command(self, scope: Scope, server: &Server) -> Option<Vec<String>> {
         let name = server.name.as_str();
+        let variables = self.variable_options(server)?;
+        let variables = || variables.iter().map(String::as_str);
         let words = match (self, &server.launch) {
-            (Self::ClaudeCode, Launch::Command { .. }) => vec!["claude", "mcp", "add", "--scope", scope.as_str(), name, "--"],
+            // some of these commands take all that follows `--env` up to the next option for variables
+            (Self::ClaudeCode, Launch::Command { .. }) => {
+                let add = ["claude", "mcp", "add"].into_iter().chain(variables());
+                add.chain(["--scope", scope.as_str(), name, "--"]).collect()
+            }
             (Self::ClaudeCode, Launch::Url { url, .. }) => {
                 vec!["claude", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
             }
@@ -207,7 +255,8 @@ impl Host {
             (Self::Codex, Launch::Url { url, .. }) if scope == Scope::User => vec!["codex", "mcp", "add", name, "--url", url],
             // the `--` keeps our own options from being taken for options of `gemini`
             (Self::Gemini, Launch::Command { program, .. }) => {
-                vec!["gemini", "mcp", "add", "--scope", scope.as_str(), name, program, "--"]
+                let add = ["gemini", "mcp", "add"].into_iter().chain(variables());
+                add.chain(["--scope", scope.as_str(), name, program.as_str(), "--"]).collect()
             }
             (Self::Gemini, Launch::Url { url, .. }) => {
                 vec!["gemini", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
@@ -220,10 +269,21 @@ impl Host {
         };
         let more = match &server.launch {
             Launch::Command { arguments, .. } if self == Self::Gemini => arguments.clone(),
-            Launch::Command { program, arguments } => std::iter::once(program).chain(arguments).cloned().collect(),
+            Launch::Command { program, arguments, .. } => std::iter::once(program).chain(arguments).cloned().collect(),
             Launch::Url { token, .. } => token.as_ref().map(|token| self.token_option(token)).into_iter().flatten().collect(),
         };
         Some(words.into_iter().map(str::to_owned).chain(more).collect())
+    }
+
+    /// The options of the host's own command for the variables; `None` where it has none for them.
+    fn variable_options(self, server: &Server) -> Option<Vec<String>> {
+        let Launch::Command { variables, .. } = &server.launch else { return Some(Vec::new()) };
+        let option = |variable: &Passed| {
+            let reference = self.reference(&variable.name).filter(|_| variable.value.is_none())?;
+            Some(["--env".to_owned(), format!("{}={reference}", variable.name)])
+        };
+        let options = variables.iter().map(option).collect::<Option<Vec<_>>>()?;
+        Some(options.concat())
     }
 
     fn token_option(self, token: &Token) -> [String; 2] {
@@ -246,7 +306,7 @@ impl From<Field> for serde_json::Value {
         match field {
             Field::Text(text) => text.into(),
             Field::List(list) => list.into(),
-            Field::Map(map) => Self::Object(map.into_iter().map(|(key, text)| (key.to_owned(), text.into())).collect()),
+            Field::Map(map) => Self::Object(map.into_iter().map(|(key, text)| (key, text.into())).collect()),
         }
     }
 }
@@ -301,8 +361,21 @@ mod tests {
     fn a_hosts_own_command_is_given_what_it_takes() {
         let stdio = Server {
             name: "a".to_owned(),
-            launch: Launch::Command { program: "/bin/agent".to_owned(), arguments: vec!["-C".to_owned(), "/r".to_owned()] },
+            launch: Launch::Command {
+                program: "/bin/agent".to_owned(),
+                arguments: vec!["-C".to_owned(), "/r".to_owned()],
+                variables: Vec::new(),
+            },
         };
+        let with = |name: &str, value: Option<&str>| Server {
+            launch: Launch::Command {
+                program: "/bin/agent".to_owned(),
+                arguments: vec!["-C".to_owned(), "/r".to_owned()],
+                variables: vec![Passed { name: name.to_owned(), value: value.map(str::to_owned), is_asked: true }],
+            },
+            ..stdio.clone()
+        };
+        let (named, valued) = (with("KEY", None), with("KEY", Some("s3cret")));
         let url = |token: Option<&str>| Server {
             name: "a".to_owned(),
             launch: Launch::Url {
@@ -331,6 +404,14 @@ mod tests {
             (Host::Codex, Scope::User, &http, "codex mcp add a --url http://127.0.0.1:1/mcp"),
             (Host::Gemini, Scope::User, &stdio, "gemini mcp add --scope user a /bin/agent -- -C /r"),
             (Host::Gemini, Scope::Project, &http, "gemini mcp add --scope project --transport http a http://127.0.0.1:1/mcp"),
+            (Host::ClaudeCode, Scope::User, &named, "claude mcp add --env KEY=${KEY} --scope user a -- /bin/agent -C /r"),
+            (Host::Gemini, Scope::User, &named, "gemini mcp add --env KEY=${KEY} --scope user a /bin/agent -- -C /r"),
+            (
+                Host::Vscode,
+                Scope::User,
+                &named,
+                r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"],"env":{"KEY":"${env:KEY}"}}"#,
+            ),
             (Host::Vscode, Scope::User, &stdio, r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"]}"#),
         ];
         for (host, scope, server, shown) in table {
@@ -341,6 +422,10 @@ mod tests {
         {
             assert_eq!(host.command(scope, &stdio), None);
         }
+        for host in [Host::ClaudeCode, Host::Codex, Host::Gemini, Host::Vscode] {
+            assert_eq!(host.command(Scope::User, &valued), None, "the words of a command can be read by every user of the machine");
+        }
+        assert_eq!(Host::Codex.command(Scope::User, &named), None, "it has no option for a name alone");
         assert_eq!(Host::Vscode.command(Scope::User, &closed), None, "its user is to be asked for the token");
     }
 }

@@ -13,6 +13,7 @@ use crate::world::fs::{self, FsError};
 use crate::world::process::{ProcessError, Run};
 use crate::world::python::on_path;
 use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::variable::Variable;
 use document::{Entry, Problem, with_entry};
 use host::{Host, Places, Scope};
 use serde::Serialize;
@@ -37,13 +38,29 @@ impl Server {
             Launch::Command { .. } => None,
         }
     }
+
+    pub fn variables(&self) -> &[Passed] {
+        match &self.launch {
+            Launch::Url { .. } => &[],
+            Launch::Command { variables, .. } => variables,
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        self.variables().iter().filter_map(|variable| variable.value.as_deref())
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Launch {
     /// The host starts it and speaks over its stdin and stdout.
-    Command { program: String, arguments: Vec<String> },
+    Command {
+        program: String,
+        arguments: Vec<String>,
+        #[serde(rename = "env", skip_serializing_if = "Vec::is_empty")]
+        variables: Vec<Passed>,
+    },
     /// It runs already and listens there.
     Url {
         url: String,
@@ -62,6 +79,36 @@ pub struct Token {
     pub value: Option<String>,
 }
 
+/// An environment variable that the host gives to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    pub name: String,
+    /// `None`: the host's own value.
+    pub value: Option<String>,
+    /// It was asked for. One that agent.toml declares is left as the configuration has it, where it has it.
+    pub is_asked: bool,
+}
+
+/// By its name alone: a value may be a secret.
+impl Serialize for Passed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}
+
+/// The variables that were asked for, and of those that agent.toml declares the others that are taken from the host.
+pub fn passed<'a>(asked: &[Variable], declared: impl IntoIterator<Item = &'a Variable>) -> Vec<Passed> {
+    let mut passed: Vec<Passed> = Vec::new();
+    let asked = asked.iter().map(|variable| (variable, true));
+    let declared = declared.into_iter().filter(|variable| variable.value.is_none()).map(|variable| (variable, false));
+    for (Variable { name, value }, is_asked) in asked.chain(declared) {
+        if passed.iter().all(|there| there.name != *name) {
+            passed.push(Passed { name: name.clone(), value: value.clone(), is_asked });
+        }
+    }
+    passed
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum InstallationError {
     #[error("{}{}: {message}", file.display(), place(*line, *column))]
@@ -74,6 +121,8 @@ pub enum InstallationError {
     NoUrl { host: Host },
     #[error("{} reads no token from a variable: its configuration holds the token itself, and `{variable}` is not set", host.as_str())]
     NoToken { host: Host, variable: String },
+    #[error("{}'s configuration cannot name a variable of the host's environment, and `{variable}` has no value", host.as_str())]
+    NoReference { host: Host, variable: String },
     #[error("this system does not say where your home folder or `agent` itself lies")]
     NoHome,
     #[error("{} was changed by another program meanwhile", .0.display())]
@@ -92,7 +141,7 @@ impl Diagnose for InstallationError {
     fn exit(&self) -> Exit {
         match self {
             Self::Broken { .. } | Self::Taken { .. } => Exit::Input,
-            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } => Exit::Usage,
+            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } | Self::NoReference { .. } => Exit::Usage,
             Self::NoHome => Exit::Surroundings,
             Self::Overtaken(_) => Exit::Conflict,
             Self::Command(error) => error.exit(),
@@ -107,6 +156,9 @@ impl Diagnose for InstallationError {
             Self::NoScope { .. } => Some("leave `--scope` out".to_owned()),
             Self::NoUrl { .. } => Some("leave `--http` out: the host starts `agent` itself".to_owned()),
             Self::NoToken { variable, .. } => Some(format!("set {variable} to the server's token and run it again")),
+            Self::NoReference { variable, .. } => {
+                Some(format!("write the value into the configuration with `--env {variable}=VALUE`, or set it for the host itself"))
+            }
             Self::NoHome => None,
             Self::Overtaken(_) => Some("nothing was changed; run it again".to_owned()),
             Self::Command(_) => Some("`--edit` edits the configuration itself".to_owned()),
@@ -182,8 +234,13 @@ fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, V
         if let Some(Token { variable, value: None }) = token.filter(|_| host.keeps_token()) {
             return Err(InstallationError::NoToken { host, variable: variable.clone() });
         }
+        let is_impossible = |variable: &&Passed| variable.is_asked && variable.value.is_none() && !host.takes_names();
+        if let Some(Passed { name, .. }) = server.variables().iter().find(is_impossible) {
+            return Err(InstallationError::NoReference { host, variable: name.clone() });
+        }
+        let lenient = server.variables().iter().filter(|variable| !variable.is_asked).map(|variable| variable.name.clone()).collect();
         let input = token.filter(|_| host == Host::Vscode).map(|_| host::TOKEN_INPUT);
-        let entry = Entry { name: server.name.clone(), fields, input };
+        let entry = Entry { name: server.name.clone(), fields, input, lenient };
         let (next, met) = with_entry(&text, host.format(), host.key(), &entry).map_err(|problem| match problem {
             Problem::Broken { line, column, message } => InstallationError::Broken { file: file.to_owned(), line, column, message },
             Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
@@ -208,14 +265,40 @@ impl Plan {
         self.servers.iter().any(|(_, met)| *met != Met::Same)
     }
 
+    /// The variables whose values stand in the configuration.
+    pub fn held_values(&self) -> Vec<&str> {
+        let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
+        let mut names: Vec<_> = variables.filter(|variable| variable.value.is_some()).map(|variable| variable.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The variables that agent.toml declares and the host cannot be told to pass on.
+    pub fn unreachable(&self, host: Host) -> Vec<&str> {
+        let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
+        let mut names: Vec<_> = variables.filter(|variable| variable.value.is_none()).map(|variable| variable.name.as_str()).collect();
+        names.retain(|_| !host.takes_names());
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     pub fn holds_token(&self, host: Host) -> bool {
         host.keeps_token() && self.servers.iter().any(|(server, _)| server.token().is_some())
     }
 
-    /// The configuration before and after, as far as the edit is ours to show: without tokens.
+    /// The configuration before and after, as far as the edit is ours to show: without tokens and values of variables.
     pub fn texts(&self) -> (String, String) {
-        let tokens: Vec<_> = self.servers.iter().filter_map(|(server, _)| server.token()?.value.as_deref()).collect();
-        let shown = |text: &str| tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
+        let servers = || self.servers.iter().map(|(server, _)| server);
+        let tokens: Vec<_> = servers().filter_map(|server| server.token()?.value.as_deref()).collect();
+        // as a whole string: a value may be as short as a digit
+        let written = |value: &str| [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()];
+        let values: Vec<_> = servers().flat_map(Server::values).flat_map(written).collect();
+        let shown = |text: &str| {
+            let text = tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
+            values.iter().fold(text, |text, value| text.replace(value, "\"[value]\""))
+        };
         (shown(&String::from_utf8_lossy(self.before.as_deref().unwrap_or_default())), shown(&self.after))
     }
 

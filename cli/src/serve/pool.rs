@@ -310,7 +310,7 @@ impl<S: Server> Shim<S> {
         let (died, wait) = self.pool.with(key, |slot| (slot.served.is_some() && slot.alive().is_none(), slot.failures.wait()));
         tokio::time::sleep_until(wait).await;
         self.pool.sweep();
-        let started = self.start(key.1, target).await;
+        let started = self.start(key, target).await;
         self.pool.with(key, |slot| {
             if died || started.is_err() {
                 slot.failures.add(started.as_ref().err());
@@ -357,7 +357,7 @@ impl<S: Server> Shim<S> {
     /// Starts a child for what is served now, and then puts it in the place of the old one, which ends with its last call.
     async fn replace(self: Rc<Self>, key: Key, target: Rc<Target>) {
         self.pool.with(&key, |slot| slot.is_stale = false);
-        let started = self.start(key.1, &target).await;
+        let started = self.start(&key, &target).await;
         let changed = self.pool.with(&key, |slot| {
             slot.is_replacing = false;
             match started {
@@ -384,8 +384,8 @@ impl<S: Server> Shim<S> {
     }
 
     /// A child of its own for a target; what it says unasked is heard.
-    async fn start(self: &Rc<Self>, lane: Lane, target: &Rc<Target>) -> Result<Rc<Running<S>>, CommandError> {
-        let mut server = S::start(self, target, &self.opening(lane)).await?;
+    async fn start(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Rc<Running<S>>, CommandError> {
+        let mut server = S::start(self, &key.0, target, &self.opening(key.1)).await?;
         let sayings = server.child_mut().take_sayings();
         let tools = tools_of(server.child()).await?;
         let recorded = self.recorded(target);
@@ -403,7 +403,7 @@ impl<S: Server> Shim<S> {
         };
         let running = Rc::new(Running {
             server,
-            lane,
+            lane: key.1,
             discovery: RefCell::new(discovery),
             is_recorded,
             surprises: RefCell::new(surprises),

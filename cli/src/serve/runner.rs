@@ -12,7 +12,10 @@ use crate::serve::shim::{self, CallFailure, Server, Shim};
 use crate::target::Target;
 use crate::telemetry::{Span, conventions as names};
 use crate::world::clock::fresh_id;
-use agent_core::discovery::{gives_conversation, is_stateful, takes_conversation};
+use crate::world::data_copy::DataCopy;
+use crate::world::recording;
+use agent_core::diagnose::Exit;
+use agent_core::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::signal::CONVERSATION_ARGUMENT;
@@ -21,34 +24,47 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::rc::Rc;
 
-pub(crate) struct Runner(Child);
+pub(crate) struct Runner {
+    child: Child,
+    /// What it has in the place of the data that is served.
+    _data: Option<DataCopy>,
+}
 
 impl Server for Runner {
     const ROLE: Role = Role::Runner;
     const MAY_LAG: bool = true;
     const IS_SHARED: bool = false;
 
-    async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
         let mut spec = children::runner(target, &shim.repository)?;
         spec.memory = target.manifest.limits.serving_memory();
-        Ok(Self(Child::open(&spec, opening).await?))
+        let data = if *line == Line::Shadow { Some(copied_data(shim).await?) } else { None };
+        if let Some(data) = &data {
+            spec = spec.env(wire::ENV_DATA, data.path());
+        }
+        Ok(Self { child: Child::open(&spec, opening).await?, _data: data })
     }
 
     fn child(&self) -> &Child {
-        &self.0
+        &self.child
     }
 
     fn child_mut(&mut self) -> &mut Child {
-        &mut self.0
+        &mut self.child
     }
 
     async fn end(self) {
-        self.0.end().await;
+        self.child.end().await;
     }
 
     /// The state goes with each call to a server that takes it so, and then only the code matters.
     fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool {
         old.code == new.code && (takes_state_by_call || old.state.revision == new.state.revision)
+    }
+
+    fn identity(target: &Target) -> Option<Identity> {
+        let version = target.version.as_ref().map_or_else(|| target.shown(), ToString::to_string);
+        Some(Identity { name: target.manifest.name.clone(), version })
     }
 
     fn tongue(era: Era, revision: Option<&'static str>) -> Tongue {
@@ -77,9 +93,14 @@ impl Server for Runner {
                 format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
             return Ok(shim::tool_error(caller.era, &message));
         }
+        let recorded = recording::is_under_way(&shim.repository.layout).then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
+        if let Some(arguments) = recorded.filter(|_| !mcp::wants_input(&result)) {
+            recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| frame::raw(&json!({}))), &result);
+        }
         shim.tasks.note(&served.server, &result);
         let result = served.server.suited(caller.era, "tools/call", result);
+        let result = shim::signed::<Self>(caller.era, &served.target, result);
         Ok(if begins { conversation.shown_in(result) } else { result })
     }
 }
@@ -210,6 +231,18 @@ async fn pinned(caller: Caller<'_, Runner>, line: &Line, now: &Rc<Target>, heade
     let served = shim.acquire(&key, &target).await?;
     // one child may serve conversations with different states
     Ok(Served { target, server: served.server })
+}
+
+/// A shadow writes into a copy of the data that is served, made apart from the calls that go on meanwhile.
+async fn copied_data(shim: &Shim<Runner>) -> Result<DataCopy, CommandError> {
+    let layout = shim.repository.layout.clone();
+    let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
+    let copied =
+        copied.map_err(|error| CommandError::new(Exit::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
+    if copied.is_empty_instead {
+        shim.repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
+    }
+    Ok(copied)
 }
 
 /// What is in the shadow gets the same call, and answers nobody.

@@ -12,7 +12,7 @@ use crate::serve::tasks::Tasks;
 use crate::serve::watching;
 use crate::target::Target;
 use crate::world::git::{ACTIVE, RefStamp};
-use agent_core::discovery::{Discovery, Lifetime};
+use agent_core::discovery::{Discovery, Identity, Lifetime};
 use agent_core::mcp::{self, Era};
 use agent_core::raw_object::RawObject;
 use agent_core::traffic::Traffic;
@@ -41,7 +41,7 @@ pub(crate) trait Server: Sized + 'static {
     const ROLE: Role;
     /// Whether calls may go to the child of an older version while the one for a newer version starts.
     const MAY_LAG: bool;
-    async fn start(shim: &Shim<Self>, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
+    async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
     fn child(&self) -> &Child;
     fn child_mut(&mut self) -> &mut Child;
     async fn end(self);
@@ -49,6 +49,10 @@ pub(crate) trait Server: Sized + 'static {
     fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool;
     /// In which tongue a child for such a host is greeted.
     fn tongue(era: Era, revision: Option<&'static str>) -> Tongue;
+    /// What hosts are told of who answers, where that is not what the server says of itself.
+    fn identity(_target: &Target) -> Option<Identity> {
+        None
+    }
     /// Whether one child does for all hosts, whatever it says of itself.
     const IS_SHARED: bool;
     /// One `tools/call`.
@@ -170,10 +174,14 @@ impl<S: Server> Shim<S> {
                 let line = caller.line(Some(&params));
                 let discovery = self.discovery(caller, &line).await.map_err(|error| internal(&error))?;
                 let lifetime = self.lifetime(&line);
-                Ok(frame::raw(&match method {
+                let mut result = match method {
                     "tools/list" => discovery.list(caller.era, caller.session.is_plain(), lifetime),
                     _ => discovery.discover(lifetime),
-                }))
+                };
+                if let Some(identity) = self.identity(&line).filter(|_| caller.era == Era::Stateless) {
+                    identity.sign_result(&mut result);
+                }
+                Ok(frame::raw(&result))
             }
             "prompts/list" => Box::pin(self.listed(caller, method, params)).await,
             "tasks/get" | "tasks/result" | "tasks/cancel" => Box::pin(self.task(caller, method, params)).await,
@@ -188,11 +196,24 @@ impl<S: Server> Shim<S> {
         let asked = caller.session.revision().unwrap_or(mcp::HANDSHAKE);
         let Ok(discovery) = self.discovery(caller, &caller.line(None)).await else {
             let server = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
-            return frame::raw(&json!({"protocolVersion": asked, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server}));
+            let mut result = json!({"protocolVersion": asked, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server});
+            if let Some(identity) = self.identity(&caller.line(None)) {
+                identity.sign_greeting(&mut result);
+            }
+            return frame::raw(&result);
         };
         let agreed = discovery.newest_handshake().filter(|newest| *newest < asked).unwrap_or(asked);
         caller.session.settle_on(agreed);
-        frame::raw(&discovery.initialize(agreed))
+        let mut result = discovery.initialize(agreed);
+        if let Some(identity) = self.identity(&caller.line(None)) {
+            identity.sign_greeting(&mut result);
+        }
+        frame::raw(&result)
+    }
+
+    /// Who answers; `None` while nothing can be served.
+    fn identity(&self, line: &Line) -> Option<Identity> {
+        S::identity(&*self.current(line).ok()?)
     }
 
     async fn call(self: &Rc<Self>, caller: Caller<'_, S>, params: RawObject) -> Answer {
@@ -234,8 +255,8 @@ impl<S: Server> Shim<S> {
 
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
         let served = self.serving_line(caller, &caller.line(Some(&params))).await.map_err(|error| internal(&error))?;
-        let result = served.server.pass(caller, method, params).await;
-        result.map_err(frame::child_error)
+        let result = served.server.pass(caller, method, params).await.map_err(frame::child_error)?;
+        Ok(signed::<S>(caller.era, &served.target, result))
     }
 
     /// A child that is busy with one call still answers others; one that hangs as a whole is replaced by the next request.
@@ -449,6 +470,17 @@ pub(crate) fn told(error: &CommandError) -> String {
 
 pub(crate) fn tool_error(era: Era, message: &str) -> Box<RawValue> {
     in_era(era, "tools/call", frame::tool_error(message))
+}
+
+/// A result of the stateless era under the name of the agent, where the server signs its results.
+pub(crate) fn signed<S: Server>(era: Era, target: &Target, result: Box<RawValue>) -> Box<RawValue> {
+    match era {
+        Era::Handshake => result,
+        Era::Stateless => match S::identity(target) {
+            Some(identity) => identity.signed(result),
+            None => result,
+        },
+    }
 }
 
 /// A result of our own in the era of whoever asked.

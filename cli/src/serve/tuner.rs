@@ -4,7 +4,7 @@ use crate::calling;
 use crate::error::CommandError;
 use crate::runner::child::{Child, Opening, Role};
 use crate::serve::frame;
-use crate::serve::pool::{Running, Tongue};
+use crate::serve::pool::{Line, Running, Tongue};
 use crate::serve::promoting;
 use crate::serve::session::Caller;
 use crate::serve::shim::{self, CallFailure, Server, Shim};
@@ -31,7 +31,7 @@ impl Server for Tuner {
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
 
-    async fn start(shim: &Shim<Self>, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, _line: &Line, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
         let memory = target.manifest.limits.serving_memory();
         Self::start_within(memory, &shim.repository, target).await
     }

@@ -180,8 +180,14 @@ pub fn publish(
 /// The tag is on a commit that the branch does not have: another clone was first and its branch was not fetched.
 fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
     let tag = tag(&candidate.version);
+    let hint = match candidate.expect {
+        Some(_) => "`agent sync` brings both together; then run it again",
+        None => {
+            "`agent sync` brings both together, where another clone released it; else name the first version in agent.toml: first_version = \"X.Y.Z\""
+        }
+    };
     CommandError::new(Exit::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
-        .with_hint("`agent sync` brings both together; then run it again")
+        .with_hint(hint)
 }
 
 /// Races were lost too often.

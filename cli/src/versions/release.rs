@@ -124,6 +124,7 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
         computed: assessment.as_ref().and_then(|assessment| assessment.bump),
         declared: options.bump,
         gated: candidate.manifest.release.clone(),
+        first: candidate.manifest.first(),
     };
     Ok(Seen { snapshot, candidate, baseline, assessment })
 }

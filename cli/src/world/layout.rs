@@ -163,6 +163,11 @@ impl Layout {
         self.home().join("adoption.json")
     }
 
+    /// Calls of hosts, while they are recorded.
+    pub fn recording(&self) -> PathBuf {
+        self.home().join("recording")
+    }
+
     /// What the interpreters on this machine have answered.
     pub fn pythons(&self) -> PathBuf {
         self.home().join("pythons.json")

@@ -6,6 +6,7 @@
 pub mod checkout;
 pub mod child_folder;
 pub mod clock;
+pub mod data_copy;
 pub mod env;
 pub mod fs;
 pub mod git;
@@ -22,6 +23,7 @@ pub mod overlay;
 pub mod process;
 pub mod python;
 pub mod random;
+pub mod recording;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 #[cfg(not(target_os = "linux"))]

@@ -134,7 +134,8 @@ impl Packages {
             fs::write(&self.folder.join(SETTINGS), &self.settings)?;
         }
         let run = Run::new(npm).directory(&self.folder).env_remove("NODE_ENV");
-        let run = run.args(["ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"]);
+        // hashes in the lock say what a package is, so one that npm has in its cache needs no question to the registry
+        let run = run.args(["ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"]);
         run.succeed().map_err(|source| NodeError::Environment { lock: self.lock.clone(), source })?;
         // a lock without packages makes none
         fs::create_dir(&self.modules())?;

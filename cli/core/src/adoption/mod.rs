@@ -8,7 +8,10 @@ use crate::diagnose::{Diagnose, Exit};
 use crate::expectation::{self, Expectation};
 use crate::package::Package;
 use crate::project::{Project, script_file};
+use crate::release;
+use crate::version::{self, Bump};
 use crate::wire;
+use semver::Version;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +79,7 @@ pub fn detect(project: &Project, files: &[(String, String)], package: Option<&Pa
     let servers = files.iter().filter(|(path, text)| !path.contains('/') && makes_a_server(text));
     let servers: Vec<_> = servers.map(|(path, _)| (path.clone(), vec!["python".to_owned(), path.clone()])).collect();
     let packages = files.iter().filter_map(|(path, _)| module_of(path));
-    let packages: Vec<_> = packages.map(|name| (name.to_owned(), vec!["python".to_owned(), "-m".to_owned(), name.to_owned()])).collect();
+    let packages: Vec<_> = packages.map(|name| (name.clone(), vec!["python".to_owned(), "-m".to_owned(), name])).collect();
     for candidates in [scripts, servers, packages, package.map(programs).unwrap_or_default()] {
         match candidates.as_slice() {
             [] => {}
@@ -156,6 +159,15 @@ pub fn program_of(package: &Package) -> Option<String> {
     named.or_else(|| programs.into_keys().next())
 }
 
+/// Which file of a folder `requirements/` has what a server needs to run; `None` where that cannot be told.
+pub fn main_list(names: &[String]) -> Option<&str> {
+    const FIRST: [&str; 8] = ["production", "prod", "main", "base", "common", "default", "requirements", "runtime"];
+    let lists: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".txt")).collect();
+    let only = || if let [only] = lists.as_slice() { Some(*only) } else { None };
+    let chosen = FIRST.into_iter().find(|first| lists.contains(first)).or_else(only)?;
+    names.iter().map(String::as_str).find(|name| name.strip_suffix(".txt") == Some(chosen))
+}
+
 /// The lines of versions that another tool's lock has chosen (of poetry, of pdm).
 pub fn constraints(lock: &str) -> Vec<String> {
     let lock: toml::Table = toml::from_str(lock).unwrap_or_default();
@@ -168,10 +180,10 @@ fn makes_a_server(text: &str) -> bool {
     ["FastMCP(", "MCPServer(", "mcp.server"].iter().any(|sign| text.contains(sign))
 }
 
-/// `name/__main__.py` and `src/name/__main__.py` can be run as `-m name`.
-fn module_of(path: &str) -> Option<&str> {
+/// `name/__main__.py`, `src/name/__main__.py` and `src/space/name/__main__.py` can be run as `-m name` or `-m space.name`.
+fn module_of(path: &str) -> Option<String> {
     let name = path.strip_prefix("src/").unwrap_or(path).strip_suffix("/__main__.py")?;
-    (!name.contains('/') && name != "tests").then_some(name)
+    (name != "tests").then(|| name.replace('/', "."))
 }
 
 /// The module that a command runs with `-m`.
@@ -394,10 +406,41 @@ pub fn with_data_apart(command: &[String], own: &[PathBuf]) -> (Vec<String>, Vec
     (command, moved)
 }
 
+/// What the first release of an adopted repository is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstVersion {
+    pub version: Version,
+    /// Why, in a sentence, where there is something to say.
+    pub why: Option<String>,
+}
+
+/// The project's own version, where it is three numbers; the next one that no tag has, where a tag is there already. `own` is absent where there is no project.
+pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) -> FirstVersion {
+    let usual = |why| FirstVersion { version: release::FIRST, why };
+    let Some(own) = own else { return usual(None) };
+    let Some(mut version) = Version::parse(own).ok().filter(version::can_begin) else {
+        return usual(Some(format!(
+            "the first release will be {}: the project's version, {own}, is not three numbers such as 1.4.2",
+            version::tag(&release::FIRST)
+        )));
+    };
+    if !is_tagged(&version) {
+        let why = format!("the first release will be {}, the project's own version", version::tag(&version));
+        return FirstVersion { version, why: Some(why) };
+    }
+    while is_tagged(&version) {
+        version = Bump::Minor.apply(&version);
+    }
+    let why = format!("the first release will be {}: the project's version, {own}, is tagged already", version::tag(&version));
+    FirstVersion { version, why: Some(why) }
+}
+
 /// What the manifest of an adopted repository says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Manifest<'a> {
     pub name: &'a str,
+    /// Where it is not the usual one.
+    pub first_version: Option<&'a Version>,
     pub command: &'a [String],
     pub requires: &'a str,
     pub lock: Option<&'a str>,
@@ -421,10 +464,11 @@ impl Manifest<'_> {
         let env = if env.is_empty() { env } else { format!("env = [{env}]\n") };
         let node = self.node_lock.map(|lock| format!("[node]\n{}\n", line("lock", Some(lock)))).unwrap_or_default();
         format!(
-            "schema = \"agent/manifest@1\"\nname = {}\n\n[runner]\ncommand = [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
+            "schema = \"agent/manifest@1\"\nname = {}\n{}\n[runner]\ncommand = [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
              [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier = \"micro\"\ngate = \"not-worse\"\n\n\
              [limits]\nstart_s = {}\ncall_s = {}\n",
             quoted(self.name),
+            line("first_version", self.first_version.map(ToString::to_string).as_deref()),
             line("requires", Some(self.requires)),
             line("lock", self.lock),
             line("project", self.project),
@@ -454,6 +498,19 @@ impl Measured {
     pub fn limits(&self) -> (u32, u32) {
         let seconds = |ms: u64| u32::try_from((ms * MARGIN).div_ceil(1000)).unwrap_or(600).clamp(30, 600);
         (seconds(self.start_ms), seconds(self.slowest()))
+    }
+
+    /// Budgets of the tier that leave room for what was measured as well; none is lowered.
+    pub fn raised(&self, budgets: &Value) -> Value {
+        let own = self.budgets();
+        let mut raised = budgets.clone();
+        for key in ["wall_s", "p95_ms"] {
+            let (there, wanted) = (&budgets["tiers"]["micro"][key], &own["tiers"]["micro"][key]);
+            if there.as_f64().zip(wanted.as_f64()).is_some_and(|(there, wanted)| wanted > there) {
+                raised["tiers"]["micro"][key] = wanted.clone();
+            }
+        }
+        raised
     }
 
     /// The budget of the tier.
@@ -602,6 +659,15 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_a_folder_that_a_server_runs_by_is_found() {
+        let main = |names: &[&str]| main_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map(str::to_owned);
+        assert_eq!(main(&["base.txt", "dev.txt", "prod.txt"]).as_deref(), Some("prod.txt"));
+        assert_eq!(main(&["README.md", "server.txt"]).as_deref(), Some("server.txt"));
+        assert_eq!((main(&["dev.txt", "test.txt"]), main(&[])), (None, None));
+        assert_eq!(module_of("src/acme/notes/__main__.py").as_deref(), Some("acme.notes"));
+    }
+
+    #[test]
     fn an_answer_without_a_network_is_known() {
         assert!(is_offline(&answer("Error: [Errno -3] Temporary failure in name resolution")));
         assert!(is_offline(&answer("TypeError: fetch failed")) && !is_offline(&answer("2 + 2 = 4")));
@@ -622,6 +688,26 @@ mod tests {
         assert_eq!(measured.limits(), (45, 30));
         assert_eq!(measured.budgets()["tiers"]["micro"], json!({"wall_s": 47, "pass_rate": 1.0, "p95_ms": 1800}));
         assert_eq!(Measured::default().budgets()["tiers"]["micro"]["wall_s"], 30);
+        let there = json!({"tiers": {"micro": {"wall_s": 90, "p95_ms": 1000}, "full": {}}});
+        assert_eq!(measured.raised(&there), json!({"tiers": {"micro": {"wall_s": 90, "p95_ms": 1800}, "full": {}}}));
+        assert_eq!(measured.raised(&json!({})), json!({}));
+    }
+
+    #[test]
+    fn a_project_goes_on_with_its_own_version() {
+        let first = |own: Option<&str>, tagged: &[&str]| {
+            let first = first_version(own, |version| tagged.contains(&version.to_string().as_str()));
+            (first.version.to_string(), first.why.unwrap_or_default())
+        };
+        assert_eq!(first(None, &[]), ("0.1.0".to_owned(), String::new()));
+        assert_eq!(first(Some("1.4.2"), &[]).0, "1.4.2");
+        assert_eq!(first(Some("1.4.2"), &["1.4.2", "1.5.0"]).0, "1.6.0");
+        assert!(first(Some("1.4.2"), &["1.4.2"]).1.contains("is tagged already"));
+        for other in ["1.0rc1", "2024.1.post1", "1.4", "1.4.2-beta.1", "1.4.2+local", "01.2.3", "18446744073709551615.0.0", ""] {
+            let (version, why) = first(Some(other), &[]);
+            assert_eq!(version, "0.1.0", "{other}");
+            assert!(why.contains(other) && why.contains("three numbers"), "{why}");
+        }
     }
 
     #[test]
@@ -629,6 +715,7 @@ mod tests {
         let command = ["python", "-c", "print(\"hi\\n\")"].map(str::to_owned);
         let manifest = Manifest {
             name: "über",
+            first_version: Some(&Version::new(1, 4, 2)),
             command: &command,
             requires: ">=3.11",
             lock: Some("requirements.lock"),
@@ -644,7 +731,8 @@ mod tests {
         assert_eq!((read.python.lock.as_deref(), read.python.project.as_deref()), (Some("requirements.lock"), Some("pyproject.toml")));
         assert_eq!(read.node.unwrap().lock, "package-lock.json");
         assert_eq!(read.runner.env.iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(), [None, Some("fast")]);
-        let smallest = Manifest { env: &[], lock: None, project: None, version: None, node_lock: None, ..manifest };
+        assert_eq!(read.first_version, Some(Version::new(1, 4, 2)));
+        let smallest = Manifest { first_version: None, env: &[], lock: None, project: None, version: None, node_lock: None, ..manifest };
         crate::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
     }
 }

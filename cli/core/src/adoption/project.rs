@@ -1,6 +1,7 @@
 //! A Python project as its `pyproject.toml` describes it: how it is run, what it needs, and the metadata an installer would write for it.
 
 use crate::document;
+use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,10 @@ pub struct Project {
     summary: Option<String>,
     /// By group; scripts are not among them.
     entry_points: BTreeMap<String, Scripts>,
+    /// Requirements of a project that is no package of its own (Poetry's `package-mode = false`): no build backend says them.
+    pub unpackaged: Vec<String>,
+    /// What lies in the repository and would have to be installed with the server: members of a uv workspace.
+    pub members: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +56,29 @@ struct Table {
 #[derive(Default, Deserialize)]
 struct Tool {
     poetry: Option<Poetry>,
+    uv: Option<Uv>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Uv {
+    /// By package; what they say is uv's to read.
+    sources: BTreeMap<String, toml::Value>,
+    workspace: Option<toml::Table>,
+}
+
+impl Uv {
+    /// The members that a project needs; all of them, where there is no project at the root.
+    fn members(&self, has_project: bool) -> Vec<String> {
+        let is_member = |source: &toml::Value| source.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+        let named: Vec<_> = self.sources.iter().filter(|(_, source)| is_member(source)).map(|(name, _)| name.clone()).collect();
+        let listed = || {
+            let members =
+                self.workspace.iter().filter_map(|workspace| workspace.get("members")).filter_map(toml::Value::as_array).flatten();
+            members.filter_map(toml::Value::as_str).map(str::to_owned).collect()
+        };
+        if has_project || !named.is_empty() { named } else { listed() }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -63,13 +91,16 @@ struct Poetry {
     scripts: BTreeMap<String, toml::Value>,
     plugins: BTreeMap<String, Scripts>,
     dependencies: BTreeMap<String, toml::Value>,
+    #[serde(rename = "package-mode")]
+    package_mode: Option<bool>,
 }
 
 impl Project {
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
         let file: File = toml::from_str(document::without_mark(text)).map_err(|error| ProjectError(error.message().to_owned()))?;
         let poetry = file.tool.poetry.unwrap_or_default();
-        let Some(table) = file.project else { return Ok(Self::of_poetry(poetry)) };
+        let members = file.tool.uv.unwrap_or_default().members(file.project.is_some());
+        let Some(table) = file.project else { return Ok(Self { members, ..Self::of_poetry(poetry) }) };
         let is_dynamic = |what: &str| table.dynamic.iter().any(|dynamic| dynamic == what);
         let has_dynamic_dependencies = is_dynamic("dependencies");
         let mut scripts = table.scripts;
@@ -83,20 +114,30 @@ impl Project {
             requires_python: table.requires_python,
             summary: table.description,
             entry_points: table.entry_points,
+            unpackaged: Vec::new(),
+            members,
         })
     }
 
     fn of_poetry(poetry: Poetry) -> Self {
         let scripts = poetry.scripts.into_iter().filter_map(|(name, target)| Some((name, target.as_str()?.to_owned())));
+        let is_package = poetry.package_mode != Some(false);
+        let (python, needed): (Vec<_>, Vec<_>) = poetry.dependencies.into_iter().partition(|(name, _)| name == "python");
         Self {
             name: poetry.name,
             version: poetry.version,
             scripts: scripts.collect(),
             dependencies: Vec::new(),
-            has_dynamic_dependencies: poetry.dependencies.keys().any(|name| name != "python"),
-            requires_python: None,
+            has_dynamic_dependencies: is_package && !needed.is_empty(),
+            requires_python: python.first().and_then(|(_, value)| poetry_range(value.as_str()?)),
             summary: poetry.description,
             entry_points: poetry.plugins,
+            unpackaged: if is_package {
+                Vec::new()
+            } else {
+                needed.iter().filter_map(|(name, value)| poetry_requirement(name, value)).collect()
+            },
+            members: Vec::new(),
         }
     }
 
@@ -132,6 +173,77 @@ impl Project {
             text.push('\n');
         }
         text
+    }
+}
+
+/// A dependency of Poetry's as a requirement; `None` for one that is optional or lies elsewhere than in a registry.
+fn poetry_requirement(name: &str, value: &toml::Value) -> Option<String> {
+    let (version, extras) = match value {
+        toml::Value::String(version) => (version.as_str(), String::new()),
+        toml::Value::Table(table) => {
+            if table.get("optional").and_then(toml::Value::as_bool) == Some(true) {
+                return None;
+            }
+            let extras: Vec<_> =
+                table.get("extras").and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str).collect();
+            (table.get("version")?.as_str()?, if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) })
+        }
+        _ => return None,
+    };
+    Some(format!("{name}{extras}{}", poetry_range(version)?))
+}
+
+/// A range of Poetry's (`^1.2`, `~1.2`, `*`, `1.2`, or clauses of packaging) in clauses of packaging.
+fn poetry_range(range: &str) -> Option<String> {
+    let clauses = range.split(',').map(str::trim).map(|clause| {
+        let (sign, version) = match clause.strip_prefix(['^', '~']).filter(|_| !clause.starts_with("~=")) {
+            Some(version) => (clause.as_bytes()[0], version.trim()),
+            None if clause == "*" => return Some(String::new()),
+            None if clause.starts_with(|first: char| first.is_ascii_digit()) => return Some(format!("=={clause}")),
+            None => return Some(clause.to_owned()),
+        };
+        let parts = version.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
+        // the part that is raised: the first that is not 0 of a caret, the second of a tilde, or the last there is
+        let at = match sign {
+            b'^' => parts.iter().position(|part| *part != 0).unwrap_or(parts.len() - 1),
+            _ => usize::from(parts.len() > 1),
+        };
+        let above: Vec<_> = parts[..at].iter().copied().chain([parts[at] + 1]).map(|part| part.to_string()).collect();
+        Some(format!(">={version},<{}", above.join(".")))
+    });
+    let clauses = clauses.collect::<Option<Vec<_>>>()?;
+    Some(clauses.into_iter().filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join(","))
+}
+
+/// What a `setup.py` or a `setup.cfg` says in so many words: these files are programs and settings of a build, which is not run to read them.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Setup {
+    pub name: Option<String>,
+    pub version: Option<String>,
+    /// Console scripts, by name.
+    pub scripts: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn read(program: &str, settings: &str) -> Self {
+        let found = |pattern: &str, text: &str| Regex::new(pattern).ok()?.captures(text).map(|found| found[1].to_owned());
+        let said = |key: &str| {
+            let in_program = found(&format!(r#"\b{key}\s*=\s*["']([^"'\n]+)["']"#), program);
+            in_program.or_else(|| found(&format!(r"(?m)^{key}\s*=\s*([^\s:]+)\s*$"), settings))
+        };
+        let scripts = |pattern: &str, text: &str| {
+            let pattern = Regex::new(pattern).expect("a pattern of ours");
+            pattern.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect::<Vec<_>>()
+        };
+        let mut named = scripts(r#"["']([\w.-]+)\s*=\s*([\w.]+:[\w.]+)["']"#, program);
+        named.extend(scripts(r"(?m)^\s+([\w.-]+)\s*=\s*([\w.]+:[\w.]+)\s*$", settings));
+        Self { name: said("name"), version: said("version"), scripts: named }
+    }
+
+    /// The only console script, as a command: such a project is not installed.
+    pub fn command(&self) -> Option<Vec<String>> {
+        let [(_, target)] = self.scripts.as_slice() else { return None };
+        Some(vec!["python".to_owned(), "-c".to_owned(), program(target)?.trim_end().replace('\n', "; ")])
     }
 }
 
@@ -191,5 +303,53 @@ mod tests {
         let project = Project::parse(text).unwrap();
         assert_eq!((project.name.as_deref(), project.version.as_deref(), project.scripts.len()), (Some("p"), Some("0.2.0"), 1));
         assert!(project.has_dynamic_dependencies);
+    }
+
+    #[test]
+    fn what_poetry_asks_for_is_said_as_packaging_does() {
+        for (range, clauses) in [
+            ("^1.2", ">=1.2,<2"),
+            ("^0.2.3", ">=0.2.3,<0.3"),
+            ("^0.0", ">=0.0,<0.1"),
+            ("~1.2", ">=1.2,<1.3"),
+            ("~1", ">=1,<2"),
+            ("*", ""),
+            ("1.4.0", "==1.4.0"),
+            (">=1,<3", ">=1,<3"),
+            ("~=1.4", "~=1.4"),
+        ] {
+            assert_eq!(poetry_range(range).as_deref(), Some(clauses), "{range}");
+        }
+        let text = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = { version = \"^1.2\", extras = [\"cli\"] }\n\
+                    six = \"*\"\nlocal = { path = \"../x\" }\nmaybe = { version = \"1\", optional = true }\n";
+        let project = Project::parse(text).unwrap();
+        assert_eq!(
+            (project.unpackaged, project.requires_python.as_deref()),
+            (vec!["mcp[cli]>=1.2,<2".to_owned(), "six".to_owned()], Some(">=3.11,<4"))
+        );
+        assert!(!project.has_dynamic_dependencies);
+    }
+
+    #[test]
+    fn members_of_a_workspace_are_named_where_they_are_needed() {
+        let members = |text: &str| Project::parse(text).unwrap().members;
+        let workspace = "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n";
+        assert_eq!(members(workspace), ["packages/*"]);
+        assert!(members(&format!("[project]\nname = \"a\"\n{workspace}")).is_empty(), "a project that needs none is on its own");
+        let needs = format!("[project]\nname = \"a\"\n[tool.uv.sources]\nb = {{ workspace = true }}\nc = {{ git = \"x\" }}\n{workspace}");
+        assert_eq!(members(&needs), ["b"]);
+    }
+
+    #[test]
+    fn a_setup_file_is_read_as_far_as_it_is_plain() {
+        let program = "from setuptools import setup\nsetup(name='acme', version = \"1.2.3\",\n  entry_points={'console_scripts': ['acme = srv.main:run']})\n";
+        let setup = Setup::read(program, "");
+        assert_eq!((setup.name.as_deref(), setup.version.as_deref()), (Some("acme"), Some("1.2.3")));
+        assert_eq!(setup.command().unwrap(), ["python", "-c", "import sys; from srv.main import run; sys.exit(run())"]);
+        let settings =
+            "[metadata]\nname = beta\nversion = attr: beta.__version__\n[options.entry_points]\nconsole_scripts =\n    beta = beta:main\n";
+        let setup = Setup::read("", settings);
+        assert_eq!((setup.name.as_deref(), setup.version, setup.scripts.len()), (Some("beta"), None, 1));
+        assert_eq!(Setup::read("setup(name=NAME)", ""), Setup::default());
     }
 }

@@ -117,20 +117,33 @@ impl TryFrom<String> for Variable {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').map_or((text.as_str(), None), |(name, value)| (name, Some(value)));
-        let mut letters = name.chars();
-        let is_name = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-            && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-        if !is_name || text.contains('\0') {
-            return Err(format!("`{name}` is not a name of an environment variable; an entry is `NAME` or `NAME=value`"));
-        }
+        let variable = Self::parse(&text)?;
+        let name = variable.name.as_str();
         let is_ours = PYTHON_OURS.contains(&name) || (name.starts_with(OURS.0) && name != OURS.1);
         if is_ours || GIT_LOCAL.contains(&name) {
             let who = if is_ours { "agent" } else { "git" };
             return Err(format!("`{name}` is set by `{who}` itself and cannot be declared"));
         }
+        Ok(variable)
+    }
+}
+
+impl Variable {
+    /// `NAME` or `NAME=value`, of any name: a host may set what `agent` itself reads.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        if !is_name(name) || text.contains('\0') {
+            return Err(format!("`{name}` is not a name of an environment variable; an entry is `NAME` or `NAME=value`"));
+        }
         Ok(Self { name: name.to_owned(), value: value.map(str::to_owned) })
     }
+}
+
+/// Whether every shell takes it as the name of a variable.
+pub fn is_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 impl From<Variable> for String {

@@ -2,7 +2,10 @@
 
 use crate::diagnose::{Diagnose, Exit};
 use crate::document;
+use crate::release;
 use crate::variable::{self, Variable};
+use crate::version::can_begin;
+use semver::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +18,8 @@ pub const SCHEMA: &str = "agent/manifest@1";
 pub struct Manifest {
     pub schema: String,
     pub name: String,
+    /// What the first release is called, where that is not 0.1.0: an adopted project goes on counting. Later releases do not look at it.
+    pub first_version: Option<Version>,
     pub runner: EntryPoint,
     /// Absent in an adopted repository that nobody tunes yet.
     pub tuner: Option<EntryPoint>,
@@ -620,11 +625,27 @@ impl Manifest {
     /// The keys and sections that say something else in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         // whole, so that a section that comes later is compared as well
-        let Self { schema, name, runner, tuner, python, node, promote, release, evaluators, architect, limits, store, tests, remote } =
-            self;
+        let Self {
+            schema,
+            name,
+            first_version,
+            runner,
+            tuner,
+            python,
+            node,
+            promote,
+            release,
+            evaluators,
+            architect,
+            limits,
+            store,
+            tests,
+            remote,
+        } = self;
         let same = [
             ("`schema`", *schema == other.schema),
             ("`name`", *name == other.name),
+            ("`first_version`", *first_version == other.first_version),
             ("`[runner]`", *runner == other.runner),
             ("`[tuner]`", *tuner == other.tuner),
             ("`[python]`", *python == other.python),
@@ -641,7 +662,12 @@ impl Manifest {
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
     }
 
-    /// The same of a file's bytes.
+    /// What the first release is called.
+    pub fn first(&self) -> Version {
+        self.first_version.clone().unwrap_or(release::FIRST)
+    }
+
+    /// Reads a manifest from a file's bytes.
     pub fn read(bytes: &[u8], origin: &str) -> Result<Self, ManifestError> {
         let text =
             document::text(bytes, origin).map_err(|error| ManifestError::Malformed { origin: error.place, message: error.problem })?;
@@ -662,6 +688,12 @@ impl Manifest {
         }
         if self.name.trim().is_empty() {
             return problem("name", "is empty".to_owned());
+        }
+        if let Some(first) = self.first_version.as_ref().filter(|first| !can_begin(first)) {
+            return problem(
+                "first_version",
+                format!("is {first}; a first version is three numbers below a thousand million, such as 1.4.2"),
+            );
         }
         if self.runner.command.is_empty() {
             return problem("runner.command", "is empty; it is the program and its arguments".to_owned());
@@ -810,7 +842,7 @@ mod tests {
         check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `first_version`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

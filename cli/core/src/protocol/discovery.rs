@@ -1,9 +1,11 @@
 //! What a server says of itself before anybody calls it, as it was recorded for one code: discovery is answered from this while Python starts.
 
 use crate::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
+use crate::raw_object::RawObject;
 use crate::signal::CONVERSATION_ARGUMENT;
 use crate::wire;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -197,6 +199,49 @@ impl Discovery {
     }
 }
 
+/// What a host is told of who answers: the agent and the version that is served, in place of the name and version that its server has in its code. All else that
+/// the server says of itself (title, icons) stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    pub version: String,
+}
+
+impl Identity {
+    /// Into the result of `initialize`.
+    pub fn sign_greeting(&self, result: &mut Value) {
+        self.sign(&mut result["serverInfo"]);
+    }
+
+    /// Into a result of the stateless era.
+    pub fn sign_result(&self, result: &mut Value) {
+        self.sign(&mut result["_meta"][META_SERVER]);
+    }
+
+    /// The same where the server signed it; all other bytes stay as they are.
+    pub fn signed(&self, result: Box<RawValue>) -> Box<RawValue> {
+        if !result.get().contains(META_SERVER) {
+            return result;
+        }
+        let Some(mut members) = RawObject::parse(&result) else { return result };
+        let Some(mut meta) = members.object("_meta").filter(|meta| meta.get(META_SERVER).is_some()) else { return result };
+        let mut server = meta.object(META_SERVER).unwrap_or_default();
+        server.set("name", &self.name);
+        server.set("version", &self.version);
+        meta.set(META_SERVER, &server);
+        members.set("_meta", &meta);
+        members.to_raw()
+    }
+
+    fn sign(&self, server: &mut Value) {
+        if !server.is_object() {
+            *server = json!({});
+        }
+        server["name"] = json!(self.name);
+        server["version"] = json!(self.version);
+    }
+}
+
 impl Lifetime {
     fn stamp(self, result: &mut Value) {
         result["ttlMs"] = json!(self.0);
@@ -315,6 +360,31 @@ mod tests {
         assert_eq!(back.initialize("2025-06-18")["protocolVersion"], "2025-06-18");
         assert_eq!(record.list(Era::Handshake, true, Lifetime(7)), json!({"tools": record.tools}));
         assert_eq!(back.list(Era::Stateless, true, Lifetime(7))["_meta"][META_SERVER]["name"], "a");
+    }
+
+    #[test]
+    fn a_host_is_told_of_the_agent_and_its_version_and_the_rest_stays_the_servers() {
+        let own = Identity { name: "agent".to_owned(), version: "1.4.2".to_owned() };
+        let mut record = record(Vec::new());
+        record.handshake.as_mut().unwrap()["serverInfo"]["title"] = json!("A title");
+        let expected = json!({"name": "agent", "version": "1.4.2", "title": "A title"});
+        let mut greeting = record.initialize("2025-11-25");
+        own.sign_greeting(&mut greeting);
+        assert_eq!((&greeting["serverInfo"], &greeting["instructions"]), (&expected, &json!("ask")));
+        let mut discovered = record.discover(Lifetime(7));
+        own.sign_result(&mut discovered);
+        assert_eq!(discovered["_meta"][META_SERVER], expected);
+        // one that says nothing of itself
+        let mut bare = Discovery::new(None, Some(json!({"capabilities": {}})), Vec::new()).initialize("2025-11-25");
+        own.sign_greeting(&mut bare);
+        assert_eq!(bare["serverInfo"], json!({"name": "agent", "version": "1.4.2"}));
+        let signed = |text: &str| own.signed(RawValue::from_string(text.to_owned()).unwrap()).get().to_owned();
+        let of_the_server = format!(r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"s","title":"T","version":"9"}}}}}}"#);
+        let of_ours = format!(r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"agent","title":"T","version":"1.4.2"}}}}}}"#);
+        assert_eq!(signed(&of_the_server), of_ours);
+        for untouched in [r#"{"n":1.10}"#.to_owned(), format!(r#"{{"content":["{META_SERVER}"],"n":1.10}}"#)] {
+            assert_eq!(signed(&untouched), untouched);
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use super::{Check, Finding, Status, missing, ok, untagged, wrong};
 use crate::legality::Role;
 use crate::object_id::ObjectId;
-use crate::release::FIRST;
 use crate::rollback::{self, Past, Plan, Snapshot};
 use crate::trailers::Trailers;
 use crate::version::{Bump, Kind, tag};
@@ -23,6 +22,8 @@ pub struct Link {
     pub trailers: Trailers,
     /// The commit that the tag of its version is on.
     pub tagged: Option<ObjectId>,
+    /// What its manifest calls a first release; 0.1.0 where it names none, or where it was not asked, since the version stands on another.
+    pub first: Version,
 }
 
 /// How the walk back from a tip ended.
@@ -230,8 +231,8 @@ pub(super) fn is_no_beginning(link: &Link) -> Option<String> {
     let shown = tag(link.version());
     match () {
         () if link.trailers.base.is_some() => Some(format!("{shown} stands on no version, and names a base")),
-        () if *link.version() != FIRST || link.trailers.kind != Some(Kind::Release) => {
-            Some(format!("{shown} stands on no version, and a first version is the release {}", tag(&FIRST)))
+        () if *link.version() != link.first || link.trailers.kind != Some(Kind::Release) => {
+            Some(format!("{shown} stands on no version, and a first version is the release {}", tag(&link.first)))
         }
         () => None,
     }
@@ -250,6 +251,7 @@ fn first_few(problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release::FIRST;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())
@@ -272,7 +274,14 @@ mod tests {
                 ..Trailers::default()
             };
             let commit = id(&format!("{version} {}", links.len()));
-            links.push(Link { tagged: Some(commit.clone()), commit, tree: id(tree), parents: base.into_iter().collect(), trailers });
+            links.push(Link {
+                tagged: Some(commit.clone()),
+                commit,
+                tree: id(tree),
+                parents: base.into_iter().collect(),
+                trailers,
+                first: FIRST,
+            });
         }
         links.reverse();
         Chain { branch: "active".to_owned(), tip: links[0].commit.clone(), links, end: End::First }
@@ -296,6 +305,16 @@ mod tests {
         let shown: Vec<_> = report.checks.iter().map(|check| (check.status, check.message.as_str())).collect();
         assert_eq!(shown[1], (Status::Ok, "4 versions back to v0.1.0, each on top of the one before"));
         assert_eq!(report.status, Status::Ok, "{shown:?}");
+    }
+
+    #[test]
+    fn a_first_version_is_the_one_that_its_manifest_names() {
+        let mut adopted = chain(&["release 1.4.2 a", "promotion 1.4.3 b"]);
+        let history = |chain: &Chain| chain.verify().checks.into_iter().find(|check| check.check == "history").unwrap();
+        let refused = "v1.4.2 stands on no version, and a first version is the release v0.1.0";
+        assert_eq!(history(&adopted).message, refused);
+        adopted.links[1].first = Version::new(1, 4, 2);
+        assert_eq!(history(&adopted).status, Status::Ok);
     }
 
     #[test]

@@ -146,6 +146,7 @@ mod tests {
     use crate::evaluation::{CaseResult, TierFold};
     use crate::event::Event;
     use crate::manifest::Tier;
+    use crate::release::FIRST;
     use crate::trailers::Trailers;
 
     fn id(text: &str) -> ObjectId {
@@ -163,7 +164,7 @@ mod tests {
             gate: Some("sha256:g".to_owned()),
             ..Trailers::default()
         };
-        Link { commit: id(version), tree: id("tree"), parents: base.into_iter().map(id).collect(), trailers, tagged: None }
+        Link { commit: id(version), tree: id("tree"), parents: base.into_iter().map(id).collect(), trailers, tagged: None, first: FIRST }
     }
 
     fn sound(kind: Kind, version: &str) -> Tip {

@@ -76,8 +76,18 @@ pub fn tags(versions: &[Version]) -> String {
 
 /// The version a tag names; `None` for tags that are none of ours (`v1`, `release-3`, `v1.2.3-rc1`).
 pub fn from_tag(name: &str) -> Option<Version> {
-    let version = Version::parse(name.strip_prefix('v')?).ok()?;
-    (version.pre.is_empty() && version.build.is_empty()).then_some(version)
+    Version::parse(name.strip_prefix('v')?).ok().filter(is_plain)
+}
+
+/// Three numbers and nothing else.
+fn is_plain(version: &Version) -> bool {
+    version.pre.is_empty() && version.build.is_empty()
+}
+
+/// Whether a repository may begin with it, so that no later version runs out of numbers.
+pub fn can_begin(version: &Version) -> bool {
+    const MOST: u64 = 1_000_000_000;
+    is_plain(version) && [version.major, version.minor, version.patch].iter().all(|part| *part < MOST)
 }
 
 /// What made a version.

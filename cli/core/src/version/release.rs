@@ -56,6 +56,8 @@ pub struct Snapshot {
     /// What the user says.
     pub declared: Option<Bump>,
     pub gated: Gated,
+    /// What the first release is called.
+    pub first: Version,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -76,12 +78,12 @@ pub enum Plan {
     },
 }
 
-/// The version a repository begins with.
+/// The version a repository begins with, where its manifest does not name another.
 pub const FIRST: Version = Version::new(0, 1, 0);
 
 pub fn plan(snapshot: &Snapshot) -> Plan {
     let Some(served) = &snapshot.served else {
-        return judge(snapshot, FIRST, None);
+        return judge(snapshot, snapshot.first.clone(), None);
     };
     if served.code == snapshot.source.code && served.tip.revision == snapshot.revision {
         return Plan::Nothing;
@@ -144,6 +146,7 @@ mod tests {
             computed,
             declared,
             gated: Gated::release(),
+            first: FIRST,
         }
     }
 
@@ -206,6 +209,8 @@ mod tests {
         let first = Snapshot { served: None, ..snapshot(None, None) };
         let Plan::Judge { candidate, .. } = plan(&first) else { panic!("judged") };
         assert_eq!((candidate.version, candidate.expect, candidate.parents), (FIRST, None, vec![id("main")]));
+        let Plan::Judge { candidate, .. } = plan(&Snapshot { first: Version::new(1, 4, 2), ..first }) else { panic!("judged") };
+        assert_eq!(candidate.version, Version::new(1, 4, 2));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 use crate::context::Context;
 use crate::contracts;
 use crate::error::{CommandError, CommandResult};
-use crate::installation::bundle::{self, About};
+use crate::installation::{
+    self,
+    bundle::{self, About},
+};
 use crate::world::fs;
 use crate::world::output::Output;
 use crate::world::{env, process};
 use agent_core::diagnose::Exit;
 use agent_core::object_id::digest;
+use agent_core::variable::Variable;
 use agent_core::what::What;
 use serde_json::json;
 use std::path::Path;
@@ -19,6 +23,10 @@ use std::path::Path;
     after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as io.github.me/estimates --url https://example.org/estimates.mcpb > server.json"
 )]
 pub struct Arguments {
+    /// A variable that the server reads: NAME is asked for where the bundle is installed, NAME=VALUE as well with the value as its default, which the bundle
+    /// then holds; can be given more than once. The names under `env` in agent.toml are asked for without it
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse)]
+    env: Vec<Variable>,
     /// Where the bundle goes; NAME-VERSION.mcpb where it is left out
     #[arg(long, value_name = "FILE")]
     out: Option<Output>,
@@ -34,7 +42,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let about = about(context)?;
+    let about = about(context, &arguments.env)?;
     if let Some(name) = &arguments.publish_as {
         check(name)?;
     }
@@ -58,6 +66,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if let Some(server) = &server {
         context.printer.data(serde_json::to_string_pretty(server).expect("it is JSON"));
     }
+    let held: Vec<_> = about.variables.iter().filter(|variable| variable.value.is_some()).map(|variable| variable.name.as_str()).collect();
+    if !held.is_empty() {
+        context.printer.warn(format!("the bundle holds what was given for {} in plain text, as a default", held.join(", ")));
+    }
     let done = if arguments.dry_run { "would be made" } else { "is made" };
     context.printer.say(format!("{} {done} ({} KiB, sha256 {sha256})", out.shown(), bytes.len() / 1024));
     Ok(Exit::Done)
@@ -80,7 +92,7 @@ fn check(name: &str) -> Result<(), CommandError> {
     }
 }
 
-fn about(context: &Context) -> Result<About, CommandError> {
+fn about(context: &Context, env: &[Variable]) -> Result<About, CommandError> {
     let repository = context.repository()?;
     let tip = repository.expect_tip()?;
     let active = repository.target(&What::Active)?;
@@ -91,5 +103,6 @@ fn about(context: &Context) -> Result<About, CommandError> {
         version: tip.version.to_string(),
         author: repository.git.config("user.name").unwrap_or_else(|| "unknown".to_owned()),
         tools: contract.runner.tools.iter().map(|(name, tool)| (name.clone(), described(tool))).collect(),
+        variables: installation::passed(env, &active.manifest.runner.env),
     })
 }

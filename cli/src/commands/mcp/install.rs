@@ -1,13 +1,14 @@
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::installation::host::{Host, Scope};
-use crate::installation::{self, Done, Launch, Met, Plan, Request, Server, Token};
+use crate::installation::{self, Done, Launch, Met, Passed, Plan, Request, Server, Token};
 use crate::printer::{Printer, Style};
 use crate::repository::manifest_on_disk;
 use crate::world::env;
 use agent_core::diagnose::Exit;
 use agent_core::manifest::Manifest;
 use agent_core::traffic::Traffic;
+use agent_core::variable::{self, Variable};
 use agent_core::what::What;
 use serde_json::json;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::path::Path;
 /// comments, order and other servers stay as they are, and the file as it was is kept beside it. Done twice it is done once.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --door all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run"
+    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --door all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
 )]
 pub struct Arguments {
     /// The host
@@ -43,6 +44,10 @@ pub struct Arguments {
     /// The variable that the host takes the server's token from; `AGENT_TOKEN` where that is set
     #[arg(long, value_name = "VARIABLE", requires = "http")]
     token_env: Option<String>,
+    /// A variable for the server: NAME has the host pass on its own value (as a reference such as `${NAME}`, where the host has those), NAME=VALUE writes the
+    /// value into the configuration; can be given more than once. The names under `env` in agent.toml are passed on without it
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse, conflicts_with = "http")]
+    env: Vec<Variable>,
     /// Edit the configuration even where the host has a command of its own
     #[arg(long)]
     edit: bool,
@@ -111,7 +116,8 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandE
         return Err(CommandError::usage("`--at` is for the Runner, which is not among the doors"));
     }
     let name = name(arguments.name.as_deref(), &manifest)?;
-    let servers = doors.into_iter().map(|door| server(door, &name, arguments, &folder)).collect::<Result<_, _>>()?;
+    let server = |door| server(door, &name, arguments, (&folder, &manifest));
+    let servers = doors.into_iter().map(server).collect::<Result<_, _>>()?;
     Ok(Request { host: arguments.host, scope: arguments.scope, servers, repository: folder, edit: arguments.edit })
 }
 
@@ -132,7 +138,7 @@ pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, C
     }
 }
 
-fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Result<Server, CommandError> {
+fn server(door: Door, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, CommandError> {
     let name = if door == Door::Runner { name.to_owned() } else { format!("{name}-{}", door.as_str()) };
     if let Some(url) = &arguments.http {
         return Ok(Server { name, launch: Launch::Url { url: url.clone(), token: token(arguments)? } });
@@ -145,17 +151,27 @@ fn server(door: Door, name: &str, arguments: &Arguments, folder: &Path) -> Resul
     if door == Door::Runner && arguments.at != Traffic::all(What::Active) {
         words.extend(["--at".to_owned(), arguments.at.to_string()]);
     }
-    Ok(Server { name, launch: Launch::Command { program: text(&installation::program()?)?, arguments: words } })
+    Ok(Server {
+        name,
+        launch: Launch::Command {
+            program: text(&installation::program()?)?,
+            arguments: words,
+            variables: variables(door, arguments, manifest),
+        },
+    })
+}
+
+/// The variables that a door's server reads. What promotes or releases runs tests as well, with all that they read.
+fn variables(door: Door, arguments: &Arguments, manifest: &Manifest) -> Vec<Passed> {
+    let tuner = manifest.tuner.iter().flat_map(|tuner| &tuner.env).chain(&manifest.evaluators.env);
+    let of_tests = tuner.filter(|_| door != Door::Runner);
+    installation::passed(&arguments.env, manifest.runner.env.iter().chain(of_tests))
 }
 
 /// What the host presents to the server: the variable is named where it is to be used, and where it is set as the server's is.
 fn token(arguments: &Arguments) -> Result<Option<Token>, CommandError> {
-    let is_name = |name: &str| {
-        let is_word = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
-        is_word && name.starts_with(|first: char| !first.is_ascii_digit())
-    };
     match &arguments.token_env {
-        Some(name) if !is_name(name) => Err(CommandError::usage(format!("`{name}` is not a name of a variable"))),
+        Some(name) if !variable::is_name(name) => Err(CommandError::usage(format!("`{name}` is not a name of a variable"))),
         Some(name) => Ok(Some(Token { variable: name.clone(), value: env::token_in(name) })),
         None => Ok(env::token().map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) })),
     }
@@ -209,7 +225,26 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
     if done.is_some() && plan.holds_token(request.host) {
         context.printer.warn(format!("{file} holds the token itself: {} takes it from nowhere else", request.host.as_str()));
     }
+    if done.is_some() {
+        warn_of_variables(plan, request, context);
+    }
     if plan.servers.iter().any(|(_, was)| *was == Met::Missing) && request.scope == Scope::Project && done.is_some() {
         context.printer.say("the paths in it are this machine's: leave it out of commits, or let others run this too");
+    }
+}
+
+fn warn_of_variables(plan: &Plan, request: &Request, context: &Context) {
+    let (file, host) = (plan.file.display(), request.host.as_str());
+    let held = plan.held_values();
+    if plan.changes() && !held.is_empty() {
+        let s = if held.len() == 1 { "" } else { "s" };
+        context.printer.warn(format!("{file} holds the value{s} of {} in plain text", held.join(", ")));
+    }
+    let unreachable = plan.unreachable(request.host);
+    if !unreachable.is_empty() {
+        context.printer.warn(format!(
+            "agent.toml declares {}, and {host}'s configuration cannot name variables: set them for {host} itself, or run this with `--env NAME=VALUE`",
+            unreachable.join(", ")
+        ));
     }
 }

@@ -4,11 +4,14 @@ use super::objects::decoded;
 use super::publish::tag_ref;
 use super::{CommitInfo, Git, GitError, STATE_FILE};
 use agent_core::legality::STATE_FOLDER;
+use agent_core::manifest::{self, Manifest};
 use agent_core::object_id::ObjectId;
+use agent_core::release::FIRST;
 use agent_core::verification::history::{Chain, End, Link};
 use agent_core::verification::tip::{self, Before, Breach, Tip};
 use agent_core::version::Kind;
 use gix::bstr::ByteSlice;
+use semver::Version;
 
 /// So far back the tree of a rollback is looked for before it is served; `agent verify` looks all the way.
 const LOOKED_BACK: usize = 1_000;
@@ -22,7 +25,7 @@ impl Git {
     fn tip_facts(&self, commit: &CommitInfo) -> Result<Tip, GitError> {
         let state = self.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id);
         Ok(Tip {
-            link: link(commit, self.tag_of(commit)?),
+            link: link(commit, self.tag_of(commit)?, self.first_of(commit)?),
             state_problem: state.as_ref().map(|state| self.blob_problem(state)).transpose()?.flatten(),
             state,
             before: self.before(commit)?,
@@ -35,6 +38,14 @@ impl Git {
         commit.trailers.version.as_ref().map_or(Ok(None), |version| self.reference(&tag_ref(version)))
     }
 
+    /// What the manifest of a version calls a first release, where the version claims to be one under another number than the usual.
+    fn first_of(&self, commit: &CommitInfo) -> Result<Version, GitError> {
+        let claims = commit.trailers.base.is_none() && commit.trailers.version.as_ref().is_some_and(|version| *version != FIRST);
+        let manifest = if claims { self.read(&commit.id, manifest::FILE)? } else { None };
+        let manifest = manifest.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
+        Ok(manifest.map_or(FIRST, |manifest| manifest.first()))
+    }
+
     fn before(&self, commit: &CommitInfo) -> Result<Before, GitError> {
         let Some(parent) = commit.parents.first() else { return Ok(Before::None) };
         if !self.exists(parent) {
@@ -42,7 +53,7 @@ impl Git {
         }
         let parent = self.commit(parent)?;
         Ok(match parent.trailers.as_version() {
-            Some(_) => Before::Version(Box::new(link(&parent, None))),
+            Some(_) => Before::Version(Box::new(link(&parent, None, FIRST))),
             None => Before::None,
         })
     }
@@ -118,16 +129,17 @@ impl Git {
             }
             // a tag that cannot be read is looked at by itself
             let tagged = self.tag_of(&commit).unwrap_or_default();
-            chain.links.push(link(&commit, tagged));
+            let first = self.first_of(&commit).unwrap_or(FIRST);
+            chain.links.push(link(&commit, tagged, first));
             next = commit.parents.first().cloned();
         }
         chain
     }
 }
 
-pub fn link(commit: &CommitInfo, tagged: Option<ObjectId>) -> Link {
+pub fn link(commit: &CommitInfo, tagged: Option<ObjectId>, first: Version) -> Link {
     let CommitInfo { id, tree, parents, trailers, .. } = commit.clone();
-    Link { commit: id, tree, parents, trailers, tagged }
+    Link { commit: id, tree, parents, trailers, tagged, first }
 }
 
 /// An error with its causes, in one line.

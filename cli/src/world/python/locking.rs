@@ -35,7 +35,7 @@ impl Installer {
         if let found @ Self::Uv { .. } = Self::found() {
             return found;
         }
-        say("fetching uv with pip, to lock for every platform");
+        say("downloading uv with pip: it locks packages for every platform");
         match fetch(bare, folder) {
             Ok(program) => Self::Uv { program, settings: settings_of_pip(bare) },
             Err(_) => Self::Pip,

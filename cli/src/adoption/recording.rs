@@ -1,0 +1,135 @@
+//! Cases from the calls of a host: each call is made again as a tier makes it, and becomes a case where that works.
+
+use super::trying::{CALL_LIMIT, confined, milliseconds, varying};
+use crate::confinement::Scratch;
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::runner::child::Child;
+use crate::target::Target;
+use crate::world::fs::{self, Durability, FsError};
+use crate::world::recording::Recorded;
+use agent_core::adoption::{self, Measured, Trial};
+use agent_core::call_result::{Answer, CallResult};
+use agent_core::document;
+use agent_core::what::What;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The cases of recorded calls.
+pub const CASES: &str = "tests/micro/recorded.jsonl";
+/// Files whose calls are not recorded again.
+const KNOWN: [&str; 2] = [super::CASES, CASES];
+const NAME: &str = "recorded";
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    Case {
+        id: String,
+        /// Whether the same answer is expected again, or any.
+        is_steady: bool,
+    },
+    /// None, and why.
+    None(String),
+}
+
+/// Makes cases of calls, in the working tree.
+pub struct Gathering<'a> {
+    repository: &'a Repository,
+    worktree: PathBuf,
+    measured: Measured,
+}
+
+impl<'a> Gathering<'a> {
+    pub fn new(repository: &'a Repository) -> Result<Self, CommandError> {
+        Ok(Self { repository, worktree: repository.worktree()?, measured: Measured::default() })
+    }
+
+    /// Writes the case of a call, where it makes one.
+    pub async fn add(&mut self, call: &Recorded) -> Result<Made, CommandError> {
+        let Ok(arguments) = serde_json::from_str::<Value>(call.arguments.get()) else {
+            return Ok(Made::None("its arguments cannot be read".to_owned()));
+        };
+        let there = self.there()?;
+        if there.iter().any(|case| case["tool"] == call.tool.as_str() && case["arguments"] == arguments) {
+            return Ok(Made::None("it is a case already".to_owned()));
+        }
+        let given = CallResult::parse(call.result.clone()).and_then(|result| result.answer());
+        let Ok(given) = given else { return Ok(Made::None("its answer cannot be read".to_owned())) };
+        if given.is_error() {
+            return Ok(Made::None("the tool failed".to_owned()));
+        }
+        let target = self.repository.target_to_test(&What::Worktree)?;
+        let again = match self.again(&target, &call.tool, &arguments).await {
+            Ok(again) => again,
+            Err(error) => return Ok(Made::None(format!("it could not be made again as a test: {}", error.messages.join(": ")))),
+        };
+        if adoption::is_offline(&again) || again.is_error() {
+            return Ok(Made::None("it fails where tests run: without a network, and with an empty folder for files of its own".to_owned()));
+        }
+        let trial = Trial { tool: call.tool.clone(), arguments, required: None };
+        let mut case = adoption::recorded(&trial, [&given, &again], &varying(&target, self.repository));
+        let id = fresh_id(&call.tool, &there);
+        case["id"] = id.as_str().into();
+        case["tags"] = serde_json::json!([NAME]);
+        if !adoption::holds(&case, &again) {
+            return Ok(Made::None("its answer is of no form that a case can expect".to_owned()));
+        }
+        self.write(&case)?;
+        Ok(Made::Case { id, is_steady: case["expect"].get("equals").is_some() })
+    }
+
+    /// At the end of a file of the user's, whose last line may lack its newline.
+    fn write(&self, case: &Value) -> Result<(), FsError> {
+        let path = self.worktree.join(CASES);
+        let before = fs::read_if_there(&path)?.unwrap_or_default();
+        let start = if before.last().is_none_or(|byte| *byte == b'\n') { "" } else { "\n" };
+        fs::append(&path, format!("{start}{case}\n").as_bytes(), Durability::Durable)
+    }
+
+    /// The cases that are there.
+    fn there(&self) -> Result<Vec<Value>, CommandError> {
+        let mut cases = Vec::new();
+        for file in KNOWN {
+            let bytes = fs::read_if_there(&self.worktree.join(file))?.unwrap_or_default();
+            cases.extend(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()));
+        }
+        Ok(cases)
+    }
+
+    async fn again(&mut self, target: &Target, tool: &str, arguments: &Value) -> Result<Answer, CommandError> {
+        let scratch = Scratch::take(&self.repository.layout)?;
+        let spec = scratch.given_to(confined(target, Some(false), self.repository)?);
+        let began = Instant::now();
+        let child = Child::start(&spec).await?;
+        self.measured.start_ms = self.measured.start_ms.max(milliseconds(began));
+        let began = Instant::now();
+        let answer = match tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await {
+            Err(_) => Err(child.why_gone()),
+            Ok(result) => result.and_then(|result| child.readable(tool, result.answer())),
+        };
+        self.measured.calls_ms.push(milliseconds(began));
+        child.end().await;
+        Ok(answer?)
+    }
+
+    /// Raises the budgets of the tier to what its new cases take, times the margin.
+    pub fn raise_budgets(&self) -> Result<(), CommandError> {
+        let path = self.worktree.join(super::BUDGETS);
+        let Some(bytes) = fs::read_if_there(&path)? else { return Ok(()) };
+        let Ok(budgets) = document::parse::<Value>(&String::from_utf8_lossy(&bytes)) else { return Ok(()) };
+        let raised = self.measured.raised(&budgets);
+        if raised != budgets {
+            fs::replace(&path, super::pretty(&raised).as_bytes(), Durability::Durable)?;
+        }
+        Ok(())
+    }
+}
+
+/// `TOOL-recorded-N`, with the first number that is free.
+fn fresh_id(tool: &str, there: &[Value]) -> String {
+    let ids = (1..).map(|number: u64| format!("{tool}-{NAME}-{number}"));
+    let is_free = |id: &String| there.iter().all(|case| case["id"] != id.as_str());
+    ids.into_iter().find(is_free).expect("there are more numbers than cases")
+}
