@@ -135,6 +135,11 @@ servers *ARGS:
     cargo build --release
     python3 tests/hosts/servers.py {{ARGS}}
 
+# real Phoenix as the collector (installs it, once): what it shows of calls, a failed call, a signal and a tier
+phoenix:
+    cargo build
+    AGENT={{justfile_directory()}}/target/debug/agent python3 tests/hosts/phoenix.py
+
 # a call over HTTP through agent, supergateway, FastMCP's proxy and mcp-proxy, in one run
 bench-http *ARGS:
     cargo build --release

@@ -64,13 +64,13 @@ impl Call<'_> {
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
         if let Some(arguments) = self.params.get("arguments") {
-            operation.content(names::TOOL_ARGUMENTS, arguments.get());
+            operation.given(|| arguments.get().to_owned());
         }
         self.add_meta(operation.traceparent());
         let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;
         note_outcome(&operation, &result);
         let result = result?;
-        operation.content(names::TOOL_RESULT, result.raw().get());
+        operation.answered(|| result.raw().get().to_owned());
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         // a result that asks for more is no turn yet
         if let Some(held) = self.conversation.take().filter(|_| !mcp::wants_input(result.raw())) {

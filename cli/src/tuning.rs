@@ -89,6 +89,7 @@ pub struct Tuner {
     /// Its tools, and whether each takes the conversation's id as an argument.
     tools: HashMap<String, bool>,
     rules: Rules,
+    version: Option<Version>,
     _scratch: Scratch,
 }
 
@@ -106,7 +107,7 @@ impl Tuner {
         spec.memory = memory;
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
-        Ok(Self { child, tools, rules, _scratch: scratch })
+        Ok(Self { child, tools, rules, version: target.version.clone(), _scratch: scratch })
     }
 
     pub fn has(&self, tool: &str) -> bool {
@@ -459,7 +460,8 @@ impl Batch<'_> {
         };
         let arguments = Value::Object(signal.arguments.clone());
         let turn = talk.as_ref().and_then(|talk| talk.trace.clone());
-        let operation = operation(signal, turn.as_deref());
+        let operation = operation(signal, self.tuner.version.as_ref(), turn.as_deref());
+        operation.given(|| arguments.to_string());
         let shown = talk.as_ref().map(|talk| &talk.shown);
         let applied = operation.around(self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, shown)).await;
         let (state, result) = match applied.inspect_err(|error| operation.fail("child_failed", &error.to_string()))? {
@@ -470,6 +472,7 @@ impl Batch<'_> {
             Tuned::Unchanged(result) => (None, result),
             Tuned::State(state, result) => (Some(state), result),
         };
+        operation.answered(|| result.raw().get().to_owned());
         let trace = operation.traceparent();
         if self.dry.is_none() && trace.is_some() {
             let version = talk.as_ref().and_then(|talk| talk.version.clone());
@@ -542,9 +545,10 @@ fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
 }
 
 /// A signal on its way, as the continuation of the turn it is about.
-fn operation(signal: &Signal, turn: Option<&str>) -> Operation {
+fn operation(signal: &Signal, version: Option<&Version>, turn: Option<&str>) -> Operation {
     let operation = Operation::asked(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
     operation.span().set(names::ROLE, names::TUNER);
+    operation.span().of_agent(version);
     operation.span().set_some(names::SIGNAL, Some(&signal.id));
     operation
 }

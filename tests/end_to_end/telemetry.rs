@@ -11,6 +11,7 @@ use agent::world::python;
 use agent_core::kpi::Rewards;
 use agent_core::manifest::Python;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -185,6 +186,44 @@ fn a_promotion_is_one_trace() {
 }
 
 #[test]
+fn spans_say_what_they_are_and_of_which_version_of_the_agent() {
+    let case = json!({"id": "wrong", "tool": "ask", "arguments": {"question": "ab"}, "expect": {"equals": 1}}).to_string();
+    let files =
+        [("runner/__main__.py", RUNNER), ("tuner/__main__.py", TUNER), ("tests/micro/estimates.jsonl", &format!("{case}\n") as &str)];
+    let served = Served::with(&files);
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    shim.call("ask", &json!({"question": "why"}));
+    shim.close();
+    served.agent(["run", "ask", "question=why"]).ok();
+    served.agent(["tune", "reward", "value=0.5"]).ok();
+    served.agent(["test", "--tier", "micro", "--at", "v0.1.0"]);
+    let name = served.agent(["versions", "--json"]).ok().json()["agent"].clone();
+    assert!(name.is_string());
+    let spans = spans(&served);
+    let [within, answers, asks] = [1, 2, 3].map(|kind| json!(kind));
+    let (tool, chain, evaluator, none) = (json!("TOOL"), json!("CHAIN"), json!("EVALUATOR"), Value::Null);
+    let call = json!("execute_tool");
+    let expected = [
+        ("initialize", &answers, &none, &none, false),
+        ("tools/call ask", &answers, &tool, &call, true),
+        ("tools/call ask", &asks, &tool, &call, true),
+        ("agent run", &within, &chain, &none, false),
+        ("tools/call reward", &asks, &tool, &call, true),
+        ("tier micro", &within, &evaluator, &none, true),
+        ("case wrong", &within, &evaluator, &none, true),
+    ];
+    for (span_name, kind, shown_as, operation, is_of_version) in expected {
+        let span = spans.iter().find(|span| span["name"] == span_name && span["kind"] == *kind);
+        let span = span.unwrap_or_else(|| panic!("{span_name} of kind {kind}: {spans:?}"));
+        assert_eq!(attribute(span, "openinference.span.kind"), *shown_as, "{span_name}");
+        assert_eq!(attribute(span, "gen_ai.operation.name"), *operation, "{span_name}");
+        let agent = if is_of_version { (name.clone(), json!("0.1.0")) } else { (Value::Null, Value::Null) };
+        assert_eq!((attribute(span, "gen_ai.agent.name"), attribute(span, "gen_ai.agent.version")), agent, "{span_name}");
+    }
+}
+
+#[test]
 fn it_can_be_switched_off() {
     let served = served();
     let mut command = served.command();
@@ -295,11 +334,30 @@ fn request(stream: &mut TcpStream) -> Option<(String, Value)> {
 }
 
 fn run_with_collector(served: &Served, at: SocketAddr, protocol: Option<&str>) -> Ended {
+    run_with_collector_and(served, at, protocol.map(|protocol| ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)).as_slice())
+}
+
+fn run_with_collector_and(served: &Served, at: SocketAddr, variables: &[(&str, &str)]) -> Ended {
     let mut command = served.command();
     command.args(["run", "ask", "question=why"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{at}"));
     command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret").env("OTEL_SERVICE_NAME", "shop");
-    command.envs(protocol.map(|protocol| ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)));
-    World::finish(&mut command).ok().stdout_has("yhw")
+    World::finish(command.envs(variables.iter().copied())).ok().stdout_has("yhw")
+}
+
+#[test]
+fn a_signal_that_is_switched_off_is_not_sent() {
+    let served = served();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let received = collector(listener);
+    let paths = |off: &[&str]| {
+        let off: Vec<_> = off.iter().map(|name| (*name, "none")).collect();
+        assert!(!run_with_collector_and(&served, at, &off).stderr.contains("warning:"));
+        received.try_iter().map(|(path, _)| path).collect::<BTreeSet<_>>()
+    };
+    assert!(paths(&[]).contains("/v1/metrics"));
+    assert_eq!(paths(&["OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"]), BTreeSet::from(["/v1/traces".to_owned()]));
+    assert!(!paths(&["OTEL_TRACES_EXPORTER"]).contains("/v1/traces"));
 }
 
 /// As Phoenix and most others take it, and as the specification has it where nothing is said.
@@ -356,10 +414,15 @@ fn what_tools_are_given_and_answer_is_on_record_by_request_alone() {
         let spans = spans(&served);
         let has_key = |span: &Value, key: &str| span["attributes"].as_array().unwrap().iter().any(|one| one["key"] == key);
         let of = |key: &str| spans.iter().filter(|span| has_key(span, key)).count();
-        (of("gen_ai.tool.call.arguments"), of("gen_ai.tool.call.result"))
+        ["gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "input.value", "output.value"].map(of)
     };
-    assert_eq!(run(None), (0, 0));
-    assert_eq!(run(Some("true")), (1, 1));
+    assert_eq!(run(None), [0; 4]);
+    assert_eq!(run(Some("true")), [1; 4]);
+    let call = spans(&served).into_iter().find(|span| attribute(span, "input.value") != Value::Null).unwrap();
+    assert_eq!(
+        (attribute(&call, "input.value"), attribute(&call, "input.mime_type")),
+        (json!(r#"{"question":"why"}"#), json!("application/json"))
+    );
 }
 
 #[test]

@@ -327,7 +327,14 @@ impl<S: Server> Session<S> {
             return self.interests.listen(caller, &params).await.map(|()| None);
         }
         let operation = self.operation(caller, method, &params);
+        let is_call = method == "tools/call";
+        if let Some(arguments) = params.get("arguments").filter(|_| is_call) {
+            operation.given(|| arguments.get().to_owned());
+        }
         let answer = operation.around(self.shim.answer(caller, method, params)).await;
+        if let Some(result) = answer.as_ref().ok().filter(|_| is_call) {
+            operation.answered(|| result.get().to_owned());
+        }
         note_outcome(&operation, method, &answer);
         answer.map(Some)
     }

@@ -63,16 +63,17 @@ impl std::fmt::Debug for Complaint {
     }
 }
 
-/// An exporter whose failures are said.
+/// An exporter whose failures are said, and that is quiet where its signal is not wanted: many collectors take traces alone.
 #[derive(Debug)]
 struct Watched<E> {
     exporter: E,
+    is_wanted: bool,
     complaint: Arc<Complaint>,
 }
 
 impl trace::SpanExporter for Watched<SpanExporter> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.complaint.hear(self.exporter.export(batch).await)
+        if self.is_wanted { self.complaint.hear(self.exporter.export(batch).await) } else { Ok(()) }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -90,7 +91,7 @@ impl trace::SpanExporter for Watched<SpanExporter> {
 
 impl logs::LogExporter for Watched<LogExporter> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        self.complaint.hear(self.exporter.export(batch).await)
+        if self.is_wanted { self.complaint.hear(self.exporter.export(batch).await) } else { Ok(()) }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -104,7 +105,7 @@ impl logs::LogExporter for Watched<LogExporter> {
 
 impl PushMetricExporter for Watched<MetricExporter> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        self.complaint.hear(self.exporter.export(metrics).await)
+        if self.is_wanted { self.complaint.hear(self.exporter.export(metrics).await) } else { Ok(()) }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -140,17 +141,18 @@ impl Exporters {
         let spans = SpanExporter::builder().with_http().with_protocol(spans).with_retry_policy(once()).build()?;
         let logs = LogExporter::builder().with_http().with_protocol(logs).with_retry_policy(once()).build()?;
         let metrics = MetricExporter::builder().with_http().with_protocol(metrics).with_retry_policy(once()).build()?;
-        let reader = PeriodicReader::builder(watched(metrics, complaint)).build();
+        let wanted = env::otlp_signals();
+        let reader = PeriodicReader::builder(watched(metrics, wanted[2], complaint)).build();
         Ok(Self {
-            spans: BatchSpanProcessor::builder(watched(spans, complaint)).build(),
-            logs: BatchLogProcessor::builder(watched(logs, complaint)).build(),
+            spans: BatchSpanProcessor::builder(watched(spans, wanted[0], complaint)).build(),
+            logs: BatchLogProcessor::builder(watched(logs, wanted[1], complaint)).build(),
             meters: SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build(),
         })
     }
 }
 
-fn watched<E>(exporter: E, complaint: &Arc<Complaint>) -> Watched<E> {
-    Watched { exporter, complaint: Arc::clone(complaint) }
+fn watched<E>(exporter: E, is_wanted: bool, complaint: &Arc<Complaint>) -> Watched<E> {
+    Watched { exporter, is_wanted, complaint: Arc::clone(complaint) }
 }
 
 /// As the specification has it: protobuf, where nothing else is named.

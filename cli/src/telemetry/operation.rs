@@ -131,13 +131,28 @@ impl Operation {
         &self.span
     }
 
-    /// What a tool is given or answers, where it was asked for that it is recorded.
-    pub fn content(&self, key: &'static str, content: &str) {
+    /// The arguments of a tool, in JSON: recorded by request alone.
+    pub fn given(&self, arguments: impl FnOnce() -> String) {
+        self.content([names::TOOL_ARGUMENTS, names::INPUT, names::INPUT_TYPE], arguments);
+    }
+
+    /// The result of a tool, the same way.
+    pub fn answered(&self, result: impl FnOnce() -> String) {
+        self.content([names::TOOL_RESULT, names::OUTPUT, names::OUTPUT_TYPE], result);
+    }
+
+    fn content(&self, [by_convention, by_backends, media_type]: [&'static str; 3], content: impl FnOnce() -> String) {
         const MOST: usize = 64 << 10;
-        if captures_content() {
-            let end = (0..=MOST.min(content.len())).rev().find(|end| content.is_char_boundary(*end));
-            self.span.set(key, content[..end.unwrap_or(0)].to_owned());
+        if !captures_content() || !self.span.is_recorded() {
+            return;
         }
+        let content = content();
+        let end = (0..=MOST.min(content.len())).rev().find(|end| content.is_char_boundary(*end)).unwrap_or(0);
+        let shown = &content[..end];
+        self.span.set(by_convention, shown.to_owned());
+        self.span.set(by_backends, shown.to_owned());
+        // what was cut is JSON no longer
+        self.span.set(media_type, if end == content.len() { "application/json" } else { "text/plain" });
     }
 
     /// For the `_meta` of what is sent because of this.

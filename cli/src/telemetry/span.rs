@@ -104,12 +104,19 @@ impl Span {
         }
     }
 
+    /// The agent it is about, and which version of it.
+    pub fn of_agent(&self, version: Option<&impl ToString>) {
+        if self.is_recorded() {
+            for (key, value) in agent_attributes(version.map(ToString::to_string)) {
+                self.set(key, value);
+            }
+        }
+    }
+
     /// What served: a version where there is one, and the state.
     pub fn served_by(&self, version: Option<&impl ToString>, revision: &impl ToString) {
-        let version = version.map(ToString::to_string);
-        self.set_some(names::AGENT_NAME, telemetry().and_then(|telemetry| telemetry.agent.as_ref()));
-        self.set_some(names::AGENT_VERSION, version.as_ref());
-        self.set_some(names::VERSION, version);
+        self.of_agent(version);
+        self.set_some(names::VERSION, version.map(ToString::to_string));
         self.set_some(names::REVISION, Some(revision.to_string()));
     }
 
@@ -158,6 +165,8 @@ pub struct Past<'a> {
     pub ended: SystemTime,
     pub took: Duration,
     pub attributes: Vec<(&'static str, String)>,
+    /// The version of the agent it is about.
+    pub version: Option<String>,
     /// What kind of error it ended with, and what there is to say about it.
     pub failure: Option<(&'a str, String)>,
 }
@@ -167,7 +176,9 @@ impl Past<'_> {
     pub fn record(self, parent: &Span) -> Option<String> {
         let (telemetry, parent) = (telemetry()?, parent.context()?);
         let error_type = self.failure.as_ref().map(|(error_type, _)| (names::ERROR_TYPE, (*error_type).to_owned()));
-        let attributes: Vec<_> = self.attributes.into_iter().chain(error_type).map(|(key, value)| KeyValue::new(key, value)).collect();
+        let agent = agent_attributes(self.version);
+        let attributes: Vec<_> =
+            self.attributes.into_iter().chain(agent).chain(error_type).map(|(key, value)| KeyValue::new(key, value)).collect();
         let builder = SpanBuilder::from_name(self.name).with_attributes(attributes).with_start_time(self.ended - self.took);
         let mut span = telemetry.tracer.build_with_context(builder, &Context::new().with_remote_span_context(parent));
         if let Some((_, description)) = self.failure {
@@ -176,6 +187,11 @@ impl Past<'_> {
         span.end_with_timestamp(self.ended);
         Some(traceparent_of(span.span_context()))
     }
+}
+
+fn agent_attributes(version: Option<String>) -> impl Iterator<Item = (&'static str, String)> {
+    let name = telemetry().and_then(|telemetry| telemetry.agent.clone()).map(|name| (names::AGENT_NAME, name));
+    name.into_iter().chain(version.map(|version| (names::AGENT_VERSION, version)))
 }
 
 pub(super) fn traceparent_of(context: &SpanContext) -> String {

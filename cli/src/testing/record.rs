@@ -21,6 +21,7 @@ pub(super) struct Record {
     span: Span,
     /// The cases that did not pass, with when they were over.
     failed: Vec<(CaseResult, SystemTime)>,
+    version: Option<String>,
 }
 
 impl Record {
@@ -29,7 +30,7 @@ impl Record {
         span.set(names::TIER, request.tier.as_str());
         span.served_by(target.version.as_ref(), &target.state.revision);
         span.set_some(names::COMMIT_ID, target.commit.as_ref());
-        Self { span, failed: Vec::new() }
+        Self { span, failed: Vec::new(), version: target.version.as_ref().map(ToString::to_string) }
     }
 
     /// Runs it; `work` tells each event, which then goes on to `on_event`.
@@ -79,12 +80,12 @@ impl Record {
         let score = Evaluation { name: &tier, score: Some(summary.score), label: Some(verdict), explanation, ..Evaluation::default() };
         score.record(&self.span);
         for (result, ended) in self.failed {
-            record_case(&result, ended, &self.span);
+            record_case(&result, ended, self.version.clone(), &self.span);
         }
     }
 }
 
-fn record_case(result: &CaseResult, ended: SystemTime, tier: &Span) {
+fn record_case(result: &CaseResult, ended: SystemTime, version: Option<String>, tier: &Span) {
     let error_type = if result.outcome == Outcome::Errored { "case_errored" } else { "case_failed" };
     let why: String = result.why.iter().flat_map(|why| why.chars()).take(WHY_SHOWN).collect();
     let case = Past {
@@ -96,6 +97,7 @@ fn record_case(result: &CaseResult, ended: SystemTime, tier: &Span) {
             (names::SPAN_KIND, names::SPAN_EVALUATOR.to_owned()),
             (names::CASE, result.id.clone()),
         ],
+        version,
         failure: Some((error_type, why)),
     };
     if let Some(traceparent) = case.record(tier) {

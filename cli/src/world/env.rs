@@ -77,6 +77,12 @@ pub fn otlp_protocols() -> [Option<String>; 3] {
         .map(|signal| said(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL")).or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL")))
 }
 
+/// Whether spans, logs and measurements go to a collector at all: `OTEL_METRICS_EXPORTER=none` says that one does not.
+pub fn otlp_signals() -> [bool; 3] {
+    ["TRACES", "LOGS", "METRICS"]
+        .map(|signal| !std::env::var(format!("OTEL_{signal}_EXPORTER")).is_ok_and(|value| value.trim().eq_ignore_ascii_case("none")))
+}
+
 /// Whether what tools are given and what they answer goes on record: it may be anything, so that it does by request alone.
 pub fn captures_content() -> bool {
     std::env::var("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT").is_ok_and(|value| {

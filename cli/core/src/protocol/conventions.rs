@@ -29,6 +29,11 @@ pub const SPAN_TOOL: &str = "TOOL";
 pub const SPAN_AGENT: &str = "AGENT";
 pub const SPAN_EVALUATOR: &str = "EVALUATOR";
 pub const SPAN_CHAIN: &str = "CHAIN";
+/// The same content as backends show it (`OpenInference` again).
+pub const INPUT: &str = "input.value";
+pub const INPUT_TYPE: &str = "input.mime_type";
+pub const OUTPUT: &str = "output.value";
+pub const OUTPUT_TYPE: &str = "output.mime_type";
 /// What `OPERATION` is for a run of the Architect.
 pub const INVOKE_AGENT: &str = "invoke_agent";
 
