@@ -272,7 +272,8 @@ impl Repository {
         let words = std::iter::once(&manifest.runner).chain(&manifest.tuner).flat_map(|entry| entry.command.clone()).collect();
         let interpreter = python::find(&self.layout, &manifest.python.requires).ok();
         let compiler = interpreter.map(|interpreter| Compiler::new(&interpreter, words));
-        let checkout = Checkout::of(&self.git, &self.layout, Shelf::Code, code, compiler, self.packages(code, manifest)?)?;
+        let checkout =
+            Checkout::of(&self.git, &self.layout, Shelf::Code, &self.git.with_submodules(code)?, compiler, self.packages(code, manifest)?)?;
         Ok(checkout)
     }
 

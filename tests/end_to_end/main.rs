@@ -49,6 +49,7 @@ mod s3;
 mod served;
 mod shim;
 mod store_away;
+mod submodules;
 mod surface;
 mod surroundings;
 mod telemetry;

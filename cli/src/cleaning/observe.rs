@@ -199,7 +199,10 @@ fn served(repository: &Repository) -> Result<BTreeSet<String>, CommandError> {
     }
     let mut served = BTreeSet::new();
     for commit in commits {
-        served.insert(git.code_tree(&commit)?.to_string());
+        let code = git.code_tree(&commit)?;
+        // one whose submodules are not here has no checkout
+        served.extend(git.write_code_tree(&commit).and_then(|code| git.with_submodules(&code)).ok().map(|files| files.to_string()));
+        served.insert(code.to_string());
         served.extend(git.entry(&commit, STATE_FILE)?.map(|entry| entry.id.to_string()));
     }
     Ok(served)

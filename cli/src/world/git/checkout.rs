@@ -154,7 +154,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Names that mean the same on every system; what git makes of others is git's to decide.
-fn is_plain(path: &Path) -> bool {
+pub(super) fn is_plain(path: &Path) -> bool {
     let is_plain = |part: &OsStr| {
         let options = gix::validate::path::component::Options::default();
         gix::validate::path::component(BStr::new(part.as_bytes()), None, options).is_ok()

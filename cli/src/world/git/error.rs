@@ -38,6 +38,8 @@ pub enum GitError {
     },
     #[error("the object {id} was left out of this partial clone and cannot be fetched{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
     LeftOut { id: String, why: String },
+    #[error("the submodule {path} is not initialised here, or lacks its commit {}", commit.short())]
+    Submodule { path: String, commit: ObjectId },
     #[error("{id} is a {found} and not a {wanted}")]
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
     #[error("the object under the id {id} has other content than that id stands for")]
@@ -89,6 +91,14 @@ impl GitError {
         Self::Open { directory, source: Box::new(source) }
     }
 
+    /// An error met in a submodule, with paths from the root of the repository.
+    pub(super) fn below(self, folder: &str) -> Self {
+        match self {
+            Self::Submodule { path, commit } => Self::Submodule { path: format!("{folder}/{path}"), commit },
+            other => other,
+        }
+    }
+
     /// For `map_err`: what was being read.
     pub(super) fn reading(what: impl Into<String>) -> impl FnOnce(gix::Error) -> Self {
         let what = what.into();
@@ -136,6 +146,7 @@ impl Diagnose for GitError {
             Self::NotARepository { .. } => {
                 "go to an agent repository or name it with `-C DIR`; `agent init DIR` makes a new one".to_owned()
             }
+            Self::Submodule { .. } => "fetch it: git submodule update --init --recursive".to_owned(),
             Self::Untrusted { directory } => {
                 format!("if you trust it: git config --global --add safe.directory '{}'", directory.display())
             }

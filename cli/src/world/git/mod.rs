@@ -19,6 +19,7 @@ mod records;
 mod refs;
 mod registry;
 mod remote;
+mod submodules;
 mod workplace;
 mod worktree;
 

@@ -368,7 +368,7 @@ impl Git {
 
     /// Puts an object into the database. One that is there already is read back first: a power cut can leave an empty file
     /// under the right name, which every later write of the same content would otherwise take for the real one.
-    fn write_object(&self, kind: gix::objs::Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
+    pub(super) fn write_object(&self, kind: gix::objs::Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
         let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(GitError::writing(format!("a {kind}")))?;
         let is_whole = self.repository.has_object(id) && self.repository.find_object(id).is_ok_and(|found| found.data == bytes);
         if !is_whole {
