@@ -311,7 +311,8 @@ fn requirements_are_found_where_people_keep_them() {
 
     // a build backend leaves files, and a setup file says what the project is called
     let world = World::new();
-    let setup = "setup(name='acme-srv', version='1.2.3')\n";
+    let setup = "setup(name='acme-srv', version='1.2.3', entry_points={'console_scripts': ['acme-srv=srv:main']})\n";
+    world.write("a/srv.py", format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"));
     let building = UV.replace("elif \"compile\" in arguments:", "elif \"compile\" in arguments:\n    os.makedirs(\"acme.egg-info\")");
     assert_ne!(building, UV);
     repository(&world);
@@ -321,6 +322,10 @@ fn requirements_are_found_where_people_keep_them() {
     let adopt = adopt.args(["adopt", "--json"]).env("PATH", world.path_led_by("bin")).env("UV_HEARD", world.path("heard"));
     let outcome = World::finish(adopt).ok().json();
     assert_eq!((&outcome["name"], &outcome["first_version"]), (&"acme-srv".into(), &"1.2.3".into()));
+    assert_eq!(
+        outcome["command"][2], "import sys; from srv import main; sys.exit(main())",
+        "a script comes before files that look like one"
+    );
     assert!(!world.path("a/acme.egg-info").exists());
 }
 

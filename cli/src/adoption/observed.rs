@@ -131,15 +131,14 @@ impl Adoption {
         let package = description.map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE)).transpose();
         let package = package.map_err(|error| CommandError::input(error.to_string()))?;
         let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
+        let files = python_files(&folder)?;
         let command = match wishes.command {
             Some(text) => adoption::words(text)?,
-            None => match adoption::detect(&project, &python_files(&folder)?, package.as_ref()) {
+            // a script that is named comes before a file that looks like a server
+            None => match setup.command().map_or_else(|| adoption::detect(&project, &files, package.as_ref()), Ok) {
                 Err(error @ AdoptionError::NoServer) => {
-                    let Some(command) = setup.command() else {
-                        refuse_workspace(&project, package.as_ref(), false)?;
-                        return Err(error.into());
-                    };
-                    command
+                    refuse_workspace(&project, package.as_ref(), false)?;
+                    return Err(error.into());
                 }
                 detected => detected?,
             },
