@@ -74,7 +74,7 @@ fn what_is_missing_is_no_evidence() {
     let others: Vec<String> = (1..=3).filter(|number| *number != holding).map(|number| format!("p{number}.jsonl")).collect();
     let ended = merge(&shop, &[&others[0], &others[1]]).code(7);
     assert_eq!(ended.json()["tiers"]["micro"]["reasons"][0], format!("part {holding} of 3 is missing"));
-    ended.stderr_has("nothing was kept under the commit");
+    ended.stderr_has("no result is stored for the commit");
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert!(!shop.world.path(format!("shop/.agent/store/evals/{commit}")).exists());
     merge(&shop, &[&others[0], &format!("p{holding}.jsonl")]).ok();

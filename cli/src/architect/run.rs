@@ -252,7 +252,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError>
     }
     if FileLock::try_acquire(&repository.layout.architect_lock())?.is_some() {
         sweep(repository)?;
-        return Ok(format!("run {id} was dead already; what it left is in order again"));
+        return Ok(format!("the process of run {id} had already ended; the run is marked as interrupted now"));
     }
     fs::write(&repository.layout.architect(id).join(CANCEL_FILE), b"")?;
     Ok(format!("run {id} was asked to stop"))
@@ -268,7 +268,7 @@ fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandE
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
             repository.settle(Inbox::new(&repository.git).settle(std::slice::from_ref(item), &Status::Withdrawn)?);
-            Ok(format!("{} is taken back", item.id))
+            Ok(format!("{} is withdrawn", item.id))
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         }
         Command::Uninstall(_) => {
             hooks.uninstall()?;
-            context.printer.say(format!("our hooks are out of {}", hooks.folder().display()));
+            context.printer.say(format!("the hooks of agent are removed from {}", hooks.folder().display()));
             context.printer.json(&document(&seen(&hooks, false)?, &hooks));
             return Ok(Exit::Done);
         }

@@ -79,7 +79,7 @@ impl fmt::Display for Notice {
                 tags(versions)
             ),
             Self::Resealed { updates } => {
-                write!(formatter, "a promotion had been cut short after it was published; its {updates} updates are now sealed")
+                write!(formatter, "a promotion was interrupted after its version was published; it is complete now, with its {updates} updates")
             }
         }
     }

@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         return Ok(Exit::Done);
     }
     append(&worktree.join(&added.file), &added.line)?;
-    context.printer.say(format!("{} has a new case at its end: {}", added.file, added.id));
+    context.printer.say(format!("the case {} is added to {}", added.id, added.file));
     let result = try_out(arguments, &added, &repository, context);
     report(arguments, &added, &result, context);
     Ok(Exit::Done)

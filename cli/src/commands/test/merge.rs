@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Some(commit) if is_whole => keep(&repository, &repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
         Some(commit) => {
             evaluation.commit = Some(commit.to_string());
-            context.printer.say("what is missing is missing: nothing was kept under the commit");
+            context.printer.say("parts are missing: no result is stored for the commit; run those parts, then merge again");
         }
         None => {}
     }

@@ -24,7 +24,7 @@ pub(crate) struct Problem {
 const KINDS: [(u16, &str, &str); 19] = [
     (400, "bad-request", "The request is malformed"),
     (401, "unauthorized", "A token is needed"),
-    (403, "forbidden", "This is not let in"),
+    (403, "forbidden", "Access is refused"),
     (404, "not-found", "There is no such thing"),
     (405, "method-not-allowed", "The method does not go with this path"),
     (408, "too-slow", "The request took too long to arrive"),

@@ -22,7 +22,7 @@ pub(super) fn search_journal(
 ) -> Result<(), CommandError> {
     let store = repository.store(&repository.manifest(&promotion.id)?)?;
     let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else {
-        found.why.push_str("; its Journal is not in the store, so its signals cannot be told apart");
+        found.why.push_str("; its Journal is not in the store, so the signal cannot be named");
         return Ok(());
     };
     let steps = Steps::of(&bytes)?;
