@@ -6,7 +6,7 @@ use agent_core::version::tag;
 use agent_core::what::What;
 use serde_json::json;
 
-/// Name a version or a range, so that others can be told one word
+/// Give a version or a range a name that hosts and scripts can use
 ///
 /// A pin of a range moves with the range; a pin of anything else is the version it is now. Without WHAT, the pins there are.
 #[derive(Debug, clap::Args)]

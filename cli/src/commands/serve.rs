@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 /// Serve a REST API over HTTP
 ///
-/// It listens on this machine alone unless it is told otherwise, and prints where on stderr. `/openapi.json` describes the API, `/healthz` and
-/// `/metrics` are for whoever runs it.
+/// It listens on this machine alone unless `--addr` says otherwise, and prints the address on stderr. `/openapi.json` describes the API; `/healthz` and
+/// `/metrics` are for monitoring.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent serve versions\n  AGENT_TOKEN=... agent serve versions --addr 0.0.0.0:7070")]
 pub struct Arguments {

@@ -79,7 +79,10 @@ impl fmt::Display for Notice {
                 tags(versions)
             ),
             Self::Resealed { updates } => {
-                write!(formatter, "a promotion was interrupted after its version was published; it is complete now, with its {updates} updates")
+                write!(
+                    formatter,
+                    "a promotion was interrupted after its version was published; it is complete now, with its {updates} updates"
+                )
             }
         }
     }

@@ -126,8 +126,7 @@ fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &Obje
     let name = tag(version);
     let message =
         format!("{remote} has the tag {name} on {}, which its active does not have; here it is {}", tagged.short(), commit.id.short());
-    CommandError::new(Exit::Conflict, message)
-        .with_hint(format!("if nothing uses it: git push {remote} --delete {name}, then agent sync"))
+    CommandError::new(Exit::Conflict, message).with_hint(format!("if nothing uses it: git push {remote} --delete {name}, then agent sync"))
 }
 
 /// The newest versions on the way to what is to be served.

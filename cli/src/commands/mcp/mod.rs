@@ -16,7 +16,7 @@ use agent_core::what::What;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and tell hosts of them
+/// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and configure hosts for it
 ///
 /// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
 /// by the next call, and a Runner that dies is started again.
