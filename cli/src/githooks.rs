@@ -1,6 +1,5 @@
 //! Our hooks in a repository: put in beside whatever is there, taken out without a trace, and shown to fire.
 
-use crate::scaffold::{HOOKS_ATTRIBUTES, HOOKS_FOLDER};
 use crate::world::env;
 use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
@@ -11,6 +10,12 @@ use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+
+/// Tracked hooks, and what `core.hooksPath` says.
+pub const HOOKS_FOLDER: &str = ".githooks";
+/// Beside the tracked hooks: a `#!/bin/sh` that git checks out with CRLF starts no shell.
+pub const HOOKS_ATTRIBUTES_FILE: &str = ".githooks/.gitattributes";
+pub const HOOKS_ATTRIBUTES: &str = "* text eol=lf\n";
 
 const HOOKS_PATH: &str = "core.hooksPath";
 

@@ -1,6 +1,7 @@
 //! A new agent repository: planned as files, then written, put under git and committed, so that a kill at any moment leaves something
 //! `agent init` goes on from.
 
+use crate::githooks::{HOOKS_ATTRIBUTES, HOOKS_ATTRIBUTES_FILE, HOOKS_FOLDER};
 use crate::templates::{self, NewFile, Template};
 use crate::world::env;
 use crate::world::fs::{self, FsError};
@@ -14,11 +15,6 @@ use agent_hooks::shim::{self, Binary};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Tracked hooks, and what `core.hooksPath` says.
-pub const HOOKS_FOLDER: &str = ".githooks";
-/// Beside the tracked hooks: a `#!/bin/sh` that git checks out with CRLF starts no shell.
-pub const HOOKS_ATTRIBUTES_FILE: &str = ".githooks/.gitattributes";
-pub const HOOKS_ATTRIBUTES: &str = "* text eol=lf\n";
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
 /// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code. Without a slash at its end, `.agent`

@@ -60,7 +60,7 @@ pub struct Arguments {
     against: Option<What>,
     /// Where the tier is run: on this machine, or in parts on the Ray cluster that `RAY_ADDRESS` names
     #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with_all = ["shard", "cases", "watch", "explain", "calibrate", "bless"])]
-    executor: Executor,
+    executor: Place,
     /// How many Runners at once [default: as many as there are cores, or as the cluster has CPUs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
@@ -104,6 +104,23 @@ pub struct Arguments {
 enum Action {
     Add(add::Arguments),
     Merge(merge::Arguments),
+}
+
+/// Where a tier is run.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Place {
+    Local,
+    /// In parts, on a cluster.
+    Ray,
+}
+
+impl From<Place> for Executor {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Local => Self::Local,
+            Place::Ray => Self::Ray,
+        }
+    }
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
@@ -186,7 +203,7 @@ fn request(arguments: &Arguments, tier: Tier) -> Request {
     Request {
         shards: arguments.shards.map(usize::from),
         part: arguments.shard,
-        executor: arguments.executor,
+        executor: arguments.executor.into(),
         only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
         tells_all: arguments.events.is_some() || arguments.shard.is_some(),
         repeats: arguments.repeats.unwrap_or(1),
@@ -224,7 +241,7 @@ fn run_target(
     context: &Context,
 ) -> Result<Vec<TierOutcome>, CommandError> {
     let mut events = Events::to(arguments.events.as_ref(), &context.directory)?;
-    if arguments.executor == Executor::Ray {
+    if matches!(arguments.executor, Place::Ray) {
         let outcomes = run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
         events.finish()?;
         return Ok(outcomes);
