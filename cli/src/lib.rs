@@ -3,50 +3,21 @@
 //! Doors: argv (`commands`), git hooks, MCP over stdio. Core: `agent_core`. Hand: `world`.
 
 pub mod adoption;
-pub mod architect;
 pub mod arguments;
-pub mod calling;
-mod carried;
-pub mod children;
-pub mod cleaning;
 pub mod commands;
-pub mod confinement;
 pub mod context;
-pub mod contracts;
-pub mod conversations;
 pub mod doctor;
-pub mod error;
-pub mod githooks;
 pub mod installation;
-pub mod kpi;
-pub mod ledger;
-mod lineage;
-pub mod migrations;
-pub mod notices;
-pub mod past;
-pub mod precheck;
 pub mod printer;
-pub mod records;
-pub mod refspecs;
-pub mod registry;
-mod replay;
 pub mod report;
-pub mod repository;
-pub mod runner;
 pub mod scaffold;
-mod serve;
-pub mod sharing;
-mod soundness;
-pub mod staging;
-mod sync;
-pub mod target;
-pub mod telemetry;
-pub mod templates;
-pub mod testing;
-pub mod tuning;
-pub mod verification;
-pub mod versions;
-pub mod world;
+
+pub use agent_engine::{
+    architect, calling, carried, children, cleaning, confinement, contracts, conversations, error, githooks, kpi, ledger, lineage,
+    migrations, notices, past, precheck, records, refspecs, registry, replay, repository, runner, sharing, soundness, staging, sync,
+    target, telemetry, templates, testing, tuning, verification, versions, world,
+};
+pub use agent_serve as serve;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,8 @@ use crate::commands::access;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::printer::Printer;
-use crate::serve::{architect, rest, versions};
+use crate::serve::api::{architect, versions};
+use crate::serve::rest;
 use serde_json::json;
 use std::net::SocketAddr;
 

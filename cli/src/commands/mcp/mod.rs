@@ -4,16 +4,11 @@ mod install;
 use crate::commands::access;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::serve::architect;
-use crate::serve::http::{self, address::Address};
-use crate::serve::runner::Runner;
-use crate::serve::shim::{Server, Shim};
-use crate::serve::stdio;
-use crate::tuning::Tuner;
-use crate::world::process;
+use crate::serve::api::architect;
+use crate::serve::mcp;
+use crate::serve::mcp::http::{self, address::Address};
 use agent_core::traffic::Traffic;
 use agent_core::what::What;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and configure hosts for it
@@ -87,26 +82,18 @@ struct Over {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.door {
-        Door::Runner(serve) => serve_host::<Runner>(&serve.at, serve.shadow.as_ref(), &serve.over, context),
-        Door::Tuner(serve) => serve_host::<Tuner>(&Traffic::all(serve.at.clone()), None, &serve.over, context),
+        Door::Runner(Serve { at, shadow, over }) => {
+            let options = over.options()?;
+            mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)
+        }
+        Door::Tuner(ServeTuner { at, over }) => {
+            let options = over.options()?;
+            mcp::serve_tuner(context.repository()?, at.clone(), options)
+        }
         Door::Architect(serve) => architect::mcp::serve(&context.location(), serve.over.options()?),
         Door::Install(arguments) => install::run(arguments, context),
         Door::Bundle(arguments) => bundle::run(arguments, context),
     }
-}
-
-fn serve_host<S: Server>(at: &Traffic, shadow: Option<&What>, over: &Over, context: &Context) -> CommandResult {
-    let options = over.options()?;
-    let repository = context.repository()?;
-    let serve = async {
-        let shim = Shim::<S>::new(repository, at.clone(), shadow.cloned());
-        let _telemetry = shim.repository.telemetry();
-        match options {
-            Some(options) => http::serve(Rc::clone(&shim), options).await,
-            None => stdio::serve(Rc::clone(&shim)).await,
-        }
-    };
-    process::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
 }
 
 impl Over {

@@ -5,7 +5,7 @@ mod data;
 mod tiers;
 
 use crate::report::{TestReport, TierReport, markup, why};
-use crate::serve::versions::page::{ELEMENT, STYLE};
+use crate::serve::api::versions::page::{ELEMENT, STYLE};
 use agent_core::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 

@@ -1,0 +1,22 @@
+//! The Architect: feedback in, a change to the code, the tiers, a version or a branch with a report of why not.
+//!
+//! The state machine is in core (`architect::run`); this room carries its steps out.
+
+mod briefing;
+mod builtin;
+mod change;
+mod coder;
+mod command;
+pub mod events;
+mod failing_case;
+mod footprint;
+mod home;
+pub use crate::repository::inbox;
+pub mod operations;
+pub mod report;
+mod run;
+mod trial;
+mod workplace;
+
+pub use run::{Assignment, accept, cancel, conduct, runnable};
+pub use workplace::left_in;

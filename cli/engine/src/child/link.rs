@@ -1,0 +1,717 @@
+//! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
+
+use crate::world::env;
+use crate::world::lease::Lease;
+use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
+use agent_core::call_result::{Unreadable, value_of};
+use agent_core::confinement::Confinement;
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::last_words;
+use agent_core::manifest::Limits;
+use agent_core::mcp::{self, Era, INTERNAL_ERROR, METHOD_NOT_FOUND};
+pub use agent_core::rpc::RpcError;
+use agent_core::rpc::{self, Line};
+use agent_core::wire;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// A frame longer than this is no answer but a flood.
+const FRAME_LIMIT: usize = 64 << 20;
+const READ_CHUNK: usize = 256 << 10;
+/// How much of a wrong line is shown.
+const SHOWN: usize = 160;
+/// So much between two frames that is none is a banner, or logging that went astray; more is a program that speaks no MCP.
+const NOISE_LIMIT: usize = 64 << 10;
+
+/// What a child is for; it names it in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Runner,
+    Tuner,
+    /// Speaks plain JSON-RPC: no MCP handshake.
+    Scorer,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Runner => "Runner",
+            Self::Tuner => "Tuner",
+            Self::Scorer => "scorer process",
+        })
+    }
+}
+
+/// The first thing a child is told: many servers keep to the era it belongs to.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// `initialize` with these parameters.
+    Handshake(Box<RawValue>),
+    /// `server/discover`.
+    Stateless,
+}
+
+impl Opening {
+    /// As `agent` itself, for a child whose tools are all that is wanted of it.
+    pub fn ours() -> Self {
+        Self::of_revision(mcp::HANDSHAKE)
+    }
+
+    pub fn of_revision(revision: &str) -> Self {
+        Self::Handshake(handshake(revision, &json!({})))
+    }
+
+    /// As a client that can do all there is: some servers hide tools from others.
+    pub fn with_every_capability() -> Self {
+        let capabilities = json!({
+            "roots": {"listChanged": true},
+            "sampling": {"context": {}, "tools": {}},
+            "elicitation": {"form": {}, "url": {}},
+            "tasks": {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}},
+        });
+        Self::Handshake(handshake(mcp::HANDSHAKE, &capabilities))
+    }
+}
+
+const INITIALIZE: &str = "initialize";
+const DISCOVER: &str = "server/discover";
+
+/// The parameters of `initialize`.
+fn handshake(revision: &str, capabilities: &Value) -> Box<RawValue> {
+    let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": client_info()});
+    to_raw_value(&params).expect("JSON serialises")
+}
+
+pub fn client_info() -> Value {
+    json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// How a child is started and how long it may take.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub role: Role,
+    pub command: Vec<OsString>,
+    /// The checkout: working directory, and where Python imports from.
+    pub directory: PathBuf,
+    /// What agent.toml declares.
+    pub declared: Vec<(OsString, OsString)>,
+    /// What `agent` sets, whatever is declared.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Variables of our own environment that it does not get unless they are declared.
+    pub withheld: Vec<OsString>,
+    pub start_limit: Duration,
+    pub call_limit: Duration,
+    /// Tools with limits of their own.
+    pub tool_limits: BTreeMap<String, Duration>,
+    /// What the child may reach; without it, all that this process may.
+    pub confinement: Option<Confinement>,
+    /// What each of its processes may allocate, in bytes.
+    pub memory: Option<u64>,
+    /// Hears the child's stderr, line by line.
+    pub listener: Option<Listener>,
+    /// Keeps what it runs on from being removed while it runs.
+    pub lease: Option<Arc<Lease>>,
+    pub skipping: Option<Skipping>,
+}
+
+/// What becomes of lines on a child's stdout that are no frames: the first one is warned of, each one is logged.
+#[derive(Clone)]
+pub struct Skipping {
+    warn: Listener,
+    log: Listener,
+    has_warned: Arc<AtomicBool>,
+}
+
+impl Skipping {
+    pub fn new(warn: Listener, log: Listener) -> Self {
+        Self { warn, log, has_warned: Arc::default() }
+    }
+
+    fn skipped(&self, role: Role, line: &str, why: &str) {
+        (self.log)(&format!("skipped a line on the stdout of the {role}, {why}: {line}"));
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            (self.warn)(&format!("the {role} printed a line that is not JSON-RPC on its stdout; such lines are skipped: {line}"));
+        }
+    }
+}
+
+impl ChildSpec {
+    pub fn new(role: Role, command: Vec<OsString>, directory: impl Into<PathBuf>, limits: &Limits) -> Self {
+        Self {
+            role,
+            command,
+            directory: directory.into(),
+            declared: Vec::new(),
+            environment: Vec::new(),
+            withheld: env::never_passed_on(),
+            start_limit: limits.start(),
+            call_limit: limits.call(),
+            tool_limits: limits.tools(),
+            confinement: None,
+            memory: limits.memory(),
+            listener: None,
+            lease: None,
+            skipping: None,
+        }
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives a confined child folders to write, and tells it of them: one for each use, which may be the same.
+    #[must_use]
+    pub fn with_folders(mut self, scratch: &Path, data: &Path, temporary: &Path) -> Self {
+        self.confinement = self.confinement.map(|confinement| confinement.write_own([scratch, data, temporary]));
+        self.env(wire::ENV_SCRATCH, scratch).env(wire::ENV_DATA, data).env("TMPDIR", temporary)
+    }
+
+    pub fn pipe(&self) -> Pipe {
+        let mut environment = self.declared.clone();
+        if self.role != Role::Scorer {
+            environment.push(("PYTHONPATH".into(), self.directory.clone().into_os_string()));
+        }
+        environment.extend(self.environment.iter().cloned());
+        Pipe {
+            command: self.command.iter().map(|word| self.expanded(word)).collect(),
+            directory: self.directory.clone(),
+            environment,
+            withheld: self.withheld.clone(),
+            confinement: self.confinement.clone(),
+            memory: self.memory,
+            listener: self.listener.clone(),
+        }
+    }
+
+    /// A word of the command line with the folder in the place of `$AGENT_DATA`: a server that takes a path as an argument reads no variable.
+    fn expanded(&self, word: &OsString) -> OsString {
+        let data = self.environment.iter().rev().find(|(name, _)| name == wire::ENV_DATA).and_then(|(_, value)| value.to_str());
+        match (word.to_str(), data) {
+            (Some(text), Some(data)) if text.contains('$') => {
+                let (braced, bare) = (format!("${{{}}}", wire::ENV_DATA), format!("${}", wire::ENV_DATA));
+                text.replace(&braced, data).replace(&bare, data).into()
+            }
+            _ => word.clone(),
+        }
+    }
+
+    pub fn shown(&self) -> String {
+        self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What went wrong with a child.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChildError {
+    #[error("the {role} cannot be started: {reason}")]
+    NotStarted { role: Role, reason: String },
+    #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(), shown_stderr(stderr))]
+    StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
+    #[error("the {role} (`{command}`) died: {status}{}{}", shown_limit(*memory, stderr), shown_stderr(stderr))]
+    Died {
+        role: Role,
+        command: String,
+        status: String,
+        stderr: Vec<String>,
+        /// What it was allowed to allocate, in bytes.
+        memory: Option<u64>,
+    },
+    #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
+    BrokeProtocol { role: Role, command: String, problem: String, line: String, stderr: Vec<String> },
+    #[error("the {role} did not answer `{what}` within {} s", limit.as_secs_f64())]
+    TimedOut { role: Role, what: String, limit: Duration },
+    #[error("the {role} refused `{what}`: {error}")]
+    Refused { role: Role, what: String, error: Box<RpcError> },
+    #[error("the {role} answered `{what}` with JSON that cannot be read: {problem}")]
+    Unreadable { role: Role, what: String, problem: Unreadable },
+    #[error("the {role} answered `{what}` with something else than MCP has there: {problem}")]
+    Misshapen { role: Role, what: String, problem: &'static str },
+    #[error("the {role} was given up, because `agent` failed while it read what it said")]
+    GivenUp { role: Role },
+}
+
+fn shown_stderr(lines: &[String]) -> String {
+    if lines.is_empty() { String::new() } else { format!("\n  its last words on stderr:\n    {}", last_words::shown(lines).join("\n    ")) }
+}
+
+impl Diagnose for ChildError {
+    fn exit(&self) -> Exit {
+        Exit::Child
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotStarted { .. } => Some("look at its `command` in agent.toml, and at `agent doctor`".to_owned()),
+            Self::StartTimedOut { .. } => {
+                Some("run that command by hand; `limits.start_s` in agent.toml is how long it may take".to_owned())
+            }
+            Self::TimedOut { .. } => Some(
+                "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names tools that may take longer".to_owned(),
+            ),
+            Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
+            Self::Unreadable { .. } => Some(
+                "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member appears twice".to_owned(),
+            ),
+            Self::GivenUp { .. } => Some("please report it, with the lines on stderr before this one".to_owned()),
+            Self::Died { role: Role::Scorer, stderr, .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
+                "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
+                    .to_owned(),
+            ),
+            Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
+        }
+    }
+}
+
+/// The limit of memory that a child met, in bytes, when it says that it got no more.
+pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
+    // as Python, C++, Node, Go and the C library say it
+    const WORDS: [&str; 5] = ["MemoryError", "std::bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory"];
+    let bytes = memory.filter(|_| WORDS.iter().any(|word| said.contains(word)))?;
+    Some(format!(
+        "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` while a host is served)",
+        bytes >> 20
+    ))
+}
+
+fn shown_limit(memory: Option<u64>, stderr: &[String]) -> String {
+    stderr.iter().find_map(|line| memory_limit(memory, line)).map(|limit| format!("; {limit}")).unwrap_or_default()
+}
+
+/// What a child said.
+#[derive(Debug)]
+pub enum Incoming {
+    Answer {
+        id: u64,
+        outcome: Result<Box<RawValue>, RpcError>,
+    },
+    /// A notification, with its whole frame as it came.
+    Notification {
+        method: String,
+        frame: Box<RawValue>,
+    },
+    /// What the child wants of its client; only one that was opened for a host may ask.
+    Request {
+        id: Box<RawValue>,
+        method: String,
+        params: Option<Box<RawValue>>,
+    },
+}
+
+#[derive(Serialize)]
+struct Request<'a, P: Serialize> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: P,
+}
+
+#[derive(Serialize)]
+struct Notification<'a> {
+    jsonrpc: &'static str,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RpcError>,
+}
+
+/// What a child is told that asks for something nobody offers.
+pub fn not_offered(method: &str) -> RpcError {
+    RpcError::new(METHOD_NOT_FOUND, format!("`{method}` is not offered by this client"))
+}
+
+pub struct Link {
+    role: Role,
+    command: String,
+    call_limit: Duration,
+    memory: Option<u64>,
+    process: Piped,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    incoming: Vec<u8>,
+    /// Where the next line starts, and how far its end was looked for.
+    line_start: usize,
+    scanned: usize,
+    /// Answers that one wrong line gave to several requests.
+    answers: VecDeque<Incoming>,
+    /// How many bytes since the last frame were none.
+    noise: usize,
+    skipping: Option<Skipping>,
+    outgoing: Vec<u8>,
+    written: usize,
+    next_id: u64,
+    era: Era,
+    greeting: Value,
+    /// Whether what the child asks of its client is handed on.
+    may_ask: bool,
+    _lease: Option<Arc<Lease>>,
+}
+
+impl Link {
+    /// Starts a child and waits until it is ready.
+    pub async fn start(spec: &ChildSpec) -> Result<Self, ChildError> {
+        Self::begin(spec, &Opening::ours(), false).await
+    }
+
+    /// The same with another greeting; what the child asks is still answered here.
+    pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Self::begin(spec, opening, false).await
+    }
+
+    /// The same on behalf of a host: the child is greeted as the host would, falls back to the era it knows, and may ask things.
+    pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
+        Self::begin(spec, opening, true).await
+    }
+
+    async fn begin(spec: &ChildSpec, opening: &Opening, may_ask: bool) -> Result<Self, ChildError> {
+        let (process, stdin, stdout) = spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
+        let mut link = Self {
+            role: spec.role,
+            command: spec.shown(),
+            call_limit: spec.call_limit,
+            memory: spec.memory,
+            process,
+            stdin,
+            stdout,
+            incoming: Vec::with_capacity(READ_CHUNK),
+            line_start: 0,
+            scanned: 0,
+            answers: VecDeque::new(),
+            noise: 0,
+            skipping: spec.skipping.clone(),
+            outgoing: Vec::new(),
+            written: 0,
+            next_id: 0,
+            era: Era::Handshake,
+            greeting: Value::Null,
+            may_ask,
+            _lease: spec.lease.clone(),
+        };
+        match timeout(spec.start_limit, link.greet(opening, spec.start_limit / 2)).await {
+            Ok(greeted) => greeted.map(|()| link),
+            Err(_) => Err(ChildError::StartTimedOut {
+                role: spec.role,
+                command: link.command.clone(),
+                limit: spec.start_limit,
+                stderr: link.process.stderr_tail(),
+            }),
+        }
+    }
+
+    async fn greet(&mut self, opening: &Opening, patience: Duration) -> Result<(), ChildError> {
+        let (what, greeting) = match (self.role, opening) {
+            (Role::Scorer, _) => ("list", self.ask("list", &json!({})).await?),
+            (_, Opening::Handshake(params)) => match self.initialize(params).await {
+                // one that knows no handshake may know the other era
+                Err(ChildError::Refused { .. }) if self.may_ask => (DISCOVER, self.discover().await?),
+                greeted => (INITIALIZE, greeted?),
+            },
+            // an old server refuses what it does not know, or says nothing
+            (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
+                Err(_) | Ok(Err(ChildError::Refused { .. })) => {
+                    (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE, &json!({}))).await?)
+                }
+                Ok(discovered) => (DISCOVER, discovered?),
+            },
+        };
+        self.greeting = self.greeting_of(what, &greeting)?;
+        Ok(())
+    }
+
+    fn greeting_of(&self, what: &str, greeting: &RawValue) -> Result<Value, ChildError> {
+        let (role, what) = (self.role, what.to_owned());
+        let value = match value_of(greeting) {
+            Ok(value) => value,
+            Err(problem) => return Err(ChildError::Unreadable { role, what, problem }),
+        };
+        if !value.is_object() {
+            return Err(ChildError::Misshapen { role, what, problem: "it is not an object" });
+        }
+        if value.get("capabilities").is_some_and(|capabilities| !capabilities.is_object()) {
+            return Err(ChildError::Misshapen { role, what, problem: "its `capabilities` are no object" });
+        }
+        Ok(value)
+    }
+
+    async fn initialize(&mut self, params: &RawValue) -> Result<Box<RawValue>, ChildError> {
+        self.era = Era::Handshake;
+        let greeting = self.ask(INITIALIZE, params).await?;
+        self.notify("notifications/initialized", None);
+        self.flush().await?;
+        Ok(greeting)
+    }
+
+    async fn discover(&mut self) -> Result<Box<RawValue>, ChildError> {
+        self.era = Era::Stateless;
+        let meta = mcp::stateless_meta(&client_info(), &json!({}));
+        self.ask(DISCOVER, &json!({"_meta": meta})).await
+    }
+
+    /// One request and its answer, with nothing else under way.
+    async fn ask(&mut self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, ChildError> {
+        let asked = self.post(method, params);
+        loop {
+            if let Incoming::Answer { id, outcome } = self.next().await?
+                && id == asked
+            {
+                return outcome.map_err(|error| ChildError::Refused { role: self.role, what: method.to_owned(), error: Box::new(error) });
+            }
+        }
+    }
+
+    /// The era the child was greeted in.
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn call_limit(&self) -> Duration {
+        self.call_limit
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// What the child answered when it was started: `initialize`'s result, or a scorer process's `list`.
+    pub fn greeting(&self) -> &Value {
+        &self.greeting
+    }
+
+    /// Queues a request and gives its id; it is sent by the next `next` or `flush`.
+    pub fn post(&mut self, method: &str, params: impl Serialize) -> u64 {
+        let id = self.next_id;
+        self.post_as(id, method, params);
+        id
+    }
+
+    /// The same with an id the caller chose, from `next_id` on.
+    pub fn post_as(&mut self, id: u64, method: &str, params: impl Serialize) {
+        self.next_id = self.next_id.max(id + 1);
+        self.queue(&Request { jsonrpc: "2.0", id, method, params });
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    pub fn notify(&mut self, method: &str, params: Option<&RawValue>) {
+        self.queue(&Notification { jsonrpc: "2.0", method, params });
+    }
+
+    /// Tells the child that nobody waits for an answer any more.
+    pub fn cancel(&mut self, id: u64, reason: &str) {
+        let params = to_raw_value(&json!({"requestId": id, "reason": reason})).expect("JSON serialises");
+        self.notify("notifications/cancelled", Some(&params));
+    }
+
+    fn queue(&mut self, frame: &impl Serialize) {
+        serde_json::to_writer(&mut self.outgoing, frame).expect("our frames serialise");
+        self.outgoing.push(b'\n');
+    }
+
+    /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Incoming, ChildError> {
+        loop {
+            if let Some(incoming) = self.try_next()? {
+                return Ok(incoming);
+            }
+            self.pump().await?;
+        }
+    }
+
+    /// The next thing the child has said already.
+    pub fn try_next(&mut self) -> Result<Option<Incoming>, ChildError> {
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return Ok(Some(answer));
+            }
+            let Some((start, end)) = self.take_line() else { return Ok(None) };
+            if let Some(incoming) = self.read_frame(start, end)? {
+                return Ok(Some(incoming));
+            }
+        }
+    }
+
+    /// Sends what is queued, for a child that may say nothing in return.
+    pub async fn flush(&mut self) -> Result<(), ChildError> {
+        while self.written < self.outgoing.len() {
+            self.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// Moves some bytes, in whichever direction can.
+    async fn pump(&mut self) -> Result<(), ChildError> {
+        if self.written == self.outgoing.len() {
+            self.outgoing.clear();
+            self.written = 0;
+        }
+        if self.line_start > 0 {
+            self.incoming.drain(..self.line_start);
+            self.scanned -= self.line_start;
+            self.line_start = 0;
+        }
+        self.incoming.reserve(READ_CHUNK);
+        let pending = self.written < self.outgoing.len();
+        tokio::select! {
+            biased;
+            wrote = self.stdin.write(&self.outgoing[self.written..]), if pending => match wrote {
+                Ok(count) => self.written += count,
+                // a closed pipe: what the child said last tells more, so read on
+                Err(_) => self.written = self.outgoing.len(),
+            },
+            read = self.stdout.read_buf(&mut self.incoming) => if read.unwrap_or(0) == 0 {
+                return Err(self.died().await);
+            },
+        }
+        if self.incoming.len() - self.line_start > FRAME_LIMIT {
+            return Err(self.broke_protocol(
+                &format!("a line of more than {} MiB", FRAME_LIMIT >> 20),
+                self.line_start,
+                self.line_start + SHOWN,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The bounds of the next whole line, without its newline.
+    fn take_line(&mut self) -> Option<(usize, usize)> {
+        let found = self.incoming[self.scanned..].iter().position(|byte| *byte == b'\n');
+        let Some(offset) = found else {
+            self.scanned = self.incoming.len();
+            return None;
+        };
+        let (start, end) = (self.line_start, self.scanned + offset);
+        self.line_start = end + 1;
+        self.scanned = end + 1;
+        Some((start, end))
+    }
+
+    /// Says what a line is; `None` for what is answered or skipped here.
+    fn read_frame(&mut self, start: usize, end: usize) -> Result<Option<Incoming>, ChildError> {
+        let line = self.incoming[start..end].trim_ascii();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let incoming = match rpc::read(line) {
+            Line::Answer { id, outcome } if id < self.next_id => Incoming::Answer { id, outcome: outcome.map(ToOwned::to_owned) },
+            Line::Notification { method, frame } => Incoming::Notification { method, frame: frame.to_owned() },
+            Line::Request { id, method, params } => {
+                let (id, params) = (id.to_owned(), params.map(ToOwned::to_owned));
+                self.noise = 0;
+                if self.may_ask && method != "ping" {
+                    return Ok(Some(Incoming::Request { id, method, params }));
+                }
+                self.answer(&method, &id);
+                return Ok(None);
+            }
+            Line::Wrong { ids, problem } if ids.iter().any(|id| *id < self.next_id) => {
+                let answers: Vec<_> = ids.into_iter().filter(|id| *id < self.next_id).map(|id| self.unreadable(id, &problem)).collect();
+                self.answers.extend(answers);
+                return Ok(self.answers.pop_front());
+            }
+            Line::Answer { .. } | Line::Wrong { .. } => return self.skip(start, end, "it answers no request"),
+            Line::Torn => return Err(self.broke_protocol("half a frame on a line", start, end)),
+            Line::Noise(why) => return self.skip(start, end, why),
+        };
+        self.noise = 0;
+        Ok(Some(incoming))
+    }
+
+    /// The answer that a wrong line is to the request it names.
+    fn unreadable(&self, id: u64, problem: &str) -> Incoming {
+        let message = format!("the answer of the {} cannot be read: {problem}", self.role);
+        Incoming::Answer { id, outcome: Err(RpcError::new(INTERNAL_ERROR, message)) }
+    }
+
+    /// Goes on after a line that is no frame, as the official clients do, unless that is all that comes.
+    fn skip(&mut self, start: usize, end: usize, why: &str) -> Result<Option<Incoming>, ChildError> {
+        self.noise += end - start;
+        if self.noise > NOISE_LIMIT {
+            let problem = format!("more than {} KiB on its stdout that are no JSON-RPC", NOISE_LIMIT >> 10);
+            return Err(self.broke_protocol(&problem, start, end));
+        }
+        if let Some(skipping) = &self.skipping {
+            skipping.skipped(self.role, &shortened(&String::from_utf8_lossy(&self.incoming[start..end])), why);
+        }
+        Ok(None)
+    }
+
+    /// A child's own requests: a ping is answered, and there are no roots; sampling and the like are not offered.
+    fn answer(&mut self, method: &str, id: &RawValue) {
+        let offered = match method {
+            "ping" => json!({}),
+            "roots/list" => json!({"roots": []}),
+            _ => return self.reply(id, Err(&not_offered(method))),
+        };
+        self.reply(id, Ok(&to_raw_value(&offered).expect("JSON serialises")));
+    }
+
+    /// Answers what the child asked.
+    pub fn reply(&mut self, id: &RawValue, outcome: Result<&RawValue, &RpcError>) {
+        match outcome {
+            Ok(result) => self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None }),
+            Err(error) => self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) }),
+        }
+    }
+
+    fn broke_protocol(&self, problem: &str, start: usize, end: usize) -> ChildError {
+        ChildError::BrokeProtocol {
+            role: self.role,
+            command: self.command.clone(),
+            problem: problem.to_owned(),
+            line: shortened(&String::from_utf8_lossy(&self.incoming[start..end])),
+            stderr: self.process.stderr_tail(),
+        }
+    }
+
+    async fn died(&mut self) -> ChildError {
+        let status = match self.process.wait_a_little().await {
+            Some(status) => status.to_string(),
+            None => "it closed its stdout and stayed".to_owned(),
+        };
+        ChildError::Died { role: self.role, command: self.command.clone(), status, stderr: self.process.stderr_tail(), memory: self.memory }
+    }
+
+    /// Ends the child and all it started.
+    pub async fn end(self) {
+        drop((self.stdin, self.stdout));
+        self.process.end().await;
+    }
+}
+
+fn not_started(role: Role, error: &ProcessError) -> ChildError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    ChildError::NotStarted { role, reason: format!("{error}{cause}") }
+}
+
+fn shortened(line: &str) -> String {
+    let line = line.trim();
+    if line.chars().count() <= SHOWN {
+        return line.to_owned();
+    }
+    format!("{}...", line.chars().take(SHOWN).collect::<String>())
+}

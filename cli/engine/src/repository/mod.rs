@@ -1,0 +1,309 @@
+//! An agent repository, open: git, where our things lie, and the manifest of any tree.
+
+pub mod githooks;
+pub mod inbox;
+pub mod ledger;
+pub mod lineage;
+pub mod past;
+pub mod records;
+pub mod refspecs;
+pub mod registry;
+pub mod sharing;
+pub mod soundness;
+
+use crate::carried::Known;
+use crate::error::{CommandError, CommandResult};
+use crate::notices::Notices;
+use crate::past::RepositoryPast;
+use crate::staging::{Active, Staging};
+use crate::telemetry;
+use crate::telemetry::conventions::EXIT;
+use crate::world::fs::FsError;
+use crate::world::git::{ACTIVE, Git, STATE_FILE};
+use crate::world::layout::Layout;
+use crate::world::store::Store;
+use agent_core::committed::{Committed, Warnings};
+use agent_core::diagnose::{Exit, Messages as _};
+use agent_core::document;
+use agent_core::journal::Base;
+use agent_core::manifest::{self, Manifest, ManifestError};
+use agent_core::object_id::ObjectId;
+use agent_core::promotion::Tip;
+use serde_json::Value;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+pub struct Repository {
+    pub git: Git,
+    pub layout: Layout,
+    /// Where the user stands in it.
+    pub directory: PathBuf,
+    pub notices: Notices,
+    /// What the working tree was to be served with, when it was asked last.
+    pub carried: RefCell<Option<Known>>,
+    /// Versions that were looked at, and nothing spoke against: the last few.
+    sound: RefCell<VecDeque<Tip>>,
+    said_unrecorded: Cell<bool>,
+}
+
+/// What a command has to write in the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// It only reads or serves.
+    Nothing,
+    /// `.agent`: staging, and what is made again when it is missing.
+    Home,
+    /// Objects and refs as well.
+    Refs,
+}
+
+impl Writes {
+    /// Of a command that can say what it would do.
+    #[must_use]
+    pub fn unless(self, is_dry_run: bool) -> Self {
+        if is_dry_run { Self::Nothing } else { self }
+    }
+}
+
+/// A folder in an agent repository, and where notices of work in it go. Each thread opens the repository for itself.
+#[derive(Debug, Clone)]
+pub struct Location {
+    pub directory: PathBuf,
+    pub notices: Notices,
+}
+
+impl Location {
+    /// Opens the repository, and finishes what a killed command left undone.
+    pub fn open(&self) -> Result<Repository, CommandError> {
+        let repository = self.look()?;
+        let part = || repository.layout.overlay().map(|overlay| overlay.refusal().again());
+        if let Some(refusal) = repository.refusal(Writes::Refs).or_else(part) {
+            repository.warn_unrecorded(&refusal);
+        }
+        repository.finish()?;
+        Ok(repository)
+    }
+
+    /// The same for a command that has to write: where it cannot, that is said before anything is done.
+    pub fn open_to(&self, writes: Writes) -> Result<Repository, CommandError> {
+        if writes == Writes::Nothing {
+            return self.open();
+        }
+        let repository = self.look()?;
+        match repository.refusal(writes) {
+            Some(refusal) => Err(refusal.into()),
+            None => repository.finish().map(|()| repository),
+        }
+    }
+
+    /// The same without finishing anything: for a hook, which runs in the middle of a git command.
+    pub fn look(&self) -> Result<Repository, CommandError> {
+        Ok(Repository::on(Git::discover(&self.directory)?, self))
+    }
+}
+
+/// More versions than these are looked at again.
+const SOUND: usize = 16;
+
+impl Repository {
+    fn on(git: Git, location: &Location) -> Self {
+        let layout = git.layout();
+        if layout.home().exists() || git.worktree().is_some_and(|folder| folder.join(manifest::FILE).exists()) {
+            // who has to write there hears why it cannot be
+            let _ = layout.make_home();
+        }
+        let Location { directory, notices } = location.clone();
+        Self { layout, git, directory, notices, carried: RefCell::default(), sound: RefCell::default(), said_unrecorded: Cell::default() }
+    }
+
+    /// Why this cannot be written, where it cannot.
+    pub fn refusal(&self, writes: Writes) -> Option<FsError> {
+        let home = self.layout.overlay().filter(|overlay| overlay.is_whole()).map(|overlay| overlay.refusal().again());
+        match writes {
+            Writes::Nothing => None,
+            Writes::Home => home,
+            Writes::Refs => home.or_else(|| self.git.refusal()),
+        }
+    }
+
+    /// Says once that what is made now is lost.
+    fn warn_unrecorded(&self, refusal: &FsError) {
+        if !self.said_unrecorded.replace(true) {
+            let why = refusal.messages().join(": ");
+            self.warn(&format!("{why}; what is missing is made in a temporary folder, and nothing is recorded"));
+        }
+    }
+
+    /// Makes what a killed command left undone; what cannot be made now is said, and hinders nobody who only reads.
+    pub fn finish(&self) -> Result<(), CommandError> {
+        for line in self.git.heal()?.lines() {
+            self.notices.warn(line);
+        }
+        Ok(())
+    }
+
+    /// The manifest of a commit or tree.
+    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, CommandError> {
+        let origin = format!("{}:{}", tree.short(), manifest::FILE);
+        let bytes = self.git.read(tree, manifest::FILE)?.ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
+        Ok(Manifest::read(&bytes, &origin)?)
+    }
+
+    /// The tip of what is served; `None` before the first release. One that is no sound version is an error.
+    pub fn tip(&self) -> Result<Option<Tip>, CommandError> {
+        self.git.reference(ACTIVE)?.map(|commit| self.version_at(&commit)).transpose()
+    }
+
+    pub fn known_sound(&self, commit: &ObjectId) -> Option<Tip> {
+        self.sound.borrow().iter().find(|tip| tip.commit == *commit).cloned()
+    }
+
+    pub fn remember_sound(&self, tip: &Tip) {
+        let mut sound = self.sound.borrow_mut();
+        sound.push_front(tip.clone());
+        sound.truncate(SOUND);
+    }
+
+    /// The same, where there has to be one.
+    pub fn expect_tip(&self) -> Result<Tip, CommandError> {
+        self.tip()?.ok_or_else(|| {
+            let shallow = if self.git.is_shallow() { "; this clone is shallow, so it may only be missing here" } else { "" };
+            CommandError::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
+                .with_hint("`agent release` makes the first version of what is on `main`; in a fresh clone, `agent sync` fetches it")
+        })
+    }
+
+    /// The state a commit holds; null where it holds none.
+    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {
+        match self.git.read(commit, STATE_FILE)? {
+            Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
+            None => Ok(Value::Null),
+        }
+    }
+
+    /// The object store that a manifest names.
+    pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+        self.store_of(&manifest.store)
+    }
+
+    /// The same by its settings; what is waited for is said.
+    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
+        let store = self.own_store(settings)?.over(&self.layout);
+        // where more cannot be written, that was said when the repository was opened
+        if self.layout.overlay().is_none()
+            && let Some(refusal) = store.refusal()
+        {
+            self.warn_unrecorded(&refusal);
+        }
+        Ok(store)
+    }
+
+    fn own_store(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
+        let notices = self.notices.clone();
+        Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
+    }
+
+    /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
+    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+        Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
+    }
+
+    /// What is served, as far as staging needs to know.
+    pub fn active(&self) -> Result<Active, CommandError> {
+        self.active_at(&self.expect_tip()?)
+    }
+
+    pub fn active_at(&self, tip: &Tip) -> Result<Active, CommandError> {
+        let base = Base { version: tip.version.clone(), commit: tip.commit.clone(), revision: tip.revision.clone() };
+        let state = state_value(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
+        let journal = self.git.commit(&tip.commit)?.trailers.journal;
+        Ok(Active { base, state, journal })
+    }
+
+    /// Staging on what is served; what had to be mended is said.
+    pub fn staging(&self) -> Result<Staging, CommandError> {
+        self.staging_on(&self.active()?)
+    }
+
+    pub fn staging_on(&self, active: &Active) -> Result<Staging, CommandError> {
+        let staging = Staging::open(&self.layout, active, Box::new(RepositoryPast::new(&self.git, &self.layout)))?;
+        for notice in staging.notices() {
+            self.warn(&notice.to_string());
+        }
+        Ok(staging)
+    }
+
+    /// Telemetry from here on, into the object store of what is served.
+    pub fn telemetry(&self) -> telemetry::Guard<'_> {
+        // without one the defaults do: telemetry is no reason to refuse anything
+        let manifest = self.served_manifest();
+        let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
+        let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
+        let notices = self.notices.clone();
+        telemetry::start(settings, |problem| self.notices.detail(problem), move |problem| notices.warn(problem))
+    }
+
+    /// What is on record.
+    pub fn records(&self) -> Result<telemetry::Records, CommandError> {
+        let settings = self.served_manifest().map(|manifest| manifest.store).unwrap_or_default();
+        Ok(telemetry::Records::new(self.layout.clone(), Store::open(&settings, self.layout.root())?.briefly()))
+    }
+
+    /// The manifest of what is served, where something is.
+    pub fn served_manifest(&self) -> Option<Manifest> {
+        self.git.reference(ACTIVE).ok().flatten().and_then(|tip| self.manifest(&tip).ok())
+    }
+
+    /// A verb on record: a span from its beginning to its end, and what it does within.
+    pub fn observed(&self, verb: &str, work: impl FnOnce() -> CommandResult) -> CommandResult {
+        let _telemetry = self.telemetry();
+        let span = telemetry::Span::internal(&format!("agent {verb}"), "verb");
+        let ended = span.within(work);
+        match &ended {
+            Ok(exit) => span.set(EXIT, i64::from(*exit as u8)),
+            Err(error) => {
+                span.set(EXIT, i64::from(error.exit as u8));
+                span.fail(error.exit.as_str(), error.messages.join(": "));
+            }
+        }
+        ended
+    }
+
+    pub fn warn(&self, text: &str) {
+        self.notices.warn(text);
+    }
+
+    /// What was committed; what failed afterwards is said.
+    pub fn settle<T>(&self, committed: Committed<T>) -> T {
+        let mut warnings = Warnings::none();
+        let value = committed.unpack(&mut warnings);
+        self.say(warnings);
+        value
+    }
+
+    /// Says what failed after a commit point.
+    pub fn say(&self, warnings: Warnings) {
+        warnings.into_iter().for_each(|warning| self.warn(&warning));
+    }
+
+    /// The working tree the user stands in; a bare repository has none.
+    pub fn worktree(&self) -> Result<std::path::PathBuf, CommandError> {
+        self.git.worktree().ok_or_else(|| {
+            CommandError::new(Exit::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
+        })
+    }
+}
+
+/// A state file's content; `origin` names it in errors.
+pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, CommandError> {
+    Ok(document::json(bytes, origin)?)
+}
+
+/// The manifest of a folder on disk.
+pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, CommandError> {
+    let path = folder.join(manifest::FILE);
+    let bytes = crate::world::fs::read_if_there(&path)?;
+    let bytes = bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;
+    Ok(Manifest::read(&bytes, manifest::FILE)?)
+}

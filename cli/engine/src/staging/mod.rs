@@ -1,0 +1,490 @@
+//! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
+//!
+//! What lies where, under `.agent/journal/`:
+//! - `current.jsonl`: the Journal (format in `agent_core::journal`). It alone says what staging is.
+//! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
+//! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
+//! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
+//!
+//! `state/staging.state.json` is a view: renamed into place after the fact, at most every few milliseconds, and rebuilt when it is not what
+//! the Journal says.
+//!
+//! An update, in order: lock; read what others appended; compare the Revision; write the group into reserved space; fdatasync (here it is
+//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that nobody was told of: both are what the next
+//! reader makes of the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and their folder synced.
+
+mod counted;
+mod file;
+pub mod past;
+mod succession;
+mod view;
+
+pub use counted::Known;
+pub use succession::{Discarded, Rebased, Replayed, Sealed};
+pub use view::Notice;
+
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use crate::world::temporary::{self, Temporary};
+use agent_core::committed::{Committed, Warnings};
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
+use agent_core::object_id::ObjectId;
+use counted::Counted;
+use file::{End, JournalFile};
+use past::{IdDigest, Past, PastError, id_digest};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use view::View;
+
+const CURRENT: &str = "current.jsonl";
+const COUNTED: &str = "counted";
+/// A Journal that grew beyond this has to be promoted or reset.
+const MAX_JOURNAL_BYTES: u64 = 256 << 20;
+/// One group's limit: a reader holds a group in memory.
+const MAX_GROUP_BYTES: usize = 32 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error("the update could not be written to the Journal whole, nor taken off it again: it may count, and it may not")]
+    InDoubt(#[source] FsError),
+    #[error("{} cannot be used", path.display())]
+    Journal {
+        path: PathBuf,
+        #[source]
+        source: JournalError,
+    },
+    #[error("the Journal of staging has reached {} MiB", MAX_JOURNAL_BYTES >> 20)]
+    Full,
+    #[error("an update of {0} bytes is too large for the Journal")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Past(#[from] PastError),
+    #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
+    Gone(u64),
+}
+
+impl Diagnose for StagingError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fs(error) | Self::InDoubt(error) => error.exit(),
+            Self::Past(error) => error.exit(),
+            Self::Journal { source, .. } => source.exit(),
+            Self::Full | Self::TooLarge(_) => Exit::Input,
+            Self::Gone(_) => Exit::Conflict,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(error) => error.hint(),
+            Self::Past(error) => error.hint(),
+            Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
+            Self::Journal { source, .. } => source.hint(),
+            Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
+            Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
+            Self::Gone(_) => Some("run it again".to_owned()),
+        }
+    }
+}
+
+/// What is served now, as far as staging needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    pub base: Base,
+    pub state: Value,
+    /// The digest of the Journal that was sealed to make this version (its trailer `Agent-Journal`).
+    pub journal: Option<String>,
+}
+
+/// Staging at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    pub base: Base,
+    pub state: Value,
+    pub revision: ObjectId,
+    /// The seq of the last update; seal up to here to promote this snapshot.
+    pub seq: u64,
+    /// How many updates there are since the base.
+    pub updates: u64,
+    /// Whether they came to another state than the base's.
+    pub dirty: bool,
+}
+
+/// What the view is when it could not be written.
+const VIEW_BEHIND: &str = "state/staging.state.json is behind the Journal, until the next command rebuilds it";
+
+/// How a compare-and-swap went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Append {
+    /// Durable: acknowledge it.
+    Appended(Vec<Folded>),
+    /// The Revision was another one, or one of the ids has been counted; nothing was written.
+    Lost,
+}
+
+/// Staging, open.
+#[derive(Debug)]
+pub struct Staging {
+    places: Places,
+    file: JournalFile,
+    fold: Fold,
+    /// Of what the fold is made.
+    end: End,
+    counted: Counted,
+    /// Read when an id comes again.
+    contents: Option<Contents>,
+    past: Arc<dyn Past>,
+    view: View,
+    notices: Vec<Notice>,
+    held: Option<FileLock>,
+    copy: Option<Copy>,
+    /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
+    _presence: FileLock,
+}
+
+/// What staging was read from cannot be written.
+#[derive(Debug)]
+struct Copy {
+    refusal: FsError,
+    _folder: Temporary,
+}
+
+/// What signals said that were counted: by id, digests of their content.
+#[derive(Debug)]
+struct Contents {
+    /// The version that the Journal is based on, and up to where it was read.
+    read: (ObjectId, u64),
+    by_id: HashMap<IdDigest, String>,
+}
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub struct Places {
+    folder: PathBuf,
+    view: PathBuf,
+    /// Folders that may have been made with the first Journal.
+    made_with: Vec<PathBuf>,
+}
+
+impl Places {
+    fn new(layout: &Layout) -> Self {
+        Self { folder: layout.journal(), view: layout.staging(), made_with: vec![layout.home(), layout.root().to_owned()] }
+    }
+
+    fn current(&self) -> PathBuf {
+        self.folder.join(CURRENT)
+    }
+
+    /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
+    fn under_way(&self) -> PathBuf {
+        self.folder.join("under-way")
+    }
+
+    fn lock(&self) -> Result<FileLock, FsError> {
+        FileLock::acquire(&self.folder.join("lock"))
+    }
+
+    fn presence(&self) -> PathBuf {
+        self.folder.join("open")
+    }
+
+    /// Puts a whole file in place; once it is there, only warnings come of it.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
+        fs::replace_through(&self.under_way(), path, bytes)
+    }
+
+    /// Puts in place what is made again when it is lost.
+    fn replace_rebuildable(&self, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+        fs::replace_view(&self.under_way(), path, bytes)
+    }
+
+    fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
+        let path = self.current();
+        move |source| StagingError::Journal { path, source }
+    }
+}
+
+impl Staging {
+    /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`). Where it cannot be written, a copy is
+    /// opened, which takes no update.
+    pub fn open(layout: &Layout, active: &Active, past: Box<dyn Past>) -> Result<Self, StagingError> {
+        let past = Arc::from(past);
+        match Self::open_at(Places::new(layout), active, Arc::clone(&past)) {
+            Err(StagingError::Fs(refusal)) if refusal.is_refused() => Self::open_copy(layout, active, past, refusal),
+            opened => opened,
+        }
+    }
+
+    fn open_copy(layout: &Layout, active: &Active, past: Arc<dyn Past>, refusal: FsError) -> Result<Self, StagingError> {
+        let own = Places::new(layout);
+        let folder = Temporary::outside(temporary::JOURNAL)?;
+        for name in [CURRENT, COUNTED] {
+            if let Some(bytes) = fs::read_if_there(&own.folder.join(name))? {
+                fs::write(&folder.path().join(name), &bytes)?;
+            }
+        }
+        let places = Places { folder: folder.path().to_owned(), view: folder.path().join("view"), made_with: Vec::new() };
+        let mut staging = Self::open_at(places, active, past)?;
+        staging.notices.clear();
+        staging.copy = Some(Copy { refusal, _folder: folder });
+        Ok(staging)
+    }
+
+    fn open_at(places: Places, active: &Active, past: Arc<dyn Past>) -> Result<Self, StagingError> {
+        let lock = places.lock()?;
+        let alone = FileLock::try_acquire(&places.presence())?.is_some();
+        let presence = FileLock::share(&places.presence())?;
+        let is_new = !places.current().exists();
+        let mut notices = Vec::new();
+        if is_new {
+            let first = journal::header(&active.base, 1, &active.state);
+            notices.extend(places.replace(&places.current(), &first)?.into_iter().map(Notice::Afterwards));
+            for folder in &places.made_with {
+                fs::sync_dir(folder)?;
+            }
+        }
+        let (file, bytes) = JournalFile::open(&places.current())?;
+        let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
+        let mut staging = Self {
+            view: View::new(),
+            counted: Counted::new(&places, &fold.base.commit, folded.iter().map(|record| record.id.as_str())),
+            contents: None,
+            past,
+            end: End::of(&bytes[..whole(&fold)], fold.end),
+            places,
+            file,
+            fold,
+            notices,
+            held: Some(lock),
+            copy: None,
+            _presence: presence,
+        };
+        staging.settle(active)?;
+        let known = folded.into_iter().map(|record| record.after).collect();
+        let mut warnings = Warnings::none();
+        let notice = warnings.note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND).flatten();
+        staging.notices.extend(notice.filter(|notice| alone || !notice.is_a_delay()));
+        staging.notices.extend(warnings.into_iter().map(Notice::Afterwards));
+        staging.release();
+        Ok(staging)
+    }
+
+    /// What had to be mended when it was opened.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// Staging as it is now, with what other processes appended.
+    pub fn snapshot(&mut self) -> Result<Snapshot, StagingError> {
+        self.catch_up()?;
+        Ok(Snapshot {
+            base: self.fold.base.clone(),
+            state: self.fold.state.clone(),
+            revision: self.fold.revision.clone(),
+            seq: self.fold.next.saturating_sub(1),
+            updates: self.fold.next - self.fold.first,
+            dirty: self.fold.revision != self.fold.start,
+        })
+    }
+
+    /// The same, when every update in it is durable: what a promotion may build on.
+    pub fn durable_snapshot(&mut self) -> Result<Snapshot, StagingError> {
+        self.locked(Self::snapshot)
+    }
+
+    /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what staging is based on.
+    pub fn has_counted(&mut self, id: &str) -> Result<Known, StagingError> {
+        Ok(self.counted.has(id, &*self.past)?)
+    }
+
+    /// What a signal that was counted said, as a digest; `None` where its Journal is not here.
+    pub fn counted_content(&mut self, id: &str) -> Result<Option<String>, StagingError> {
+        let id = id_digest(id);
+        let here = (self.fold.base.commit.clone(), self.fold.end);
+        let is_known = |contents: &Contents| contents.read == here || contents.by_id.contains_key(&id);
+        if !self.contents.as_ref().is_some_and(is_known) {
+            let before = self.contents.take().filter(|contents| contents.read.0 == here.0).map(|contents| contents.by_id);
+            let mut by_id = before.map_or_else(|| self.past.contents(&here.0), Ok)?;
+            let (_, bytes) = JournalFile::open(&self.places.current())?;
+            let records = journal::records(&bytes).map_err(self.places.damaged())?;
+            by_id.extend(records.iter().map(|record| (id_digest(&record.id), record.content())));
+            self.contents = Some(Contents { read: here, by_id });
+        }
+        Ok(self.contents.as_ref().and_then(|contents| contents.by_id.get(&id).cloned()))
+    }
+
+    /// Whether active has moved on to a version that staging is not based on: rebase before more is appended.
+    pub fn is_behind(&self, active: &Active) -> bool {
+        self.fold.base.commit != active.base.commit && self.fold.base.version <= active.base.version
+    }
+
+    /// Keeps others from changing staging until `release`: for when races were lost too often.
+    pub fn hold(&mut self) -> Result<(), StagingError> {
+        if let Some(copy) = &self.copy {
+            return Err(copy.refusal.again().into());
+        }
+        if self.held.is_none() {
+            self.held = Some(self.places.lock()?);
+        }
+        Ok(())
+    }
+
+    pub fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// Appends updates as one group if staging still has the Revision they were made from. When this returns, they are durable: the sync is the
+    /// commit point, and an error says that nothing was appended, but for `StagingError::InDoubt`.
+    pub fn append(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
+        self.locked(|staging| staging.append_locked(drafts, expected))
+    }
+
+    fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
+        self.catch_up()?;
+        self.drop_torn_tail()?;
+        if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)? {
+            return Ok(Committed::whole(Append::Lost));
+        }
+        let group = self.fold.compose(drafts);
+        if group.bytes.len() > MAX_GROUP_BYTES {
+            return Err(StagingError::TooLarge(group.bytes.len()));
+        }
+        if self.fold.end + group.bytes.len() as u64 > MAX_JOURNAL_BYTES {
+            return Err(StagingError::Full);
+        }
+        self.file.commit(self.fold.end, &group.bytes)?;
+        let records = group.records.clone();
+        self.end = End::of(&group.bytes, self.fold.end + group.bytes.len() as u64);
+        self.fold.accept(group);
+        self.counted.add(records.iter().map(|record| record.id.as_str()));
+        let mut warnings = Warnings::none();
+        warnings.note(self.view.refresh(&self.places, &self.fold), VIEW_BEHIND);
+        // gathered again by the next process where it cannot be kept
+        let _ = self.counted.keep(&self.places);
+        Ok(Committed { value: Append::Appended(records), warnings })
+    }
+
+    /// The Journal's bytes, whole groups only.
+    pub fn journal(&mut self) -> Result<Vec<u8>, StagingError> {
+        self.catch_up()?;
+        let mut bytes = self.file.read_from(0)?;
+        bytes.truncate(whole(&self.fold));
+        Ok(bytes)
+    }
+
+    /// An error of the Journal, with the file it is in.
+    pub fn unreadable(&self, error: JournalError) -> StagingError {
+        self.places.damaged()(error)
+    }
+
+    /// Puts the view in place if it is not the Journal's end.
+    pub fn flush_view(&mut self) -> Warnings {
+        let mut warnings = Warnings::none();
+        if self.view.is_due(&self.fold) {
+            let put = self.locked(|staging| {
+                staging.catch_up()?;
+                Ok(staging.view.put(&staging.places, &staging.fold)?)
+            });
+            warnings.note(put, VIEW_BEHIND);
+        }
+        warnings
+    }
+
+    /// Does something under the lock, taking it unless it is held already.
+    fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StagingError>) -> Result<T, StagingError> {
+        if self.held.is_some() {
+            return work(self);
+        }
+        self.hold()?;
+        let outcome = work(self);
+        self.release();
+        outcome
+    }
+
+    /// Folds what others appended since; starts over when the Journal was sealed or rebased.
+    fn catch_up(&mut self) -> Result<(), StagingError> {
+        if self.file.was_replaced()? || !self.file.still_ends(&self.end)? {
+            return self.reload();
+        }
+        let bytes = self.file.read_news(self.fold.end)?;
+        if !bytes.is_empty() {
+            let begun = self.fold.end;
+            let (folded, _) = self.fold.extend(&bytes).map_err(self.places.damaged())?;
+            let read = usize::try_from(self.fold.end - begun).unwrap_or(usize::MAX);
+            if read > 0 {
+                self.end = End::of(&bytes[..read], self.fold.end);
+            }
+            self.counted.add(folded.iter().map(|record| record.id.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Reads the Journal anew.
+    fn reload(&mut self) -> Result<(), StagingError> {
+        let (file, bytes) = JournalFile::open(&self.places.current())?;
+        let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
+        self.counted = Counted::new(&self.places, &fold.base.commit, folded.iter().map(|record| record.id.as_str()));
+        self.end = End::of(&bytes[..whole(&fold)], fold.end);
+        (self.file, self.fold) = (file, fold);
+        Ok(())
+    }
+
+    /// Under the lock nobody is writing: what is no whole group now was left by a killed process.
+    fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
+        let rest = self.file.read_news(self.fold.end)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if journal::holds_a_group(&rest) {
+            return Err(self.places.damaged()(unreadable_group(self.fold.end)));
+        }
+        Ok(self.file.cut(self.fold.end)?)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // who wants to hear of it has asked before; the next to open staging rebuilds it
+        let _ = self.flush_view();
+    }
+}
+
+/// The length of the header and the whole groups that a fold went over.
+fn whole(fold: &Fold) -> usize {
+    usize::try_from(fold.end).unwrap_or(usize::MAX)
+}
+
+fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
+    let mut fold = Fold::begin(bytes).map_err(places.damaged())?;
+    let header = whole(&fold);
+    let (folded, tail) = fold.extend(&bytes[header..]).map_err(places.damaged())?;
+    Ok((fold, folded, tail))
+}
+
+/// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut left at its end.
+fn recover(places: &Places, file: &JournalFile, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<(Fold, Vec<Folded>), StagingError> {
+    let (fold, folded, _) = fold_whole(places, bytes)?;
+    let rest = &bytes[whole(&fold)..];
+    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of the reserve is looked at
+    if !journal::is_reserved(rest) {
+        if journal::holds_a_group(rest) {
+            return Err(places.damaged()(unreadable_group(fold.end)));
+        }
+        let torn = rest.iter().rposition(|byte| !matches!(byte, 0 | b'\n')).map_or(0, |last| last + 1);
+        file.cut(fold.end)?;
+        notices.push(Notice::TornTail { bytes: torn });
+    }
+    Ok((fold, folded))
+}
+
+fn unreadable_group(offset: u64) -> JournalError {
+    JournalError::Damaged { offset, what: "a group that cannot be read, and whole ones after it".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! What the binary carries with it: the agent templates and the Python package that every agent repository vendors.
+
+use agent_core::architect::inspiration::{self, Inspiration};
+use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::object_id::digest;
+use include_dir::{Dir, include_dir};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+static RUNTIME: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/runtime/agent_runtime");
+const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
+static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
+static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
+static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
+
+/// A whole agent repository to start from.
+#[derive(Debug, Clone, Copy)]
+pub struct Template {
+    pub name: &'static str,
+    pub about: &'static str,
+    folder: &'static Dir<'static>,
+}
+
+pub const DEFAULT: &str = "minimal";
+
+static TEMPLATES: [Template; 2] = [
+    Template { name: DEFAULT, about: "one tool that answers and one that learns: the smallest agent that gets better", folder: &MINIMAL },
+    Template {
+        name: "docs-search",
+        about: "answers from Python's own help topics; learns its ranking and which strategy to trust",
+        folder: &DOCS_SEARCH,
+    },
+];
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no template `{name}`")]
+pub struct UnknownTemplate {
+    name: String,
+}
+
+impl Diagnose for UnknownTemplate {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        let names: Vec<_> = all().iter().map(|template| template.name).collect();
+        Some(format!("the templates are {}; `agent templates list` describes them", names.join(", ")))
+    }
+}
+
+pub fn all() -> &'static [Template] {
+    &TEMPLATES
+}
+
+pub fn named(name: &str) -> Result<&'static Template, UnknownTemplate> {
+    all().iter().find(|template| template.name == name).ok_or_else(|| UnknownTemplate { name: name.to_owned() })
+}
+
+/// A file of a repository to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+    pub executable: bool,
+}
+
+impl NewFile {
+    /// A file that starts with `#!` is a program.
+    pub fn new(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let executable = bytes.starts_with(b"#!");
+        Self { path: path.into(), bytes, executable }
+    }
+}
+
+impl Template {
+    pub fn files(&self) -> Vec<NewFile> {
+        files(self.folder, Path::new(""))
+    }
+}
+
+/// The package `agent_runtime`, as it is vendored at the root of an agent repository.
+pub fn runtime() -> Vec<NewFile> {
+    files(&RUNTIME, Path::new("agent_runtime"))
+}
+
+/// What runs scorers: the program and its own copy of the runtime. The copy that a repository vendors belongs to the code under test.
+pub fn harness() -> &'static [NewFile] {
+    static FILES: LazyLock<Vec<NewFile>> = LazyLock::new(|| {
+        let mut files = runtime();
+        files.push(NewFile::new("__main__.py", HARNESS));
+        files
+    });
+    &FILES
+}
+
+/// Of all that the harness is made of.
+pub fn harness_digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| {
+        let lines = harness().iter().map(|file| format!("{} {}\n", file.path.display(), digest(&file.bytes)));
+        digest(lines.collect::<String>().as_bytes())
+    });
+    &DIGEST
+}
+
+/// The changes the builtin coder can apply, by id.
+pub fn inspirations() -> Vec<Inspiration> {
+    INSPIRATIONS.dirs().filter(|folder| !is_leftover(folder.path())).map(inspiration).collect()
+}
+
+fn inspiration(folder: &Dir<'static>) -> Inspiration {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let files = folder.files().filter_map(|file| Some((name(file.path()), file.contents_utf8()?.to_owned())));
+    let mut contents: BTreeMap<String, String> = files.collect();
+    let description = contents.remove(inspiration::FILE).unwrap_or_default();
+    Inspiration::parse(&description, contents).unwrap_or_else(|problem| panic!("{}: {problem}", folder.path().display()))
+}
+
+/// The files below an embedded folder, sorted by path, without what running them leaves behind.
+fn files(folder: &'static Dir<'static>, under: &Path) -> Vec<NewFile> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        folders.extend(folder.dirs().filter(|folder| !is_leftover(folder.path())));
+        found.extend(
+            folder.files().filter(|file| !is_leftover(file.path())).map(|file| NewFile::new(under.join(file.path()), file.contents())),
+        );
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    matches!(name.as_ref(), "__pycache__" | ".agent" | ".pytest_cache" | "staging.state.json") || name.ends_with(".pyc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::manifest::Manifest;
+
+    #[test]
+    fn every_template_is_a_whole_agent_repository() {
+        for template in all() {
+            let files = template.files();
+            let text = |path: &str| {
+                let file = files.iter().find(|file| file.path == Path::new(path)).unwrap_or_else(|| panic!("{}: {path}", template.name));
+                String::from_utf8(file.bytes.clone()).unwrap()
+            };
+            Manifest::parse(&text("agent.toml"), "agent.toml").unwrap();
+            serde_json::from_str::<serde_json::Value>(&text("state/active.state.json")).unwrap();
+            for path in ["state/schema.json", "runner/__main__.py", "tuner/__main__.py", "ci/budgets.json", ".gitignore"] {
+                text(path);
+            }
+            for tier in ["micro", "fast", "full"] {
+                let folder = Path::new("tests").join(tier);
+                assert!(files.iter().any(|file| file.path.starts_with(&folder)), "{} has no {tier} case", template.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_inspiration_can_be_read_and_is_named_as_its_folder() {
+        let ids: Vec<_> = inspirations().into_iter().map(|one| one.id).collect();
+        let folders: Vec<_> = INSPIRATIONS.dirs().map(|folder| folder.path().to_string_lossy().into_owned()).collect();
+        assert!(ids.len() >= 6 && ids == folders, "{ids:?} {folders:?}");
+    }
+
+    #[test]
+    fn the_runtime_is_vendored_without_its_tests_and_leftovers() {
+        let files = runtime();
+        assert!(files.iter().any(|file| file.path == Path::new("agent_runtime/__init__.py")));
+        assert!(files.iter().all(|file| !file.path.to_string_lossy().contains("__pycache__")));
+    }
+}

@@ -1,0 +1,473 @@
+//! One Runner and the cases it is given: sends, waits, judges, and gets over a child that hangs or dies.
+//!
+//! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then a time is the case's own, and a limit too.
+
+pub mod line;
+pub mod params;
+
+use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
+use crate::runner::judge::{self, Question};
+use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
+use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
+use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
+use crate::runner::scratch::Scratch;
+use crate::runner::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
+use agent_core::call_result::{Answer, Unreadable, value_of};
+use agent_core::event::Event;
+use agent_core::expectation::Expectation;
+use agent_core::opinion::Opinion;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+/// At most so many requests are under way with a fast child, and at least these.
+const WINDOW: usize = 1024;
+const FEWEST: usize = 8;
+/// So much work lies before a fast child.
+const WORTH: Duration = Duration::from_millis(5);
+/// A child that needs longer than this for a call gains nothing from a full pipe.
+const FAST: Duration = Duration::from_millis(2);
+/// How many programs that judge run at once; they may be waiting for somebody else's machine.
+const JUDGES: usize = 4;
+type Outcome = Result<Box<RawValue>, RpcError>;
+
+/// Works on cases until there are none left.
+pub(super) async fn run(job: &TierJob, queue: &Queue, folders: Folders, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+    let began = Instant::now();
+    // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
+    let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
+    let mut runner = Line::new(Role::Runner);
+    // before the cases are there
+    runner.start(&spec).await?;
+    let deadline = job.limit().map(|limit| began + limit);
+    let shard = Shard {
+        job,
+        queue,
+        events,
+        results: Vec::new(),
+        spec,
+        runner,
+        scorer: Line::new(Role::Scorer),
+        broken_scorers: HashMap::new(),
+        judges: JoinSet::new(),
+        judged: HashMap::new(),
+        scratch: Scratch::new(folders.scratch),
+        reserved: None,
+        again: VecDeque::new(),
+        usual: None,
+        end: ShardEnd::default(),
+    };
+    shard.run(deadline).await
+}
+
+struct Shard<'a> {
+    job: &'a TierJob,
+    queue: &'a Queue,
+    events: mpsc::Sender<Vec<Event>>,
+    /// Results that were not sent yet: sent together, so that nobody is woken for each.
+    results: Vec<Event>,
+    /// Of the Runner.
+    spec: ChildSpec,
+    runner: Line<'a>,
+    scorer: Line<'a>,
+    /// How often each scorer broke its process.
+    broken_scorers: HashMap<String, u32>,
+    judges: JoinSet<Votes>,
+    /// Attempts that a program is judging, by the task that asks it, with where its answer is kept.
+    judged: HashMap<Id, (Attempt<'a>, String)>,
+    scratch: Scratch,
+    /// The id of a case that looks at files: the child is its own until it is judged.
+    reserved: Option<&'a str>,
+    /// Attempts to make again, or to go on with, before new ones.
+    again: VecDeque<Attempt<'a>>,
+    /// A running mean of the time of a call; unknown at first.
+    usual: Option<Duration>,
+    end: ShardEnd,
+}
+
+/// What a judging program said, or what is wrong with it.
+type Votes = Result<Vec<Opinion>, String>;
+
+/// What a wait ended with.
+enum Heard {
+    Judge(Id, Votes),
+    Runner(Result<Incoming, ChildError>),
+    Scorer(Result<Incoming, ChildError>),
+}
+
+impl<'a> Shard<'a> {
+    async fn run(mut self, deadline: Option<Instant>) -> Result<ShardEnd, TierError> {
+        let ended = tokio::select! {
+            biased;
+            ended = self.work() => Some(ended),
+            () = end_of(deadline) => None,
+        };
+        self.send_results();
+        match ended {
+            Some(ended) => ended?,
+            None => self.end_early(self.job.limit().unwrap_or_default()),
+        }
+        self.runner.end().await;
+        self.scorer.end().await;
+        Ok(self.end)
+    }
+
+    fn end_early(&mut self, limit: Duration) {
+        self.queue.stop(format!("the limit of {} s for the tier is over: its children were ended", limit.as_secs_f64()));
+        // dropped, they are killed
+        self.runner.link = None;
+        self.scorer.link = None;
+        self.judges.abort_all();
+    }
+
+    async fn work(&mut self) -> Result<(), TierError> {
+        loop {
+            self.send_results();
+            self.fill().await?;
+            if self.runner.flights.is_empty() && self.scorer.flights.is_empty() && self.judged.is_empty() {
+                return Ok(());
+            }
+            let heard = tokio::select! {
+                biased;
+                heard = self.runner.next() => Heard::Runner(heard),
+                heard = self.scorer.next() => Heard::Scorer(heard),
+                Some(ended) = self.judges.join_next_with_id() => match ended {
+                    Ok((task, votes)) => Heard::Judge(task, votes),
+                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not read to its end: {error}"))),
+                },
+            };
+            match heard {
+                Heard::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
+                Heard::Runner(Err(error)) => self.runner_failed(error)?,
+                Heard::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
+                Heard::Scorer(Err(error)) => self.scorer_failed(error).await?,
+                Heard::Judge(task, votes) => self.take_votes(task, votes).await?,
+            }
+        }
+    }
+
+    /// How many requests may be under way now: to a fast child so many that it never waits for us.
+    fn window(&self) -> usize {
+        let is_alone = |attempt: &Attempt<'_>| attempt.alone;
+        let alone = self.again.front().is_some_and(is_alone) || self.runner.flights.front().is_some_and(|flight| is_alone(&flight.attempt));
+        let Some(usual) = self.usual.filter(|usual| *usual < FAST && !alone && !self.job.has_spend_limit()) else { return 1 };
+        let worth = usize::try_from(WORTH.as_nanos() / usual.as_nanos().max(1)).unwrap_or(WINDOW);
+        // towards the end each takes less than its share of the rest, so that no shard sits on cases while another has none
+        let share = self.queue.left(self.job) / (2 * self.job.shard_count());
+        worth.clamp(FEWEST, WINDOW).min(share).max(1)
+    }
+
+    fn is_free(&self) -> bool {
+        self.reserved.is_none()
+            && self.runner.flights.len() < self.window()
+            && self.scorer.flights.len() < WINDOW
+            && self.judged.len() < JUDGES
+    }
+
+    async fn fill(&mut self) -> Result<(), TierError> {
+        while self.is_free() {
+            let Some(attempt) = self.again.pop_front().or_else(|| self.new_attempt()) else { return Ok(()) };
+            if attempt.alone && !self.runner.flights.is_empty() {
+                self.again.push_front(attempt);
+                return Ok(());
+            }
+            self.call(attempt).await?;
+        }
+        Ok(())
+    }
+
+    fn new_attempt(&self) -> Option<Attempt<'a>> {
+        let (case, slow) = self.queue.take(self.job)?;
+        let mut attempt = Attempt::new(case);
+        attempt.alone |= slow;
+        Some(attempt)
+    }
+
+    /// Sends the call the attempt stands at.
+    async fn call(&mut self, attempt: Attempt<'a>) -> Result<(), TierError> {
+        if self.reserved.is_some_and(|id| id != attempt.case.id) {
+            self.again.push_back(attempt);
+            return Ok(());
+        }
+        if let Some(files) = attempt.case.files.as_ref().filter(|_| attempt.is_at_start()) {
+            if let Err(error) = self.scratch.prepare(files) {
+                self.emit_broken(attempt, &error);
+                return Ok(());
+            }
+            self.reserved = Some(&attempt.case.id);
+        }
+        if self.runner.start(&self.spec).await? {
+            // nobody listened to the scorer meanwhile
+            self.scorer.heard = Instant::now();
+        }
+        let state = self.job.state();
+        let step = attempt.step();
+        let conversation =
+            attempt.conversation_id(self.job.secret()).map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
+        let scratch = attempt.case.files.is_some().then(|| Folder { path: self.scratch.folder() });
+        let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation, scratch } };
+        let id = self.runner.post("tools/call", params);
+        let limit = attempt.limit(self.spec.call_limit);
+        self.runner.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: None });
+        Ok(())
+    }
+
+    /// Takes an answer and all that arrived with it, which share the time they took.
+    async fn take_answers(&mut self, first: Incoming) -> Result<(), TierError> {
+        let mut landed = Vec::new();
+        let mut failure = None;
+        let mut incoming = Some(first);
+        while let Some(said) = incoming.take() {
+            if let Incoming::Answer { id, outcome } = said
+                && let Some(flight) = self.runner.land(id)
+            {
+                landed.push((flight, outcome));
+            }
+            match self.runner.link.as_mut().map_or(Ok(None), Link::try_next) {
+                Ok(more) => incoming = more,
+                Err(error) => failure = Some(error),
+            }
+        }
+        let each = self.time_of_each(&landed);
+        for (flight, outcome) in landed {
+            self.runner.failures = 0;
+            self.take_answer(flight.attempt, outcome, each).await?;
+        }
+        failure.map_or(Ok(()), |error| self.runner_failed(error))
+    }
+
+    /// The child worked on these from the first one's sending, or from its last answer on.
+    fn time_of_each(&mut self, landed: &[(Flight<'a>, Outcome)]) -> Duration {
+        let Some(first_sent) = landed.iter().map(|(flight, _)| flight.sent).min() else { return Duration::ZERO };
+        let now = Instant::now();
+        let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
+        let each = (now - first_sent.max(self.runner.heard)) / count;
+        self.runner.heard = now;
+        self.usual = Some(self.usual.map_or(each, |usual| (usual * 3 + each) / 4));
+        each
+    }
+
+    async fn take_answer(&mut self, mut attempt: Attempt<'a>, outcome: Outcome, time: Duration) -> Result<(), TierError> {
+        match outcome.or_else(|error| if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }) {
+            Ok(raw) => {
+                let answer = match Answer::parse(&raw) {
+                    Ok(answer) => answer,
+                    Err(problem) => {
+                        let unreadable = unreadable(Role::Runner, &attempt.step().tool, problem);
+                        return self.conclude(attempt.errored(unreadable.to_string())).await;
+                    }
+                };
+                if let Some(usd) = cost(&answer) {
+                    self.queue.spend(self.job, usd);
+                }
+                let next = attempt.answered(&answer, time.as_secs_f64() * 1000.0, self.job.keeps);
+                if answer.is_error()
+                    && let Some(limit) = memory_limit(self.spec.memory, &answer.text())
+                {
+                    attempt.explain(&limit);
+                }
+                match next {
+                    Next::Score => self.ask_scorer(attempt, raw).await,
+                    Next::Judge => self.ask_judge(attempt, &answer).await,
+                    next => self.go_on(attempt, next).await,
+                }
+            }
+            Err(error) => {
+                let refused = ChildError::Refused { role: Role::Runner, what: attempt.step().tool.clone(), error: Box::new(error) };
+                self.conclude(attempt.errored(refused.to_string())).await
+            }
+        }
+    }
+
+    async fn go_on(&mut self, mut attempt: Attempt<'a>, next: Next) -> Result<(), TierError> {
+        if let Next::Call = next {
+            return self.call(attempt).await;
+        }
+        if let Some(files) = &attempt.case.files {
+            let (judgements, goldens) = self.scratch.judge(files);
+            attempt.judged_files(judgements);
+            if self.job.keeps.goldens {
+                attempt.goldens.extend(goldens);
+            }
+        }
+        self.conclude(attempt.finished()).await
+    }
+
+    /// A case is at its end, or its next run begins.
+    async fn conclude(&mut self, ended: Ended<'a>) -> Result<(), TierError> {
+        match ended {
+            Ended::Case(finished) => {
+                self.emit(finished);
+                Ok(())
+            }
+            Ended::Run(next) => self.call(next).await,
+        }
+    }
+
+    /// The case is at its end, with an error that another run would meet as well.
+    fn emit_broken(&mut self, attempt: Attempt<'a>, error: &dyn std::error::Error) {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.emit(attempt.broken(format!("{error}{cause}")));
+    }
+
+    fn emit(&mut self, finished: Finished) {
+        if self.reserved == Some(finished.result.id.as_str()) {
+            self.reserved = None;
+        }
+        self.results.push(Event::CaseFinished { tier: self.job.tier, result: finished.result });
+        self.end.goldens.extend(finished.goldens);
+    }
+
+    fn send_results(&mut self) {
+        if !self.results.is_empty() {
+            // the receiver outlives every shard
+            let _ = self.events.send(std::mem::take(&mut self.results));
+        }
+    }
+
+    /// The child hangs, died or broke protocol. With one request under way that one is to blame; with several, a hang is the oldest's, and for
+    /// anything else each is tried again alone.
+    fn runner_failed(&mut self, error: ChildError) -> Result<(), TierError> {
+        let mut flights = std::mem::take(&mut self.runner.flights);
+        let hang = matches!(error, ChildError::TimedOut { .. });
+        let to_blame = if hang || flights.len() == 1 { flights.pop_front() } else { None };
+        for flight in flights.into_iter().rev() {
+            self.again.push_front(flight.attempt.again(!hang));
+        }
+        self.runner.link = None;
+        let Some(flight) = to_blame else { return Ok(()) };
+        self.emit(flight.attempt.broken(error.to_string()));
+        if self.runner.lose() && !self.job.has_answered {
+            return Err(error.into());
+        }
+        self.end.last_failure = Some(error);
+        Ok(())
+    }
+
+    async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: Box<RawValue>) -> Result<(), TierError> {
+        let case = attempt.shown_to_scorer();
+        let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
+        if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
+            let why = format!("the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not asked again");
+            self.emit(attempt.broken(why));
+            return Ok(());
+        }
+        let spec = &self.job.judges().scorer;
+        match self.scorer.start(spec).await {
+            Ok(true) => self.check_scorers()?,
+            Ok(false) => {}
+            Err(error) if self.scorer.was_started => {
+                self.emit_broken(attempt, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: &result });
+        let limit = spec.call_limit;
+        self.scorer.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: Some(result) });
+        Ok(())
+    }
+
+    /// A process that has just started says which scorers it has.
+    fn check_scorers(&mut self) -> Result<(), TierError> {
+        self.runner.heard = self.scorer.heard;
+        let link = self.scorer.link.as_ref().expect("it was started");
+        let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        Ok(self.job.check_scorers(&there)?)
+    }
+
+    async fn take_score(&mut self, incoming: Incoming) -> Result<(), TierError> {
+        self.scorer.heard = Instant::now();
+        let Incoming::Answer { id, outcome } = incoming else { return Ok(()) };
+        let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
+        self.scorer.failures = 0;
+        let answer = match outcome {
+            Ok(raw) => value_of(&raw).map_err(|problem| unreadable(Role::Scorer, "score", problem).to_string()),
+            Err(error) => Err(error.message),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => return self.conclude(flight.attempt.errored(why)).await,
+        };
+        match flight.attempt.scored(&answer) {
+            Ok(next) => self.go_on(flight.attempt, next).await,
+            Err(why) => self.conclude(flight.attempt.errored(why)).await,
+        }
+    }
+
+    /// Scorers are asked one by one, so the oldest request is to blame; the others are asked again.
+    async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
+        let mut flights = std::mem::take(&mut self.scorer.flights);
+        if let Some(flight) = flights.pop_front() {
+            if let Some(Expectation::Scorer(scorer)) = &flight.attempt.step().expect {
+                *self.broken_scorers.entry(scorer.name.clone()).or_default() += 1;
+            }
+            self.emit(flight.attempt.broken(error.to_string()));
+        }
+        self.scorer.lose();
+        self.end.last_failure = Some(error);
+        for flight in flights {
+            self.ask_scorer(flight.attempt, flight.result.expect("a scorer is asked about a result")).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the program that judges, unless what it says is known.
+    async fn ask_judge(&mut self, attempt: Attempt<'a>, answer: &Answer) -> Result<(), TierError> {
+        let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
+        let question = Question { call, case: attempt.shown_to_scorer(), result: answer.value(), judges: self.job.judges() };
+        let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
+        if let Some(votes) = known {
+            return self.decide(attempt, &votes).await;
+        }
+        let asking = question.asking(attempt.limit(self.job.judges().scorer.call_limit));
+        let key = question.key();
+        let task = self.judges.spawn(asking.ask());
+        self.judged.insert(task.id(), (attempt, key));
+        Ok(())
+    }
+
+    async fn take_votes(&mut self, task: Id, votes: Votes) -> Result<(), TierError> {
+        let Some((attempt, key)) = self.judged.remove(&task) else { return Ok(()) };
+        match votes {
+            Ok(votes) => {
+                if let Some(store) = &self.job.judgements {
+                    judge::keep(store, &key, votes.clone());
+                }
+                self.decide(attempt, &votes).await
+            }
+            Err(why) => self.conclude(attempt.errored(why)).await,
+        }
+    }
+
+    async fn decide(&mut self, mut attempt: Attempt<'a>, votes: &[Opinion]) -> Result<(), TierError> {
+        match attempt.voted(votes) {
+            Ok(next) => self.go_on(attempt, next).await,
+            Err(why) => self.conclude(attempt.errored(why)).await,
+        }
+    }
+}
+
+fn unreadable(role: Role, what: &str, problem: Unreadable) -> ChildError {
+    ChildError::Unreadable { role, what: what.to_owned(), problem }
+}
+
+/// A refusal as the failed result that a case may expect.
+fn as_result(error: &RpcError) -> Box<RawValue> {
+    let content = json!([{"type": "text", "text": error.message}]);
+    let structured = json!({"code": error.code, "message": error.message, "data": error.data});
+    to_raw_value(&json!({"content": content, "structuredContent": structured, "isError": true})).expect("a result serialises")
+}
+
+/// For ever, without an end.
+async fn end_of(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,21 @@
+//! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers evidence, and publishes.
+//! And how they are compared afterwards, by what is kept of them.
+
+pub mod kpi;
+
+pub mod bisection;
+pub mod difference;
+pub mod evaluators;
+pub mod evidence;
+pub mod promotion;
+pub mod publish;
+mod pushed;
+pub mod release;
+pub mod rollback;
+pub mod stored;
+
+pub use publish::Outcome;
+pub use pushed::{level, made_and_pushed, push_made};
+
+/// How often a lost race is run again before it is called a conflict.
+const ATTEMPTS: usize = 8;

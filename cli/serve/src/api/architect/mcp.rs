@@ -1,0 +1,409 @@
+//! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the protocol.
+
+use super::schemas::{of_one_type, resolved, without_nulls};
+use crate::architect;
+use crate::architect::events::RunEvent;
+use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
+use crate::architect::report::Report;
+use crate::error::{CommandError, CommandResult};
+use crate::repository::Location;
+use crate::repository::Repository;
+use crate::serve::http;
+use crate::serve::stdio::Interrupt;
+use crate::telemetry::{self, Operation, Transport};
+use crate::world::process;
+use agent_core::committed::Committed;
+use agent_core::committed::WithWarnings;
+use agent_core::diagnose::Exit;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
+    PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler, ServiceExt as _};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback in words. Give feedback with `give_feedback`, start a run with `start_run`, and \
+    wait for its end with `run_status` and `wait`. A run tests its change and ends in a new version, or in a report of why not.";
+
+/// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
+pub fn serve(location: &Location, over_http: Option<http::Options>) -> CommandResult {
+    // what is wrong with the repository is said now, not to the first call
+    let repository = location.open()?;
+    let _telemetry = repository.telemetry();
+    let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
+    let desk = Desk { location: location.clone(), transport };
+    process::block_on_and_leave(async {
+        match over_http {
+            Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, location, options)).await,
+            None => serve_host(desk, location).await,
+        }
+    })?
+}
+
+async fn serve_host(desk: Desk, location: &Location) -> CommandResult {
+    let mut interrupt = Interrupt::expected()?;
+    let serving = async {
+        match desk.serve(rmcp::transport::stdio()).await {
+            Ok(serving) => drop(serving.waiting().await),
+            // a host that goes before it has said hello is no error of ours
+            Err(error) => location.notices.detail(error.to_string()),
+        }
+    };
+    tokio::select! {
+        () = serving => Ok(Exit::Done),
+        () = interrupt.received() => Ok(Exit::Interrupted),
+    }
+}
+
+/// One host's way to the Architect.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    location: Location,
+    transport: Transport,
+}
+
+impl ServerHandler for Desk {
+    fn get_info(&self) -> ServerConfig {
+        let name = Implementation::new("agent-architect", env!("CARGO_PKG_VERSION")).with_title("Architect");
+        let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_instructions(INSTRUCTIONS);
+        config.server_info = name;
+        config
+    }
+
+    async fn list_tools(&self, _: Option<PaginatedRequestParams>, _: RequestContext<RoleServer>) -> Result<ListToolsResult, ErrorData> {
+        const AN_HOUR_MS: u64 = 3_600_000;
+        let tools = TOOLS.iter().map(Described::tool).collect();
+        Ok(ListToolsResult { ttl_ms: Some(AN_HOUR_MS), ..ListToolsResult::with_all_items(tools) })
+    }
+
+    async fn call_tool(&self, call: CallToolRequestParams, context: RequestContext<RoleServer>) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = TOOLS.iter().find(|tool| tool.name == call.name) else {
+            return Err(ErrorData::invalid_params(format!("there is no tool `{}`", call.name), None));
+        };
+        let arguments = Value::Object(call.arguments.unwrap_or_default());
+        let outcome =
+            if tool.name == "run_status" { self.status(arguments, &context).await } else { self.answer(tool, arguments, &context).await };
+        Ok(match outcome {
+            Ok(mut document) => {
+                without_nulls(&mut document);
+                CallToolResult::structured(document).into()
+            }
+            Err(error) => CallToolResult::error(vec![ContentBlock::text(told(&error))]).into(),
+        })
+    }
+}
+
+fn told(error: &CommandError) -> String {
+    let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    error.messages.join(": ") + &hint
+}
+
+impl Desk {
+    /// Does something with the repository on a thread of its own: git and files block.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Repository) -> Result<T, CommandError> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let location = self.location.clone();
+        let done = tokio::task::spawn_blocking(move || work(&location.open()?)).await;
+        done.unwrap_or_else(|error| Err(CommandError::new(Exit::Surroundings, format!("it was given up: {error}"))))
+    }
+
+    /// What a tool gives, on record as one operation.
+    async fn answer(
+        &self,
+        tool: &'static Described,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, CommandError> {
+        let (protocol, traceparent) = (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
+        let transport = self.transport;
+        self.at_desk(move |repository| {
+            let request = telemetry::Request {
+                protocol: protocol.as_ref().map(ProtocolVersion::as_str),
+                transport,
+                traceparent: traceparent.as_deref(),
+                ..telemetry::Request::call(tool.name)
+            };
+            let operation = Operation::served(&request);
+            let outcome = operation.span().within(|| (tool.answer)(repository, arguments));
+            if let Err(error) = &outcome {
+                operation.tool_failed(&error.messages.join(": "));
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// A run as it is, or as it ended; what happens meanwhile is told as progress.
+    async fn status(&self, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, CommandError> {
+        const LOOK: Duration = Duration::from_millis(200);
+        let wish: Watched = parsed(arguments)?;
+        let mut after = 0;
+        loop {
+            let (id, from) = (wish.run.clone(), after);
+            let (run, events) = self
+                .at_desk(move |repository| {
+                    let run = found(repository, &id)?;
+                    let events = operations::happened(repository, &run, from)?;
+                    Ok((run, events))
+                })
+                .await?;
+            let is_over = run.finished.is_some();
+            if !wish.wait || is_over || context.ct.is_cancelled() {
+                return Ok(document(&run));
+            }
+            for event in &events {
+                after = event.number;
+                progress(event, context).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = context.ct.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// A host that asked for progress hears of an event.
+async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
+    let Some(token) = context.meta.get_progress_token() else { return };
+    let message = if event.text.is_empty() { &event.status } else { &event.text };
+    // a host that is gone hears nothing
+    let _ = context.peer.notify_progress(ProgressNotificationParam::new(token, event.number as f64).with_message(message)).await;
+}
+
+fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, CommandError> {
+    serde_json::from_value(arguments).map_err(|error| CommandError::usage(format!("the arguments are wrong: {error}")))
+}
+
+fn document(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("our documents serialise")
+}
+
+// ---- the tools
+
+type Answer = fn(&Repository, Value) -> Result<Value, CommandError>;
+
+/// A tool as data.
+struct Described {
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    input: fn() -> Value,
+    /// The name of the schema of what it gives.
+    output: &'static str,
+    effect: Effect,
+    answer: Answer,
+}
+
+/// What a host may tell its user about a call.
+#[derive(Clone, Copy)]
+enum Effect {
+    Reads,
+    /// It adds something; done again it may add more.
+    Adds,
+    /// It starts programs, which may reach anywhere.
+    Starts,
+    /// It ends something; done again it changes nothing.
+    Ends,
+}
+
+impl Described {
+    fn tool(&self) -> Tool {
+        let object = |value: Value| -> Arc<JsonObject> { Arc::new(value.as_object().cloned().unwrap_or_default()) };
+        let effect = self.effect;
+        let annotations = ToolAnnotations::with_title(self.title)
+            .read_only(matches!(effect, Effect::Reads))
+            .destructive(matches!(effect, Effect::Ends))
+            .idempotent(matches!(effect, Effect::Reads | Effect::Ends))
+            .open_world(matches!(effect, Effect::Starts));
+        Tool::new_with_raw(self.name, Some(self.about.into()), object(of_one_type((self.input)())))
+            .with_title(self.title)
+            .with_raw_output_schema(object(of_one_type(resolved(self.output))))
+            .with_annotations(annotations)
+    }
+}
+
+static TOOLS: [Described; 7] = [
+    Described {
+        name: "give_feedback",
+        title: "Give feedback",
+        about: "Puts feedback in words into the agent's inbox; it is on disk before this answers. A run works on it.",
+        input: || {
+            let mut schema = resolved("NewFeedback");
+            schema["properties"]["key"] = json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "The same key with the same content is the same item."});
+            schema
+        },
+        output: "Feedback",
+        effect: Effect::Adds,
+        answer: give,
+    },
+    Described {
+        name: "list_feedback",
+        title: "List feedback",
+        about: "The feedback there is, newest first, and what became of each item.",
+        input: || json!({"type": "object", "properties": {"limit": limit()}, "additionalProperties": false}),
+        output: "FeedbackPage",
+        effect: Effect::Reads,
+        answer: list_feedback,
+    },
+    Described {
+        name: "start_run",
+        title: "Start a run",
+        about: "Has a coder change the agent's code for feedback, tests the change, and releases it when it passes. One run goes on at a time; this answers as soon as \
+                it is on record.",
+        input: || resolved("NewRun"),
+        output: "Run",
+        effect: Effect::Starts,
+        answer: start,
+    },
+    Described {
+        name: "list_runs",
+        title: "List runs",
+        about: "The runs there are, newest first.",
+        input: || json!({"type": "object", "properties": {"limit": limit()}, "additionalProperties": false}),
+        output: "RunPage",
+        effect: Effect::Reads,
+        answer: list_runs,
+    },
+    Described {
+        name: "run_status",
+        title: "Look at a run",
+        about: "Where a run is, what was tried, what came of it. With `wait` it answers when the run has ended, and tells its progress until then.",
+        input: || {
+            let mut schema = one_run();
+            schema["properties"]["wait"] = json!({"type": "boolean", "default": false, "description": "Answer when it has ended."});
+            schema
+        },
+        output: "Run",
+        effect: Effect::Reads,
+        answer: |repository, arguments| Ok(document(&found(repository, &parsed::<Watched>(arguments)?.run)?)),
+    },
+    Described {
+        name: "run_diff",
+        title: "Show what a run changed",
+        about: "What the last attempt of a run changed in the agent's repository, as `git diff` shows it; files of held-out cases are named alone.",
+        input: one_run,
+        output: "RunDiff",
+        effect: Effect::Reads,
+        answer: diff,
+    },
+    Described {
+        name: "cancel_run",
+        title: "Cancel a run",
+        about: "Asks a run to stop; its feedback is open again then.",
+        input: one_run,
+        output: "Cancellation",
+        effect: Effect::Ends,
+        answer: cancel,
+    },
+];
+
+fn one_run() -> Value {
+    json!({
+        "type": "object",
+        "required": ["run"],
+        "properties": {"run": {"type": "string", "pattern": "^r-[0-9a-f]{10}$", "description": "The run's id."}},
+        "additionalProperties": false,
+    })
+}
+
+fn limit() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": 500, "default": A_PAGE})
+}
+
+const A_PAGE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFeedback {
+    text: String,
+    #[serde(default)]
+    conversation: Option<String>,
+    #[serde(default)]
+    key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    run: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watched {
+    run: String,
+    #[serde(default)]
+    wait: bool,
+}
+
+fn give(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let new: NewFeedback = parsed(arguments)?;
+    let submission = Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
+    let Committed { value, warnings } = operations::submit(repository, &submission)?;
+    match value {
+        Submitted::New(item) | Submitted::Again(item) => Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() })),
+        Submitted::OtherContent => {
+            Err(CommandError::usage("this key came before, with another content").with_hint("a new item needs a new key"))
+        }
+        Submitted::NoConversation => Err(CommandError::input("there is no such conversation here").with_hint("leave `conversation` out")),
+    }
+}
+
+fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
+    let mut items = operations::feedback(repository)?;
+    let next = (items.len() > limit).then(|| items[limit.max(1) - 1].id.clone());
+    items.truncate(limit);
+    Ok(json!({"schema": "agent/feedback-list@1", "feedback": items, "next": next}))
+}
+
+fn start(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let wish: Start = parsed(arguments)?;
+    let run = operations::start(repository, &wish).map_err(|error| match error {
+        NotStarted::NoFeedback(id) => architect::inbox::unknown("feedback item", &id),
+        NotStarted::NotRunnable { id, status } => CommandError::input(format!("`{id}` is {}", status.as_str())),
+        NotStarted::NothingOpen => CommandError::input("there is no open feedback").with_hint("give some with `give_feedback`"),
+        NotStarted::Failed(error) => error,
+    })?;
+    Ok(document(&run))
+}
+
+fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
+    let mut runs = operations::runs(repository)?;
+    let next = (runs.len() > limit).then(|| runs[limit.max(1) - 1].run.clone());
+    runs.truncate(limit);
+    Ok(json!({"schema": "agent/runs@1", "runs": runs, "next": next}))
+}
+
+fn found(repository: &Repository, id: &str) -> Result<Report, CommandError> {
+    operations::run(repository, id)?.ok_or_else(|| architect::inbox::unknown("run", id))
+}
+
+fn diff(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let run = found(repository, &parsed::<Named>(arguments)?.run)?;
+    // a model may read it, and a model may be the coder
+    let diff = operations::diff(repository, &run, false)?;
+    Ok(json!({"schema": "agent/run-diff@1", "run": run.run, "diff": diff}))
+}
+
+fn cancel(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+    let run = found(repository, &parsed::<Named>(arguments)?.run)?;
+    let told = architect::cancel(repository, &run.run)?;
+    Ok(json!({"schema": "agent/cancellation@1", "run": run.run, "message": told}))
+}

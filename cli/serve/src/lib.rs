@@ -1,0 +1,19 @@
+//! What others connect to: the MCP shim over stdio and HTTP (`mcp`), and the REST APIs of versions and of the Architect (`api` on `rest`). `access` decides who may
+//! connect, `listen` binds, `budget` bounds what bodies hold in memory.
+
+pub mod access;
+pub mod api;
+pub mod budget;
+pub mod listen;
+pub mod mcp;
+pub mod rest;
+
+use agent_engine::{
+    architect, calling, children, contracts, conversations, error, kpi, notices, registry, repository, runner, staging, target, telemetry,
+    tuning, versions, world,
+};
+
+mod serve {
+    pub(crate) use crate::mcp::*;
+    pub(crate) use crate::{access, budget, listen, rest};
+}

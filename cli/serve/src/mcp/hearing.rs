@@ -1,0 +1,136 @@
+//! What a child says unasked, and who is to hear it. What could be meant for several hosts is given to none.
+
+use crate::runner::child::{Said, not_offered};
+use crate::serve::pool::{Flight, Running};
+use crate::serve::session::{About, Session};
+use crate::serve::shim::{Server, Shim};
+use agent_core::mcp::{self, Era};
+use agent_core::raw_object::RawObject;
+use serde_json::value::RawValue;
+use std::rc::{Rc, Weak};
+use tokio::sync::mpsc;
+
+const PROGRESS: &str = "notifications/progress";
+const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
+
+/// Hears a child until it is gone.
+pub async fn hear<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut sayings: mpsc::Receiver<Said>) {
+    while let Some(said) = sayings.recv().await {
+        let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };
+        match said {
+            Said::Request { id, method, params } => asked(&shim, &server, id, &method, params.as_deref()),
+            Said::Notification { method, frame } => notified(&shim, &server, &method, &frame).await,
+        }
+    }
+}
+
+/// Somebody's session and request.
+type Whose<S> = (Rc<Session<S>>, Box<RawValue>);
+
+/// The request that was made last, among those of one session.
+fn latest<S: Server>(server: &Running<S>, matches: impl Fn(&Flight<S>) -> bool) -> Option<Whose<S>> {
+    let flights = server.flights.borrow();
+    let mut found = flights.values().rev().filter(|flight| !flight.is_subscription && matches(flight));
+    let last = found.next()?;
+    let session = last.session.upgrade()?;
+    found.all(|other| other.session.ptr_eq(&last.session)).then(|| (session, last.id.clone()))
+}
+
+fn asked<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>) {
+    // a host of the stateless era is asked by results alone
+    if let Some((session, about)) = latest(server, |flight| flight.era == Era::Handshake) {
+        return session.ask(server, id, method, params, About::Request(&about));
+    }
+    let is_idle = server.flights.borrow().is_empty();
+    match shim.audience(server).as_slice() {
+        [only] if is_idle && only.revision().is_some() => only.ask(server, id, method, params, About::Nothing),
+        _ => server.child().reply(id, Err(not_offered(method))),
+    }
+}
+
+async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method: &str, frame: &RawValue) {
+    let params = || RawObject::parse(frame).and_then(|frame| frame.object("params")).unwrap_or_default();
+    match method {
+        PROGRESS => progressed(shim, server, frame, &params()),
+        TOOLS_CHANGED if !tools_may_change(shim, server).await => {}
+        _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => subscribed(server, method, frame),
+        TOOLS_CHANGED => shim.announce_tools(),
+        UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
+        "notifications/resources/list_changed" | "notifications/prompts/list_changed" => shim.list_changed(server, method, frame),
+        _ => somebody_told(shim, server, frame),
+    }
+}
+
+fn progressed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue, params: &RawObject) {
+    let Some(token) = params.get("progressToken") else { return };
+    let is_ours = shim.has_many_hosts() && server.lane.owner.is_none();
+    let flights = server.flights.borrow();
+    let flight = if is_ours {
+        token.get().parse().ok().and_then(|id: u64| flights.get(&id))
+    } else {
+        flights.values().find(|flight| flight.token.as_deref().is_some_and(|told| told.get() == token.get()))
+    };
+    let Some((session, flight)) = flight.and_then(|flight| Some((flight.session.upgrade()?, flight))) else { return };
+    let told = match &flight.token {
+        Some(told) if is_ours => with_params(frame, |params| params.set("progressToken", told)),
+        _ => Some(frame.get().to_owned()),
+    };
+    if let Some(told) = told {
+        session.deliver(told, About::Request(&flight.id));
+    }
+}
+
+/// The frame with other parameters; all else keeps its bytes. `None` for one that cannot be read.
+fn with_params(frame: &RawValue, change: impl FnOnce(&mut RawObject)) -> Option<String> {
+    let mut members = RawObject::parse(frame)?;
+    let mut params = members.object("params")?;
+    change(&mut params);
+    members.set("params", &params);
+    Some(members.to_raw().get().to_owned())
+}
+
+/// What belongs to a subscription names it: as the child saw it, and then as the host did.
+fn subscribed<S: Server>(server: &Running<S>, method: &str, frame: &RawValue) {
+    if method == ACKNOWLEDGED {
+        return; // the host had its own from us
+    }
+    let meta = |params: &RawObject| params.object("_meta").unwrap_or_default();
+    let named = RawObject::parse(frame).and_then(|frame| meta(&frame.object("params")?).get(mcp::META_SUBSCRIPTION)?.get().parse().ok());
+    let flights = server.flights.borrow();
+    let Some(flight) = named.and_then(|id: u64| flights.get(&id)) else { return };
+    let Some(session) = flight.session.upgrade() else { return };
+    let told = with_params(frame, |params| {
+        let mut meta = meta(params);
+        meta.set(mcp::META_SUBSCRIPTION, &flight.id);
+        params.set("_meta", &meta);
+    });
+    if let Some(told) = told {
+        session.deliver(told, About::Request(&flight.id));
+    }
+}
+
+/// Asks for the tools again; hosts are not told of those that were never recorded.
+async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
+    // a child that fails to list them is found out by the next request
+    let looked = server.look_again().await.is_ok();
+    let is_as_recorded = server.surprises.borrow().is_empty();
+    if !is_as_recorded {
+        shim.report_server(server);
+    }
+    looked && is_as_recorded
+}
+
+/// Log messages and the like carry no sign of whose they are.
+fn somebody_told<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
+    let wants = |flight: &Flight<S>| flight.era == Era::Handshake || flight.wants_logs;
+    if let Some((session, about)) = latest(server, wants) {
+        return session.deliver(frame.get().to_owned(), About::Request(&about));
+    }
+    if let ([only], true) = (shim.audience(server).as_slice(), server.flights.borrow().is_empty())
+        && only.revision().is_some()
+    {
+        only.deliver(frame.get().to_owned(), About::Nothing);
+    }
+}

@@ -1,0 +1,32 @@
+//! The shim over Streamable HTTP, in both eras of MCP: frames pass as the bytes they are.
+//!
+//! `listener` has the connections, `front` one request, `visits` the sessions of the handshake era, `exchange` the requests of the stateless
+//! one. `stream` keeps what is said until it was heard, `reply` tells it as JSON or as events. `typed` is for a server by rmcp, behind the same door.
+
+pub mod address;
+mod envelope;
+mod event;
+mod exchange;
+mod front;
+mod listener;
+mod message;
+mod mirror;
+mod outbox;
+mod reply;
+mod stream;
+mod typed;
+mod visits;
+
+pub(crate) use listener::serve;
+pub use typed::serve_typed;
+
+use crate::serve::access::Access;
+use address::Address;
+use std::time::Duration;
+
+pub struct Options {
+    pub address: Address,
+    pub access: Access,
+    /// How long a session is kept that nobody uses.
+    pub idle_limit: Duration,
+}

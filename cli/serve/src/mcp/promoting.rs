@@ -1,0 +1,154 @@
+//! `[promote] auto`: staging promotes itself when enough signals came, or when the first of them waited long enough.
+//!
+//! A promotion is a process of its own, `agent promote`: it has to pass the same gate, and a signal that staging has is acknowledged whatever becomes of it. What an attempt
+//! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
+//! is refused waits for new signals.
+
+use crate::error::CommandError;
+use crate::serve::pool::Line;
+use crate::serve::shim::Shim;
+use crate::staging::Snapshot;
+use crate::tuning::Tuner;
+use crate::world::fs::{self, Durability, FileLock};
+use crate::world::layout::Layout;
+use crate::world::process::{self, Run};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+const SCHEMA: &str = "agent/auto-promotion@1";
+/// How soon it is looked again while another server of the repository has an attempt under way.
+const ANOTHER: Duration = Duration::from_secs(1);
+
+/// What the last attempt of any server has seen.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tried {
+    schema: String,
+    seq: u64,
+}
+
+/// What one server knows of the signals that wait.
+#[derive(Debug, Default)]
+pub struct Promoter {
+    /// When it saw the first of them.
+    first: Cell<Option<Instant>>,
+    has_timer: Cell<bool>,
+    is_under_way: Cell<bool>,
+}
+
+/// Looks whether staging is to promote itself now. Nothing that fails here is an error of the signal that it was asked after.
+pub fn look(shim: &Rc<Shim<Tuner>>) {
+    if let Err(error) = looked(shim) {
+        shim.repository.warn(&format!("whether staging is to promote itself is not known: {}", error.messages.join(": ")));
+    }
+}
+
+fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), CommandError> {
+    let promoter = &shim.promoter;
+    let target = shim.current(&Line::Plan(shim.traffic.main()))?;
+    let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
+    let staged = shim.repository.staging()?.snapshot()?;
+    let waiting = waiting(&staged, tried(&shim.repository.layout)?);
+    if waiting == 0 {
+        promoter.first.set(None);
+        return Ok(());
+    }
+    let first = promoter.first.get().unwrap_or_else(Instant::now);
+    promoter.first.set(Some(first));
+    if auto.is_due(waiting, first.elapsed()) {
+        begin(shim, staged.seq)?;
+    } else if let Some(after) = auto.after() {
+        look_after(shim, after.saturating_sub(first.elapsed()));
+    }
+    Ok(())
+}
+
+/// How many of staging's signals no attempt has seen. A number from before staging began anew says nothing.
+fn waiting(staged: &Snapshot, tried: u64) -> u64 {
+    let tried = if tried > staged.seq { 0 } else { tried };
+    staged.updates.min(staged.seq - tried)
+}
+
+fn tried(layout: &Layout) -> Result<u64, CommandError> {
+    let bytes = fs::read_if_there(&layout.auto_promotion())?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice::<Tried>(&bytes).ok()).map_or(0, |tried| tried.seq))
+}
+
+fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
+    if shim.promoter.has_timer.replace(true) {
+        return;
+    }
+    let shim = Rc::downgrade(shim);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(time).await;
+        if let Some(shim) = shim.upgrade() {
+            shim.promoter.has_timer.set(false);
+            look(&shim);
+        }
+    });
+}
+
+fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), CommandError> {
+    let layout = &shim.repository.layout;
+    let Some(lock) = FileLock::try_acquire(&layout.auto_promotion_lock())? else {
+        look_after(shim, ANOTHER);
+        return Ok(());
+    };
+    let tried = serde_json::to_vec(&Tried { schema: SCHEMA.to_owned(), seq }).expect("a number is JSON");
+    fs::replace(&layout.auto_promotion(), &tried, Durability::Rebuildable)?;
+    shim.promoter.first.set(None);
+    shim.promoter.is_under_way.set(true);
+    let directory = shim.repository.directory.clone();
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let told = promote(&directory);
+        drop(lock);
+        let _ = ended.send(told);
+    });
+    let shim = Rc::downgrade(shim);
+    tokio::task::spawn_local(async move {
+        let told = end.await;
+        let Some(shim) = shim.upgrade() else { return };
+        shim.promoter.is_under_way.set(false);
+        match told {
+            Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
+            Ok(Err(why)) => {
+                shim.repository.warn(&format!("[promote] auto: nothing was promoted, and staging waits for new signals: {why}"));
+            }
+            Err(_) => shim.repository.warn("[promote] auto: the promotion ended without a word; staging waits for new signals"),
+        }
+        look(&shim);
+    });
+    Ok(())
+}
+
+/// What came of a promotion: the version and its evidence, or why there is none.
+fn promote(directory: &Path) -> Result<String, String> {
+    let command = Run::new(process::own_program()).arg("-C").arg(directory).args(["promote", "--json"]).stdin(Vec::new());
+    let finished = command.finish().map_err(|error| error.to_string())?;
+    let said: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+    let why = said["why"].as_str().or(said["error"].as_str()).map(str::to_owned);
+    let why = why.unwrap_or_else(|| String::from_utf8_lossy(&finished.stderr).trim().to_owned());
+    if said["done"] == true { Ok(why) } else { Err(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::journal::Base;
+    use agent_core::object_id::ObjectId;
+
+    #[test]
+    fn what_an_attempt_has_seen_does_not_wait() {
+        let id = ObjectId::of_blob(b"");
+        let base = Base { version: semver::Version::new(0, 1, 0), commit: id.clone(), revision: id.clone() };
+        let staged = |seq, updates| Snapshot { base: base.clone(), state: Value::Null, revision: id.clone(), seq, updates, dirty: true };
+        let waits = [(0, 0, 0), (3, 3, 0), (3, 3, 3), (5, 5, 3), (9, 2, 3), (2, 2, 7)]
+            .map(|(seq, updates, tried)| waiting(&staged(seq, updates), tried));
+        assert_eq!(waits, [0, 3, 0, 2, 2, 2]);
+    }
+}

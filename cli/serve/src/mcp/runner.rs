@@ -1,0 +1,264 @@
+//! The Runner behind the shim: each call under one state, each conversation under the version it began with.
+
+use crate::calling::{self, Call, CallError};
+use crate::children;
+use crate::conversations::{Header, Held};
+use crate::error::CommandError;
+use crate::runner::child::{Child, ChildError, Opening, Role};
+use crate::serve::frame;
+use crate::serve::pool::{Line, Served, Tongue};
+use crate::serve::session::Caller;
+use crate::serve::shim::{self, CallFailure, Server, Shim};
+use crate::target::Target;
+use crate::telemetry::{Span, conventions as names};
+use crate::world::clock::fresh_id;
+use crate::world::data_copy::DataCopy;
+use crate::world::recording;
+use agent_core::diagnose::Exit;
+use agent_core::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
+use agent_core::mcp::{self, Era};
+use agent_core::raw_object::RawObject;
+use agent_core::signal::CONVERSATION_ARGUMENT;
+use agent_core::wire;
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::rc::Rc;
+
+pub struct Runner {
+    child: Child,
+    /// What it has in the place of the data that is served.
+    _data: Option<DataCopy>,
+}
+
+impl Server for Runner {
+    const ROLE: Role = Role::Runner;
+    const MAY_LAG: bool = true;
+    const IS_SHARED: bool = false;
+
+    async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
+        let mut spec = children::runner(target, &shim.repository)?;
+        spec.memory = target.manifest.limits.serving_memory();
+        let data = if *line == Line::Shadow { Some(copied_data(shim).await?) } else { None };
+        if let Some(data) = &data {
+            spec = spec.env(wire::ENV_DATA, data.path());
+        }
+        Ok(Self { child: Child::open(&spec, opening).await?, _data: data })
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
+    fn child_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    async fn end(self) {
+        self.child.end().await;
+    }
+
+    /// The state goes with each call to a server that takes it so, and then only the code matters.
+    fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool {
+        old.code == new.code && (takes_state_by_call || old.state.revision == new.state.revision)
+    }
+
+    fn identity(target: &Target) -> Option<Identity> {
+        let version = target.version.as_ref().map_or_else(|| target.shown(), ToString::to_string);
+        Some(Identity { name: target.manifest.name.clone(), version })
+    }
+
+    fn tongue(era: Era, revision: Option<&'static str>) -> Tongue {
+        match era {
+            Era::Handshake => Tongue::Handshake(revision.unwrap_or(mcp::HANDSHAKE)),
+            Era::Stateless => Tongue::Stateless,
+        }
+    }
+
+    async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
+        let shim = caller.shim();
+        let conversation = Named::of(caller, &mut params).await?;
+        Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
+        // two calls at once in one conversation would each forget what the other remembered
+        let (_turn, mut held) = match &conversation.id {
+            Some(id) => (Some(shim.turns.take(id).await), Some(hold(shim, id).await?)),
+            None => (None, None),
+        };
+        let begins = conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
+        let served = serving(caller, held.as_ref(), conversation.of_host.as_deref()).await?;
+        cast_shadow(caller, &params, &served);
+        let tool = params.text("name").unwrap_or_default();
+        Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
+        if let Some(how) = served.server.surprises.borrow().get(&tool) {
+            let message =
+                format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
+            return Ok(shim::tool_error(caller.era, &message));
+        }
+        let recorded = recording::is_under_way(&shim.repository.layout).then(|| params.get("arguments").map(ToOwned::to_owned));
+        let result = make(caller, &served, params, held.as_mut()).await?;
+        if let Some(arguments) = recorded.filter(|_| !mcp::wants_input(&result)) {
+            recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| frame::raw(&json!({}))), &result);
+        }
+        shim.tasks.note(&served.server, &result);
+        let result = served.server.suited(caller.era, "tools/call", result);
+        let result = shim::signed::<Self>(caller.era, &served.target, result);
+        Ok(if begins { conversation.shown_in(result) } else { result })
+    }
+}
+
+async fn make(
+    caller: Caller<'_, Runner>,
+    served: &Served<Runner>,
+    mut params: RawObject,
+    mut conversation: Option<&mut Held>,
+) -> Result<Box<RawValue>, CallFailure<Runner>> {
+    served.server.suit(caller, &mut params);
+    let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
+    loop {
+        let aloft = served.server.take_off(caller, &mut params, false);
+        let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: aloft.id };
+        let result = match call.make(served.server.child()).await {
+            Ok(done) => calling::for_host(done.result.raw()),
+            Err(CallError::Child(error)) => return Err(child_failed(error)),
+            Err(CallError::Conversation(error)) => return Err(error.into()),
+        };
+        if !served.server.asks_by_result(caller, &result) {
+            return Ok(result);
+        }
+        let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
+        Box::pin(caller.fulfil(&result, &mut params)).await.map_err(|error| child_failed(refused(error)))?;
+    }
+}
+
+/// The conversation a call belongs to.
+struct Named {
+    id: Option<String>,
+    /// The host's own, by which it is always served the same share.
+    of_host: Option<String>,
+    /// The call did not name it.
+    is_unnamed: bool,
+    /// Whether a result may have the id beside what the tool gives.
+    takes_id: bool,
+}
+
+impl Named {
+    /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
+    async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
+        let id = calling::conversation_of(params);
+        let of_host = caller.own_conversation(params).filter(|_| id.is_none());
+        let line = Line::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
+        let discovery = caller.shim().discovery(caller, &line).await?;
+        let tool = params.text("name").and_then(|name| discovery.tool(&name));
+        let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
+            return Ok(Self { id, of_host, is_unnamed: false, takes_id: false });
+        };
+        if !takes_conversation(tool)
+            && let Some(mut arguments) = params.object("arguments")
+            && arguments.get(CONVERSATION_ARGUMENT).is_some()
+        {
+            arguments.remove(CONVERSATION_ARGUMENT);
+            params.set("arguments", &arguments);
+        }
+        let is_unnamed = id.is_none();
+        let id = id.or_else(|| of_host.clone()).unwrap_or_else(|| fresh_id("c"));
+        Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool) })
+    }
+
+    /// A host that began a conversation without naming it learns its id, where a model reads it and where a program does. Some hosts show their model the
+    /// structured content alone.
+    fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
+        let Some(id) = &self.id else { return result };
+        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result)) else { return result };
+        let mut meta = members.object("_meta").unwrap_or_default();
+        meta.set(wire::CONVERSATION, &json!({"id": id}));
+        members.set("_meta", &meta);
+        let Ok(mut content) = members.get("content").map_or(Ok(Vec::new()), |raw| serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()))
+        else {
+            return result;
+        };
+        content.push(frame::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
+        members.set("content", &content);
+        let structured = members.object("structuredContent").filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
+        if let Some(mut structured) = structured {
+            structured.set(CONVERSATION_ARGUMENT, id);
+            members.set("structuredContent", &structured);
+        }
+        members.to_raw()
+    }
+}
+
+/// Takes the conversation, also from other shims and commands.
+async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
+    let layout = &shim.repository.layout;
+    if let Some(held) = Held::try_take(layout, id)? {
+        return Ok(held);
+    }
+    let patience = shim.current(&Line::Plan(shim.traffic.main()))?.manifest.limits.longest_call();
+    Ok(Held::take(layout, id, patience).await?)
+}
+
+/// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
+async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_host: Option<&str>) -> Result<Served<Runner>, CommandError> {
+    let shim = caller.shim();
+    let place = match conversation.map(Held::id).or(of_host) {
+        Some(id) => shim.traffic.pick(id),
+        None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
+        None => shim.traffic.main(),
+    };
+    let line = Line::Plan(place);
+    let now = shim.current(&line)?;
+    match conversation.and_then(Held::latest).map(|latest| &latest.header) {
+        Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
+            Box::pin(pinned(caller, &line, &now, header)).await
+        }
+        _ => shim.serving_line(caller, &line).await,
+    }
+}
+
+async fn pinned(caller: Caller<'_, Runner>, line: &Line, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
+    let shim = caller.shim();
+    let target = Rc::new(shim.repository.pinned(header)?);
+    let by_call = |record: &Rc<agent_core::discovery::Discovery>| record.takes_state_by_call();
+    if target.code == now.code {
+        let served = shim.serving_line(caller, line).await?;
+        if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
+            return Ok(Served { target, server: served.server });
+        }
+    }
+    let takes_state_by_call = shim.recorded(&target).as_ref().is_some_and(by_call);
+    let state = (!takes_state_by_call).then(|| target.state.revision.clone());
+    let line = Line::Pinned(target.code.clone(), state);
+    let key = shim.key(caller, &line, &target);
+    let served = shim.acquire(&key, &target).await?;
+    // one child may serve conversations with different states
+    Ok(Served { target, server: served.server })
+}
+
+/// A shadow writes into a copy of the data that is served, made apart from the calls that go on meanwhile.
+async fn copied_data(shim: &Shim<Runner>) -> Result<DataCopy, CommandError> {
+    let layout = shim.repository.layout.clone();
+    let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
+    let copied =
+        copied.map_err(|error| CommandError::new(Exit::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
+    if copied.is_empty_instead {
+        shim.repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
+    }
+    Ok(copied)
+}
+
+/// What is in the shadow gets the same call, and answers nobody.
+fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner>) {
+    let shim = caller.shim();
+    if shim.shadow.is_none() || matches!(&shim.shadow, Some(what) if served.target.what == *what) {
+        return;
+    }
+    let (session, params, id, era) = (Rc::clone(caller.session), params.clone(), caller.id.to_owned(), caller.era);
+    let span = Span::internal("shadow", "shadow");
+    tokio::task::spawn_local(async move {
+        let caller = Caller { session: &session, era, id: &id };
+        let Ok(target) = session.shim.current(&Line::Shadow) else { return };
+        let lane = crate::serve::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
+        if let Ok(served) = session.shim.acquire(&(Line::Shadow, lane), &target).await {
+            let _ = span.around(make(caller, &served, params, None)).await;
+        }
+    });
+}

@@ -1,0 +1,164 @@
+//! Lines in, lines out: the host's side of the shim.
+
+use crate::conversations;
+use crate::error::{CommandError, CommandResult};
+use crate::serve::session::{About, Outlet, Session};
+use crate::serve::shim::{Server, Shim};
+use crate::world::clock::fresh_id;
+use crate::world::{env, stdout};
+use agent_core::diagnose::Exit;
+use rustix::fs::FileType;
+use std::io::BufRead;
+use std::os::fd::AsFd as _;
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+/// Requests read ahead of being handled; a host that floods waits.
+const LINES_AHEAD: usize = 256;
+/// What is read of the host's words at once, at most.
+const READ_CHUNK: usize = 64 << 10;
+
+/// Serves one host until it closes its end.
+pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
+    let mut lines = Lines::open();
+    let mut interrupt = Interrupt::expected()?;
+    let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
+    let session = Session::open(&shim, Rc::new(Stdout), Some(conversation));
+    loop {
+        tokio::select! {
+            line = lines.next() => match line {
+                Some(line) => session.take(&line),
+                None => break,
+            },
+            () = interrupt.received() => return Ok(Exit::Interrupted),
+        }
+    }
+    // what is under way is answered, unless nobody reads answers any more
+    tokio::select! {
+        () = session.settled() => {}
+        () = reader_gone() => {}
+        () = interrupt.received() => {}
+    }
+    session.close().await;
+    shim.end().await;
+    Ok(Exit::Done)
+}
+
+/// Everything goes out the one way there is.
+struct Stdout;
+
+impl Outlet for Stdout {
+    fn deliver(&self, frame: String, _about: About<'_>) {
+        write_line(frame);
+    }
+}
+
+/// The host's lines, as they come.
+enum Lines {
+    /// From a pipe or a socket: this thread is woken itself, which is the quickest there is.
+    /// `start` is where the next line begins, `scanned` how far its end was looked for.
+    Woken { stdin: Box<dyn AsyncRead + Unpin>, buffer: Vec<u8>, start: usize, scanned: usize },
+    /// From anything else, such as a file or a terminal, by a thread: a blocking read cannot be taken back, and must not hold up the end.
+    Threaded(mpsc::Receiver<Vec<u8>>),
+}
+
+impl Lines {
+    fn open() -> Self {
+        match Self::wakeable() {
+            Ok(stdin) => Self::Woken { stdin, buffer: Vec::new(), start: 0, scanned: 0 },
+            Err(_) => Self::threaded(),
+        }
+    }
+
+    fn wakeable() -> std::io::Result<Box<dyn AsyncRead + Unpin>> {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&stdin)?.st_mode) == FileType::Socket {
+            let socket = std::os::unix::net::UnixStream::from(stdin);
+            socket.set_nonblocking(true)?;
+            return Ok(Box::new(UnixStream::from_std(socket)?));
+        }
+        Ok(Box::new(pipe::Receiver::from_owned_fd(stdin)?))
+    }
+
+    fn threaded() -> Self {
+        let (sender, receiver) = mpsc::channel(LINES_AHEAD);
+        std::thread::spawn(move || {
+            let mut stdin = std::io::stdin().lock();
+            let mut line = Vec::new();
+            while matches!(stdin.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+                if sender.blocking_send(std::mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self::Threaded(receiver)
+    }
+
+    /// The next line; `None` when the host has said all it will. Nothing is lost when the future is dropped.
+    async fn next(&mut self) -> Option<String> {
+        let line = match self {
+            Self::Threaded(lines) => lines.recv().await?,
+            Self::Woken { stdin, buffer, start, scanned } => loop {
+                if let Some(end) = buffer[*scanned..].iter().position(|byte| *byte == b'\n').map(|at| *scanned + at + 1) {
+                    let line = buffer[*start..end].to_vec();
+                    (*start, *scanned) = (end, end);
+                    break line;
+                }
+                buffer.drain(..*start);
+                (*start, *scanned) = (0, buffer.len());
+                buffer.reserve(READ_CHUNK);
+                if stdin.read_buf(buffer).await.unwrap_or(0) == 0 {
+                    *scanned = 0;
+                    break Some(std::mem::take(buffer)).filter(|last| !last.is_empty())?;
+                }
+            },
+        };
+        Some(String::from_utf8(line).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+    }
+}
+
+/// One frame, whole; a host that has gone away is noticed at the end of its stdin.
+fn write_line(mut frame: String) {
+    frame.push('\n');
+    let _ = stdout::write_all(frame.as_bytes());
+}
+
+/// Resolves when the reader of our stdout is gone; never when stdout is a file.
+async fn reader_gone() {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        // no event is asked for: only the far end's closing wakes it
+        while matches!(poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None), Err(rustix::io::Errno::INTR)) {}
+        let _ = sender.send(());
+    });
+    let _ = receiver.await;
+}
+
+/// The signals that end a server.
+pub struct Interrupt {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    pub fn expected() -> Result<Self, CommandError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The shim's eye on the repository: branches and pins that move, code that is edited, conversations that go on.
+
+use crate::serve::shim::{Server, Shim};
+use crate::world::watch::{self, Watch};
+use agent_core::object_id::ObjectId;
+use agent_core::what::What;
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// git cannot read a file while it is being written: it is asked again after so long, so many times.
+const SETTLING: Duration = Duration::from_millis(200);
+const LOOKS: usize = 25;
+
+/// Ends the watching of refs when it is dropped.
+pub struct Watching {
+    _refs: watch::Folders,
+    _conversations: Option<watch::Folders>,
+}
+
+/// Watches what can be; a system that has no room for another watch costs the foresight, not the service.
+pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
+    let common = shim.repository.git.common_dir();
+    let (refs, moved) = watch::Folders::start(&[(common.to_owned(), false), (common.join("refs"), true)]).ok()?;
+    tokio::task::spawn_local(follow_refs(Rc::downgrade(shim), moved));
+    if shim.traffic.whats().any(|what| *what == What::Worktree) {
+        watch_worktree(shim);
+    }
+    Some(Watching { _refs: refs, _conversations: watch_conversations(shim) })
+}
+
+async fn follow_refs<S: Server>(shim: Weak<Shim<S>>, mut moved: mpsc::Receiver<PathBuf>) {
+    while let Some(path) = moved.recv().await {
+        let Some(shim) = shim.upgrade() else { return };
+        // a lock file comes and goes with every change of a ref
+        if path.extension().is_none_or(|extension| extension != "lock") {
+            shim.refresh();
+        }
+    }
+}
+
+/// `.agent/conversations`, each file a conversation; `rewards/` below it has what was said of them.
+fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> {
+    let folder = shim.repository.layout.conversations();
+    crate::world::fs::create_dir(&folder.join("rewards")).ok()?;
+    let (folders, mut changed) = watch::Folders::start(&[(folder, true)]).ok()?;
+    let shim = Rc::downgrade(shim);
+    tokio::task::spawn_local(async move {
+        while let Some(path) = changed.recv().await {
+            let Some(shim) = shim.upgrade() else { return };
+            if let (Some(id), Some("jsonl")) = (path.file_stem(), path.extension().and_then(|extension| extension.to_str())) {
+                shim.conversation_changed(&id.to_string_lossy());
+            }
+        }
+    });
+    Some(folders)
+}
+
+/// A child of the working tree is started anew when the code it was started from is another; the state goes with each call.
+fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
+    let Ok(root) = shim.repository.worktree() else { return };
+    let Ok(mut watch) = Watch::start(&root) else { return };
+    let (saved, mut edits) = mpsc::channel(1);
+    std::thread::spawn(move || while watch.wait().is_ok() && saved.blocking_send(()).is_ok() {});
+    let shim = Rc::downgrade(shim);
+    tokio::task::spawn_local(async move {
+        let mut known = shim.upgrade().and_then(|shim| code_in(&shim, &root));
+        while edits.recv().await.is_some() {
+            let Some(shim) = shim.upgrade() else { return };
+            let mut now = code_in(&shim, &root);
+            for _ in 0..LOOKS {
+                if now.is_some() {
+                    break;
+                }
+                tokio::time::sleep(SETTLING).await;
+                now = code_in(&shim, &root);
+            }
+            if now.is_some() && now != known {
+                known = now;
+                shim.worktree_changed();
+            }
+        }
+    });
+}
+
+/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of somebody's merge.
+fn code_in<S: Server>(shim: &Shim<S>, root: &std::path::Path) -> Option<ObjectId> {
+    let tree = shim.repository.git.snapshot_worktree(root, &shim.repository.layout).ok()?;
+    shim.repository.git.code_tree(&tree).ok()
+}

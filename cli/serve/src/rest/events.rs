@@ -1,0 +1,112 @@
+//! Server-sent events: a handler opens a stream and goes; the door carries the events, so that no worker is held by who listens.
+
+use super::problem::Problem;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Open at a time.
+const STREAMS: usize = 64;
+/// Said and not sent yet; who says more waits.
+const AHEAD: usize = 256;
+
+#[derive(Debug, Clone, Default)]
+pub struct Event {
+    /// What `Last-Event-ID` says when the client comes back.
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub data: String,
+}
+
+impl Event {
+    pub(super) fn to_text(&self) -> String {
+        let mut text = String::new();
+        let one_line = |value: &str| value.replace(['\r', '\n', '\0'], " ");
+        if let Some(name) = &self.name {
+            let _ = writeln!(text, "event: {}", one_line(name));
+        }
+        if let Some(id) = &self.id {
+            let _ = writeln!(text, "id: {}", one_line(id));
+        }
+        for line in self.data.replace("\r\n", "\n").split(['\n', '\r']) {
+            let _ = writeln!(text, "data: {line}");
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// Where a thread says what happens. Not for use inside an event loop: it waits.
+#[derive(Debug)]
+pub struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    /// False when nobody listens any more.
+    pub fn send(&self, event: Event) -> bool {
+        self.0.blocking_send(event).is_ok()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// A stream on its way to the client; it counts until it is dropped.
+pub(super) struct Stream {
+    pub(super) events: mpsc::Receiver<Event>,
+    _seat: OwnedSemaphorePermit,
+}
+
+pub(super) struct Streams {
+    seats: Arc<Semaphore>,
+    waiting: Mutex<(u64, HashMap<u64, Stream>)>,
+}
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self { seats: Arc::new(Semaphore::new(STREAMS)), waiting: Mutex::default() }
+    }
+
+    pub(super) fn open(&self) -> Result<(Events, u64), Problem> {
+        let seat = Arc::clone(&self.seats).try_acquire_owned();
+        let seat = seat.map_err(|_| Problem::new(503, format!("{STREAMS} streams are open already")).with_header("Retry-After", "5"))?;
+        let (sender, events) = mpsc::channel(AHEAD);
+        let mut waiting = self.waiting.lock().expect("no panic while it is held");
+        waiting.0 += 1;
+        let ticket = waiting.0;
+        waiting.1.insert(ticket, Stream { events, _seat: seat });
+        Ok((Events(sender), ticket))
+    }
+
+    pub(super) fn take(&self, ticket: u64) -> Option<Stream> {
+        self.waiting.lock().expect("no panic while it is held").1.remove(&ticket)
+    }
+
+    pub(super) fn open_now(&self) -> usize {
+        STREAMS - self.seats.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_what_was_said_and_no_more() {
+        let event = Event { id: Some("7\ndata: x".to_owned()), name: Some("line".to_owned()), data: "a\r\nb\rc\n".to_owned() };
+        assert_eq!(event.to_text(), "event: line\nid: 7 data: x\ndata: a\ndata: b\ndata: c\ndata: \n\n");
+    }
+
+    #[test]
+    fn streams_are_counted_until_they_end() {
+        let streams = Streams::new();
+        let open: Vec<_> = (0..STREAMS).map(|_| streams.open().expect("there is room")).collect();
+        assert_eq!(streams.open().expect_err("there is none").status(), 503);
+        let (events, ticket) = &open[3];
+        drop(streams.take(*ticket));
+        assert!(events.is_closed() && !events.send(Event::default()));
+        assert_eq!(streams.open_now(), STREAMS - 1);
+        assert!(streams.open().is_ok());
+    }
+}

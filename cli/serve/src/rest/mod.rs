@@ -1,0 +1,176 @@
+//! The REST APIs' foundation: a door that no client can hold open (`guard`), a bounded pool of workers behind `tiny_http` (`pool`), and a table of
+//! routes that dispatches and documents them (`route`, `openapi`).
+//!
+//! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that and the [`Call`], and gives a [`Reply`] or a
+//! [`Problem`].
+
+mod call;
+mod events;
+mod guard;
+mod head;
+mod lanes;
+mod metrics;
+mod openapi;
+mod pool;
+mod problem;
+mod reply;
+mod route;
+
+pub use call::Call;
+pub use events::{Event, Events};
+pub use problem::Problem;
+pub use reply::Reply;
+pub use route::{Kind, Route};
+
+use crate::error::{CommandError, CommandResult};
+use crate::notices::Notices;
+use crate::serve::access::Access;
+use crate::serve::listen;
+use crate::world::process;
+use agent_core::diagnose::Exit;
+use events::Streams;
+use guard::Limits;
+use lanes::Lanes;
+use metrics::Metrics;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// An API.
+pub struct Service<W> {
+    pub title: &'static str,
+    pub description: &'static str,
+    /// A JSON object: the schemas that the routes name.
+    pub schemas: &'static str,
+    pub routes: Vec<Route<W>>,
+    /// What a worker opens for itself: a repository belongs to one thread.
+    pub open: Box<dyn Fn() -> Result<W, CommandError> + Send + Sync>,
+    /// More lines for `/metrics`, in the text format of Prometheus.
+    pub metrics: OwnMetrics<W>,
+}
+
+type OwnMetrics<W> = fn(&mut W) -> Result<String, CommandError>;
+
+/// What the door and the workers share.
+struct Shared {
+    access: Access,
+    metrics: Arc<Metrics>,
+    streams: Arc<Streams>,
+    /// Paths that ask for no token.
+    open_paths: Vec<&'static str>,
+    notices: Notices,
+}
+
+/// Listens at `address`, announces where, and serves until a signal ends it.
+pub fn serve<W: 'static>(
+    service: Service<W>,
+    address: &str,
+    access: Access,
+    notices: &Notices,
+    announce: impl FnOnce(SocketAddr),
+) -> CommandResult {
+    // what is wrong with the surroundings is said now, not to the first client
+    (service.open)()?;
+    let (listener, at) = listen::listen(address, &access)?;
+    process::allow_open_files(Limits::default().connections as u64 + 256);
+    announce(at);
+    let (shared, lanes) = start(service, access, notices)?;
+    front(listener, shared, lanes, Limits::default(), told_to_end())
+}
+
+/// Starts the workers; gives the connections to them.
+fn start<W: 'static>(
+    mut service: Service<W>,
+    access: Access,
+    notices: &Notices,
+) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), CommandError> {
+    let (metrics, streams, document) = (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
+    service.routes.extend(common(&document, &metrics, &streams, service.metrics));
+    let open_paths = service.routes.iter().filter(|route| route.is_open).map(|route| route.path).collect();
+    let about = openapi::About {
+        title: service.title,
+        description: service.description,
+        schemas: service.schemas,
+        needs_token: access.needs_token(),
+    };
+    let _ = document.set(openapi::document(&about, &service.routes));
+    let shared = Arc::new(Shared { access, metrics, streams, open_paths, notices: notices.clone() });
+    let lanes = pool::start(&Arc::new(service), &shared, workers())?;
+    Ok((shared, lanes))
+}
+
+/// Runs the door on this thread until it is told to end.
+fn front(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    lanes: Vec<std::os::unix::net::UnixStream>,
+    limits: Limits,
+    told: impl Future<Output = Exit>,
+) -> CommandResult {
+    let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot serve: {error}"));
+    let serving = async {
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        let lanes = Lanes::new(lanes).map_err(failed)?;
+        let (end, ending) = watch::channel(false);
+        let told = async {
+            let exit = told.await;
+            let _ = end.send(true);
+            exit
+        };
+        Ok(tokio::join!(told, guard::serve(listener, shared, limits, lanes, ending)).0)
+    };
+    process::block_on(async { tokio::task::LocalSet::new().run_until(serving).await })?
+}
+
+/// Waiting for disk and network keeps no processor busy.
+fn workers() -> usize {
+    (2 * process::cores()).clamp(4, 16)
+}
+
+async fn told_to_end() -> Exit {
+    let stopped = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+        _ = stopped => Exit::Done,
+    }
+}
+
+/// What every service has.
+fn common<W: 'static>(
+    document: &Arc<OnceLock<Value>>,
+    metrics: &Arc<Metrics>,
+    streams: &Arc<Streams>,
+    own: OwnMetrics<W>,
+) -> [Route<W>; 3] {
+    let (document, metrics, streams) = (Arc::clone(document), Arc::clone(metrics), Arc::clone(streams));
+    let healthy = |_: &mut W, _: &Call<'_>| Ok(Reply::json(&json!({"status": "ok"})).once());
+    let measured = move |worker: &mut W, _: &Call<'_>| {
+        // what cannot be read now hides nothing of the door
+        let own = own(worker).unwrap_or_else(|error| format!("# {}\n", error.messages.join(": ").replace('\n', " ")));
+        let text = metrics.to_text(streams.open_now()) + &own;
+        Ok(Reply::of("text/plain; version=0.0.4", text).once())
+    };
+    let described = move |_: &mut W, _: &Call<'_>| Ok(Reply::json(document.get().unwrap_or(&Value::Null)));
+    [
+        Route::get("/healthz", "health", "Whether it serves: the repository can be opened and read.", healthy)
+            .answers(200, "Health", "It does.")
+            .open(),
+        Route::get("/metrics", "metrics", "What it does and how long that takes, for Prometheus.", measured).answers_as(
+            200,
+            "text/plain; version=0.0.4",
+            "The metrics.",
+        ),
+        Route::get("/openapi.json", "openapi", "This document.", described).answers(200, "OpenApi", "OpenAPI 3.1.").open(),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

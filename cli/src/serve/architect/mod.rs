@@ -1,7 +1,0 @@
-//! The Architect for other programs: as a REST API, and as MCP tools. Both are the operations of `architect::operations` in the words of their door.
-
-pub(crate) mod mcp;
-mod rest;
-mod schemas;
-
-pub(crate) use rest::service;
