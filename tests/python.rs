@@ -1,9 +1,9 @@
 //! The Python suites, so that `cargo test` is every test there is.
 
-use agent::world::layout::Layout;
-use agent::world::process::Run;
-use agent::world::python;
-use agent_core::manifest::Python;
+use agent_core::formats::manifest::Python;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::process::Run;
+use agent_engine::world::python;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {

@@ -1,9 +1,9 @@
 //! What can be typed: the verbs and the flags they share.
 
 use crate::commands::Command;
-use crate::error::CommandError;
 use crate::printer::{Color, Failure, Printer, Volume};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandError;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,12 +1,12 @@
 //! What every verb is given: where it runs, and whom it speaks to.
 
 use crate::arguments::Global;
-use crate::error::CommandError;
-use crate::notices::{Level, Notices, Reporter, SlowCases};
 use crate::printer::Printer;
 use crate::report::progress::{Progress, TierProgress};
-use crate::repository::{Location, Repository, Writes};
-use agent_core::event::Event;
+use agent_core::testing::event::Event;
+use agent_engine::error::CommandError;
+use agent_engine::notices::{Level, Notices, Reporter, SlowCases};
+use agent_engine::repository::{Location, Repository, Writes};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]

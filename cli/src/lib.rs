@@ -1,6 +1,4 @@
-//! `agent`: version control for agents that learn.
-//!
-//! Doors: argv (`commands`), git hooks, MCP over stdio. Core: `agent_core`. Hand: `world`.
+//! The terminal of `agent`: arguments, verbs, reports, what is printed. What the verbs do is `agent_engine`, what others connect to is `agent_serve`.
 
 pub mod adoption;
 pub mod arguments;
@@ -12,13 +10,7 @@ pub mod printer;
 pub mod report;
 pub mod scaffold;
 
-pub use agent_engine::{
-    architect, calling, carried, children, cleaning, confinement, contracts, conversations, error, githooks, kpi, ledger, lineage,
-    migrations, notices, past, precheck, records, refspecs, registry, replay, repository, runner, sharing, soundness, staging, sync,
-    target, telemetry, templates, testing, tuning, verification, versions, world,
-};
-pub use agent_serve as serve;
-
+use agent_engine::world;
 use std::process::ExitCode;
 
 /// Parses argv, runs the verb, reports what went wrong, and says how it ended.
@@ -46,7 +38,6 @@ pub fn main() -> ExitCode {
         Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
         Err(error) => context.printer.failed(&error),
     };
-    world::temporary::remove_all();
     ExitCode::from(context.printer.end(exit) as u8)
 }
 

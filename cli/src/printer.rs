@@ -1,9 +1,9 @@
 //! The one place that writes to stdout and stderr and decides about colour and volume.
 
-use crate::error::CommandError;
-use crate::world::stdout;
-use agent_core::committed::{Warnings, WithWarnings};
-use agent_core::diagnose::Exit;
+use agent_core::formats::committed::{Warnings, WithWarnings};
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandError;
+use agent_engine::world::stdout;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};

@@ -1,15 +1,15 @@
 //! A new agent repository: planned as files, then written, put under git and committed, so that a kill at any moment leaves something
 //! `agent init` goes on from.
 
-use crate::githooks::{HOOKS_ATTRIBUTES, HOOKS_ATTRIBUTES_FILE, HOOKS_FOLDER};
-use crate::templates::{self, NewFile, Template};
-use crate::world::env;
-use crate::world::fs::{self, FsError};
-use crate::world::git_command::GitCommand;
-use crate::world::layout::Layout;
-use crate::world::process::ProcessError;
-use agent_core::canonical;
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_engine::repository::githooks::{HOOKS_ATTRIBUTES, HOOKS_ATTRIBUTES_FILE, HOOKS_FOLDER};
+use agent_engine::templates::{self, NewFile, Template};
+use agent_engine::world::env;
+use agent_engine::world::fs::{self, FsError};
+use agent_engine::world::git_command::GitCommand;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::process::ProcessError;
 use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};
 use serde_json::json;
@@ -246,7 +246,7 @@ pub fn ignoring(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::manifest::Manifest;
+    use agent_core::formats::manifest::Manifest;
 
     #[test]
     fn the_manifest_takes_the_folders_name_whatever_is_in_it() {

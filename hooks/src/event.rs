@@ -1,7 +1,7 @@
 //! What git tells a hook, by its arguments and stdin, as a typed event.
 
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
 use std::fmt;
 use std::str::FromStr;
 

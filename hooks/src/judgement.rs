@@ -1,8 +1,8 @@
 //! From an event to the facts that the legality table judges, and from its breaches to what git's user reads.
 
 use crate::event::{HookName, RefChange};
-use agent_core::legality::{self, Breach, CommitFacts, RefUpdate, Role};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::legality::{self, Breach, CommitFacts, RefUpdate, Role};
 
 /// A commit about to be made on a branch; on a detached HEAD it comes to no branch.
 pub fn commit(branch: Option<&str>, head: Option<ObjectId>, tree: ObjectId, tracks_staging: bool) -> RefUpdate {

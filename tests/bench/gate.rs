@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use agent_core::ledger;
+use agent_core::gate::ledger;
 use agent_core::statistics::bootstrap::SplitMix64;
 use agent_core::statistics::e_process::EProcess;
 use agent_core::statistics::{binomial, mcnemar, normal};

@@ -3,10 +3,10 @@
 //! `cargo bench --bench git`. With arguments it is the worker of the power-loss recipe: `prepare DIR`, `promote DIR`, `latest DIR`.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark starts git itself and prints its figures")]
 
-use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::Trailers;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::trailers::Trailers;
 use agent_core::version::{Bump, Kind};
+use agent_engine::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use semver::Version;
 use std::path::{Path, PathBuf};
 use std::process::Command;

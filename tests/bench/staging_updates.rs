@@ -8,12 +8,12 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "the writers are processes of this benchmark's own")]
 
-use agent::staging::past::{Counts, Fork, Past, PastError, Standing};
-use agent::staging::{Active, Append, Staging};
-use agent::world::layout::Layout;
-use agent_core::canonical;
-use agent_core::journal::{Base, Draft, SealedAs};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::canonical;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::state::journal::{Base, Draft, SealedAs};
+use agent_engine::staging::past::{Counts, Fork, Past, PastError, Standing};
+use agent_engine::staging::{Active, Append, Staging};
+use agent_engine::world::layout::Layout;
 use semver::Version;
 use serde_json::{Value, json};
 use std::ffi::OsString;

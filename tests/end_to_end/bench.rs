@@ -2,9 +2,9 @@
 
 use crate::pipes::Pipes;
 use crate::world::{AGENT, World, source_root};
-use agent::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE};
-use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
+use agent_core::version::trailers::Trailers;
+use agent_engine::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE};
 use semver::Version;
 use std::process::Command;
 

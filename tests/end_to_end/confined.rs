@@ -4,7 +4,7 @@
 use crate::pipes::{SOON, eventually, runs};
 use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, World};
-use agent::world::sandbox;
+use agent_engine::world::sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};

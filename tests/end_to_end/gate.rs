@@ -1,7 +1,7 @@
 //! The gate of a promotion: noise does not pass it, evidence does, and its ledger remembers every try.
 
 use crate::served::{FOLDER, Served, json_lines};
-use agent_core::object_id::digest;
+use agent_core::formats::object_id::digest;
 use serde_json::{Value, json};
 use std::path::Path;
 

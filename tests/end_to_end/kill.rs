@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the number of kills and the seed are variables of the person who runs it")]
 
 use crate::served::{Served, json_lines};
-use agent_core::journal::Fold;
+use agent_core::state::journal::Fold;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};

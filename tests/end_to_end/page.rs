@@ -3,7 +3,7 @@
 use crate::rest::Api;
 use crate::versions::{FOLDER, Registry};
 use crate::world::AGENT;
-use agent_core::evaluation::{CaseResult, Outcome};
+use agent_core::testing::evaluation::{CaseResult, Outcome};
 use agent_core::version::Kind;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -158,5 +158,5 @@ fn results_lie_beside_the_evaluation_that_names_them() {
     std::fs::remove_file(shop.world.path(&lines)).unwrap();
     let kept = shop.test(&["--at", "HEAD", "--json"]).code(1);
     let digest = kept.json()["tiers"]["micro"]["results"].as_str().unwrap().to_owned();
-    assert_eq!(agent_core::object_id::digest(shop.world.read(&lines).as_bytes()), digest);
+    assert_eq!(agent_core::formats::object_id::digest(shop.world.read(&lines).as_bytes()), digest);
 }

@@ -3,9 +3,9 @@
 use crate::bench::{Bench, FOLDER, PLAIN};
 use crate::pipes::{DEADLINE, Pipes};
 use crate::world::{World, source_root};
-use agent::world::layout::Layout;
-use agent::world::python;
-use agent_core::wire;
+use agent_core::protocol::wire;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::python;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

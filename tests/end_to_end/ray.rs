@@ -3,9 +3,9 @@
 use crate::pipes::{DEADLINE, eventually, runs};
 use crate::tiers::{Shop, call, tea};
 use crate::world::{AGENT, Ended, World, source_root};
-use agent::world::layout::Layout;
-use agent::world::python;
-use agent_core::manifest::Python;
+use agent_core::formats::manifest::Python;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::python;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;

@@ -3,11 +3,11 @@
 use crate::served::{Served, json_lines};
 use crate::versions::{FOLDER, Registry};
 use crate::world::{AGENT, World, source_root};
-use agent::world::layout::Layout;
-use agent::world::python;
-use agent_core::evaluation::{CaseResult, Outcome};
-use agent_core::manifest::Python;
+use agent_core::formats::manifest::Python;
+use agent_core::testing::evaluation::{CaseResult, Outcome};
 use agent_core::version::Kind;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::python;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

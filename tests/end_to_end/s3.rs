@@ -3,9 +3,9 @@
 use crate::proxy::{Fault, Proxy};
 use crate::tiers::{RUNNER, Shop, tea};
 use crate::world::{AGENT, Ended, World, source_root};
-use agent::world::layout::Layout;
-use agent::world::python;
-use agent_core::manifest::Python;
+use agent_core::formats::manifest::Python;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::python;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,7 +1,7 @@
 //! A repository whose `v0.1.0` is served, made by git alone: what the tests of one verb need is no other verb.
 
 use crate::world::{AGENT, Ended, World, source_root};
-use agent_core::journal::{self, Record};
+use agent_core::state::journal::{self, Record};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -2,10 +2,10 @@
 
 use crate::bench::{Bench, FOLDER, PLAIN, RUNNER};
 use crate::pipes::{DEADLINE, Pipes, eventually};
-use agent::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::Trailers;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
+use agent_core::version::trailers::Trailers;
+use agent_engine::world::git::{CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -209,7 +209,7 @@ fn a_session_gets_one_share_of_the_traffic() {
     let bench = released(RUNNER);
     publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
     let split = "v0.1.0=50,v0.1.1=50";
-    let traffic: agent_core::traffic::Traffic = split.parse().unwrap();
+    let traffic: agent_core::protocol::traffic::Traffic = split.parse().unwrap();
     let mut shim = serve(&bench, split);
     let first = weighs(&mut shim, "weight").0;
     assert!((0..20).all(|_| weighs(&mut shim, "weight").0 == first), "one process is one session");
@@ -227,7 +227,7 @@ fn what_is_listed_under_a_split_is_what_the_session_is_served() {
     assert_ne!(code, RUNNER);
     publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code)]);
     let split = "v0.1.0=90,v0.2.0=10";
-    let traffic: agent_core::traffic::Traffic = split.parse().unwrap();
+    let traffic: agent_core::protocol::traffic::Traffic = split.parse().unwrap();
     let of_arm = |arm: usize| (0..1000).map(|number| format!("session-{number}")).find(|id| traffic.pick(id) == arm).unwrap();
     let lists = |shim: &mut Pipes, params: &Value| {
         let listed = shim.request("tools/list", params)["result"]["tools"].clone();
@@ -277,7 +277,7 @@ fn shares_of_the_conversations_go_to_each_version() {
         let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))["result"].clone();
         said["structuredContent"]["weight"].as_u64().unwrap()
     };
-    let traffic: agent_core::traffic::Traffic = "v0.1.0=50,v0.1.1=50".parse().unwrap();
+    let traffic: agent_core::protocol::traffic::Traffic = "v0.1.0=50,v0.1.1=50".parse().unwrap();
     let mut shim = serve(&bench, "v0.1.0=50,v0.1.1=50");
     for number in 0..8 {
         let id = format!("c{number}");

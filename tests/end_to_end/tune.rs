@@ -3,7 +3,7 @@
 use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::{FOLDER, Served, json_lines};
 use crate::world::World;
-use agent_core::canonical;
+use agent_core::formats::canonical;
 use serde_json::{Value, json};
 
 /// The template's Tuner, and tools that behave as Tuners in the wild do.
@@ -97,7 +97,7 @@ fn a_signal_changes_staging_and_nothing_else() {
     assert_eq!(served.agent(["state", "show", "active", "--json"]).ok().json()["state"]["tasks"], json!({}));
     let view = std::fs::read(served.path("state/staging.state.json")).unwrap();
     assert_eq!(view, canonical::to_bytes(&served.staging()));
-    assert_eq!(outcome["after"], json!(agent_core::object_id::ObjectId::of_blob(&view)));
+    assert_eq!(outcome["after"], json!(agent_core::formats::object_id::ObjectId::of_blob(&view)));
     assert_eq!(served.git(["status", "--porcelain"]), "");
 }
 
@@ -244,7 +244,7 @@ fn the_tuner_writes_only_its_scratch_folder() {
     let victim = served.path("state/active.state.json");
     let before = std::fs::read(&victim).unwrap();
     let said = served.agent(["tune", "write", &format!("path={}", victim.display())]).ok().stdout;
-    if agent::world::sandbox::has_landlock() {
+    if agent_engine::world::sandbox::has_landlock() {
         assert!(said.contains("PermissionError"), "{said}");
         assert_eq!(std::fs::read(&victim).unwrap(), before);
     } else {

@@ -2,11 +2,11 @@
 
 use crate::pipes::Pipes;
 use crate::world::{AGENT, World, source_root};
-use agent::world::git::{CommitSpec, Git, STATE_FILE, TreeEdit};
-use agent_core::evaluation::Evaluation;
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::Trailers;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::Evaluation;
 use agent_core::version::Kind;
+use agent_core::version::trailers::Trailers;
+use agent_engine::world::git::{CommitSpec, Git, STATE_FILE, TreeEdit};
 use semver::Version;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -468,16 +468,16 @@ fn rewritten(world: &World, change: impl FnOnce(&mut Value)) {
     let mut results: Value = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     change(&mut results);
     let lines = results.as_array().unwrap().iter().fold(String::new(), |lines, line| lines + &line.to_string() + "\n");
-    let digest = agent_core::object_id::digest;
+    let digest = agent_core::formats::object_id::digest;
     let mut evaluation = Evaluation::from_bytes(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     let micro = evaluation.tiers.values_mut().next().unwrap();
     let budget = micro.budget;
     let (wall_s, cached) = (micro.wall_s, micro.cached);
-    *micro = agent_core::evaluation::TierFold::of_lines(&lines).summary(budget);
+    *micro = agent_core::testing::evaluation::TierFold::of_lines(&lines).summary(budget);
     (micro.wall_s, micro.cached, micro.results) = (wall_s, cached, Some(digest(lines.as_bytes())));
     let record = std::fs::read_to_string(folder.join("gate.jsonl")).unwrap();
     let (record, pairs) = agent_core::gate::record::Record::from_bytes(record.as_bytes()).unwrap();
-    let new = agent_core::evaluation::TierFold::of_lines(&lines).into_results();
+    let new = agent_core::testing::evaluation::TierFold::of_lines(&lines).into_results();
     let question = agent_core::gate::Question::from(&record.gated);
     let comparison = agent_core::gate::Comparison::of(question, &pairs.baseline(), &new);
     let mut compared = record.compared.clone().unwrap();

@@ -1,15 +1,15 @@
 //! The registry as people and programs ask for it: versions, pins, ranges.
 
 use crate::world::World;
-use agent::world::checkout::{Checkout, Shelf, record_of};
-use agent::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
-use agent_core::budget::Budget;
-use agent_core::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
-use agent_core::object_id::{ObjectId, digest};
-use agent_core::trailers::Trailers;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::testing::budget::Budget;
+use agent_core::testing::evaluation::{CaseResult, Evaluation, Outcome, TierFold, TierSummary};
+use agent_core::testing::event::Event;
 use agent_core::version::Kind;
+use agent_core::version::trailers::Trailers;
+use agent_engine::world::checkout::{Checkout, Shelf, record_of};
+use agent_engine::world::git::{ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit};
 use semver::Version;
 
 fn summary(results: &[CaseResult], lines: &str) -> TierSummary {

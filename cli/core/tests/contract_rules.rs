@@ -2,7 +2,7 @@
 //!
 //! `BLESS=1 cargo test -p agent-core --test contract_rules` writes what `expected.json` should say; read it before it is committed.
 
-use agent_core::assessment::{End, assess};
+use agent_core::contract::assessment::{End, assess};
 use agent_core::contract::rules::{self, RuleId};
 use agent_core::contract::{Change, Contract};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! The edge where typed errors become a message, a hint and an exit code.
 
-use agent_core::diagnose::{Diagnose, Exit, Messages};
+use agent_core::formats::diagnose::{Diagnose, Exit, Messages};
 
 pub type CommandResult = Result<Exit, CommandError>;
 

@@ -20,16 +20,3 @@ pub mod testing;
 pub mod verification;
 pub mod versions;
 pub mod world;
-
-pub use gc as cleaning;
-pub use repository::{githooks, ledger, lineage, past, records, refspecs, registry, sharing, soundness};
-pub use target::{call as calling, carried, confinement, contracts, migrations, replay, spec as children, tuner as tuning};
-pub use testing::precheck;
-pub use versions::kpi;
-
-pub mod runner {
-    pub use crate::child::{self, link};
-    pub use crate::target::evaluators;
-    pub use crate::testing::shard::{line, params};
-    pub use crate::testing::{attempt, cases, judge, scratch, shard, tier};
-}

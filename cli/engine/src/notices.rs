@@ -1,8 +1,8 @@
 //! Notices and progress of work, for the front that asked for it: the terminal prints them, a service drops them.
 
 use crate::error::CommandError;
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
+use agent_core::formats::manifest::Tier;
+use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

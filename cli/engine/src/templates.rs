@@ -1,8 +1,8 @@
 //! What the binary carries with it: the agent templates and the Python package that every agent repository vendors.
 
 use agent_core::architect::inspiration::{self, Inspiration};
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::object_id::digest;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::digest;
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,7 @@ fn is_leftover(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::manifest::Manifest;
+    use agent_core::formats::manifest::Manifest;
 
     #[test]
     fn every_template_is_a_whole_agent_repository() {

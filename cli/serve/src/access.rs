@@ -1,6 +1,6 @@
 //! Who is let in: the name the server is called by, the page that calls, the token.
 
-use agent_core::object_id::digest;
+use agent_core::formats::object_id::digest;
 use std::net::IpAddr;
 
 #[derive(Debug)]

@@ -7,13 +7,3 @@ pub mod budget;
 pub mod listen;
 pub mod mcp;
 pub mod rest;
-
-use agent_engine::{
-    architect, calling, children, contracts, conversations, error, kpi, notices, registry, repository, runner, staging, target, telemetry,
-    tuning, versions, world,
-};
-
-mod serve {
-    pub(crate) use crate::mcp::*;
-    pub(crate) use crate::{access, budget, listen, rest};
-}

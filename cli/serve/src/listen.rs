@@ -1,8 +1,8 @@
 //! Binding a server to an address: to the network only where a token is asked for.
 
-use crate::error::CommandError;
-use crate::serve::access::Access;
-use agent_core::diagnose::Exit;
+use crate::access::Access;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandError;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
 /// Listens at `HOST:PORT`, to the network only where a token is asked for; gives the address it has.

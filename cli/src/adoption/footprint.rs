@@ -1,9 +1,9 @@
 //! What an adoption has written so far, so that one that fails, or is killed, leaves nothing.
 
 use crate::scaffold;
-use crate::templates::NewFile;
-use crate::world::fs::{self, Durability, FsError};
-use crate::world::layout::Layout;
+use agent_engine::templates::NewFile;
+use agent_engine::world::fs::{self, Durability, FsError};
+use agent_engine::world::layout::Layout;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -2,19 +2,19 @@
 
 use super::LOCK;
 use crate::context::Context;
-use crate::error::CommandError;
-use crate::world::fs;
-use crate::world::git::Git;
-use crate::world::git_command::GitCommand;
-use crate::world::layout::Layout;
-use crate::world::process::Run;
-use crate::world::python::{self, Wanted};
+use agent_core::adoption::package::{self, Package};
+use agent_core::adoption::project::{Project, Setup};
 use agent_core::adoption::{self, AdoptionError, Fetched, Fetcher};
-use agent_core::document;
-use agent_core::manifest::{self, Python};
-use agent_core::package::{self, Package};
-use agent_core::project::{Project, Setup};
-use agent_core::python_version::PythonRequirement;
+use agent_core::formats::document;
+use agent_core::formats::manifest::{self, Python};
+use agent_core::formats::python_version::PythonRequirement;
+use agent_engine::error::CommandError;
+use agent_engine::world::fs;
+use agent_engine::world::git::Git;
+use agent_engine::world::git_command::GitCommand;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::process::Run;
+use agent_engine::world::python::{self, Wanted};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

@@ -1,17 +1,17 @@
 //! Cases from the calls of a host: each call is made again as a tier makes it, and becomes a case where that works.
 
 use super::trying::{CALL_LIMIT, confined, milliseconds, varying};
-use crate::confinement::Scratch;
-use crate::error::CommandError;
-use crate::repository::Repository;
-use crate::runner::child::Child;
-use crate::target::Target;
-use crate::world::fs::{self, Durability, FsError};
-use crate::world::recording::Recorded;
 use agent_core::adoption::{self, Measured, Trial};
-use agent_core::call_result::{Answer, CallResult};
-use agent_core::document;
-use agent_core::what::What;
+use agent_core::formats::document;
+use agent_core::protocol::call_result::{Answer, CallResult};
+use agent_core::version::what::What;
+use agent_engine::child::Child;
+use agent_engine::error::CommandError;
+use agent_engine::repository::Repository;
+use agent_engine::target::Target;
+use agent_engine::target::confinement::Scratch;
+use agent_engine::world::fs::{self, Durability, FsError};
+use agent_engine::world::recording::Recorded;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,16 +1,16 @@
 //! A running server shows what it can: its tools, and calls that work, which become the first cases.
 
-use crate::children;
-use crate::confinement::{self, Scratch};
 use crate::context::Context;
-use crate::error::CommandError;
-use crate::repository::Repository;
-use crate::runner::child::{Child, ChildError, ChildSpec, Opening};
-use crate::target::Target;
-use crate::world::{clock, fs, process};
 use agent_core::adoption::{self, Measured, Trial};
-use agent_core::call_result::Answer;
-use agent_core::manifest::EntryPoint;
+use agent_core::formats::manifest::EntryPoint;
+use agent_core::protocol::call_result::Answer;
+use agent_engine::child::{Child, ChildError, ChildSpec, Opening};
+use agent_engine::error::CommandError;
+use agent_engine::repository::Repository;
+use agent_engine::target::Target;
+use agent_engine::target::confinement::{self, Scratch};
+use agent_engine::target::spec;
+use agent_engine::world::{clock, fs, process};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -148,7 +148,7 @@ impl Tried {
 pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, CommandError> {
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
-    let spec = scratch.given_to(children::runner(target, repository)?);
+    let spec = scratch.given_to(spec::runner(target, repository)?);
     process::block_on(async {
         if let Ok(child) = Child::start(&spec).await {
             child.end().await;
@@ -162,7 +162,7 @@ pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf
 }
 
 pub fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, CommandError> {
-    let mut spec = children::runner(target, repository)?;
+    let mut spec = spec::runner(target, repository)?;
     let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
     confinement::confine(&mut spec, &entry, true, target, repository)?;
     spec.call_limit = CALL_LIMIT;

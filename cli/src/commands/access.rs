@@ -1,7 +1,7 @@
 //! The options of every verb that listens on a port.
 
-use crate::serve::access::Access;
-use crate::world::env;
+use agent_engine::world::env;
+use agent_serve::access::Access;
 
 /// Who may connect.
 #[derive(Debug, Clone, clap::Args)]

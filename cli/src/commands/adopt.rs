@@ -1,11 +1,11 @@
 use crate::adoption::{self, Adopted, Adoption, Gathering, LOCK, Made, RECORDED, Requirements, Wishes};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
-use crate::serve::stdio::Interrupt;
-use crate::world::recording::Recording;
-use crate::world::{process, watch};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::world::interrupt::Interrupt;
+use agent_engine::world::recording::Recording;
+use agent_engine::world::{process, watch};
 use serde_json::{Value, json};
 
 /// Make an existing repository with an existing MCP server into an agent repository

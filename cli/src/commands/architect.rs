@@ -1,20 +1,20 @@
-use crate::architect::inbox::{Inbox, unknown};
-use crate::architect::operations;
-use crate::architect::report::Report;
-use crate::architect::{self, Assignment};
 use crate::commands::outcome;
 use crate::context::Context;
-use crate::conversations;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
-use crate::repository::{Repository, Writes};
-use crate::versions;
-use crate::world::clock;
+use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::architect::run::{Phase, SCHEMA};
-use agent_core::committed::Warnings;
-use agent_core::diagnose::Exit;
-use agent_core::feedback::{Feedback, Status};
-use agent_core::manifest::CoderKind;
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::CoderKind;
+use agent_engine::architect::operations;
+use agent_engine::architect::report::Report;
+use agent_engine::architect::{self, Assignment};
+use agent_engine::conversations;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::inbox::{Inbox, unknown};
+use agent_engine::repository::{Repository, Writes};
+use agent_engine::versions;
+use agent_engine::world::clock;
 use serde_json::json;
 
 /// Give feedback in words, and have the code changed for it

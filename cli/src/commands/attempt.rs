@@ -1,8 +1,8 @@
 //! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. Like `agent launch`, it is no verb for users.
 
 use crate::printer::Printer;
-use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::world::sandbox::attempts::{self, ATTEMPT, Aims};
 use serde_json::json;
 use std::ffi::OsString;
 

@@ -1,10 +1,10 @@
 use crate::context::Context;
-use crate::error::CommandResult;
 use crate::report;
-use crate::versions::bisection::{Options, bisect};
-use agent_core::diagnose::Exit;
-use agent_core::manifest::Tier;
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::version::what::What;
+use agent_engine::error::CommandResult;
+use agent_engine::versions::bisection::{Options, bisect};
 
 /// Find the version, and the signal, that broke a case
 ///

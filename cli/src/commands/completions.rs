@@ -1,6 +1,6 @@
 use crate::arguments;
 use crate::context::Context;
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
 use clap::CommandFactory;
 
 /// Print a completion script for a shell

@@ -1,7 +1,7 @@
 use crate::context::Context;
 use crate::doctor::{self, Finding, Health};
 use crate::printer::{Printer, Style};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
 use serde_json::json;
 
 /// Look whether everything that `agent` needs is there and in order

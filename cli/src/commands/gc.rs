@@ -1,8 +1,8 @@
-use crate::cleaning;
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::repository::Writes;
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandResult;
+use agent_engine::gc;
+use agent_engine::repository::Writes;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -24,11 +24,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
-    let snapshot = cleaning::observe(&repository)?;
-    let mut removed = cleaning::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
+    let snapshot = gc::observe(&repository)?;
+    let mut removed = gc::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
     let mut failed = None;
     if !arguments.dry_run {
-        removed.retain(|item| match cleaning::remove(&repository, &snapshot, item) {
+        removed.retain(|item| match gc::remove(&repository, &snapshot, item) {
             Ok(is_gone) => is_gone,
             Err(error) => {
                 failed.get_or_insert(error);

@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::githooks::{Hooks, HooksError, Standing};
 use crate::printer::{Printer, Style};
-use crate::world::git::Git;
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::githooks::{Hooks, HooksError, Standing};
+use agent_engine::world::git::Git;
 use agent_hooks::event::HookName;
 use serde_json::{Value, json};
 

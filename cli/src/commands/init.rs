@@ -1,16 +1,16 @@
 use super::outcome;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::scaffold::Scaffold;
-use crate::templates;
-use crate::versions::{Outcome, release};
-use crate::world::env;
-use crate::world::git::Git;
-use crate::world::git_command::GitCommand;
-use crate::world::layout::Layout;
-use crate::world::python;
-use agent_core::diagnose::Exit;
-use agent_core::manifest;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::templates;
+use agent_engine::versions::{Outcome, release};
+use agent_engine::world::env;
+use agent_engine::world::git::Git;
+use agent_engine::world::git_command::GitCommand;
+use agent_engine::world::layout::Layout;
+use agent_engine::world::python;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -2,11 +2,11 @@
 //!
 //! It is nobody's verb: no help tells of it, and it is read without the reader of the others, which costs more than all the rest of a start.
 
-use crate::error::{CommandError, CommandResult};
-use crate::world::process::{LAUNCH, MEMORY};
-use crate::world::{env, guard, process, sandbox};
-use agent_core::confinement::{Confinement, Kind};
-use agent_core::diagnose::Exit;
+use agent_core::child::confinement::{Confinement, Kind};
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::world::process::{LAUNCH, MEMORY};
+use agent_engine::world::{env, guard, process, sandbox};
 use std::ffi::OsString;
 
 #[derive(Debug, PartialEq, Eq)]

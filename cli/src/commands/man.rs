@@ -1,7 +1,7 @@
 use crate::arguments;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
 use clap::CommandFactory;
 
 /// Print the manual page (roff), or one for a single verb

@@ -36,7 +36,7 @@ mod verify;
 mod versions;
 
 use crate::context::Context;
-use crate::error::CommandResult;
+use agent_engine::error::CommandResult;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -1,16 +1,16 @@
 //! How the verbs that make versions tell what came of it.
 
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::difference;
-use crate::repository::Repository;
-use crate::sync::{self, MainLacks};
-use crate::versions::{self, Outcome};
-use agent_core::committed::Warnings;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version::{Kind, tag as tag_of};
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::sync::{self, MainLacks};
+use agent_engine::versions::{self, Outcome};
 
 /// As many cases as fit beside the answer.
 const WORSE_SHOWN: usize = 3;

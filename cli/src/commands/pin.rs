@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::repository::{Repository, Writes};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
 use agent_core::version::tag;
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::{Repository, Writes};
 use serde_json::json;
 
 /// Give a version or a range a name that hosts and scripts can use
@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
         return list(&repository, context);
     };
-    let what: What = what.parse().map_err(crate::error::CommandError::usage)?;
+    let what: What = what.parse().map_err(agent_engine::error::CommandError::usage)?;
     // a range is kept as it is, once it means something; anything else is the version it stands for
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };

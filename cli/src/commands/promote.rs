@@ -1,9 +1,9 @@
 use super::outcome;
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::repository::Writes;
-use crate::versions::promotion::{self, Options};
-use agent_core::manifest::{GateMode, GateTest};
+use agent_core::formats::manifest::{GateMode, GateTest};
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Writes;
+use agent_engine::versions::promotion::{self, Options};
 
 /// Make the tuned state the served one, as the next PATCH
 ///

@@ -1,9 +1,9 @@
 use super::outcome;
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::repository::Writes;
-use crate::versions::release::{self, Options};
 use agent_core::version::Bump;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Writes;
+use agent_engine::versions::release::{self, Options};
 
 /// Make a commit of `main` the served one
 ///

@@ -1,9 +1,9 @@
 use super::outcome;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Writes;
-use crate::versions::rollback::{self, Options};
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Writes;
+use agent_engine::versions::rollback::{self, Options};
 use semver::Version;
 
 /// Serve an earlier version again, as a new PATCH

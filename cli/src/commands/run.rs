@@ -1,16 +1,16 @@
-use crate::calling::{self, Call, CallError, Called};
-use crate::children;
 use crate::context::Context;
-use crate::conversations::{Header, Held};
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
-use crate::runner::child::{Child, ChildError};
-use crate::target::Target;
-use crate::world::process;
-use agent_core::call_arguments;
-use agent_core::call_result::Answer;
-use agent_core::diagnose::Exit;
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::protocol::call_arguments;
+use agent_core::protocol::call_result::Answer;
+use agent_core::version::what::What;
+use agent_engine::child::{Child, ChildError};
+use agent_engine::conversations::{Header, Held};
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::target::Target;
+use agent_engine::target::call::{self, Call, CallError, Called};
+use agent_engine::target::spec;
+use agent_engine::world::process;
 use serde_json::{Map, Value, json};
 
 /// Call a tool of the Runner once
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let target = target(arguments, header, &repository)?;
         let called = make(arguments, &given, &target, held.as_mut(), &repository)?;
         report(arguments, &given, &target, &called, context);
-        children::warn_of_own_files(&target, &repository);
+        spec::warn_of_own_files(&target, &repository);
         Ok(if called.0.result.is_error() { Exit::No } else { Exit::Done })
     })
 }
@@ -81,10 +81,10 @@ fn make(
     conversation: Option<&mut Held>,
     repository: &Repository,
 ) -> Result<(Called, Answer), CommandError> {
-    let spec = children::runner(target, repository)?;
+    let spec = spec::runner(target, repository)?;
     process::block_on(async {
         let child = Child::start(&spec).await?;
-        let params = calling::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
+        let params = call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
         let call = Call { target, params, conversation, id: child.fresh_id() };
         let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
@@ -126,6 +126,6 @@ fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (c
     printer.json(&json!({
         "schema": "agent/call@1", "tool": arguments.tool, "arguments": given, "conversation": arguments.conversation,
         "version": target.version, "commit": target.commit, "revision": target.state.revision,
-        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": calling::for_host(result.raw()),
+        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": call::for_host(result.raw()),
     }));
 }

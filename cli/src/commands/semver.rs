@@ -1,11 +1,11 @@
 use crate::context::Context;
-use crate::contracts;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
-use agent_core::assessment::Assessment;
-use agent_core::diagnose::Exit;
+use agent_core::contract::assessment::Assessment;
+use agent_core::formats::diagnose::Exit;
+use agent_core::version::what::What;
 use agent_core::version::{Bump, tag};
-use agent_core::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::target::contracts;
 
 /// Show what changed in the Contract, rule by rule, and the bump it asks for
 ///

@@ -1,9 +1,9 @@
 use crate::commands::access;
 use crate::context::Context;
-use crate::error::CommandResult;
 use crate::printer::Printer;
-use crate::serve::api::{architect, versions};
-use crate::serve::rest;
+use agent_engine::error::CommandResult;
+use agent_serve::api::{architect, versions};
+use agent_serve::rest;
 use serde_json::json;
 use std::net::SocketAddr;
 

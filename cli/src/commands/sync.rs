@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
-use crate::repository::Writes;
-use crate::sync::{self, Options, Outcome};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Writes;
+use agent_engine::sync::{self, Options, Outcome};
 
 /// Bring this clone and its remote together
 ///

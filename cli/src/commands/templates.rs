@@ -1,7 +1,7 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::templates::{self, Template};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::templates::{self, Template};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -1,20 +1,20 @@
 use super::outcome;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
-use crate::repository::{Repository, Writes};
-use crate::staging::Staging;
-use crate::tuning::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
-use crate::versions::{self, promotion};
-use crate::world::clock::fresh_id;
-use crate::world::fs::FsError;
-use crate::world::input;
-use crate::world::process;
-use agent_core::call_arguments;
-use agent_core::diagnose::Exit;
-use agent_core::document;
-use agent_core::signal::{self, Defaults, Occurrences, Signal};
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::document;
+use agent_core::protocol::call_arguments;
+use agent_core::state::signal::{self, Defaults, Occurrences, Signal};
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::{Repository, Writes};
+use agent_engine::staging::Staging;
+use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
+use agent_engine::versions::{self, promotion};
+use agent_engine::world::clock::fresh_id;
+use agent_engine::world::fs::FsError;
+use agent_engine::world::input;
+use agent_engine::world::process;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -173,7 +173,7 @@ async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repositor
     if source.single.is_some() {
         expect_tool(&tuner, arguments)?;
     }
-    let mut staging = tuning::staging_for(&tuner, repository).await?;
+    let mut staging = tuner::staging_for(&tuner, repository).await?;
     let report = batch(arguments, source, repository, &mut staging, &tuner, context).await?;
     tuner.end().await;
     Ok(report)

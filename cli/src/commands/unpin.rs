@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Writes;
-use crate::world::git::Unpinned;
-use agent_core::diagnose::Exit;
-use agent_core::suggestion::did_you_mean;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::suggestion::did_you_mean;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Writes;
+use agent_engine::world::git::Unpinned;
 use serde_json::json;
 
 /// Remove a pin
@@ -19,7 +19,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let name = &arguments.name;
-    agent_core::registry::check_pin_name(name)?;
+    agent_core::version::registry::check_pin_name(name)?;
     let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();
     if !names.contains(name) {
         let suggestion = did_you_mean(name, names.iter().map(String::as_str));

@@ -1,12 +1,12 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
-use crate::repository::Repository;
-use crate::verification::{Subject, Verifier};
 use agent_core::verification::history::BranchReport;
 use agent_core::verification::{Check, Report, SCHEMA, Status};
 use agent_core::version::tag;
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::verification::{Subject, Verifier};
 use serde_json::json;
 
 /// Check the evidence of a version again: tag, branch, objects, evaluation, gate, Journal, feedback

@@ -1,12 +1,12 @@
 //! Whether `active` is where it was left, and whether the tags of versions are where their commits say.
 
 use super::Finding;
-use crate::error::CommandError;
-use crate::world::env::SKIP_HOOKS;
-use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::history::{Chain, Link};
 use agent_core::version::tag;
+use agent_engine::error::CommandError;
+use agent_engine::world::env::SKIP_HOOKS;
+use agent_engine::world::git::{ACTIVE, CommitInfo, Git, remote_active};
 use semver::Version;
 use std::collections::HashSet;
 

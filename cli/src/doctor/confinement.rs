@@ -2,11 +2,11 @@
 
 use super::Finding;
 #[cfg(target_os = "linux")]
-use crate::confinement::probe::{self, Held, Subject};
-use crate::repository::Repository;
+use agent_core::formats::manifest::EntryPoint;
+use agent_core::formats::manifest::Manifest;
+use agent_engine::repository::Repository;
 #[cfg(target_os = "linux")]
-use agent_core::manifest::EntryPoint;
-use agent_core::manifest::Manifest;
+use agent_engine::target::confinement::probe::{self, Held, Subject};
 
 /// By trying, as a Runner in a tier and as a Tuner.
 #[cfg(target_os = "linux")]

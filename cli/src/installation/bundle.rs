@@ -3,7 +3,7 @@
 
 use crate::installation::Passed;
 use crate::installation::zip::{Entry, archive};
-use agent_core::confinement::is_secret;
+use agent_core::child::confinement::is_secret;
 use serde_json::{Map, Value, json};
 
 const PROGRAM: &str = "server/agent";

@@ -8,12 +8,12 @@ mod zip;
 
 pub use document::Met;
 
-use crate::world::env;
-use crate::world::fs::{self, FsError};
-use crate::world::process::{ProcessError, Run};
-use crate::world::python::on_path;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::variable::Variable;
+use agent_core::child::variable::Variable;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_engine::world::env;
+use agent_engine::world::fs::{self, FsError};
+use agent_engine::world::process::{ProcessError, Run};
+use agent_engine::world::python::on_path;
 use document::{Entry, Problem, with_entry};
 use host::{Host, Places, Scope};
 use serde::Serialize;

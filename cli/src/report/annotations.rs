@@ -1,7 +1,7 @@
 //! Workflow commands of GitHub Actions: what did not pass, at its file and line. GitHub reads them from stderr as well as from stdout.
 
 use crate::report::{TierReport, why};
-use agent_core::evaluation::CaseResult;
+use agent_core::testing::evaluation::CaseResult;
 
 /// GitHub shows ten errors of a step.
 const SHOWN: usize = 10;
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn text_of_cases_gives_no_command_of_its_own() {
         let mut report = sample();
-        report.results[0].outcome = agent_core::evaluation::Outcome::Failed;
+        report.results[0].outcome = agent_core::testing::evaluation::Outcome::Failed;
         report.results[0].id = "50%, a: b".to_owned();
         report.results[0].why = Some("one\n::set-env name=PATH::x".to_owned());
         let lines = render(&[report]);

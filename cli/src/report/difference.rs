@@ -3,10 +3,10 @@
 use crate::printer::{Printer, Style};
 use crate::report::table;
 use crate::report::value::shown_or;
-use agent_core::assessment::Assessment;
-use agent_core::comparison::{CaseChanges, Direction, Ended, Figures, Flip, TierComparison};
-use agent_core::difference::{Missing, PathChange, PathStatus, StateChange, VersionDifference, side_name};
-use agent_core::evaluation::Outcome;
+use agent_core::bisection::difference::{Missing, PathChange, PathStatus, StateChange, VersionDifference, side_name};
+use agent_core::contract::assessment::Assessment;
+use agent_core::testing::comparison::{CaseChanges, Direction, Ended, Figures, Flip, TierComparison};
+use agent_core::testing::evaluation::Outcome;
 use agent_core::version::Bump;
 
 /// At most `limit` changes of each kind.
@@ -149,9 +149,9 @@ fn missing(missing: &Missing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::comparison::Significance;
-    use agent_core::manifest::Tier;
-    use agent_core::object_id::ObjectId;
+    use agent_core::formats::manifest::Tier;
+    use agent_core::formats::object_id::ObjectId;
+    use agent_core::testing::comparison::Significance;
 
     fn sample() -> VersionDifference {
         let from = Figures { cases: 3, passed: 2, pass_rate: 2.0 / 3.0, score: 0.75, p50_ms: 1.0, p95_ms: 2.5 };
@@ -172,7 +172,7 @@ mod tests {
         let fast =
             TierComparison { tier: Tier::Fast, comparable: false, differing: vec!["cases", "scorers"], cases: None, ..micro.clone() };
         VersionDifference {
-            schema: agent_core::difference::SCHEMA,
+            schema: agent_core::bisection::difference::SCHEMA,
             from: ObjectId::of_blob(b"from"),
             to: ObjectId::of_blob(b"to"),
             from_version: Some(semver::Version::new(0, 1, 0)),

@@ -2,8 +2,8 @@
 
 use crate::report::difference::ended;
 use crate::report::{Against, TestReport, TierReport};
-use agent_core::comparison::Direction;
-use agent_core::evaluation::{CaseResult, Outcome, Verdict};
+use agent_core::testing::comparison::Direction;
+use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
 /// More than this nobody reads in a summary, and GitHub takes no more than a mebibyte of it.
@@ -161,7 +161,7 @@ fn in_table(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::tests::{compared, unsure};
-    use agent_core::budget::Budget;
+    use agent_core::testing::budget::Budget;
 
     #[test]
     fn quarantine_is_shown_with_its_day() {

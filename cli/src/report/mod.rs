@@ -15,11 +15,11 @@ pub mod traces;
 pub mod value;
 pub mod why;
 
-use agent_core::comparison::{Flip, TierComparison};
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
-use agent_core::manifest::Tier;
-use agent_core::natural;
-use agent_core::quarantine::Quarantine;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::natural;
+use agent_core::testing::comparison::{Flip, TierComparison};
+use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::testing::quarantine::Quarantine;
 
 /// A finished `agent test`.
 #[derive(Debug)]
@@ -97,11 +97,11 @@ fn quarantine_of(result: &CaseResult) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::budget::Budget;
-    use agent_core::comparison::Side;
-    use agent_core::evaluation::{Definitions, TierFold};
-    use agent_core::event::Event;
-    use agent_core::repetition::Runs;
+    use agent_core::testing::budget::Budget;
+    use agent_core::testing::comparison::Side;
+    use agent_core::testing::evaluation::{Definitions, TierFold};
+    use agent_core::testing::event::Event;
+    use agent_core::testing::repetition::Runs;
 
     /// One case of each outcome, with text that every format has to escape.
     pub(super) fn sample() -> TierReport {

@@ -1,10 +1,10 @@
 //! A bar on stderr while something takes time; nothing where nobody would see it.
 
-use crate::notices::SlowCases;
 use crate::printer::Printer;
-use agent_core::evaluation::{CaseResult, Outcome};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
+use agent_core::formats::manifest::Tier;
+use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::event::Event;
+use agent_engine::notices::SlowCases;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Traces for people: a line each, or a tree with times.
 
 use crate::printer::{Printer, Style};
-use agent_core::conventions as names;
-use agent_core::otlp::{Event, Kind, Span};
-use agent_core::span_tree::{Node, Tree};
+use agent_core::protocol::conventions as names;
+use agent_core::protocol::otlp::{Event, Kind, Span};
+use agent_core::protocol::span_tree::{Node, Tree};
 use serde_json::{Value, json};
 
 /// Nanoseconds since 1970 as `2026-11-22 12:00:00.123`.

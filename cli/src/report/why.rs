@@ -3,7 +3,7 @@
 //! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every program can show it. Here it is read back.
 
 use crate::printer::{Printer, Style};
-use agent_core::evaluation::{CaseResult, Shown};
+use agent_core::testing::evaluation::{CaseResult, Shown};
 use serde::Serialize;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};

@@ -2,13 +2,13 @@
 
 #![no_main]
 
-use agent_core::call_result::CallResult;
-use agent_core::discovery::{Discovery, Lifetime};
-use agent_core::expectation::{Expectation, judge};
-use agent_core::mcp::{self, Era};
-use agent_core::opinion::Opinion;
-use agent_core::raw_object::RawObject;
-use agent_core::rpc::{self, Line};
+use agent_core::protocol::call_result::CallResult;
+use agent_core::protocol::discovery::{Discovery, Lifetime};
+use agent_core::testing::expectation::{Expectation, judge};
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::testing::opinion::Opinion;
+use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::rpc::{self, Line};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

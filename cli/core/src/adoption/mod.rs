@@ -3,14 +3,14 @@
 pub mod package;
 pub mod project;
 
-use crate::call_result::Answer;
-use crate::diagnose::{Diagnose, Exit};
-use crate::expectation::{self, Expectation};
-use crate::package::Package;
-use crate::project::{Project, script_file};
-use crate::release;
+use crate::adoption::package::Package;
+use crate::adoption::project::{Project, script_file};
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::protocol::call_result::Answer;
+use crate::protocol::wire;
+use crate::testing::expectation::{self, Expectation};
+use crate::version::release;
 use crate::version::{self, Bump};
-use crate::wire;
 use semver::Version;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -726,13 +726,13 @@ mod tests {
             start_s: 30,
             call_s: 30,
         };
-        let read = crate::manifest::Manifest::parse(&manifest.text(), "agent.toml").unwrap();
+        let read = crate::formats::manifest::Manifest::parse(&manifest.text(), "agent.toml").unwrap();
         assert_eq!((read.runner.command.as_slice(), read.tuner), (&command[..], None));
         assert_eq!((read.python.lock.as_deref(), read.python.project.as_deref()), (Some("requirements.lock"), Some("pyproject.toml")));
         assert_eq!(read.node.unwrap().lock, "package-lock.json");
         assert_eq!(read.runner.env.iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(), [None, Some("fast")]);
         assert_eq!(read.first_version, Some(Version::new(1, 4, 2)));
         let smallest = Manifest { first_version: None, env: &[], lock: None, project: None, version: None, node_lock: None, ..manifest };
-        crate::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
+        crate::formats::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
     }
 }

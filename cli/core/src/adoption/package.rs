@@ -1,6 +1,6 @@
 //! A Node project: its `package.json` and its lock, as far as they decide what is installed.
 
-use crate::object_id;
+use crate::formats::object_id;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

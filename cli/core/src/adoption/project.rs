@@ -1,6 +1,6 @@
 //! A Python project as its `pyproject.toml` describes it: how it is run, what it needs, and the metadata an installer would write for it.
 
-use crate::document;
+use crate::formats::document;
 use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What a coder is told, as data and as a page to read.
 
-use crate::feedback::Feedback;
-use crate::manifest::Tier;
+use crate::architect::feedback::Feedback;
+use crate::formats::manifest::Tier;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;

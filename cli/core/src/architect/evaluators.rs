@@ -3,10 +3,10 @@
 //! Cases that are added judge nothing before a person has released them, so the rules here are about what the file says and not about what would come out.
 
 use crate::architect::paths::Evaluator;
-use crate::case::{Case, Cases};
-use crate::evaluation::is_held_out;
-use crate::expectation::{Check, Expectation};
-use crate::manifest::{EvaluatorChanges, Tier};
+use crate::formats::manifest::{EvaluatorChanges, Tier};
+use crate::testing::case::{Case, Cases};
+use crate::testing::evaluation::is_held_out;
+use crate::testing::expectation::{Check, Expectation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! Textual feedback: an item of the inbox, and what became of it.
 
-use crate::canonical;
-use crate::diagnose::{Diagnose, Exit};
-use crate::object_id::digest;
+use crate::formats::canonical;
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 //! A path is refused where no change of a coder may ever touch it. It is a person's to decide on where it is an evaluator (law 5): something that decides what is
 //! judged, or that runs on people's machines outside of what judges it. All else is code, and its tests decide.
 
-use crate::difference::{PathChange, PathStatus};
-use crate::manifest::{self, Manifest};
+use crate::bisection::difference::{PathChange, PathStatus};
+use crate::formats::manifest::{self, Manifest};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More files than this in one change are no answer to a piece of feedback.

@@ -3,7 +3,7 @@
 //! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and cancellations can be fed to it.
 
 use crate::architect::evaluators::Effect;
-use crate::manifest::Tier;
+use crate::formats::manifest::Tier;
 use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/architect@1";

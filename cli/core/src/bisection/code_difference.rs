@@ -1,8 +1,8 @@
 //! The code of two versions, file by file and line by line, as far as a page can show it.
 
-use crate::difference::{PathChange, PathStatus};
-use crate::expectation::cut;
-use crate::object_id::ObjectId;
+use crate::bisection::difference::{PathChange, PathStatus};
+use crate::formats::object_id::ObjectId;
+use crate::testing::expectation::cut;
 use semver::Version;
 use serde::Serialize;
 use similar::udiff::UnifiedDiffHunk;

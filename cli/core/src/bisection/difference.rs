@@ -1,10 +1,10 @@
 //! What differs between two versions: promises, code, learned state, and how the same cases came out.
 
-use crate::assessment::Assessment;
-use crate::comparison::TierComparison;
-use crate::evaluation::is_held_out;
-use crate::object_id::ObjectId;
+use crate::contract::assessment::Assessment;
+use crate::formats::object_id::ObjectId;
 use crate::state;
+use crate::testing::comparison::TierComparison;
+use crate::testing::evaluation::is_held_out;
 use crate::version::tag;
 use semver::Version;
 use serde::Serialize;

@@ -1,11 +1,11 @@
 //! What a bisection says.
 
 use super::Seen;
-use crate::difference::StateChange;
-use crate::evaluation::CaseResult;
-use crate::journal::Record;
-use crate::manifest::Tier;
-use crate::object_id::ObjectId;
+use crate::bisection::difference::StateChange;
+use crate::formats::manifest::Tier;
+use crate::formats::object_id::ObjectId;
+use crate::state::journal::Record;
+use crate::testing::evaluation::CaseResult;
 use crate::version::Kind;
 use semver::Version;
 use serde::Serialize;
@@ -98,7 +98,7 @@ impl Look {
 
 impl CaseResult {
     fn seen(&self) -> Seen {
-        if self.outcome == crate::evaluation::Outcome::Passed { Seen::Passed } else { Seen::Failed }
+        if self.outcome == crate::testing::evaluation::Outcome::Passed { Seen::Passed } else { Seen::Failed }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::contract::rules::{RuleId, Words};
 use crate::contract::{Change, Contract, bump, diff};
-use crate::conventional;
+use crate::version::conventional;
 use crate::version::{Bump, tag};
 use semver::Version;
 use serde::Serialize;

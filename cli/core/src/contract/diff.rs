@@ -3,7 +3,7 @@
 use super::rules::{RuleId, Words, rule};
 use super::schemas::{Direction, Finding, compare, escaped, without_annotations};
 use super::{Contract, STATE_VERSION_KEY, Server};
-use crate::canonical;
+use crate::formats::canonical;
 use crate::version::Bump;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -12,9 +12,9 @@ mod schemas;
 
 pub use diff::{Change, bump, diff};
 
-use crate::canonical;
-use crate::diagnose::{Diagnose, Exit};
-use crate::object_id::digest;
+use crate::formats::canonical;
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 
 use super::inclusion::{Inclusion, inclusion};
 use super::rules::{RuleId, Words, rule};
-use crate::canonical;
+use crate::formats::canonical;
 use crate::version::Bump;
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};

@@ -1,6 +1,6 @@
 //! The one byte form of a JSON document that is hashed, stored or diffed: keys sorted, two spaces, a newline at the end.
 
-use crate::object_id::ObjectId;
+use crate::formats::object_id::ObjectId;
 use serde_json::{Map, Number, Value};
 
 /// Canonical bytes: what a state file holds, so that equal states have equal Revisions and git shows small diffs.

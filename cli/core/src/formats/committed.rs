@@ -3,7 +3,7 @@
 //! A verb has one commit point: the append to the Journal, the move of `active`, the move of a ref of ours. Before it, a failure is an error and
 //! nothing was done. After it, a failure is a warning beside success, and the next command does what was left.
 
-use crate::diagnose::Messages;
+use crate::formats::diagnose::Messages;
 use serde::Serialize;
 
 /// A batch on a full disk fails the same way again and again: so many warnings are kept, each once.

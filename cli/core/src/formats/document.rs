@@ -1,9 +1,9 @@
 //! Documents that people write: text from any editor, JSON in which no key stands twice, read key by key, so that every complaint names its place and
 //! how to mend it.
 
-use crate::diagnose::{Diagnose, Exit};
-use crate::json_text::repeated_key;
-use crate::suggestion::did_you_mean;
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::json_text::repeated_key;
+use crate::formats::suggestion::did_you_mean;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;

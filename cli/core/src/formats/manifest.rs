@@ -1,10 +1,10 @@
 //! `agent.toml`: entry points, gates, the Architect's coder, limits, the object store.
 
-use crate::diagnose::{Diagnose, Exit};
-use crate::document;
-use crate::release;
-use crate::variable::{self, Variable};
+use crate::child::variable::{self, Variable};
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::document;
 use crate::version::can_begin;
+use crate::version::release;
 use semver::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;

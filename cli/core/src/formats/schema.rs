@@ -3,7 +3,7 @@
 //! The validator compares objects key by key in their order (`const`, `enum`, `uniqueItems`), and some numbers with an exponent not at all. So schema and
 //! value are both brought into one form first: keys sorted, numbers written out.
 
-use crate::number;
+use crate::formats::number;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -91,7 +91,7 @@ fn below(pointer: &mut String, key: &str, value: &Value) -> Result<Value, Flaw> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canonical;
+    use crate::formats::canonical;
     use proptest::prelude::*;
     use serde_json::json;
 

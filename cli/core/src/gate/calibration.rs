@@ -1,10 +1,10 @@
 //! How often each test says "better" of a version that is compared with itself: the rate of false promotions, measured.
 
-use crate::evaluation::{CaseResult, Verdict, mean_score};
+use crate::formats::manifest::{GateMode, GateTest, Tier};
+use crate::gate::ledger;
 use crate::gate::{Comparison, Level, Question};
-use crate::ledger;
-use crate::manifest::{GateMode, GateTest, Tier};
 use crate::statistics::binomial;
+use crate::testing::evaluation::{CaseResult, Verdict, mean_score};
 use serde::Serialize;
 
 pub const SCHEMA: &str = "agent/calibration@1";
@@ -98,8 +98,8 @@ impl Calibrator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::Outcome;
     use crate::statistics::bootstrap::SplitMix64;
+    use crate::testing::evaluation::Outcome;
 
     #[test]
     fn noise_is_taken_for_a_gain_by_the_mean_and_not_by_the_tests() {

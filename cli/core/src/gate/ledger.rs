@@ -14,11 +14,11 @@
 //! the same time in clones that had not fetched each other's ledger may share an index, and each adds its γ: the bound is then alpha times `Σ γ_{t_i}`, which `spent` gives.
 //! A candidate that was accepted in a clone and lost the race for `active` is no discovery: it is not in D, its attempt stays charged.
 
-use crate::diagnose::{Diagnose, Exit};
-use crate::evaluation::Definitions;
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::manifest::{GateMode, GateTest, Gated, Tier};
+use crate::formats::object_id::ObjectId;
 use crate::gate::Level;
-use crate::manifest::{GateMode, GateTest, Gated, Tier};
-use crate::object_id::ObjectId;
+use crate::testing::evaluation::Definitions;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 

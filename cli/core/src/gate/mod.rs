@@ -11,8 +11,8 @@ mod pairs;
 mod proof;
 pub mod record;
 
-use crate::evaluation::{CaseResult, Outcome, Verdict, named};
-use crate::manifest::{GateMode, GateTest, Gated};
+use crate::formats::manifest::{GateMode, GateTest, Gated};
+use crate::testing::evaluation::{CaseResult, Outcome, Verdict, named};
 use pairs::Pairs;
 use proof::Proof;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! The cases that both sides have, side by side.
 
-use crate::canonical;
-use crate::evaluation::{CaseResult, Outcome};
-use crate::object_id::digest;
+use crate::formats::canonical;
+use crate::formats::object_id::digest;
 use crate::statistics::tango::Flips;
+use crate::testing::evaluation::{CaseResult, Outcome};
 use serde_json::json;
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@
 
 use super::ROUNDING;
 use super::pairs::Pairs;
-use crate::manifest::GateTest;
+use crate::formats::manifest::GateTest;
 use crate::statistics::bootstrap::Bootstrap;
 use crate::statistics::e_process::{self, EProcess};
 use crate::statistics::tango::Flips;

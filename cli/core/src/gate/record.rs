@@ -5,10 +5,10 @@
 
 use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
-use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
-use crate::ledger::Asked;
-use crate::manifest::Gated;
-use crate::object_id::ObjectId;
+use crate::formats::manifest::Gated;
+use crate::formats::object_id::ObjectId;
+use crate::gate::ledger::Asked;
+use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/gate@1";
@@ -136,7 +136,7 @@ impl StoredPairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{GateMode, GateTest};
+    use crate::formats::manifest::{GateMode, GateTest};
 
     fn result(id: &str, score: f64) -> CaseResult {
         let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };

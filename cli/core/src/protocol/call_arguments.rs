@@ -1,6 +1,6 @@
 //! The arguments of a tool as they are typed: one JSON object, or `key=value` words.
 
-use crate::document::{self, Flaw, Problem};
+use crate::formats::document::{self, Flaw, Problem};
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,9 +15,9 @@ pub enum ArgumentsError {
     Twice(String),
 }
 
-impl crate::diagnose::Diagnose for ArgumentsError {
-    fn exit(&self) -> crate::diagnose::Exit {
-        crate::diagnose::Exit::Usage
+impl crate::formats::diagnose::Diagnose for ArgumentsError {
+    fn exit(&self) -> crate::formats::diagnose::Exit {
+        crate::formats::diagnose::Exit::Usage
     }
 
     fn hint(&self) -> Option<String> {

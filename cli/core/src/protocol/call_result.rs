@@ -1,7 +1,7 @@
 //! The result of `tools/call`: passed on as the bytes it came as, read by its few known members, and as a whole where it is judged or shown.
 
-use crate::raw_object::Members;
-use crate::wire;
+use crate::protocol::raw_object::Members;
+use crate::protocol::wire;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

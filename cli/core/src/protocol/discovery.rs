@@ -1,9 +1,9 @@
 //! What a server says of itself before anybody calls it, as it was recorded for one code: discovery is answered from this while Python starts.
 
-use crate::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
-use crate::raw_object::RawObject;
-use crate::signal::CONVERSATION_ARGUMENT;
-use crate::wire;
+use crate::protocol::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
+use crate::protocol::raw_object::RawObject;
+use crate::protocol::wire;
+use crate::state::signal::CONVERSATION_ARGUMENT;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

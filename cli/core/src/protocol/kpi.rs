@@ -1,7 +1,7 @@
 //! What a version did while it served: calls, errors, times, rewards. A fold over what is on record, in any order and any split.
 
-use crate::conventions as names;
-use crate::otlp::{Event, Kind, Span};
+use crate::protocol::conventions as names;
+use crate::protocol::otlp::{Event, Kind, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::collections::btree_map::BTreeMap;

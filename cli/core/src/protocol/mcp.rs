@@ -1,6 +1,6 @@
 //! The names and numbers of MCP: its two eras, the keys of `_meta`, error codes.
 
-use crate::raw_object::RawObject;
+use crate::protocol::raw_object::RawObject;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

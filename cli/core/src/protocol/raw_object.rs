@@ -1,6 +1,6 @@
 //! A JSON object whose members keep the bytes they came with: order, number spelling and unknown members survive.
 
-use crate::call_result::Unreadable;
+use crate::protocol::call_result::Unreadable;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

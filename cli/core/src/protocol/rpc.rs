@@ -1,8 +1,8 @@
 //! JSON-RPC frames as another program writes them. A line is read as far as it can be, so that the request it was meant to answer gets an answer
 //! whatever is wrong with it.
 
-use crate::json_text::end_of_string;
-use crate::mcp::INTERNAL_ERROR;
+use crate::formats::json_text::end_of_string;
+use crate::protocol::mcp::INTERNAL_ERROR;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A trace as people read it: its spans as a tree, and with each what was said of it.
 
-use crate::conventions as names;
-use crate::otlp::{Event, Span};
+use crate::protocol::conventions as names;
+use crate::protocol::otlp::{Event, Span};
 use std::collections::BTreeSet;
 use std::collections::btree_map::BTreeMap;
 
@@ -111,7 +111,7 @@ fn children_of(parent: &str, below: &mut BTreeMap<String, Vec<Node>>) -> Vec<Nod
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::otlp::Kind;
+    use crate::protocol::otlp::Kind;
     use serde_json::json;
 
     fn span(id: &str, parent: Option<&str>, began: u64) -> Span {

@@ -1,7 +1,7 @@
 //! Which of several things a conversation is served: `active=90,staging=10`, the same one for its whole life.
 
-use crate::object_id::ObjectId;
-use crate::what::What;
+use crate::formats::object_id::ObjectId;
+use crate::version::what::What;
 use std::fmt;
 use std::str::FromStr;
 

@@ -5,10 +5,10 @@
 //! Space is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them after a power cut); they mean nothing.
 //! Folding the Journal gives the staging state: nothing else is needed, and nothing else is believed.
 
-use crate::canonical;
-use crate::diagnose::{Diagnose, Exit};
-use crate::object_id::ObjectId;
-use crate::signal::{self, CONVERSATION_ARGUMENT};
+use crate::formats::canonical;
+use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::object_id::ObjectId;
+use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -541,7 +541,7 @@ pub fn sealed_at(bytes: &[u8], digest: &str) -> Result<Option<u64>, JournalError
     let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
     while let Some(group) = RawGroup::next(&bytes[end..]) {
         end += group.length;
-        if crate::object_id::digest(&bytes[..end]) == digest {
+        if crate::formats::object_id::digest(&bytes[..end]) == digest {
             return Ok(Some(group.commit.seq));
         }
     }
@@ -716,7 +716,7 @@ mod tests {
         assert_eq!(sealed(&bytes, 1).unwrap(), None);
         let prefix = sealed(&bytes, 2).unwrap().unwrap();
         assert_eq!(prefix.len(), ends[1].0);
-        assert_eq!(sealed_at(&bytes, &crate::object_id::digest(prefix)).unwrap(), Some(2));
+        assert_eq!(sealed_at(&bytes, &crate::formats::object_id::digest(prefix)).unwrap(), Some(2));
         assert_eq!(sealed_at(&bytes, "sha256:other").unwrap(), None);
     }
 

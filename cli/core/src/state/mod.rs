@@ -4,8 +4,8 @@ pub mod journal;
 pub mod semantic;
 pub mod signal;
 
-use crate::canonical;
-use crate::schema::Schema;
+use crate::formats::canonical;
+use crate::formats::schema::Schema;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::str::FromStr;

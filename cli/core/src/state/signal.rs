@@ -1,8 +1,8 @@
 //! Structured signals: what feedback to a Tuner looks like, one JSON object a line.
 
-use crate::canonical;
-use crate::document;
-use crate::object_id;
+use crate::formats::canonical;
+use crate::formats::document;
+use crate::formats::object_id;
 use crate::state;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

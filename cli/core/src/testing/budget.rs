@@ -1,7 +1,7 @@
 //! `ci/budgets.json`: what each tier may cost and must reach, and the SLOs of live traffic.
 
-use crate::document::{self, DocumentError, Fields};
-use crate::manifest::Tier;
+use crate::formats::document::{self, DocumentError, Fields};
+use crate::formats::manifest::Tier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,12 +1,12 @@
 //! Cases: one JSON object a line.
 
-use crate::document::{self, DocumentError, Fields};
-use crate::expectation::{Check, Expectation, Golden};
-use crate::object_id::short_digest;
-use crate::opinion::CommandCall;
-use crate::quarantine::Quarantine;
-use crate::repetition;
-use crate::scratch::{FileCheck, Files};
+use crate::formats::document::{self, DocumentError, Fields};
+use crate::formats::object_id::short_digest;
+use crate::testing::expectation::{Check, Expectation, Golden};
+use crate::testing::opinion::CommandCall;
+use crate::testing::quarantine::Quarantine;
+use crate::testing::repetition;
+use crate::testing::scratch::{FileCheck, Files};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

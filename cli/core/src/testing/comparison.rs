@@ -1,9 +1,9 @@
 //! Two evaluations of one tier, case by case: what changed, which way, and whether chance alone would have done it.
 
-use crate::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
-use crate::manifest::Tier;
-use crate::natural;
+use crate::formats::manifest::Tier;
+use crate::formats::natural;
 use crate::statistics::{mcnemar, wilcoxon};
+use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -269,9 +269,9 @@ mod tests {
     #[test]
     fn only_what_the_same_definitions_judged_is_paired() {
         let results = [result("a", Outcome::Passed, 1.0)];
-        let mut fold = crate::evaluation::TierFold::default();
-        fold.add(&crate::event::Event::CaseFinished { tier: Tier::Fast, result: results[0].clone() });
-        let summary = fold.summary(crate::budget::Budget::default());
+        let mut fold = crate::testing::evaluation::TierFold::default();
+        fold.add(&crate::testing::event::Event::CaseFinished { tier: Tier::Fast, result: results[0].clone() });
+        let summary = fold.summary(crate::testing::budget::Budget::default());
         let one = Definitions { cases: [(Tier::Fast, "sha256:a".to_owned())].into(), ..Definitions::default() };
         let two = Definitions { scorers: Some("sha256:s".to_owned()), ..one.clone() };
         let side = |definitions| Side { summary: &summary, definitions, results: &results };

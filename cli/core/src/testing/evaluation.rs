@@ -1,15 +1,15 @@
 //! What a tier run showed: results case by case, their summary, and the evaluation that a version's commit names by digest.
 
-use crate::budget::Budget;
-use crate::call_result::Answer;
-use crate::canonical;
-use crate::diagnose::Exit;
-use crate::event::Event;
-use crate::expectation::cut;
-use crate::manifest::Tier;
-use crate::object_id::digest;
-use crate::quarantine::Quarantine;
-use crate::repetition::{Runs, pass_hat_k};
+use crate::formats::canonical;
+use crate::formats::diagnose::Exit;
+use crate::formats::manifest::Tier;
+use crate::formats::object_id::digest;
+use crate::protocol::call_result::Answer;
+use crate::testing::budget::Budget;
+use crate::testing::event::Event;
+use crate::testing::expectation::cut;
+use crate::testing::quarantine::Quarantine;
+use crate::testing::repetition::{Runs, pass_hat_k};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::btree_map::Entry;

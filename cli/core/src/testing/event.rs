@@ -1,8 +1,8 @@
 //! What a tier run emits, one JSON object a line: every report and every verdict is a fold over these.
 
-use crate::evaluation::CaseResult;
-use crate::manifest::Tier;
-use crate::part::PartHead;
+use crate::formats::manifest::Tier;
+use crate::testing::evaluation::CaseResult;
+use crate::testing::part::PartHead;
 use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/event@1";
@@ -141,7 +141,7 @@ struct Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::Outcome;
+    use crate::testing::evaluation::Outcome;
 
     #[test]
     fn a_line_reads_back() {

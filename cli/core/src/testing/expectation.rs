@@ -1,13 +1,13 @@
 //! What a case expects of a result, and the judgement with a reason a person can read.
 
-use crate::call_result::Answer;
-use crate::document::{DocumentError, Fields};
-use crate::number;
-use crate::opinion::CommandCall;
-use crate::ranking::Ranking;
-use crate::schema::Schema;
-use crate::similarity::Similar;
-use crate::suggestion::did_you_mean;
+use crate::formats::document::{DocumentError, Fields};
+use crate::formats::number;
+use crate::formats::schema::Schema;
+use crate::formats::suggestion::did_you_mean;
+use crate::protocol::call_result::Answer;
+use crate::testing::opinion::CommandCall;
+use crate::testing::ranking::Ranking;
+use crate::testing::similarity::Similar;
 use regex::Regex;
 use serde_json::{Map, Value};
 

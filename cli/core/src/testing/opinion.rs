@@ -1,8 +1,8 @@
 //! What a scorer or a judging command says of a result, and the judgement that several such opinions make.
 
-use crate::document::{DocumentError, Fields};
-use crate::expectation::Judgement;
-use crate::number;
+use crate::formats::document::{DocumentError, Fields};
+use crate::formats::number;
+use crate::testing::expectation::Judgement;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

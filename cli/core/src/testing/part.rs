@@ -1,10 +1,10 @@
 //! Parts of a tier, as the machines of a matrix write them down, and their join: any split, any order and any repeat give the same.
 
-use crate::budget::Budget;
-use crate::document::DocumentError;
-use crate::evaluation::{Definitions, TierFold};
-use crate::event::Event;
-use crate::manifest::Tier;
+use crate::formats::document::DocumentError;
+use crate::formats::manifest::Tier;
+use crate::testing::budget::Budget;
+use crate::testing::evaluation::{Definitions, TierFold};
+use crate::testing::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,7 +198,7 @@ const REWRITE: &str = "run that part again, with `agent test --shard I/N --event
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::{CaseResult, Outcome};
+    use crate::testing::evaluation::{CaseResult, Outcome};
     use proptest::prelude::*;
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let merged = merged(&[one, torn]);
         let summary = merged.fold.summary(merged.head.budget);
         assert_eq!(summary.reasons, ["parts 2 and 4 of 4 are missing", "only 2 of 4 cases were run"]);
-        assert_eq!((summary.verdict, summary.missing), (crate::evaluation::Verdict::NotEnoughEvidence, 2));
+        assert_eq!((summary.verdict, summary.missing), (crate::testing::evaluation::Verdict::NotEnoughEvidence, 2));
     }
 
     fn any_result() -> impl Strategy<Value = CaseResult> {

@@ -1,6 +1,6 @@
 //! Quarantine: a case that is run and shown, and counts for nothing until a day that is written beside it.
 
-use crate::document::{DocumentError, Fields};
+use crate::formats::document::{DocumentError, Fields};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! The expectation `ranking`: how well the items of an answer are ordered, by a measure of information retrieval.
 
-use crate::document::{DocumentError, Fields};
-use crate::expectation::{Judgement, shortened};
-use crate::number;
-use crate::suggestion::did_you_mean;
+use crate::formats::document::{DocumentError, Fields};
+use crate::formats::number;
+use crate::formats::suggestion::did_you_mean;
+use crate::testing::expectation::{Judgement, shortened};
 use serde_json::Value;
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! Repeated cases: how often they pass, and what that says about passing every time.
 
-use crate::evaluation::{CaseResult, Outcome};
+use crate::testing::evaluation::{CaseResult, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

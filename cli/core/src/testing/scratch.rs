@@ -1,8 +1,8 @@
 //! The side effects of a case on its scratch folder: what lies there before, and what should lie there after.
 
-use crate::document::{DocumentError, Fields, kind};
-use crate::expectation::{Check, Golden, Judgement, judge_bytes, pattern};
-use crate::suggestion::did_you_mean;
+use crate::formats::document::{DocumentError, Fields, kind};
+use crate::formats::suggestion::did_you_mean;
+use crate::testing::expectation::{Check, Golden, Judgement, judge_bytes, pattern};
 use serde_json::{Map, Value};
 
 const MEND: &str = "\"files\" is {\"given\": {\"in.txt\": \"text\" or {\"copy\": \"FILE\"}}, \"expect\": {\"out.txt\": {\"equals\": ...}}}";
@@ -115,7 +115,7 @@ impl FileCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expectation::GoldenContent;
+    use crate::testing::expectation::GoldenContent;
     use serde_json::json;
 
     #[track_caller]

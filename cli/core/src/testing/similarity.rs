@@ -1,8 +1,8 @@
 //! The expectation `similar`: how alike two texts are.
 
-use crate::document::{DocumentError, Fields};
-use crate::expectation::{Judgement, quoted};
-use crate::suggestion::did_you_mean;
+use crate::formats::document::{DocumentError, Fields};
+use crate::formats::suggestion::did_you_mean;
+use crate::testing::expectation::{Judgement, quoted};
 use serde_json::Value;
 
 const MEND: &str = "\"similar\" is {\"text\": \"...\", \"metric\": \"jaro-winkler\", \"at_least\": 0.8}";

@@ -3,9 +3,9 @@
 //! A trace is found by what ran and by the case's definition, and holds for every state that agrees with the one it was made under on the parts the case
 //! read (Mokhov, Mitchell, Peyton Jones: "Build Systems à la Carte", 2018, names the idea).
 
-use crate::canonical;
-use crate::evaluation::{CaseResult, Outcome};
-use crate::object_id::{ObjectId, short_digest};
+use crate::formats::canonical;
+use crate::formats::object_id::{ObjectId, short_digest};
+use crate::testing::evaluation::{CaseResult, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -225,7 +225,7 @@ pub fn same_result(one: &CaseResult, other: &CaseResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repetition::Runs;
+    use crate::testing::repetition::Runs;
     use serde_json::json;
 
     fn revision(value: &Value) -> ObjectId {

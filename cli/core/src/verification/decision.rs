@@ -2,13 +2,13 @@
 
 use super::figures::{self, Judge, Results, close};
 use super::{Facts, Finding, Subject, missing, ok, wrong};
-use crate::evaluation::{CaseResult, TierFold, TierSummary, Verdict, varying};
+use crate::formats::manifest::Gated;
+use crate::formats::object_id::digest;
+use crate::gate::ledger::{Entry, Ledger};
 use crate::gate::record::{Compared, Record, StoredPairs};
 use crate::gate::{Comparison, GateVerdict, Question};
-use crate::ledger::{Entry, Ledger};
-use crate::manifest::Gated;
-use crate::object_id::digest;
-use crate::trailers::RecordHead;
+use crate::testing::evaluation::{CaseResult, TierFold, TierSummary, Verdict, varying};
+use crate::version::trailers::RecordHead;
 use crate::version::{Kind, tag};
 use std::collections::BTreeSet;
 use std::sync::Arc;

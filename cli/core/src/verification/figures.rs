@@ -1,10 +1,10 @@
 //! The figures of an evaluation, folded again from the stored results, case by case.
 
-use crate::budget::Budget;
-use crate::evaluation::{CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict};
-use crate::event::Event;
-use crate::manifest::Tier;
-use crate::object_id::digest;
+use crate::formats::manifest::Tier;
+use crate::formats::object_id::digest;
+use crate::testing::budget::Budget;
+use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict};
+use crate::testing::event::Event;
 use std::collections::BTreeMap;
 
 /// Stored results of one tier.

@@ -2,18 +2,18 @@
 
 use super::figures::{Judge, Results};
 use super::{Base, Facts, Objects};
-use crate::budget::Budget;
-use crate::canonical;
-use crate::evaluation::{CaseResult, Definitions, Evaluation, Outcome, TierFold, TierSummary};
-use crate::event::Event;
+use crate::formats::canonical;
+use crate::formats::manifest::{GateMode, Gated, Tier};
+use crate::formats::object_id::{ObjectId, digest};
+use crate::gate::ledger::{self, Asked, Entry, Ledger};
 use crate::gate::record::{Compared, Record};
 use crate::gate::{Comparison, Level, Question};
-use crate::journal::{self, Draft, Fold};
-use crate::ledger::{self, Asked, Entry, Ledger};
-use crate::manifest::{GateMode, Gated, Tier};
-use crate::object_id::{ObjectId, digest};
-use crate::trailers::Trailers;
+use crate::state::journal::{self, Draft, Fold};
+use crate::testing::budget::Budget;
+use crate::testing::evaluation::{CaseResult, Definitions, Evaluation, Outcome, TierFold, TierSummary};
+use crate::testing::event::Event;
 use crate::version::Kind;
+use crate::version::trailers::Trailers;
 use semver::Version;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! A served branch as a whole: from its tip back to the first version, each version once, each on top of the one before.
 
 use super::{Check, Finding, Status, missing, ok, untagged, wrong};
-use crate::legality::Role;
-use crate::object_id::ObjectId;
-use crate::rollback::{self, Past, Plan, Snapshot};
-use crate::trailers::Trailers;
+use crate::formats::object_id::ObjectId;
+use crate::version::legality::Role;
+use crate::version::rollback::{self, Past, Plan, Snapshot};
+use crate::version::trailers::Trailers;
 use crate::version::{Bump, Kind, tag};
 use semver::Version;
 use serde::Serialize;
@@ -251,7 +251,7 @@ fn first_few(problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::FIRST;
+    use crate::version::release::FIRST;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())

@@ -10,16 +10,16 @@ pub mod rerun;
 pub mod tip;
 
 use crate::architect::evaluators::Effect;
-use crate::canonical;
-use crate::diagnose::Exit;
-use crate::evaluation::{Evaluation, TierSummary};
+use crate::formats::canonical;
+use crate::formats::diagnose::Exit;
+use crate::formats::manifest::{Gated, Tier};
+use crate::formats::object_id::{ObjectId, digest};
+use crate::gate::ledger::Ledger;
 use crate::gate::record::{Record, StoredPairs};
-use crate::journal;
-use crate::ledger::Ledger;
-use crate::legality::STATE_FOLDER;
-use crate::manifest::{Gated, Tier};
-use crate::object_id::{ObjectId, digest};
-use crate::trailers::Trailers;
+use crate::state::journal;
+use crate::testing::evaluation::{Evaluation, TierSummary};
+use crate::version::legality::STATE_FOLDER;
+use crate::version::trailers::Trailers;
 use crate::version::{Kind, tag as tag_of};
 use figures::{Judge, Results};
 use history::Restored;
@@ -512,7 +512,7 @@ fn results(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 /// The stored results of the tiers, as far as they are those that the evaluation names.
-fn folds<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (Tier, &'a TierSummary, &'a crate::evaluation::TierFold)> {
+fn folds<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (Tier, &'a TierSummary, &'a crate::testing::evaluation::TierFold)> {
     let tiers = subject.evaluation.iter().flat_map(|evaluation| &evaluation.tiers);
     tiers.filter_map(|(tier, summary)| {
         let stored = subject.facts.results.get(tier).filter(|stored| Some(&stored.digest) == summary.results.as_ref())?;

@@ -4,8 +4,8 @@
 //! otherwise than it did is wrong. How long it took is told and not compared.
 
 use super::{Finding, ok, wrong};
-use crate::evaluation::{CaseResult, Outcome, TierSummary};
-use crate::repetition::Runs;
+use crate::testing::evaluation::{CaseResult, Outcome, TierSummary};
+use crate::testing::repetition::Runs;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a case that came out otherwise is run once more, at most.
@@ -99,8 +99,8 @@ impl Again {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
-    use crate::evaluation::TierFold;
+    use crate::testing::budget::Budget;
+    use crate::testing::evaluation::TierFold;
 
     fn result(id: &str, score: f64) -> CaseResult {
         let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };

@@ -1,11 +1,11 @@
 use super::fixture::*;
 use super::history::Restored;
 use super::*;
-use crate::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
-use crate::event::Event;
-use crate::ledger::{Asked, Entry};
-use crate::manifest::{GateMode, GateTest};
-use crate::trailers::RecordHead;
+use crate::formats::manifest::{GateMode, GateTest};
+use crate::gate::ledger::{Asked, Entry};
+use crate::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use crate::testing::event::Event;
+use crate::version::trailers::RecordHead;
 
 /// Breaks one thing in a sound version and looks at what is found: nothing else may change.
 #[track_caller]

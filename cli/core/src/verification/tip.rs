@@ -2,8 +2,8 @@
 
 use super::figures;
 use super::history::{Link, is_no_beginning};
-use crate::evaluation::Evaluation;
-use crate::object_id::ObjectId;
+use crate::formats::object_id::ObjectId;
+use crate::testing::evaluation::Evaluation;
 use crate::version::{Bump, Kind, tag};
 use semver::Version;
 
@@ -142,12 +142,12 @@ pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
-    use crate::evaluation::{CaseResult, TierFold};
-    use crate::event::Event;
-    use crate::manifest::Tier;
-    use crate::release::FIRST;
-    use crate::trailers::Trailers;
+    use crate::formats::manifest::Tier;
+    use crate::testing::budget::Budget;
+    use crate::testing::evaluation::{CaseResult, TierFold};
+    use crate::testing::event::Event;
+    use crate::version::release::FIRST;
+    use crate::version::trailers::Trailers;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())

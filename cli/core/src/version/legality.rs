@@ -2,9 +2,9 @@
 //!
 //! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they break it, why, and how to mend it.
 
-use crate::object_id::ObjectId;
-use crate::record_refs::{self, Place};
-use crate::trailers::Trailers;
+use crate::formats::object_id::ObjectId;
+use crate::version::record_refs::{self, Place};
+use crate::version::trailers::Trailers;
 use crate::version::{self, Bump, Kind};
 use semver::Version;
 

@@ -1,8 +1,8 @@
 //! What a promotion would do: staging's state becomes active as the next PATCH.
 
-use crate::manifest::Gated;
-use crate::object_id::ObjectId;
-use crate::publication::{Candidate, Step};
+use crate::formats::manifest::Gated;
+use crate::formats::object_id::ObjectId;
+use crate::version::publication::{Candidate, Step};
 use crate::version::{Bump, Kind};
 use semver::Version;
 
@@ -73,7 +73,7 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Gated;
+    use crate::formats::manifest::Gated;
 
     fn snapshot(base: &str, revision: &str, updates: u64) -> Snapshot {
         let id = |text: &str| ObjectId::of_blob(text.as_bytes());

@@ -1,7 +1,7 @@
 //! A version about to be made, and the steps that make it: what `--dry-run` prints and `world` carries out.
 
-use crate::manifest::{GateMode, Tier};
-use crate::object_id::ObjectId;
+use crate::formats::manifest::{GateMode, Tier};
+use crate::formats::object_id::ObjectId;
 use crate::version::Kind;
 use semver::Version;
 use std::fmt;

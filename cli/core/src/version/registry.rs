@@ -1,10 +1,10 @@
 //! The registry of versions, as the list and the REST API serve it: which there are, which are out of service, which one a range means.
 
-use crate::manifest::Tier;
-use crate::object_id::ObjectId;
-use crate::trailers::Trailers;
+use crate::formats::manifest::Tier;
+use crate::formats::object_id::ObjectId;
+use crate::version::trailers::Trailers;
+use crate::version::what::What;
 use crate::version::{self, Kind};
-use crate::what::What;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -210,11 +210,11 @@ pub enum PinError {
     Content { name: String, why: String },
 }
 
-impl crate::diagnose::Diagnose for PinError {
-    fn exit(&self) -> crate::diagnose::Exit {
+impl crate::formats::diagnose::Diagnose for PinError {
+    fn exit(&self) -> crate::formats::diagnose::Exit {
         match self {
-            Self::Name { .. } => crate::diagnose::Exit::Usage,
-            Self::Content { .. } => crate::diagnose::Exit::Input,
+            Self::Name { .. } => crate::formats::diagnose::Exit::Usage,
+            Self::Content { .. } => crate::formats::diagnose::Exit::Input,
         }
     }
 
@@ -232,7 +232,7 @@ impl Pin {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        crate::canonical::to_bytes(&serde_json::to_value(self).expect("a pin serialises"))
+        crate::formats::canonical::to_bytes(&serde_json::to_value(self).expect("a pin serialises"))
     }
 
     /// What the stored bytes point to, a version or a range, and when that was set.

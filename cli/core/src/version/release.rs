@@ -1,9 +1,9 @@
 //! What a release would do: a commit's code becomes active, carrying the state that is served.
 
-use crate::manifest::Gated;
-use crate::object_id::ObjectId;
-use crate::promotion::Tip;
-use crate::publication::{Candidate, Step};
+use crate::formats::manifest::Gated;
+use crate::formats::object_id::ObjectId;
+use crate::version::promotion::Tip;
+use crate::version::publication::{Candidate, Step};
 use crate::version::{Bump, Kind};
 use semver::Version;
 
@@ -127,7 +127,7 @@ fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Gated;
+    use crate::formats::manifest::Gated;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())

@@ -1,7 +1,7 @@
 //! What a rollback would do: a new PATCH whose tree is that of an earlier version. Nothing is rewritten.
 
-use crate::object_id::ObjectId;
-use crate::publication::{Candidate, Step};
+use crate::formats::object_id::ObjectId;
+use crate::version::publication::{Candidate, Step};
 use crate::version::{Bump, Kind};
 use semver::Version;
 

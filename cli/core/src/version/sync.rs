@@ -3,7 +3,7 @@
 //! The remote's `active` is the one that others build on, so where both made versions on the same base, those of this clone are superseded. They are kept below
 //! `refs/agent-own/CLONE/lost/`, and the signals that they counted come back into staging.
 
-use crate::object_id::ObjectId;
+use crate::formats::object_id::ObjectId;
 use crate::version::{Kind, tag};
 use semver::Version;
 use serde::Serialize;

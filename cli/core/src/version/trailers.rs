@@ -2,7 +2,7 @@
 //!
 //! Tags and everything else are a function of these, so a command that finds something missing can make it again.
 
-use crate::object_id::ObjectId;
+use crate::formats::object_id::ObjectId;
 use crate::version::{self, Kind};
 use semver::Version;
 

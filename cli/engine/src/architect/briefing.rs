@@ -1,17 +1,17 @@
 //! Gathers what a coder is told.
 
-use crate::architect::inbox::Inbox;
 use crate::architect::trial::Baseline;
-use crate::contracts;
 use crate::conversations;
 use crate::error::CommandError;
-use crate::kpi;
 use crate::repository::Repository;
+use crate::repository::inbox::Inbox;
 use crate::target::Target;
+use crate::target::contracts;
+use crate::versions::kpi;
 use agent_core::architect::brief::{Brief, CASES_SHOWN, Conversation, Idea, Rejected, SCHEMA};
+use agent_core::architect::feedback::Feedback;
 use agent_core::architect::inspiration::Inspiration;
-use agent_core::feedback::Feedback;
-use agent_core::manifest::{Architect, EvaluatorChanges};
+use agent_core::formats::manifest::{Architect, EvaluatorChanges};
 use serde_json::Value;
 
 const BUDGETS_FILE: &str = "ci/budgets.json";

@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::world::git::{Git, Mode, TreeEdit};
 use agent_core::architect::brief::Brief;
 use agent_core::architect::inspiration::{Inspiration, suggested};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use std::collections::BTreeMap;
 
 /// The inspirations that are suggested and fit the code as it is, with the files they make.

@@ -7,8 +7,8 @@ use crate::versions::evaluators;
 use crate::world::git::CommitSpec;
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::paths::{self, Judgement, Manifests};
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::Trailers;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::trailers::Trailers;
 
 /// A change that may be tried.
 #[derive(Debug, Clone)]

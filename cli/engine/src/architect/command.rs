@@ -7,7 +7,7 @@ use crate::error::CommandError;
 use crate::world::process::{self, ChildStdin, Hearing, Pipe};
 use crate::world::{env, fs};
 use agent_core::architect::brief::Brief;
-use agent_core::confinement::Confinement;
+use agent_core::child::confinement::Confinement;
 use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;

@@ -93,7 +93,7 @@ pub fn read(folder: &Path, after: u64) -> Result<Vec<RunEvent>, CommandError> {
 mod tests {
     use super::*;
     use agent_core::architect::run::Limits;
-    use agent_core::manifest::Tier;
+    use agent_core::formats::manifest::Tier;
 
     #[test]
     fn a_torn_line_is_passed_over_and_the_count_goes_on() {

@@ -6,9 +6,9 @@ use crate::target::Target;
 use crate::versions::evaluators;
 use crate::world::git::{CommitSpec, TreeEdit};
 use agent_core::architect::brief::Brief;
-use agent_core::feedback::Feedback;
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::Trailers;
+use agent_core::architect::feedback::Feedback;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::trailers::Trailers;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -7,8 +7,8 @@ use crate::repository::Repository;
 use crate::world::fs::{self, FsError, Stamp};
 use crate::world::git::{ACTIVE, Refs, Settings};
 use crate::world::store;
-use agent_core::manifest::Manifest;
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::manifest::Manifest;
+use agent_core::formats::object_id::{ObjectId, digest};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

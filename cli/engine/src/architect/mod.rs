@@ -11,7 +11,6 @@ pub mod events;
 mod failing_case;
 mod footprint;
 mod home;
-pub use crate::repository::inbox;
 pub mod operations;
 pub mod report;
 mod run;

@@ -3,26 +3,26 @@
 //! A run is a process of its own that outlives who asked for it; all that is known of it is read from the repository, so that any door sees every run.
 
 use crate::architect::events::{self, Kind, RunEvent};
-use crate::architect::inbox::{Inbox, entry};
 use crate::architect::report::Report;
 use crate::architect::run;
 use crate::conversations;
 use crate::error::CommandError;
-use crate::records::INBOX;
 use crate::repository::Repository;
+use crate::repository::inbox::{Inbox, entry};
+use crate::repository::records::INBOX;
 use crate::telemetry::Span;
 use crate::world::clock;
 use crate::world::env;
 use crate::world::fs;
 use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Run};
-use agent_core::canonical;
-use agent_core::committed::Committed;
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::{held_out_folder, is_held_out};
-use agent_core::feedback::{Feedback, Status};
-use agent_core::manifest::CoderKind;
-use agent_core::object_id::digest;
+use agent_core::architect::feedback::{Feedback, Status};
+use agent_core::formats::canonical;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::CoderKind;
+use agent_core::formats::object_id::digest;
+use agent_core::testing::evaluation::{held_out_folder, is_held_out};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;

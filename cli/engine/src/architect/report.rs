@@ -3,12 +3,12 @@
 use crate::error::CommandError;
 use crate::world::fs::{self, Durability};
 use agent_core::architect::evaluators::Effect;
+use agent_core::architect::feedback::Status;
 use agent_core::architect::run::{Evaluators, Phase, Run, SCHEMA};
-use agent_core::canonical;
-use agent_core::diagnose::Exit;
-use agent_core::feedback::Status;
-use agent_core::manifest::{CoderKind, Tier};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::{CoderKind, Tier};
+use agent_core::formats::object_id::ObjectId;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -3,19 +3,19 @@
 use crate::architect::report::TrialReport;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::cases;
-use crate::runner::evaluators::Evaluators as Judges;
 use crate::target::Target;
+use crate::target::evaluators::Evaluators as Judges;
+use crate::testing::cases;
 use crate::testing::{self, Request};
 use crate::versions::evaluators;
 use agent_core::architect::brief::FailingCase;
 use agent_core::architect::run::Trial;
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::{GateMode, Gated, Tier};
 use agent_core::gate::{self, GateVerdict, Question};
-use agent_core::grouping;
-use agent_core::manifest::{GateMode, Gated, Tier};
 use agent_core::statistics::mcnemar::sign_test;
+use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
+use agent_core::testing::grouping;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -224,8 +224,8 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::evaluation::TierFold;
-    use agent_core::event::Event;
+    use agent_core::testing::evaluation::TierFold;
+    use agent_core::testing::event::Event;
 
     fn measured(results: &[(&str, f64, &str)]) -> Measured {
         let result = |(id, score, place): &(&str, f64, &str)| CaseResult {
@@ -238,7 +238,7 @@ mod tests {
         for result in results.iter().map(result) {
             fold.add(&Event::CaseFinished { tier: Tier::Fast, result });
         }
-        let summary = fold.summary(agent_core::budget::Budget { pass_rate: Some(0.0), ..Default::default() });
+        let summary = fold.summary(agent_core::testing::budget::Budget { pass_rate: Some(0.0), ..Default::default() });
         Measured { summary, results: fold.into_results() }
     }
 

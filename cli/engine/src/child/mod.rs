@@ -2,13 +2,13 @@
 
 pub mod link;
 
-pub use crate::runner::link::{ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered};
-use crate::runner::link::{Incoming, Link};
+pub use crate::child::link::{ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered};
+use crate::child::link::{Incoming, Link};
 use crate::world::unwinding::OnPanic;
-pub use agent_core::call_result::CallResult;
-use agent_core::call_result::{Unreadable, value_of};
-use agent_core::mcp;
-pub use agent_core::mcp::Era;
+pub use agent_core::protocol::call_result::CallResult;
+use agent_core::protocol::call_result::{Unreadable, value_of};
+use agent_core::protocol::mcp;
+pub use agent_core::protocol::mcp::Era;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -364,8 +364,8 @@ impl Driver {
 mod tests {
     use super::*;
     use crate::world::process;
-    use agent_core::diagnose::{Diagnose as _, Exit};
-    use agent_core::manifest::Limits;
+    use agent_core::formats::diagnose::{Diagnose as _, Exit};
+    use agent_core::formats::manifest::Limits;
     use std::time::Instant;
 
     /// A small MCP server, not ours; each tool is one way to behave, or to misbehave.

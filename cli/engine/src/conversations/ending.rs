@@ -1,4 +1,4 @@
-//! The end of conversations: whoever cleans up ends those that were seen to be silent for longer than their limit. See `agent_core::silence`.
+//! The end of conversations: whoever cleans up ends those that were seen to be silent for longer than their limit. See `agent_core::protocol::silence`.
 //!
 //! What was seen is kept in `.agent/conversations/silence.json`. Lost, the watch begins anew.
 
@@ -7,7 +7,7 @@ use super::{ConversationError, ids, path, rewards_path};
 use crate::world::clock;
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
-use agent_core::silence::{Moment, Observation};
+use agent_core::protocol::silence::{Moment, Observation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;

@@ -11,8 +11,8 @@ pub use held::Held;
 
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::object_id::{ObjectId, short_digest};
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashSet;

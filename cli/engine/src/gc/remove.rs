@@ -1,9 +1,9 @@
 //! Removing things, each only where no process uses it by now.
 
 use super::{Item, Kind, Snapshot};
-use crate::children;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::target::spec;
 use crate::world::checkout::{Checkout, record_of};
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
@@ -42,7 +42,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
 fn keep_own_files(repository: &Repository, place: &Path) {
     let checkout = Checkout::at(&repository.git, &repository.layout, place);
     if let Some(kept) = checkout.and_then(|checkout| checkout.keep_own_files(&repository.git).ok().flatten()) {
-        repository.warn(&children::moved(&kept.paths, &kept.folder));
+        repository.warn(&spec::moved(&kept.paths, &kept.folder));
     }
 }
 

@@ -5,7 +5,7 @@ use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
 use crate::world::process::ProcessError;
 use crate::world::python::on_path;
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};
 use std::ffi::OsStr;

@@ -4,11 +4,11 @@
 
 use crate::architect::report::Report;
 use crate::error::CommandError;
-use crate::records::INBOX;
+use crate::repository::records::INBOX;
 use crate::world::git::Git;
-use agent_core::committed::Committed;
-use agent_core::diagnose::Exit;
-use agent_core::feedback::{Feedback, Status};
+use agent_core::architect::feedback::{Feedback, Status};
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::Exit;
 use agent_core::version::tag;
 
 pub struct Inbox<'a> {

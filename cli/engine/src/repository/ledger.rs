@@ -4,16 +4,16 @@
 //! with, so a clone in which attempts are missing knows it and does not judge: their levels would be spent twice.
 
 use crate::error::CommandError;
-use crate::records::{Record, View};
+use crate::repository::records::{Record, View};
 use crate::world::clock;
 use crate::world::git::{Git, RecordEdit, TreeEdit};
-use agent_core::committed::Committed;
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::Verdict;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::gate::ledger::{Asked, Entry, Ledger, SCHEMA};
 use agent_core::gate::{Comparison, GateVerdict, Level};
-use agent_core::ledger::{Asked, Entry, Ledger, SCHEMA};
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{OWN, PEERS, REMOTES, SHARED};
+use agent_core::testing::evaluation::Verdict;
+use agent_core::version::record_refs::{OWN, PEERS, REMOTES, SHARED};
 use agent_core::version::tag;
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 
 use crate::error::CommandError;
 use crate::world::git::{CommitInfo, Git, STATE_FILE};
-use agent_core::object_id::ObjectId;
-use agent_core::release::{Lacked, TakenOut};
-use agent_core::trailers;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
+use agent_core::version::release::{Lacked, TakenOut};
+use agent_core::version::trailers;
 use semver::Version;
 use std::collections::BTreeMap;
 

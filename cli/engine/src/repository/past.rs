@@ -4,17 +4,17 @@
 //! has `journals/<digest of the Journal>`, written when something is shared with a remote.
 
 use crate::error::CommandError;
-use crate::records::{COUNTED, View};
+use crate::repository::records::{COUNTED, View};
 use crate::repository::{Repository, state_value};
 use crate::staging::past::{CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest};
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
-use agent_core::committed::Committed;
-use agent_core::journal::{self, Base, SealedAs};
-use agent_core::manifest::{self, Manifest};
-use agent_core::object_id::{ObjectId, digest as digest_of};
-use agent_core::registry::journal_key;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::manifest::{self, Manifest};
+use agent_core::formats::object_id::{ObjectId, digest as digest_of};
+use agent_core::state::journal::{self, Base, SealedAs};
+use agent_core::version::registry::journal_key;
 use agent_core::version::tag;
 use std::collections::HashMap;
 

@@ -5,10 +5,10 @@
 
 use crate::error::CommandError;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
-use agent_core::committed::Committed;
-use agent_core::feedback::Feedback;
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::{RecordHead, Trailers};
+use agent_core::architect::feedback::Feedback;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::trailers::{RecordHead, Trailers};
 use semver::Version;
 use serde_json::Value;
 use std::collections::BTreeMap;

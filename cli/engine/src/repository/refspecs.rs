@@ -3,7 +3,7 @@
 use crate::error::CommandError;
 use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
-use agent_core::record_refs::{fetch_refspecs, is_ours, push_refspec};
+use agent_core::version::record_refs::{fetch_refspecs, is_ours, push_refspec};
 
 /// How a remote is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,15 @@
 //! what was fetched; where another clone was faster, it is fetched and joined again.
 
 use crate::error::CommandError;
-use crate::ledger;
-use crate::past;
-use crate::records::{COUNTED, INBOX, Record};
 use crate::repository::Repository;
+use crate::repository::ledger;
+use crate::repository::past;
+use crate::repository::records::{COUNTED, INBOX, Record};
 use crate::world::git::{Git, Move, PrePush, Pushed};
-use agent_core::committed::Committed;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_refspecs};
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_refspecs};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 

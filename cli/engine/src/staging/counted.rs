@@ -6,7 +6,7 @@
 use super::Places;
 use super::past::{CountedBy, Counts, ID_DIGEST, IdDigest, Past, PastError, id_digest};
 use crate::world::fs::{self, FsError};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use semver::Version;
 use std::collections::HashSet;
 

@@ -5,7 +5,7 @@
 
 use super::StagingError;
 use crate::world::fs::FsError;
-use agent_core::journal;
+use agent_core::state::journal;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
 //!
 //! What lies where, under `.agent/journal/`:
-//! - `current.jsonl`: the Journal (format in `agent_core::journal`). It alone says what staging is.
+//! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It alone says what staging is.
 //! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
 //! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
 //! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
@@ -26,10 +26,10 @@ pub use view::Notice;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::temporary::{self, Temporary};
-use agent_core::committed::{Committed, Warnings};
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::state::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
 use counted::Counted;
 use file::{End, JournalFile};
 use past::{IdDigest, Past, PastError, id_digest};

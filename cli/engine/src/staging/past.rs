@@ -1,8 +1,8 @@
 //! What staging has to know of the past of `active`: which versions lie on the way to it, and which signals their Journals hold.
 
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::journal::{Base, SealedAs};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::state::journal::{Base, SealedAs};
 use semver::Version;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
 use super::past::{CountedBy, Counts, Fork, Standing, id_digest};
 use super::*;
 use crate::world::process::block_on;
-use agent_core::canonical;
-use agent_core::diagnose::Exit;
-use agent_core::journal::{SET, SealedAs};
-use agent_core::object_id;
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id;
+use agent_core::state::journal::{SET, SealedAs};
 use semver::Version;
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};

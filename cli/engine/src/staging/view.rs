@@ -2,9 +2,9 @@
 
 use super::{Places, succession};
 use crate::world::fs::{self, FsError};
-use agent_core::canonical;
-use agent_core::journal::Fold;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::canonical;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::state::journal::Fold;
 use agent_core::version::tags;
 use semver::Version;
 use serde_json::Value;

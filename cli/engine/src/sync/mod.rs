@@ -7,15 +7,15 @@ mod observed;
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::sharing;
+use crate::repository::sharing;
 use crate::staging::Notice;
-use crate::tuning;
+use crate::target::tuner;
 use crate::world::git::{ACTIVE, Git, GitError, Move, Moved, PrePush, Pushed, tag_ref};
-use agent_core::committed::Warnings;
-use agent_core::diagnose::{Exit, Messages as _};
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{LOST, OWN};
-use agent_core::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::diagnose::{Exit, Messages as _};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::record_refs::{LOST, OWN};
+use agent_core::version::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
 use agent_core::version::tag;
 use semver::Version;
 use serde::Serialize;
@@ -352,7 +352,7 @@ impl Run<'_> {
             staging.notices().iter().map(|notice| if let Notice::Returned { updates, .. } = notice { *updates } else { 0 }).sum();
         let mut staged = Staged { updates: staging.snapshot()?.updates, returned, ..Staged::default() };
         if staged.updates > 0 && staging.is_behind(&active) {
-            let rebased = tuning::replay(self.repository, &mut staging, &active)?;
+            let rebased = tuner::replay(self.repository, &mut staging, &active)?;
             staged.replayed = staged.updates;
             staged.duplicates = rebased.counted;
             staged.unknown = rebased.unsure;

@@ -1,15 +1,15 @@
 //! What is to be known of a clone and its remote before anything is brought together.
 
 use crate::error::CommandError;
-use crate::lineage;
 use crate::repository::Repository;
+use crate::repository::lineage;
 use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{self, OWN, Place};
-use agent_core::release::Lacked;
-use agent_core::sync::{Checkout, Lost, Main, Served, Snapshot, Standing, Tag, served};
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::tip::Breach;
+use agent_core::version::record_refs::{self, OWN, Place};
+use agent_core::version::release::Lacked;
+use agent_core::version::sync::{Checkout, Lost, Main, Served, Snapshot, Standing, Tag, served};
 use agent_core::version::{Kind, tag};
 use semver::Version;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,15 +1,15 @@
 //! One call of a Runner tool: the state and the conversation go in with it, the turn is kept.
 
+use crate::child::{CallResult, Child, ChildError};
 use crate::conversations::{self, ConversationError, Header, Held, Latest, Turn};
-use crate::runner::child::{CallResult, Child, ChildError};
 use crate::target::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
-use agent_core::discovery::takes_conversation;
-use agent_core::mcp;
-use agent_core::raw_object::RawObject;
-use agent_core::signal::CONVERSATION_ARGUMENT;
-use agent_core::wire;
+use agent_core::protocol::discovery::takes_conversation;
+use agent_core::protocol::mcp;
+use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::wire;
+use agent_core::state::signal::CONVERSATION_ARGUMENT;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
@@ -33,8 +33,8 @@ pub enum CallError {
     Conversation(#[from] ConversationError),
 }
 
-impl agent_core::diagnose::Diagnose for CallError {
-    fn exit(&self) -> agent_core::diagnose::Exit {
+impl agent_core::formats::diagnose::Diagnose for CallError {
+    fn exit(&self) -> agent_core::formats::diagnose::Exit {
         match self {
             Self::Child(error) => error.exit(),
             Self::Conversation(error) => error.exit(),

@@ -4,19 +4,19 @@
 //! That copy is as old as the last time that its author took one. What counts of it is how it differs from what it is a copy of: from the state where the history of
 //! the code and `active` parted, or from that of a version since then.
 
-use crate::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
 use crate::error::CommandError;
-use crate::migrations::{self, STEPS};
 use crate::repository::{Repository, state_value};
 use crate::target::Target;
+use crate::target::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
+use crate::target::migrations::{self, STEPS};
 use crate::world::fs;
 use crate::world::git::STATE_FILE;
-use agent_core::diagnose::Exit;
-use agent_core::document;
-use agent_core::object_id::{ObjectId, digest};
-use agent_core::promotion::Tip;
-use agent_core::semantic;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::document;
+use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::state::differences;
+use agent_core::state::semantic;
+use agent_core::version::promotion::Tip;
 use serde_json::Value;
 
 /// So many of the newest versions are looked at for the one that a copy was taken of.

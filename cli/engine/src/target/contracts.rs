@@ -1,21 +1,21 @@
 //! The Contract of a target: both servers are started once and asked for their tools.
 
-use crate::children;
-use crate::confinement::{self, Scratch};
+use crate::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::error::CommandError;
 use crate::repository::{Repository, state_value};
-use crate::runner::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::target::Target;
-use crate::tuning;
+use crate::target::confinement::{self, Scratch};
+use crate::target::spec;
+use crate::target::tuner;
 use crate::world::fs;
 use crate::world::git::{CommitInfo, STATE_FILE, TreeEdit};
 use crate::world::process;
-use agent_core::assessment::{Assessment, End, assess};
+use agent_core::bisection::difference::{PathChange, side_name};
 use agent_core::contract::Contract;
-use agent_core::difference::{PathChange, side_name};
-use agent_core::discovery::{Discovery, LISTS};
-use agent_core::object_id::ObjectId;
-use agent_core::reverts::{self, Commit};
+use agent_core::contract::assessment::{Assessment, End, assess};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::protocol::discovery::{Discovery, LISTS};
+use agent_core::version::reverts::{self, Commit};
 use serde_json::Value;
 
 /// The state's JSON Schema, in every tree that has one.
@@ -139,11 +139,11 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Comman
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
 fn listed(target: &Target, repository: &Repository) -> Result<Listed, CommandError> {
-    let mut runner = children::runner(target, repository)?;
+    let mut runner = spec::runner(target, repository)?;
     confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
     let scratch = Scratch::take(&repository.layout)?;
     let runner = scratch.given_to(runner);
-    let tuner = target.manifest.tuner.as_ref().map(|_| tuning::confined(repository, target)).transpose()?;
+    let tuner = target.manifest.tuner.as_ref().map(|_| tuner::confined(repository, target)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let asked = async { tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner)) };
     let (runner, plain, stateless, tuner) = process::block_on(asked)??;

@@ -4,11 +4,11 @@
 
 use crate::world::fs::{self, FsError};
 use crate::world::git::{Entry, Git, GitError, Mode, TreeEdit};
-use agent_core::budget;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::document::DocumentError;
-use agent_core::manifest::{self, Manifest, Tier};
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::document::DocumentError;
+use agent_core::formats::manifest::{self, Manifest, Tier};
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::testing::budget;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};

@@ -2,18 +2,18 @@
 //!
 //! A step is a Python file with `def migrate(state): ...` that gives back the new state. It is run in the environment of the version it belongs to.
 
-use crate::children;
-use crate::confinement::{self, Scratch};
-use crate::contracts::{STATE_SCHEMA_FILE, state_schema};
+use crate::child::{ChildSpec, Role};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
+use crate::target::confinement::{self, Scratch};
+use crate::target::contracts::{STATE_SCHEMA_FILE, state_schema};
+use crate::target::spec;
 use crate::world::toolchain::Toolchain;
 use crate::world::{env, fs, process};
 use agent_core::contract::STATE_VERSION_KEY;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::EntryPoint;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::EntryPoint;
 use agent_core::state::Rules;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -81,11 +81,11 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
 /// A step is code of the version that is to be tested, and confined as its Tuner is.
 fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
     let python = &to.manifest.python;
-    let _in_use = children::verified(to, repository)?;
+    let _in_use = spec::verified(to, repository)?;
     let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| repository.notices.info(said))?;
     let command = vec![toolchain.interpreter.clone().into(), "-c".into(), DRIVER.into()];
     let mut spec = ChildSpec::new(Role::Tuner, command, &to.directory, &to.manifest.limits);
-    let bytecode = children::bytecode(Role::Runner, to, &repository.layout);
+    let bytecode = spec::bytecode(Role::Runner, to, &repository.layout);
     spec.environment = toolchain.environment(&bytecode, &to.directory, python);
     confinement::confine(&mut spec, &EntryPoint::default(), false, to, repository)?;
     // a state that is migrated again is the same

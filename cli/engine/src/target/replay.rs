@@ -1,9 +1,9 @@
 //! A Journal through the Tuner once more: each update has to come to the state on record.
 
 use crate::staging::Replayed;
-use crate::tuning::{Tuner, TuningError};
-use agent_core::canonical;
-use agent_core::journal::Record;
+use crate::target::tuner::{Tuner, TuningError};
+use agent_core::formats::canonical;
+use agent_core::state::journal::Record;
 use serde_json::Value;
 
 /// The update at which a replay came to something else.

@@ -1,11 +1,11 @@
 //! How the Runner and the Tuner of a target are started, and the programs of the evaluators.
 
+use crate::child::{ChildSpec, Role, Skipping};
 use crate::error::CommandError;
 use crate::notices::Notices;
 use crate::repository::Repository;
-use crate::runner::child::{ChildSpec, Role, Skipping};
-use crate::runner::evaluators::{Evaluators, Judging, SCORERS};
 use crate::target::Target;
+use crate::target::evaluators::{Evaluators, Judging, SCORERS};
 use crate::templates;
 use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};
 use crate::world::env;
@@ -14,9 +14,9 @@ use crate::world::git::{Mode, TreeEdit};
 use crate::world::layout::Layout;
 use crate::world::python::{self, Bytecode};
 use crate::world::toolchain::Toolchain;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::EntryPoint;
-use agent_core::wire;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::EntryPoint;
+use agent_core::protocol::wire;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

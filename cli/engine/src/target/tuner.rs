@@ -1,28 +1,28 @@
 //! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap, many to a sync.
 
-use crate::children;
-use crate::confinement::{self, Scratch};
-use crate::contracts;
+use crate::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::conversations::{self, ConversationError, Reward};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
 use crate::target::Target;
+use crate::target::confinement::{self, Scratch};
+use crate::target::contracts;
+use crate::target::spec;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use crate::world::layout::Layout;
 use crate::world::process;
-use agent_core::canonical;
-use agent_core::committed::{Committed, Warnings};
-use agent_core::discovery::takes_conversation;
-use agent_core::journal::{Conversation, Draft, Record};
-use agent_core::object_id::ObjectId;
-use agent_core::signal::{CONVERSATION_ARGUMENT, Signal};
+use agent_core::formats::canonical;
+use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::protocol::discovery::takes_conversation;
+use agent_core::protocol::wire;
 use agent_core::state::Rules;
+use agent_core::state::journal::{Conversation, Draft, Record};
+use agent_core::state::signal::{CONVERSATION_ARGUMENT, Signal};
 use agent_core::version::tags;
-use agent_core::what::What;
-use agent_core::wire;
+use agent_core::version::what::What;
 use semver::Version;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -45,8 +45,8 @@ pub enum TuningError {
     Conversation(#[from] ConversationError),
 }
 
-impl agent_core::diagnose::Diagnose for TuningError {
-    fn exit(&self) -> agent_core::diagnose::Exit {
+impl agent_core::formats::diagnose::Diagnose for TuningError {
+    fn exit(&self) -> agent_core::formats::diagnose::Exit {
         match self {
             Self::Child(error) => error.exit(),
             Self::Staging(error) => error.exit(),
@@ -75,7 +75,7 @@ pub enum Tuned {
 
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
 pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), CommandError> {
-    let mut spec = children::tuner(target, repository)?;
+    let mut spec = spec::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
         confinement::confine(&mut spec, entry, false, target, repository)?;
     }

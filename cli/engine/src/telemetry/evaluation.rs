@@ -2,7 +2,7 @@
 
 use super::span::{Span, parse_traceparent};
 use super::telemetry;
-use agent_core::conventions as names;
+use agent_core::protocol::conventions as names;
 use opentelemetry::logs::{LogRecord as _, Logger as _, Severity};
 use opentelemetry::time::now;
 

@@ -1,7 +1,7 @@
 //! The histograms, and how what they counted is read.
 
 use super::lines::Lines;
-use agent_core::conventions as names;
+use agent_core::protocol::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry::trace::SpanKind;

@@ -1,7 +1,7 @@
 //! Telemetry: spans, measurements and events by OpenTelemetry's conventions, as lines of OTLP/JSON in the object store, and to a collector where one is named.
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until `start` was called, which a verb does that has
-//! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::conventions`.
+//! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::protocol::conventions`.
 
 mod collector;
 mod debug;
@@ -14,7 +14,7 @@ mod records;
 mod span;
 mod spool;
 
-pub use agent_core::conventions;
+pub use agent_core::protocol::conventions;
 pub use evaluation::Evaluation;
 pub use operation::{Operation, Request, Transport};
 pub use records::{Records, Source};
@@ -23,7 +23,7 @@ pub use spool::{Signal, SpoolError};
 
 use crate::world::env;
 use crate::world::layout::Layout;
-use agent_core::manifest::Store;
+use agent_core::formats::manifest::Store;
 use collector::{Collector, Complaint, Exporters};
 use metrics::Measured;
 use opentelemetry::logs::LoggerProvider as _;

@@ -2,7 +2,7 @@
 
 use super::span::{Parent, Span};
 use super::{captures_content, telemetry};
-use agent_core::conventions as names;
+use agent_core::protocol::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;

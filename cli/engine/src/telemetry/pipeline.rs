@@ -7,7 +7,7 @@ use super::lines::Lines;
 use super::spool::{self, Signal, Spool, SpoolError};
 use crate::world::fs::FsError;
 use crate::world::store::Store;
-use agent_core::conventions as names;
+use agent_core::protocol::conventions as names;
 use opentelemetry::logs::{LogRecord as _, Severity};
 use opentelemetry::time::now;
 use opentelemetry::{Context, InstrumentationScope};
@@ -268,7 +268,7 @@ impl LogProcessor for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::otlp;
+    use agent_core::protocol::otlp;
     use opentelemetry::logs::{Logger as _, LoggerProvider as _};
     use opentelemetry_sdk::logs::SdkLoggerProvider;
 
@@ -276,7 +276,7 @@ mod tests {
     fn beyond_the_bound_things_are_dropped_and_their_count_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
         let layout = crate::world::layout::Layout::new(folder.path());
-        let settings = Settings { layout: layout.clone(), store: agent_core::manifest::Store::default(), agent: None };
+        let settings = Settings { layout: layout.clone(), store: agent_core::formats::manifest::Store::default(), agent: None };
         let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
         // a disk that does not take anything for a while: the thread does not come to it
         let mut writer = buffer.lock().unstarted.take().unwrap();

@@ -4,7 +4,7 @@ use super::spool::{self, STORE_FOLDER, Signal, SpoolError};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
 use crate::world::{clock, fs};
-use agent_core::diagnose::Messages as _;
+use agent_core::formats::diagnose::Messages as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::cell::OnceCell;

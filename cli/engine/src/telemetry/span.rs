@@ -1,7 +1,7 @@
 //! A span under way, and what it costs when nobody listens: nothing.
 
 use super::telemetry;
-use agent_core::conventions as names;
+use agent_core::protocol::conventions as names;
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
 };

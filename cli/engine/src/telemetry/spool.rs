@@ -6,7 +6,7 @@ use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use jiff::civil::{Date, DateTime};
 use std::fs::File;
 use std::io::Write as _;
@@ -228,7 +228,7 @@ mod tests {
     fn world() -> (tempfile::TempDir, Layout, Store) {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        let store = Store::open(&agent_core::manifest::Store::default(), folder.path()).unwrap();
+        let store = Store::open(&agent_core::formats::manifest::Store::default(), folder.path()).unwrap();
         (folder, layout, store)
     }
 

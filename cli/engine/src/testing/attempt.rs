@@ -1,13 +1,13 @@
 //! One case under way: which step it is at, what it learned, how it ends. Pure.
 
-use agent_core::call_result::Answer;
-use agent_core::case::{Case, Step};
-use agent_core::evaluation::{CaseResult, Outcome, Shown};
-use agent_core::expectation::{Check, Expectation, Judgement, golden_bytes, judge, tool_failed};
-use agent_core::object_id::short_digest;
-use agent_core::opinion::Opinion;
-use agent_core::repetition;
-use agent_core::wire;
+use agent_core::formats::object_id::short_digest;
+use agent_core::protocol::call_result::Answer;
+use agent_core::protocol::wire;
+use agent_core::testing::case::{Case, Step};
+use agent_core::testing::evaluation::{CaseResult, Outcome, Shown};
+use agent_core::testing::expectation::{Check, Expectation, Judgement, golden_bytes, judge, tool_failed};
+use agent_core::testing::opinion::Opinion;
+use agent_core::testing::repetition;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;

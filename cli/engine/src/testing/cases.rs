@@ -1,13 +1,13 @@
 //! Reads the cases of a tier.
 
-use crate::runner::evaluators::{EvaluatorsError, Files, Named, TESTS, resolved};
-use agent_core::case::{Case, Cases};
-use agent_core::document::{self, DocumentError};
-use agent_core::expectation::{GoldenContent, is_json};
-use agent_core::manifest::Tier;
-use agent_core::object_id::digest;
-use agent_core::object_id::short_digest;
-use agent_core::scratch::Given;
+use crate::target::evaluators::{EvaluatorsError, Files, Named, TESTS, resolved};
+use agent_core::formats::document::{self, DocumentError};
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::digest;
+use agent_core::formats::object_id::short_digest;
+use agent_core::testing::case::{Case, Cases};
+use agent_core::testing::expectation::{GoldenContent, is_json};
+use agent_core::testing::scratch::Given;
 use std::path::Path;
 
 /// The cases of a tier, with the digest of all that defines them.
@@ -114,7 +114,7 @@ fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::evaluators::fixture::Fixture;
+    use crate::target::evaluators::fixture::Fixture;
 
     /// The same from git objects and from a folder.
     fn load(fixture: &Fixture, tier: Tier) -> Result<TierCases, String> {

@@ -6,12 +6,12 @@ use super::memo::{environment, platform};
 use super::subject::{judging, scoring};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::cases;
 use crate::target::Target;
-use agent_core::evaluation::CaseResult;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
-use agent_core::trace::{Answer, Changed, StateDigests};
+use crate::testing::cases;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::trace::{Answer, Changed, StateDigests};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

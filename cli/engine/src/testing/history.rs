@@ -2,9 +2,9 @@
 
 use crate::world::fs::{self, Durability, read_if_there};
 use crate::world::layout::Layout;
-use agent_core::evaluation::CaseResult;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::CaseResult;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,15 +1,15 @@
 //! Programs of the repository that judge an answer; what they said is kept, so that a judge who costs money is asked once.
 
-use crate::runner::link::ChildSpec;
-use crate::runner::tier::Judges;
+use crate::child::link::ChildSpec;
+use crate::testing::tier::Judges;
 use crate::world::process::Finished;
 use crate::world::python;
 use crate::world::store::Store;
-use agent_core::canonical;
-use agent_core::last_words;
-use agent_core::manifest::EntryPoint;
-use agent_core::object_id::digest;
-use agent_core::opinion::{CommandCall, Opinion};
+use agent_core::child::last_words;
+use agent_core::formats::canonical;
+use agent_core::formats::manifest::EntryPoint;
+use agent_core::formats::object_id::digest;
+use agent_core::testing::opinion::{CommandCall, Opinion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;

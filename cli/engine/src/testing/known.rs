@@ -8,11 +8,11 @@ use crate::repository::Repository;
 use crate::world::fs::FsError;
 use crate::world::layout::Layout;
 use crate::world::store::Store;
-use agent_core::canonical;
-use agent_core::manifest::Manifest;
-use agent_core::object_id::ObjectId;
-use agent_core::object_id::short_digest;
-use agent_core::trace::{Answer, StateDigests, Trace, Traces};
+use agent_core::formats::canonical;
+use agent_core::formats::manifest::Manifest;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::formats::object_id::short_digest;
+use agent_core::testing::trace::{Answer, StateDigests, Trace, Traces};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -229,9 +229,9 @@ impl Unkept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::evaluation::CaseResult;
-    use agent_core::manifest::Store as Settings;
-    use agent_core::trace::STATES_KEPT;
+    use agent_core::formats::manifest::Store as Settings;
+    use agent_core::testing::evaluation::CaseResult;
+    use agent_core::testing::trace::STATES_KEPT;
 
     const CASES: usize = 5;
 

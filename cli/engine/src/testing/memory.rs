@@ -3,10 +3,10 @@
 use super::known::Known;
 use crate::notices::Notices;
 use crate::world::fs::FsError;
-use agent_core::case::{Case, Cases};
-use agent_core::evaluation::CaseResult;
-use agent_core::event::Event;
-use agent_core::trace::{Answer, Reuse, StateDigests, Trace, same_result};
+use agent_core::testing::case::{Case, Cases};
+use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::event::Event;
+use agent_core::testing::trace::{Answer, Reuse, StateDigests, Trace, same_result};
 use std::collections::HashMap;
 
 pub(super) struct Memory<'a> {

@@ -5,10 +5,10 @@ use super::memo::platform;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::world::store::{Store, StoreError};
-use agent_core::canonical;
-use agent_core::manifest::{Manifest, Tier};
-use agent_core::object_id::{ObjectId, short_digest};
-use agent_core::part::{MergedTier, Part};
+use agent_core::formats::canonical;
+use agent_core::formats::manifest::{Manifest, Tier};
+use agent_core::formats::object_id::{ObjectId, short_digest};
+use agent_core::testing::part::{MergedTier, Part};
 use serde_json::json;
 
 /// Where the parts of one tier of one tree lie, made on machines like this one.

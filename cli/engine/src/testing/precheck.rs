@@ -1,21 +1,21 @@
 //! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
 
-use crate::carried;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
+use crate::target::carried;
+use crate::target::evaluators::{Evaluators, Source};
 use crate::testing::{self, CacheKey, Request, TierOutcome};
 use crate::world::git::STATE_FILE;
 use crate::world::store::Store;
 use crate::world::toolchain;
-use agent_core::budget::Budget;
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::{TierFold, Verdict};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::budget::Budget;
+use agent_core::testing::evaluation::{TierFold, Verdict};
+use agent_core::testing::event::Event;
+use agent_core::version::what::What;
 use std::time::{Duration, Instant};
 
 /// A tier, and when the hook must be over.

@@ -9,8 +9,8 @@ use crate::target::Target;
 use crate::telemetry::{Evaluation, Past, Span, conventions as names};
 use crate::testing::subject::Ran;
 use crate::world::clock;
-use agent_core::evaluation::{CaseResult, Outcome};
-use agent_core::event::Event;
+use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::event::Event;
 use std::time::{Duration, SystemTime};
 
 const CASES_SHOWN: usize = 100;

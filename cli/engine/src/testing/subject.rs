@@ -5,30 +5,30 @@ use super::known::{Known, RunKey};
 use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::{Request, TierOutcome};
-use crate::children::{self, Scorer};
-use crate::confinement;
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::attempt::Keeps;
-use crate::runner::cases::{self, TierCases};
-use crate::runner::evaluators::{Evaluators, Files, Judging};
-use crate::runner::tier::{self, Judges, TierJob, Work};
 use crate::target::Target;
+use crate::target::confinement;
+use crate::target::evaluators::{Evaluators, Files, Judging};
+use crate::target::spec::{self, Scorer};
 use crate::templates;
+use crate::testing::attempt::Keeps;
+use crate::testing::cases::{self, TierCases};
+use crate::testing::tier::{self, Judges, TierJob, Work};
 use crate::world::checkout::Watch;
 use crate::world::env;
 use crate::world::process;
 use crate::world::store::Store;
-use agent_core::budget::{self, Budget, Budgets};
-use agent_core::case::{Case, Cases};
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
-use agent_core::object_id::{ObjectId, digest};
-use agent_core::part::{Part, PartHead};
-use agent_core::trace::{Reuse, StateDigests};
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::testing::budget::{self, Budget, Budgets};
+use agent_core::testing::case::{Case, Cases};
+use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
+use agent_core::testing::event::Event;
+use agent_core::testing::part::{Part, PartHead};
+use agent_core::testing::trace::{Reuse, StateDigests};
+use agent_core::version::what::What;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -229,8 +229,8 @@ impl Subject<'_> {
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
         let Self { repository, request, .. } = self;
         let target = &Target { manifest: self.target.manifest.held_to(&self.evaluators.manifest), ..self.target.clone() };
-        let verified = children::verified(target, repository)?;
-        let mut runner = children::runner_on(verified.as_ref(), target, repository)?;
+        let verified = spec::verified(target, repository)?;
+        let mut runner = spec::runner_on(verified.as_ref(), target, repository)?;
         // the folder of the working tree is the user's own, and no evidence comes of it
         if target.code.is_some() {
             confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
@@ -292,7 +292,7 @@ impl Subject<'_> {
     }
 
     fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, CommandError> {
-        let Scorer { spec, checkout, verified } = children::scorer(self.evaluators, judging, self.repository)?;
+        let Scorer { spec, checkout, verified } = spec::scorer(self.evaluators, judging, self.repository)?;
         let watch = checkout.watch(verified, &self.repository.git)?;
         watches.push(Watched { of: "the evaluators".to_owned(), place: checkout.path().to_owned(), watch });
         Ok(Judges { scorer: spec, digest: scoring(Some(judging)) })

@@ -1,21 +1,21 @@
 //! A tier: its cases through as many Runners as there are shards, as events.
 
-use crate::runner::attempt::{Answered, Keeps};
-use crate::runner::evaluators::SCORERS;
-use crate::runner::link::{ChildError, ChildSpec, Role};
-use crate::runner::shard;
+use crate::child::link::{ChildError, ChildSpec, Role};
+use crate::target::evaluators::SCORERS;
+use crate::testing::attempt::{Answered, Keeps};
+use crate::testing::shard;
 use crate::world::fs::FsError;
 use crate::world::process::{self, ProcessError};
 use crate::world::store::Store;
 use crate::world::temporary::Temporary;
-use agent_core::budget::Budget;
-use agent_core::case::{Case, Cases};
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::document::DocumentError;
-use agent_core::evaluation::{Outcome, TierFold};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::document::DocumentError;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::budget::Budget;
+use agent_core::testing::case::{Case, Cases};
+use agent_core::testing::evaluation::{Outcome, TierFold};
+use agent_core::testing::event::Event;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -200,7 +200,7 @@ impl TierJob {
     pub fn check_scorers(&self, there: &[&str]) -> Result<(), DocumentError> {
         let missing = self.cases().scorers().into_iter().find(|(name, _)| !there.contains(name));
         missing.map_or(Ok(()), |(name, place)| {
-            let suggestion = agent_core::suggestion::did_you_mean(name, there.iter().copied());
+            let suggestion = agent_core::formats::suggestion::did_you_mean(name, there.iter().copied());
             let mend = format!("write it there, or name one of {}", there.join(", "));
             Err(DocumentError::new(place, format!("there is no scorer \"{name}\" in {SCORERS}{suggestion}"), mend))
         })

@@ -2,13 +2,13 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::evaluators::{Evaluators, Source::Objects};
+use crate::target::evaluators::{Evaluators, Source::Objects};
 use crate::testing;
-use agent_core::case::Case;
-use agent_core::evaluation::CaseResult;
-use agent_core::manifest::{Manifest, Tier};
-use agent_core::object_id::ObjectId;
-use agent_core::repetition::Runs;
+use agent_core::formats::manifest::{Manifest, Tier};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::case::Case;
+use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::repetition::Runs;
 use agent_core::verification::Judges;
 use agent_core::verification::figures::Judge;
 use std::collections::{BTreeSet, HashMap};

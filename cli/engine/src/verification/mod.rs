@@ -7,25 +7,25 @@ mod kept;
 mod rerun;
 
 use crate::error::CommandError;
-use crate::ledger::LedgerRef;
-use crate::records::INBOX;
+use crate::repository::ledger::LedgerRef;
+use crate::repository::records::INBOX;
 use crate::repository::{Repository, state_value};
 use crate::verification::judges::JudgesByTree;
 use crate::verification::kept::Evidence;
 use crate::versions::evaluators;
 use crate::world::git::{CommitInfo, Integrity, STATE_FILE, tag_ref};
 use agent_core::architect::evaluators::Effect;
-use agent_core::canonical;
-use agent_core::feedback::Feedback;
+use agent_core::architect::feedback::Feedback;
+use agent_core::formats::canonical;
+use agent_core::formats::manifest::{Gated, Manifest, Tier};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::gate::ledger::Ledger;
 use agent_core::gate::record::Record;
-use agent_core::ledger::Ledger;
-use agent_core::manifest::{Gated, Manifest, Tier};
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::is_unattended;
 use agent_core::verification::figures::Results;
 use agent_core::verification::history::{BranchReport, Chain};
 use agent_core::verification::{Base, Check, Facts, Judges, Report, Source, Status, verify};
 use agent_core::version::Kind;
+use agent_core::version::trailers::is_unattended;
 use semver::Version;
 use serde::Serialize;
 use std::cell::OnceCell;
@@ -289,8 +289,8 @@ impl<'a> Verifier<'a> {
 
 impl Repository {
     /// The commit that is to be looked at as a version: a branch's tip itself, and what a tag names.
-    pub fn subject(&self, what: &agent_core::what::What) -> Result<Option<Subject>, CommandError> {
-        use agent_core::what::What;
+    pub fn subject(&self, what: &agent_core::version::what::What) -> Result<Option<Subject>, CommandError> {
+        use agent_core::version::what::What;
         let commit = match what {
             What::Active => match self.git.reference(crate::world::git::ACTIVE)? {
                 Some(tip) => tip,

@@ -1,26 +1,26 @@
 //! The evidence of a version, run again: its tiers under the evaluators that judged, without what is known, and its Journal through the Tuner.
 
 use crate::error::CommandError;
-use crate::replay;
 use crate::repository::Repository;
-use crate::runner::evaluators::Evaluators;
 use crate::target::Target;
+use crate::target::evaluators::Evaluators;
+use crate::target::replay;
+use crate::target::tuner::Tuner;
 use crate::testing::{self, Request, TierOutcome};
-use crate::tuning::Tuner;
 use crate::verification::Verifier;
 use crate::verification::kept::Evidence;
 use crate::world::git::CommitInfo;
 use crate::world::process;
-use agent_core::evaluation::{CaseResult, Evaluation, TierFold, TierSummary};
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::gate::record::{Record, StoredPairs};
-use agent_core::journal::{self, Fold};
-use agent_core::manifest::Tier;
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::state::journal::{self, Fold};
+use agent_core::testing::evaluation::{CaseResult, Evaluation, TierFold, TierSummary};
 use agent_core::verification::figures::Results;
 use agent_core::verification::rerun::{Again, MORE_RUNS};
 use agent_core::verification::{Check, Finding, missing, ok, wrong};
 use agent_core::version::Kind;
-use agent_core::what::What;
+use agent_core::version::what::What;
 use std::collections::BTreeSet;
 
 impl Verifier<'_> {

@@ -1,18 +1,18 @@
 //! `agent versions diff`: the difference of two versions, from git and from what the object store keeps. It starts nothing.
 
-use crate::contracts;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::target::contracts;
 use crate::versions::stored::Kept;
 use crate::world::git::{CommitInfo, STATE_FILE};
-use agent_core::assessment::Assessment;
-use agent_core::code_difference::{self, CodeDifference, Files, Sides, Withheld};
-use agent_core::comparison::{Side, TierComparison};
-use agent_core::difference::{Missing, SCHEMA, StateChange, VersionDifference, side_name};
-use agent_core::evaluation::is_held_out;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
+use agent_core::bisection::code_difference::{self, CodeDifference, Files, Sides, Withheld};
+use agent_core::bisection::difference::{Missing, SCHEMA, StateChange, VersionDifference, side_name};
+use agent_core::contract::assessment::Assessment;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::state::differences;
+use agent_core::testing::comparison::{Side, TierComparison};
+use agent_core::testing::evaluation::is_held_out;
 use std::collections::BTreeSet;
 
 /// The tiers named, or all that either side has.

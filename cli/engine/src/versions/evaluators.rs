@@ -2,16 +2,16 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::evaluators::{Evaluators, Source};
 use crate::target::Target;
+use crate::target::evaluators::{Evaluators, Source};
 use crate::world::git::{CommitInfo, Entry, Git, Mode};
 use agent_core::architect::evaluators::{CaseFile, Effect, effect, files_to_read, judging_words};
 use agent_core::architect::paths::{Evaluator, Manifests, evaluators};
-use agent_core::case::Cases;
-use agent_core::manifest::{self, EvaluatorChanges, Manifest, Tier};
-use agent_core::object_id::ObjectId;
-use agent_core::trailers::is_unattended;
+use agent_core::formats::manifest::{self, EvaluatorChanges, Manifest, Tier};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::case::Cases;
 use agent_core::version::Kind;
+use agent_core::version::trailers::is_unattended;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What judges that which is made on top of a version. Cases that coders added since a person last released are not among it: whoever could add cases that

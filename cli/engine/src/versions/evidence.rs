@@ -1,24 +1,24 @@
 //! The evidence a version rests on: an evaluation made on its tree before its commit exists, and the gate against what it replaces.
 
-use crate::contracts;
 use crate::error::CommandError;
-use crate::ledger::LedgerRef;
 use crate::repository::Repository;
-use crate::runner::evaluators::Evaluators;
+use crate::repository::ledger::LedgerRef;
 use crate::target::Target;
+use crate::target::contracts;
+use crate::target::evaluators::Evaluators;
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
 use crate::versions::stored::Kept;
 use crate::world::store::{Store, evaluation_key, results_key};
-use agent_core::comparison::{self, Flip};
-use agent_core::diagnose::Exit;
-use agent_core::evaluation::{self, Evaluation, Verdict};
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::{Gated, Tier};
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::gate::ledger::Asked;
 use agent_core::gate::record::{self, Compared, Record};
 use agent_core::gate::{Comparison, GateVerdict};
-use agent_core::ledger::Asked;
-use agent_core::manifest::{Gated, Tier};
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::testing::comparison::{self, Flip};
+use agent_core::testing::evaluation::{self, Evaluation, Verdict};
 use serde_json::{Value, json};
 
 #[derive(Debug)]

@@ -1,15 +1,15 @@
 //! What each version did while it served, from what is on record. What was read of the store once is kept, so that the next look reads what is new.
 
-use crate::architect::inbox::Inbox;
 use crate::conversations;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::repository::inbox::Inbox;
 use crate::telemetry::{Records, Signal, Source};
 use crate::world::fs::{self, Durability};
-use agent_core::committed::Warnings;
-use agent_core::feedback::Feedback;
-use agent_core::kpi::{Kpi, Tally};
-use agent_core::otlp;
+use agent_core::architect::feedback::Feedback;
+use agent_core::formats::committed::Warnings;
+use agent_core::protocol::kpi::{Kpi, Tally};
+use agent_core::protocol::otlp;
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};

@@ -4,15 +4,15 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::staging::{Staging, StagingError};
 use crate::sync;
-use crate::tuning;
+use crate::target::tuner;
 use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
-use agent_core::committed::Warnings;
-use agent_core::manifest::{GateMode, GateTest, Gated};
-use agent_core::promotion::{self, Plan, Snapshot, Tip};
-use agent_core::publication::Candidate;
-use agent_core::registry::journal_key;
-use agent_core::what::What;
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::manifest::{GateMode, GateTest, Gated};
+use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
+use agent_core::version::publication::Candidate;
+use agent_core::version::registry::journal_key;
+use agent_core::version::what::What;
 
 #[derive(Default)]
 pub struct Options {
@@ -66,7 +66,7 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
             Ok(Some(Outcome::nothing(format!("staging's {} updates would be replayed on v{} first", staged.updates, onto.version))))
         }
         Plan::Replay { .. } => {
-            tuning::replay(repository, &mut staging, &active)?;
+            tuner::replay(repository, &mut staging, &active)?;
             Ok(None)
         }
         Plan::Judge { candidate, .. } => {

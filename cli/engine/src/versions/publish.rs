@@ -1,19 +1,19 @@
 //! From a candidate and its evidence to a version: commit, evidence in the store, one branch moved, its tag.
 
 use crate::error::CommandError;
-use crate::ledger;
-use crate::records;
 use crate::repository::Repository;
+use crate::repository::ledger;
+use crate::repository::records;
 use crate::sync::MainLacks;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
 use crate::world::git::{CommitSpec, Publication, Published};
-use agent_core::comparison::Flip;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
-use agent_core::promotion::Tip;
-use agent_core::publication::{Candidate, Step};
-use agent_core::trailers::Trailers;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::comparison::Flip;
+use agent_core::version::promotion::Tip;
+use agent_core::version::publication::{Candidate, Step};
+use agent_core::version::trailers::Trailers;
 use agent_core::version::{Bump, tag};
 use semver::Version;
 use serde::Serialize;

@@ -4,8 +4,8 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::sync::{self, Options};
 use crate::versions::Outcome;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
 
 /// Before a version is made that takes long: this clone gets what the remote serves where versions are pushed, and else has to have it.
 pub fn level(repository: &Repository, push: bool) -> Result<(), CommandError> {

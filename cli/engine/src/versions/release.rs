@@ -1,28 +1,28 @@
 //! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
 
-use crate::carried::{self, Beside};
-use crate::children;
-use crate::contracts::{self, code_of};
 use crate::error::CommandError;
-use crate::lineage;
-use crate::migrations;
 use crate::repository::Repository;
+use crate::repository::lineage;
 use crate::sync;
 use crate::target::Target;
+use crate::target::carried::{self, Beside};
+use crate::target::contracts::{self, code_of};
+use crate::target::migrations;
+use crate::target::spec;
 use crate::versions::evaluators;
 use crate::versions::evidence::{Evidence, Judges};
 use crate::versions::publish::{self, Outcome, Words, publish};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
-use agent_core::assessment::Assessment;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
-use agent_core::promotion::Tip;
-use agent_core::publication::Candidate;
-use agent_core::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
-use agent_core::trailers::is_unattended;
+use agent_core::contract::assessment::Assessment;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::promotion::Tip;
+use agent_core::version::publication::Candidate;
+use agent_core::version::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
+use agent_core::version::trailers::is_unattended;
+use agent_core::version::what::What;
 use agent_core::version::{Bump, tag};
-use agent_core::what::What;
 
 #[derive(Default)]
 pub struct Options {
@@ -105,7 +105,7 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
     let candidate = candidate(repository, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
     if let Some(baseline) = &baseline {
-        children::warn_of_own_files(baseline, repository);
+        spec::warn_of_own_files(baseline, repository);
     }
     let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository)).transpose()?;
     let (lacked, taken_out) = match &tip {

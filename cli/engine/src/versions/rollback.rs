@@ -5,8 +5,8 @@ use crate::repository::Repository;
 use crate::sync;
 use crate::versions::evidence::Evidence;
 use crate::versions::publish::{self, Outcome, Words, publish};
-use agent_core::diagnose::Exit;
-use agent_core::rollback::{self, Past, Plan, Publish, Snapshot};
+use agent_core::formats::diagnose::Exit;
+use agent_core::version::rollback::{self, Past, Plan, Publish, Snapshot};
 use agent_core::version::tag;
 use semver::Version;
 

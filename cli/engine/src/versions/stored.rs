@@ -9,10 +9,10 @@ use crate::repository::Repository;
 use crate::testing::{self, TierOutcome};
 use crate::world::git::CommitInfo;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
-use agent_core::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
-use agent_core::event::Event;
-use agent_core::manifest::Tier;
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::testing::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
+use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 
 fn late_key(commit: &ObjectId, tier: Tier) -> String {

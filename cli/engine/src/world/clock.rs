@@ -1,7 +1,7 @@
 //! The clock. `AGENT_NOW` freezes it, so that tests and replays are repeatable.
 
 use crate::world::env;
-use agent_core::silence::Moment;
+use agent_core::protocol::silence::Moment;
 use jiff::Timestamp;
 use std::hash::{BuildHasher as _, RandomState};
 

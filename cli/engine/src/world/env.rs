@@ -1,10 +1,10 @@
 //! Every environment variable `agent` reads, in one documented list.
 #![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 
-use agent_core::confinement;
-use agent_core::manifest::Python;
-use agent_core::object_id::short_digest;
-use agent_core::variable::{self, Variable};
+use agent_core::child::confinement;
+use agent_core::child::variable::{self, Variable};
+use agent_core::formats::manifest::Python;
+use agent_core::formats::object_id::short_digest;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -278,5 +278,5 @@ pub fn traceparent() -> Option<String> {
 
 /// The process that started this one, when that was `agent`.
 pub fn parent_pid() -> Option<u32> {
-    std::env::var(agent_core::wire::ENV_PARENT_PID).ok()?.parse().ok()
+    std::env::var(agent_core::protocol::wire::ENV_PARENT_PID).ok()?.parse().ok()
 }

@@ -1,7 +1,7 @@
 //! Files: whole or not at all.
 
-use agent_core::committed::Warnings;
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use crate::world::env;
 use crate::world::process::{ProcessError, Run};
-use agent_core::object_id::ObjectId;
-use agent_core::variable;
+use agent_core::child::variable;
+use agent_core::formats::object_id::ObjectId;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

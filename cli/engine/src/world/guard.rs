@@ -7,8 +7,8 @@
 
 use crate::world::process::{ALLOCATOR_RESERVES, ProcessError, block_on};
 use crate::world::sandbox;
-use agent_core::confinement::Confinement;
-use agent_core::wire;
+use agent_core::child::confinement::Confinement;
+use agent_core::protocol::wire;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;

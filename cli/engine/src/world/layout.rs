@@ -2,9 +2,9 @@
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::overlay::Overlay;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
-use agent_core::object_id::short_digest;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::formats::object_id::short_digest;
 use std::path::{Path, PathBuf};
 
 /// The folder, at the root of the main working tree.

@@ -15,6 +15,7 @@ pub mod git_command;
 pub mod guard;
 pub mod inherited;
 pub mod input;
+pub mod interrupt;
 pub mod layout;
 pub mod lease;
 pub mod node;

@@ -3,9 +3,9 @@
 #[cfg(target_os = "linux")]
 use crate::world::guard::END;
 use crate::world::{inherited, temporary};
-use agent_core::confinement::Confinement;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::last_words::{self, LastWords};
+use agent_core::child::confinement::Confinement;
+use agent_core::child::last_words::{self, LastWords};
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
@@ -523,7 +523,7 @@ impl Pipe {
             command.env(ALLOCATOR_RESERVES.0, ALLOCATOR_RESERVES.1);
         }
         command
-            .env(agent_core::wire::ENV_PARENT_PID, std::process::id().to_string())
+            .env(agent_core::protocol::wire::ENV_PARENT_PID, std::process::id().to_string())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

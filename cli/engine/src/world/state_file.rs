@@ -3,7 +3,7 @@
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@ use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::node::{MODULES, NodeError, Packages};
 use crate::world::python::{self, Bytecode, Installer, PythonError, on_path};
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::manifest::{EntryPoint, Manifest, Python};
-use agent_core::suggestion::did_you_mean;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::manifest::{EntryPoint, Manifest, Python};
+use agent_core::formats::suggestion::did_you_mean;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! JSON-RPC frames between a host and the shim.
 
-use crate::runner::child::{ChildError, RpcError};
-use agent_core::mcp::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
-use agent_core::raw_object::RawObject;
+use agent_core::protocol::mcp::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::{ChildError, RpcError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! What a child says unasked, and who is to hear it. What could be meant for several hosts is given to none.
 
-use crate::runner::child::{Said, not_offered};
-use crate::serve::pool::{Flight, Running};
-use crate::serve::session::{About, Session};
-use crate::serve::shim::{Server, Shim};
-use agent_core::mcp::{self, Era};
-use agent_core::raw_object::RawObject;
+use crate::mcp::pool::{Flight, Running};
+use crate::mcp::session::{About, Session};
+use crate::mcp::shim::{Server, Shim};
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::{Said, not_offered};
 use serde_json::value::RawValue;
 use std::rc::{Rc, Weak};
 use tokio::sync::mpsc;

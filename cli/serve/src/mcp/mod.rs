@@ -18,11 +18,11 @@ pub(crate) mod tasks;
 pub(crate) mod tuner;
 pub(crate) mod watching;
 
-use agent_core::traffic::Traffic;
-use agent_core::what::What;
+use agent_core::protocol::traffic::Traffic;
+use agent_core::version::what::What;
 use agent_engine::error::CommandResult;
 use agent_engine::repository::Repository;
-use agent_engine::tuning::Tuner;
+use agent_engine::target::tuner::Tuner;
 use agent_engine::world::process;
 use runner::Runner;
 use shim::{Server, Shim};

@@ -1,16 +1,16 @@
 //! The children that run, by what they serve and whom they speak with. The old one serves until the new one is ready.
 
-use crate::contracts;
-use crate::error::CommandError;
-use crate::runner::child::{Child, ChildError, Opening, Role};
-use crate::serve::hearing;
-use crate::serve::session::{Caller, Session};
-use crate::serve::shim::{Server, Shim};
-use crate::target::Target;
-use agent_core::discovery::Discovery;
-use agent_core::mcp::{self, Era};
-use agent_core::object_id::ObjectId;
-use agent_core::raw_object::RawObject;
+use crate::mcp::hearing;
+use crate::mcp::session::{Caller, Session};
+use crate::mcp::shim::{Server, Shim};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::protocol::discovery::Discovery;
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::{Child, ChildError, Opening, Role};
+use agent_engine::error::CommandError;
+use agent_engine::target::Target;
+use agent_engine::target::contracts;
 use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};

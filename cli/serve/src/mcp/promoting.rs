@@ -4,14 +4,14 @@
 //! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
 //! is refused waits for new signals.
 
-use crate::error::CommandError;
-use crate::serve::pool::Line;
-use crate::serve::shim::Shim;
-use crate::staging::Snapshot;
-use crate::tuning::Tuner;
-use crate::world::fs::{self, Durability, FileLock};
-use crate::world::layout::Layout;
-use crate::world::process::{self, Run};
+use crate::mcp::pool::Line;
+use crate::mcp::shim::Shim;
+use agent_engine::error::CommandError;
+use agent_engine::staging::Snapshot;
+use agent_engine::target::tuner::Tuner;
+use agent_engine::world::fs::{self, Durability, FileLock};
+use agent_engine::world::layout::Layout;
+use agent_engine::world::process::{self, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::Cell;
@@ -139,8 +139,8 @@ fn promote(directory: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::journal::Base;
-    use agent_core::object_id::ObjectId;
+    use agent_core::formats::object_id::ObjectId;
+    use agent_core::state::journal::Base;
 
     #[test]
     fn what_an_attempt_has_seen_does_not_wait() {

@@ -1,12 +1,12 @@
 //! Conversations as resources, `session://{conversation_id}`, beside the server's own; and who wants to hear when something changes.
 
-use crate::conversations::{self, ConversationError};
-use crate::runner::child::{ChildError, RpcError};
-use crate::serve::frame;
-use crate::serve::session::{About, Caller, Session};
-use crate::serve::shim::{Answer, Server, Shim, ours};
-use agent_core::mcp::{self, Era};
-use agent_core::raw_object::RawObject;
+use crate::mcp::frame;
+use crate::mcp::session::{About, Caller, Session};
+use crate::mcp::shim::{Answer, Server, Shim, ours};
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::{ChildError, RpcError};
+use agent_engine::conversations::{self, ConversationError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -248,7 +248,7 @@ impl Interests {
             return Err(frame::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
         }
         let discovery = caller.shim().discovery(caller, &caller.line(None)).await;
-        let discovery = discovery.map_err(|error| frame::error(mcp::INTERNAL_ERROR, crate::serve::shim::told(&error)))?;
+        let discovery = discovery.map_err(|error| frame::error(mcp::INTERNAL_ERROR, crate::mcp::shim::told(&error)))?;
         let filter = Filter::agreed(filter, discovery.capabilities(Era::Stateless), discovery.has_conversations());
         let told = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});
         caller.session.deliver(frame::notification("notifications/subscriptions/acknowledged", &told), About::Request(caller.id));
@@ -309,7 +309,7 @@ async fn follow<S: Server>(session: &Rc<Session<S>>, id: &RawValue, filter: &Fil
 }
 
 /// A child of the handshake era is asked resource by resource; it says on its own when a list changes.
-async fn subscribe<S: Server>(server: &crate::serve::pool::Running<S>, uris: &[String]) -> Result<Box<RawValue>, ChildError> {
+async fn subscribe<S: Server>(server: &crate::mcp::pool::Running<S>, uris: &[String]) -> Result<Box<RawValue>, ChildError> {
     for uri in uris {
         server.child().pass("resources/subscribe", frame::raw(&json!({"uri": uri}))).await?;
     }
@@ -320,7 +320,7 @@ async fn subscribe<S: Server>(server: &crate::serve::pool::Running<S>, uris: &[S
 
 impl<S: Server> Shim<S> {
     /// A new child in the place of an old one hears what the sessions it may speak to have subscribed to.
-    pub fn subscribe_again(&self, server: &Rc<crate::serve::pool::Running<S>>) {
+    pub fn subscribe_again(&self, server: &Rc<crate::mcp::pool::Running<S>>) {
         for uri in self.audience(server).iter().flat_map(|session| session.interests.of_the_server()) {
             let server = Rc::clone(server);
             tokio::task::spawn_local(async move {

@@ -1,25 +1,25 @@
 //! The Runner behind the shim: each call under one state, each conversation under the version it began with.
 
-use crate::calling::{self, Call, CallError};
-use crate::children;
-use crate::conversations::{Header, Held};
-use crate::error::CommandError;
-use crate::runner::child::{Child, ChildError, Opening, Role};
-use crate::serve::frame;
-use crate::serve::pool::{Line, Served, Tongue};
-use crate::serve::session::Caller;
-use crate::serve::shim::{self, CallFailure, Server, Shim};
-use crate::target::Target;
-use crate::telemetry::{Span, conventions as names};
-use crate::world::clock::fresh_id;
-use crate::world::data_copy::DataCopy;
-use crate::world::recording;
-use agent_core::diagnose::Exit;
-use agent_core::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
-use agent_core::mcp::{self, Era};
-use agent_core::raw_object::RawObject;
-use agent_core::signal::CONVERSATION_ARGUMENT;
-use agent_core::wire;
+use crate::mcp::frame;
+use crate::mcp::pool::{Line, Served, Tongue};
+use crate::mcp::session::Caller;
+use crate::mcp::shim::{self, CallFailure, Server, Shim};
+use agent_core::formats::diagnose::Exit;
+use agent_core::protocol::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::wire;
+use agent_core::state::signal::CONVERSATION_ARGUMENT;
+use agent_engine::child::{Child, ChildError, Opening, Role};
+use agent_engine::conversations::{Header, Held};
+use agent_engine::error::CommandError;
+use agent_engine::target::Target;
+use agent_engine::target::call::{self, Call, CallError};
+use agent_engine::target::spec;
+use agent_engine::telemetry::{Span, conventions as names};
+use agent_engine::world::clock::fresh_id;
+use agent_engine::world::data_copy::DataCopy;
+use agent_engine::world::recording;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ impl Server for Runner {
     const IS_SHARED: bool = false;
 
     async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
-        let mut spec = children::runner(target, &shim.repository)?;
+        let mut spec = spec::runner(target, &shim.repository)?;
         spec.memory = target.manifest.limits.serving_memory();
         let data = if *line == Line::Shadow { Some(copied_data(shim).await?) } else { None };
         if let Some(data) = &data {
@@ -117,7 +117,7 @@ async fn make(
         let aloft = served.server.take_off(caller, &mut params, false);
         let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: aloft.id };
         let result = match call.make(served.server.child()).await {
-            Ok(done) => calling::for_host(done.result.raw()),
+            Ok(done) => call::for_host(done.result.raw()),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
             Err(CallError::Conversation(error)) => return Err(error.into()),
         };
@@ -143,7 +143,7 @@ struct Named {
 impl Named {
     /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
-        let id = calling::conversation_of(params);
+        let id = call::conversation_of(params);
         let of_host = caller.own_conversation(params).filter(|_| id.is_none());
         let line = Line::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
         let discovery = caller.shim().discovery(caller, &line).await?;
@@ -217,7 +217,7 @@ async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_hos
 async fn pinned(caller: Caller<'_, Runner>, line: &Line, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
     let shim = caller.shim();
     let target = Rc::new(shim.repository.pinned(header)?);
-    let by_call = |record: &Rc<agent_core::discovery::Discovery>| record.takes_state_by_call();
+    let by_call = |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
     if target.code == now.code {
         let served = shim.serving_line(caller, line).await?;
         if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
@@ -256,7 +256,7 @@ fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<R
     tokio::task::spawn_local(async move {
         let caller = Caller { session: &session, era, id: &id };
         let Ok(target) = session.shim.current(&Line::Shadow) else { return };
-        let lane = crate::serve::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
+        let lane = crate::mcp::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
         if let Ok(served) = session.shim.acquire(&(Line::Shadow, lane), &target).await {
             let _ = span.around(make(caller, &served, params, None)).await;
         }

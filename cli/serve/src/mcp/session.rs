@@ -1,17 +1,17 @@
 //! One host's session with the shim, whatever carries it: what was agreed, what is under way, and what it is asked.
 
-use crate::calling;
-use crate::conversations;
-use crate::runner::child::{Opening, RpcError, client_info};
-use crate::serve::frame::{self, Incoming, Wrong};
-use crate::serve::pool::{Lane, Line, Running, Tongue};
-use crate::serve::resources::Interests;
-use crate::serve::shim::{Answer, Server, Shim};
-use crate::telemetry::{self, Operation, Transport};
-use crate::world::unwinding::OnPanic;
-use agent_core::mcp::{self, Era};
-use agent_core::raw_object::RawObject;
-use agent_core::wire;
+use crate::mcp::frame::{self, Incoming, Wrong};
+use crate::mcp::pool::{Lane, Line, Running, Tongue};
+use crate::mcp::resources::Interests;
+use crate::mcp::shim::{Answer, Server, Shim};
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::wire;
+use agent_engine::child::{Opening, RpcError, client_info};
+use agent_engine::conversations;
+use agent_engine::target::call;
+use agent_engine::telemetry::{self, Operation, Transport};
+use agent_engine::world::unwinding::OnPanic;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -346,7 +346,7 @@ impl<S: Server> Session<S> {
         let (tool, prompt) = (named("tools/call", "name"), named("prompts/get", "name"));
         let resource = method.starts_with("resources/").then(|| params.text("uri")).flatten();
         let traceparent = meta.text(wire::TRACEPARENT);
-        let conversation = calling::conversation_of(params).or_else(|| caller.own_conversation(params).filter(|_| tool.is_some()));
+        let conversation = call::conversation_of(params).or_else(|| caller.own_conversation(params).filter(|_| tool.is_some()));
         let number = self.number.to_string();
         Operation::served(&telemetry::Request {
             tool: tool.as_deref(),

@@ -1,12 +1,13 @@
 //! Lines in, lines out: the host's side of the shim.
 
-use crate::conversations;
-use crate::error::{CommandError, CommandResult};
-use crate::serve::session::{About, Outlet, Session};
-use crate::serve::shim::{Server, Shim};
-use crate::world::clock::fresh_id;
-use crate::world::{env, stdout};
-use agent_core::diagnose::Exit;
+use crate::mcp::session::{About, Outlet, Session};
+use crate::mcp::shim::{Server, Shim};
+use agent_core::formats::diagnose::Exit;
+use agent_engine::conversations;
+use agent_engine::error::CommandResult;
+use agent_engine::world::clock::fresh_id;
+use agent_engine::world::interrupt::Interrupt;
+use agent_engine::world::{env, stdout};
 use rustix::fs::FileType;
 use std::io::BufRead;
 use std::os::fd::AsFd as _;
@@ -137,28 +138,4 @@ async fn reader_gone() {
         let _ = sender.send(());
     });
     let _ = receiver.await;
-}
-
-/// The signals that end a server.
-pub struct Interrupt {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Interrupt {
-    pub fn expected() -> Result<Self, CommandError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot listen for signals: {error}"));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    pub async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

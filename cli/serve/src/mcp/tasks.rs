@@ -1,8 +1,8 @@
 //! Tasks: calls whose result is fetched later. Only the child that made a task knows it, so that one lives as long as the task does.
 
-use crate::serve::pool::Running;
-use crate::serve::shim::Server;
-use agent_core::raw_object::RawObject;
+use crate::mcp::pool::Running;
+use crate::mcp::shim::Server;
+use agent_core::protocol::raw_object::RawObject;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,22 +1,23 @@
 //! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
 
-use crate::calling;
-use crate::error::CommandError;
-use crate::runner::child::{Child, Opening, Role};
-use crate::serve::frame;
-use crate::serve::pool::{Line, Running, Tongue};
-use crate::serve::promoting;
-use crate::serve::session::Caller;
-use crate::serve::shim::{self, CallFailure, Server, Shim};
-use crate::target::Target;
-use crate::tuning::{self, Batch, Settled, Tuner, TuningError};
-use crate::world::clock::fresh_id;
-use agent_core::committed::{Committed, Warnings};
-use agent_core::document;
-use agent_core::mcp::{self, Era};
-use agent_core::raw_object::RawObject;
-use agent_core::signal::{self, Signal};
-use agent_core::{state, wire};
+use crate::mcp::frame;
+use crate::mcp::pool::{Line, Running, Tongue};
+use crate::mcp::promoting;
+use crate::mcp::session::Caller;
+use crate::mcp::shim::{self, CallFailure, Server, Shim};
+use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::document;
+use agent_core::protocol::mcp::{self, Era};
+use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::wire;
+use agent_core::state;
+use agent_core::state::signal::{self, Signal};
+use agent_engine::child::{Child, Opening, Role};
+use agent_engine::error::CommandError;
+use agent_engine::target::Target;
+use agent_engine::target::call;
+use agent_engine::target::tuner::{self, Batch, Settled, Tuner, TuningError};
+use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
@@ -71,7 +72,7 @@ impl Server for Tuner {
             promoting::look(shim);
         }
         let result = match value {
-            Settled::Applied(_, result) => with_warnings(calling::for_host(result.raw()), &warnings),
+            Settled::Applied(_, result) => with_warnings(call::for_host(result.raw()), &warnings),
             Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was already counted", signal.id)),
             Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
         };
@@ -90,7 +91,7 @@ fn signal_of(params: &RawObject) -> Result<Signal, String> {
     let id = named.unwrap_or_else(|| fresh_id("mcp"));
     signal::check_id(&id)?;
     let tool = params.text("name").unwrap_or_default();
-    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: calling::conversation_of(params) })
+    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: call::conversation_of(params) })
 }
 
 /// The signal counts: what failed afterwards stands beside the result, and is no error of the call.
@@ -107,7 +108,7 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
 
 async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Committed<Settled>, CallFailure<Tuner>> {
     let tuner = &running.server;
-    let mut staging = tuning::staging_for(tuner, &shim.repository).await?;
+    let mut staging = tuner::staging_for(tuner, &shim.repository).await?;
     let (sender, source) = mpsc::channel(1);
     sender.try_send(Ok(signal)).expect("the channel has room for one");
     drop(sender);

@@ -1,9 +1,9 @@
 //! The shim's eye on the repository: branches and pins that move, code that is edited, conversations that go on.
 
-use crate::serve::shim::{Server, Shim};
-use crate::world::watch::{self, Watch};
-use agent_core::object_id::ObjectId;
-use agent_core::what::What;
+use crate::mcp::shim::{Server, Shim};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::what::What;
+use agent_engine::world::watch::{self, Watch};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn follow_refs<S: Server>(shim: Weak<Shim<S>>, mut moved: mpsc::Receiver<P
 /// `.agent/conversations`, each file a conversation; `rewards/` below it has what was said of them.
 fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> {
     let folder = shim.repository.layout.conversations();
-    crate::world::fs::create_dir(&folder.join("rewards")).ok()?;
+    agent_engine::world::fs::create_dir(&folder.join("rewards")).ok()?;
     let (folders, mut changed) = watch::Folders::start(&[(folder, true)]).ok()?;
     let shim = Rc::downgrade(shim);
     tokio::task::spawn_local(async move {

@@ -4,7 +4,7 @@ use super::events::{Events, Streams};
 use super::problem::Problem;
 use super::reply::Reply;
 use super::route::{Parameter, Place};
-use agent_core::document;
+use agent_core::formats::document;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::fmt::Display;

@@ -8,7 +8,7 @@ use super::events::Stream;
 use super::head::{self, HEAD_LIMIT, Head};
 use super::lanes::{Answer, Lanes};
 use super::problem::Problem;
-use crate::serve::budget::{Budget, Share};
+use crate::budget::{Budget, Share};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The head of a request, from whatever bytes a client sends.
 
 use super::problem::Problem;
-use crate::serve::access::{Sender, ambiguity};
+use crate::access::{Sender, ambiguity};
 
 /// Request line and headers together.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;

@@ -22,12 +22,12 @@ pub use problem::Problem;
 pub use reply::Reply;
 pub use route::{Kind, Route};
 
-use crate::error::{CommandError, CommandResult};
-use crate::notices::Notices;
-use crate::serve::access::Access;
-use crate::serve::listen;
-use crate::world::process;
-use agent_core::diagnose::Exit;
+use crate::access::Access;
+use crate::listen;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::notices::Notices;
+use agent_engine::world::process;
 use events::Streams;
 use guard::Limits;
 use lanes::Lanes;

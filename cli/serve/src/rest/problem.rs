@@ -1,8 +1,8 @@
 //! What went wrong with a request, as RFC 9457 has it.
 
-use crate::error::CommandError;
-use crate::serve::access::Denied;
-use agent_core::diagnose::Exit;
+use crate::access::Denied;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandError;
 use serde::Serialize;
 
 pub const MEDIA: &str = "application/problem+json";

@@ -2,7 +2,7 @@
 
 use super::call::Incoming;
 use super::problem::{self, Problem};
-use agent_core::object_id::digest;
+use agent_core::formats::object_id::digest;
 use serde::Serialize;
 
 /// How long an answer holds.

@@ -1,7 +1,7 @@
 //! The door on a real socket, with clients of every kind.
 
 use super::*;
-use crate::notices::Silent;
+use agent_engine::notices::Silent;
 use serde::Deserialize;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,17 +1,17 @@
 use crate::context::Context;
-use crate::contracts;
-use crate::error::{CommandError, CommandResult};
 use crate::installation::{
     self,
     bundle::{self, About},
 };
-use crate::world::fs;
-use crate::world::output::Output;
-use crate::world::{env, process};
-use agent_core::diagnose::Exit;
-use agent_core::object_id::digest;
-use agent_core::variable::Variable;
-use agent_core::what::What;
+use agent_core::child::variable::Variable;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::digest;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::target::contracts;
+use agent_engine::world::fs;
+use agent_engine::world::output::Output;
+use agent_engine::world::{env, process};
 use serde_json::json;
 use std::path::Path;
 

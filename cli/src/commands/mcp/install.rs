@@ -1,15 +1,15 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::installation::host::{Host, Scope};
 use crate::installation::{self, Done, Launch, Met, Passed, Plan, Request, Server, Token};
 use crate::printer::{Printer, Style};
-use crate::repository::manifest_on_disk;
-use crate::world::env;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::Manifest;
-use agent_core::traffic::Traffic;
-use agent_core::variable::{self, Variable};
-use agent_core::what::What;
+use agent_core::child::variable::{self, Variable};
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Manifest;
+use agent_core::protocol::traffic::Traffic;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::manifest_on_disk;
+use agent_engine::world::env;
 use serde_json::json;
 use std::path::Path;
 

@@ -3,12 +3,12 @@ mod install;
 
 use crate::commands::access;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::serve::api::architect;
-use crate::serve::mcp;
-use crate::serve::mcp::http::{self, address::Address};
-use agent_core::traffic::Traffic;
-use agent_core::what::What;
+use agent_core::protocol::traffic::Traffic;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_serve::api::architect;
+use agent_serve::mcp;
+use agent_serve::mcp::http::{self, address::Address};
 use std::time::Duration;
 
 /// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and configure hosts for it

@@ -1,14 +1,14 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
-use crate::repository::{Repository, state_value};
-use crate::world::git::{CommitInfo, STATE_FILE};
-use agent_core::diagnose::Exit;
-use agent_core::journal::{self, Fold, JournalError};
-use agent_core::object_id::{ObjectId, digest};
-use agent_core::registry::journal_key;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::state::Path;
+use agent_core::state::journal::{self, Fold, JournalError};
+use agent_core::version::registry::journal_key;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::{Repository, state_value};
+use agent_engine::world::git::{CommitInfo, STATE_FILE};
 use semver::Version;
 use serde_json::{Value, json};
 

@@ -1,12 +1,12 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::printer::{Printer, Style};
 use crate::report::value::shown_or;
-use crate::repository::Repository;
-use agent_core::diagnose::Exit;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::state::{Difference, differences};
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
 /// Show where two states differ, path by path

@@ -1,10 +1,10 @@
 use crate::context::Context;
-use crate::contracts::state_schema;
-use crate::error::CommandResult;
-use crate::migrations;
-use agent_core::canonical;
-use agent_core::diagnose::Exit;
-use agent_core::what::What;
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Exit;
+use agent_core::version::what::What;
+use agent_engine::error::CommandResult;
+use agent_engine::target::contracts::state_schema;
+use agent_engine::target::migrations;
 use serde_json::json;
 
 /// Print the state that is served as a later schema wants it, by its migrations; a release does the same on its own

@@ -11,12 +11,12 @@ mod show;
 mod verify;
 
 use crate::context::Context;
-use crate::contracts::STATE_SCHEMA_FILE;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::{Repository, state_value};
-use crate::staging::Active;
-use agent_core::journal::Draft;
 use agent_core::state::Rules;
+use agent_core::state::journal::Draft;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::{Repository, state_value};
+use agent_engine::staging::Active;
+use agent_engine::target::contracts::STATE_SCHEMA_FILE;
 use serde_json::Value;
 
 /// Look at the state that is served and the one being tuned; compare, edit, trace
@@ -68,7 +68,7 @@ fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
         arguments,
         conversation: None,
         trace: None,
-        at: crate::world::clock::rfc3339(crate::world::clock::now()),
+        at: agent_engine::world::clock::rfc3339(agent_engine::world::clock::now()),
         summary: None,
         state: Some(state),
     }

@@ -1,8 +1,8 @@
 use crate::context::Context;
-use crate::error::CommandResult;
-use crate::repository::Writes;
-use crate::staging::{Discarded, Staging};
-use agent_core::diagnose::Exit;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Writes;
+use agent_engine::staging::{Discarded, Staging};
 use serde_json::json;
 
 /// Discard staging and begin again from active

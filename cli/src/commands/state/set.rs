@@ -1,13 +1,13 @@
 use super::{own_draft, rules};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::{Repository, Writes};
-use crate::staging::{Append, Snapshot, Staging};
-use crate::world::clock::fresh_id;
-use agent_core::call_arguments;
-use agent_core::diagnose::Exit;
-use agent_core::journal::SET;
+use agent_core::formats::diagnose::Exit;
+use agent_core::protocol::call_arguments;
+use agent_core::state::journal::SET;
 use agent_core::state::{Path, Rules};
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::{Repository, Writes};
+use agent_engine::staging::{Append, Snapshot, Staging};
+use agent_engine::world::clock::fresh_id;
 use serde_json::{Value, json};
 
 /// Put values into staging by hand
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let (before, after) = if arguments.dry_run {
         let before = staging.snapshot()?;
         let after = edited(&before, &changes, &rules)?;
-        (before.revision, agent_core::canonical::revision(&after))
+        (before.revision, agent_core::formats::canonical::revision(&after))
     } else {
         append(&repository, &mut staging, &changes, &rules)?
     };
@@ -68,7 +68,7 @@ fn append(
     staging: &mut Staging,
     changes: &[(Path, Value)],
     rules: &Rules,
-) -> Result<(agent_core::object_id::ObjectId, agent_core::object_id::ObjectId), CommandError> {
+) -> Result<(agent_core::formats::object_id::ObjectId, agent_core::formats::object_id::ObjectId), CommandError> {
     let arguments: Vec<_> = changes.iter().map(|(path, value)| json!({"path": path.to_string(), "value": value})).collect();
     for lost in 0.. {
         if lost >= PATIENCE {
@@ -76,7 +76,7 @@ fn append(
         }
         let before = staging.snapshot()?;
         let after = edited(&before, changes, rules)?;
-        let revision = agent_core::canonical::revision(&after);
+        let revision = agent_core::formats::canonical::revision(&after);
         let draft = own_draft(SET, json!({"changes": arguments}), fresh_id("set"), after);
         if let Append::Appended(_) = repository.settle(staging.append(vec![draft], &before.revision)?) {
             staging.release();

@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
-use agent_core::canonical;
-use agent_core::diagnose::Exit;
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Exit;
 use agent_core::state::Path;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
 /// Print a state: staging (the default) or active

@@ -1,13 +1,13 @@
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::replay::{self, Mismatch};
 use crate::report::progress::Progress;
-use crate::repository::Repository;
-use crate::tuning::Tuner;
-use crate::world::process;
-use agent_core::diagnose::Exit;
-use agent_core::journal::{self, Fold, Record};
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::state::journal::{self, Fold, Record};
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::target::replay::{self, Mismatch};
+use agent_engine::target::tuner::Tuner;
+use agent_engine::world::process;
 use serde_json::{Value, json};
 
 /// Replay staging's Journal through the Tuner and compare every state, byte for byte

@@ -1,20 +1,20 @@
 //! `agent test add`: a conversation that went wrong becomes a case.
 
 use crate::context::Context;
-use crate::conversations::{self, Conversation, Turn};
-use crate::error::{CommandError, CommandResult};
-use crate::repository::{Repository, manifest_on_disk};
-use crate::runner::cases;
-use crate::runner::evaluators::{Evaluators, Source, TESTS};
-use crate::testing::{self, Request};
-use crate::world::fs::{self, Durability, FsError};
-use agent_core::case::Cases;
-use agent_core::diagnose::Exit;
-use agent_core::document;
-use agent_core::evaluation::{CaseResult, Outcome};
-use agent_core::expectation::Expectation;
-use agent_core::manifest::Tier;
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::document;
+use agent_core::formats::manifest::Tier;
+use agent_core::testing::case::Cases;
+use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::expectation::Expectation;
+use agent_core::version::what::What;
+use agent_engine::conversations::{self, Conversation, Turn};
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::{Repository, manifest_on_disk};
+use agent_engine::target::evaluators::{Evaluators, Source, TESTS};
+use agent_engine::testing::cases;
+use agent_engine::testing::{self, Request};
+use agent_engine::world::fs::{self, Durability, FsError};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;

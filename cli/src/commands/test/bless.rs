@@ -2,12 +2,12 @@
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
-use crate::error::CommandError;
-use crate::repository::Repository;
-use crate::target::Target;
-use crate::testing::{self, Request};
-use crate::world::fs::{self, Durability};
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::CommandError;
+use agent_engine::repository::Repository;
+use agent_engine::target::Target;
+use agent_engine::testing::{self, Request};
+use agent_engine::world::fs::{self, Durability};
 
 /// Shows what the golden files would become, and writes them unless it is a dry run.
 pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), CommandError> {

@@ -2,20 +2,20 @@
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
 use crate::report::progress::Progress;
 use crate::report::table;
-use crate::repository::Repository;
-use crate::target::Target;
-use crate::testing::{self, Request};
-use crate::world::clock;
-use agent_core::calibration::{Calibration, Calibrator, Rate, SCHEMA};
-use agent_core::canonical;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::Tier;
-use agent_core::object_id::digest;
-use agent_core::trace::Reuse;
-use agent_core::what::What;
+use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::digest;
+use agent_core::gate::calibration::{Calibration, Calibrator, Rate, SCHEMA};
+use agent_core::testing::trace::Reuse;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::target::Target;
+use agent_engine::testing::{self, Request};
+use agent_engine::world::clock;
 use serde_json::json;
 
 pub(super) fn calibrate(arguments: &Arguments, repository: &Repository, rounds: u32, context: &Context) -> CommandResult {

@@ -2,16 +2,16 @@
 
 use super::run_tiers;
 use crate::context::Context;
-use crate::error::CommandError;
-use crate::ledger::LedgerRef;
 use crate::report::Against;
-use crate::repository::Repository;
-use crate::testing::{Request, TierOutcome};
-use agent_core::comparison::{Side, TierComparison};
-use agent_core::evaluation::{CaseResult, Evaluation, Verdict};
+use agent_core::formats::manifest::{Manifest, Tier};
 use agent_core::gate::{self, GateVerdict};
-use agent_core::manifest::{Manifest, Tier};
-use agent_core::what::What;
+use agent_core::testing::comparison::{Side, TierComparison};
+use agent_core::testing::evaluation::{CaseResult, Evaluation, Verdict};
+use agent_core::version::what::What;
+use agent_engine::error::CommandError;
+use agent_engine::repository::Repository;
+use agent_engine::repository::ledger::LedgerRef;
+use agent_engine::testing::{Request, TierOutcome};
 use serde_json::{Value, json};
 
 /// The gate's verdict, tier by tier, and with whom.

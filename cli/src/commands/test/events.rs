@@ -1,8 +1,8 @@
 //! `--events FILE`: what a run says, line by line as it comes, for `agent test merge`.
 
-use crate::world::fs::FsError;
-use crate::world::output::{Open, Output};
-use agent_core::event::Event;
+use agent_core::testing::event::Event;
+use agent_engine::world::fs::FsError;
+use agent_engine::world::output::{Open, Output};
 use std::path::Path;
 
 /// Where the lines go, and the lines.

@@ -3,18 +3,18 @@
 use super::comparison::{self, Comparison};
 use super::{judged, keep, reporting, tiers};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
-use crate::testing::parts::{self, PartsKey};
-use crate::testing::{Request, TierOutcome, evaluation_of};
-use crate::world::input;
-use agent_core::diagnose::Exit;
-use agent_core::document;
-use agent_core::evaluation::Evaluation;
-use agent_core::manifest::{Manifest, Tier};
-use agent_core::object_id::ObjectId;
-use agent_core::part::{Merge, MergedTier};
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::document;
+use agent_core::formats::manifest::{Manifest, Tier};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::Evaluation;
+use agent_core::testing::part::{Merge, MergedTier};
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::testing::parts::{self, PartsKey};
+use agent_engine::testing::{Request, TierOutcome, evaluation_of};
+use agent_engine::world::input;
 use std::path::{Path, PathBuf};
 
 /// Join the parts of a tier that were run with `--shard I/N`

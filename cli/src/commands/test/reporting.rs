@@ -2,13 +2,13 @@
 
 use super::comparison::Comparison;
 use crate::context::Context;
-use crate::error::CommandError;
 use crate::report::{TestReport, TierReport, annotations, difference, html, human, junit, markdown};
-use crate::testing::TierOutcome;
-use crate::world::fs::{self, Durability, FsError};
-use crate::world::output::Output;
-use crate::world::{clock, env};
-use agent_core::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
+use agent_core::testing::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
+use agent_engine::error::CommandError;
+use agent_engine::testing::TierOutcome;
+use agent_engine::world::fs::{self, Durability, FsError};
+use agent_engine::world::output::Output;
+use agent_engine::world::{clock, env};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;

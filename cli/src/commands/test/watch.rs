@@ -2,10 +2,10 @@
 
 use super::{Arguments, once};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Repository;
-use crate::world::watch::Watch;
-use agent_core::what::What;
+use agent_core::version::what::What;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Repository;
+use agent_engine::world::watch::Watch;
 
 pub(super) fn watch(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
     if arguments.at != What::Worktree {

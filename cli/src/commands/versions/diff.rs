@@ -1,12 +1,12 @@
 use super::parse_what;
 use crate::context::Context;
-use crate::error::CommandResult;
 use crate::report;
-use crate::repository::Repository;
-use crate::versions::difference::difference;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::Tier;
-use agent_core::what::What;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::version::what::What;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Repository;
+use agent_engine::versions::difference::difference;
 
 /// More than a screenful of changes nobody reads in a terminal.
 const SHOWN: usize = 20;

@@ -1,16 +1,16 @@
 mod diff;
 
 use crate::context::Context;
-use crate::error::CommandResult;
 use crate::printer::{Printer, Style};
 use crate::report::table;
-use crate::repository::Repository;
-use agent_core::diagnose::Exit;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
-use agent_core::registry::{Entry, Resolved, most_measured};
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::registry::{Entry, Resolved, most_measured};
+use agent_core::version::what::What;
 use agent_core::version::{tag, tags};
-use agent_core::what::What;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Repository;
 use semver::{Version, VersionReq};
 
 /// Show the versions there are, what made them, which are out of service

@@ -1,6 +1,6 @@
 //! How scores and times are spread, as inline SVG in the page's own colours.
 
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 300.0;

@@ -1,9 +1,9 @@
 //! The cases as data for the page's script.
 
 use crate::report::{TestReport, TierReport, why};
-use agent_core::comparison::Flip;
-use agent_core::evaluation::CaseResult;
-use agent_core::natural;
+use agent_core::formats::natural;
+use agent_core::testing::comparison::Flip;
+use agent_core::testing::evaluation::CaseResult;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 

@@ -5,8 +5,8 @@ mod data;
 mod tiers;
 
 use crate::report::{TestReport, TierReport, markup, why};
-use crate::serve::api::versions::page::{ELEMENT, STYLE};
-use agent_core::evaluation::{CaseResult, Outcome, Verdict};
+use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
+use agent_serve::api::versions::page::{ELEMENT, STYLE};
 use std::fmt::Write as _;
 
 const PAGE: &str = include_str!("page.html");

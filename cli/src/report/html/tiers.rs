@@ -3,8 +3,8 @@
 use super::{charts, class, escaped};
 use crate::report::difference::chance;
 use crate::report::{Against, TierReport};
-use agent_core::comparison::{CaseChanges, TierComparison};
-use agent_core::evaluation::{TierSummary, Verdict};
+use agent_core::testing::comparison::{CaseChanges, TierComparison};
+use agent_core::testing::evaluation::{TierSummary, Verdict};
 
 pub(super) fn card(report: &TierReport) -> String {
     let summary = &report.summary;

@@ -3,16 +3,16 @@
 #[cfg(target_os = "linux")]
 pub mod probe;
 
+use crate::child::{ChildSpec, Role};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::runner::child::{ChildSpec, Role};
 use crate::target::Target;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};
 use crate::world::{env, python, store, toolchain};
-use agent_core::confinement::{Confinement, Kind};
-use agent_core::manifest::{self, EntryPoint, Manifest};
+use agent_core::child::confinement::{Confinement, Kind};
+use agent_core::formats::manifest::{self, EntryPoint, Manifest};
 use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
 //! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as from any other machines.
 
 use super::{Request, TierOutcome};
-use crate::children;
 use crate::error::CommandError;
 use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::target::spec;
 use crate::world::env;
 use crate::world::fs;
 use crate::world::git::CommitSpec;
@@ -13,13 +13,13 @@ use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Pipe, Run};
 use crate::world::python;
 use crate::world::temporary::Temporary;
-use agent_core::diagnose::Exit;
-use agent_core::event::Event;
-use agent_core::last_words;
-use agent_core::manifest::Tier;
-use agent_core::object_id::ObjectId;
-use agent_core::part::{Merge, MergedTier};
-use agent_core::trace::Reuse;
+use agent_core::child::last_words;
+use agent_core::formats::diagnose::Exit;
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::event::Event;
+use agent_core::testing::part::{Merge, MergedTier};
+use agent_core::testing::trace::Reuse;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub fn run_tiers(
 
 /// The one Python here that has ray: named, of the agent's lock, or on PATH.
 fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, CommandError> {
-    let _in_use = children::verified(target, repository)?;
+    let _in_use = spec::verified(target, repository)?;
     let own =
         || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| repository.notices.info(said)).ok();
     let candidates: Vec<PathBuf> = match env::ray_python() {

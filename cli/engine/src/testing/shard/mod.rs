@@ -5,17 +5,17 @@
 pub mod line;
 pub mod params;
 
-use crate::runner::attempt::{Attempt, Ended, Finished, Next, cost};
-use crate::runner::judge::{self, Question};
-use crate::runner::line::{FAILURES_IN_A_ROW, Flight, Line};
-use crate::runner::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
-use crate::runner::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
-use crate::runner::scratch::Scratch;
-use crate::runner::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
-use agent_core::call_result::{Answer, Unreadable, value_of};
-use agent_core::event::Event;
-use agent_core::expectation::Expectation;
-use agent_core::opinion::Opinion;
+use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
+use crate::testing::attempt::{Attempt, Ended, Finished, Next, cost};
+use crate::testing::judge::{self, Question};
+use crate::testing::scratch::Scratch;
+use crate::testing::shard::line::{FAILURES_IN_A_ROW, Flight, Line};
+use crate::testing::shard::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
+use crate::testing::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
+use agent_core::protocol::call_result::{Answer, Unreadable, value_of};
+use agent_core::testing::event::Event;
+use agent_core::testing::expectation::Expectation;
+use agent_core::testing::opinion::Opinion;
 use serde_json::Value;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};

@@ -5,11 +5,11 @@ use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{Bisection, Conclusion, Effort, How, Look, Seen, Signal, search};
-use agent_core::journal::{self, Fold, Record};
-use agent_core::object_id::digest;
-use agent_core::registry::journal_key;
+use agent_core::formats::object_id::digest;
 use agent_core::state::differences;
-use agent_core::what::What;
+use agent_core::state::journal::{self, Fold, Record};
+use agent_core::version::registry::journal_key;
+use agent_core::version::what::What;
 use serde_json::Value;
 
 /// Names the signal in `found`; leaves it as it is where the Journal is not kept.

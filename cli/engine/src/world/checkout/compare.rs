@@ -2,7 +2,7 @@
 
 use super::scan::{Found, Kind, shared};
 use crate::world::git::{Listed, Mode};
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::object_id::{ObjectId, digest};
 use rustix::fs::{Mode as Permissions, OFlags};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

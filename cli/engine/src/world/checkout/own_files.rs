@@ -7,7 +7,7 @@ use crate::world::clock;
 use crate::world::fs::{self, FsError};
 use crate::world::git::Git;
 use crate::world::layout::Layout;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

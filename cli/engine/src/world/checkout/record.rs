@@ -2,7 +2,7 @@
 
 use super::scan::{Found, summary};
 use crate::world::fs::{self, Durability, FsError};
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::object_id::{ObjectId, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -4,7 +4,7 @@ use super::*;
 use crate::world::git::tests::Repository;
 use crate::world::process::Run;
 use crate::world::python;
-use agent_core::manifest::Python;
+use agent_core::formats::manifest::Python;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::SystemTime;
 

@@ -3,7 +3,7 @@
 use super::objects::{from_gix, to_gix};
 use super::{Git, GitError, Mode};
 use crate::world::fs::{self, FsError};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 use gix::objs::tree::EntryKind;
 use std::collections::HashSet;

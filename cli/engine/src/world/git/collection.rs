@@ -6,7 +6,7 @@
 use super::objects::{loose_path, to_gix};
 use super::{Git, GitError};
 use crate::world::clock;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use jiff::Timestamp;
 use std::collections::{HashSet, VecDeque};
 use std::io::Write as _;

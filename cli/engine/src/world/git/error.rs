@@ -1,9 +1,9 @@
 use crate::world::fs::FsError;
 use crate::world::process::ProcessError;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::legality::Breach;
-use agent_core::object_id::ObjectId;
-use agent_core::registry::PinError;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::legality::Breach;
+use agent_core::version::registry::PinError;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]

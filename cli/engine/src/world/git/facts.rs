@@ -1,11 +1,11 @@
 //! The facts of a ref's update that the legality table judges.
 
 use super::{Git, GitError, STATE_FILE};
-use agent_core::difference::PathStatus;
-use agent_core::legality::{CommitFacts, RefUpdate, Role, STAGING_FILE};
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs;
+use agent_core::bisection::difference::PathStatus;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version;
+use agent_core::version::legality::{CommitFacts, RefUpdate, Role, STAGING_FILE};
+use agent_core::version::record_refs;
 use std::collections::HashSet;
 
 impl Git {

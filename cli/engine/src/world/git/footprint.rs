@@ -3,8 +3,8 @@
 use super::{Git, GitError};
 use crate::world::env;
 use crate::world::fs::{self, Durability, FsError};
-use agent_core::legality::{Role, judge};
-use agent_core::object_id::{ObjectId, digest};
+use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::version::legality::{Role, judge};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

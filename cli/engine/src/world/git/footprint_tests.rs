@@ -2,8 +2,8 @@
 
 use super::tests::Repository;
 use super::*;
-use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
+use agent_core::version::trailers::Trailers;
 use semver::Version;
 use std::os::unix::fs::PermissionsExt;
 

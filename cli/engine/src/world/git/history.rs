@@ -2,7 +2,7 @@
 
 use super::objects::{from_gix, to_gix};
 use super::{Git, GitError};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 
 impl Git {

@@ -5,7 +5,7 @@
 use super::objects::{from_gix, loose_path, to_gix};
 use super::{Git, GitError};
 use crate::world::fs::{FsError, read_if_there};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::Objects;
 use gix::bstr::ByteSlice;
 use gix::zlib::{Decompress, FlushDecompress, Status};

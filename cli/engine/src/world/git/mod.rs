@@ -39,7 +39,7 @@ pub use workplace::{Edited, HandedOut, Lost};
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use collection::Written;
 use semver::Version;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use super::objects::to_gix;
 use super::{Git, GitError};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 
 impl Git {
     /// Whether objects that are not here may be fetched from a remote when they are needed.

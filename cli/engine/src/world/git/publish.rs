@@ -2,11 +2,11 @@
 
 use super::refs::{Move, Moved};
 use super::{ACTIVE, CommitInfo, Git, GitError};
-use agent_core::committed::{Committed, Warnings};
-use agent_core::diagnose::Messages as _;
-use agent_core::legality::{self, RefUpdate};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::diagnose::Messages as _;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version;
+use agent_core::version::legality::{self, RefUpdate};
 use semver::Version;
 use std::sync::PoisonError;
 

@@ -2,9 +2,9 @@
 
 use super::tests::Repository;
 use super::*;
-use agent_core::committed::Committed;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::trailers::Trailers;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::version::trailers::Trailers;
 use agent_core::version::{self, Bump, Kind};
 use semver::Version;
 use std::os::unix::fs::PermissionsExt;
@@ -357,8 +357,8 @@ fn the_index_of_a_commit_under_way_is_a_tree() {
     assert_eq!(git.read(&tree, "staged.txt").unwrap().as_deref(), Some(b"staged\n".as_slice()));
 }
 
-fn laws(update: &agent_core::legality::RefUpdate) -> Vec<&'static str> {
-    agent_core::legality::judge(update).into_iter().map(|breach| breach.law).collect()
+fn laws(update: &agent_core::version::legality::RefUpdate) -> Vec<&'static str> {
+    agent_core::version::legality::judge(update).into_iter().map(|breach| breach.law).collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says `agent_core::record_refs`.
+//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says `agent_core::version::record_refs`.
 //!
 //! Each commit of a record has every head that was known as a parent, so whoever has it has all of them.
 
@@ -6,9 +6,9 @@ use super::objects::{from_gix, to_gix};
 use super::{CommitSpec, Git, GitError, Move, Moved, TreeEdit};
 use crate::world::fs::{self, Durability, FileLock};
 use crate::world::random;
-use agent_core::committed::Committed;
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{self, OWN, PEERS, Place, REMOTES, SHARED};
+use agent_core::formats::committed::Committed;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::record_refs::{self, OWN, PEERS, Place, REMOTES, SHARED};
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 use serde::{Deserialize, Serialize};

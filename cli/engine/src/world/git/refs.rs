@@ -5,9 +5,9 @@
 
 use super::{Git, GitError, objects};
 use crate::world::fs::{self, FileLock, FileSystem, FsError};
-use agent_core::committed::{Committed, Warnings};
-use agent_core::diagnose::Messages as _;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::diagnose::Messages as _;
+use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};

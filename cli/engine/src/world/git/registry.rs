@@ -2,12 +2,12 @@
 
 use super::{CommitInfo, Git, GitError, Move, Moved};
 use crate::world::clock;
-use agent_core::committed::Committed;
-use agent_core::object_id::ObjectId;
-use agent_core::record_refs::{PINS, REMOTES, SHARED};
-use agent_core::registry::{self, Entry, Filter, Listing, Pin, PinError};
+use agent_core::formats::committed::Committed;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::record_refs::{PINS, REMOTES, SHARED};
+use agent_core::version::registry::{self, Entry, Filter, Listing, Pin, PinError};
+use agent_core::version::what::What;
 use agent_core::version::{self, Kind, tag};
-use agent_core::what::What;
 use gix::bstr::ByteSlice;
 use semver::{Version, VersionReq};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

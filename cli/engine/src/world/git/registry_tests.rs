@@ -3,10 +3,10 @@
 use super::publish_tests::{DONE, candidate, patch, publication, served};
 use super::tests::Repository;
 use super::*;
-use agent_core::registry::Filter;
-use agent_core::trailers::Trailers;
 use agent_core::version::Kind;
-use agent_core::what::What;
+use agent_core::version::registry::Filter;
+use agent_core::version::trailers::Trailers;
+use agent_core::version::what::What;
 use semver::Version;
 
 /// Publishes promotions up to v0.1.`last`; gives back the tip.
@@ -123,7 +123,7 @@ fn of_a_pin_here_and_at_a_remote_the_one_that_was_set_last_counts() {
     let (repository, git, _) = served();
     let theirs = "refs/agent-remotes/origin/pins/stable";
     let put = |what: &str, at: &str| {
-        let pin = agent_core::registry::Pin::new(&what.parse().unwrap(), at.to_owned());
+        let pin = agent_core::version::registry::Pin::new(&what.parse().unwrap(), at.to_owned());
         repository.git(&["update-ref", theirs, git.write_blob(&pin.to_bytes()).unwrap().as_str()]);
     };
     put("^0.1", "2000-01-01T00:00:00.000Z");

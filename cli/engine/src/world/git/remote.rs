@@ -2,7 +2,7 @@
 
 use super::{ACTIVE, Git, GitError, Move};
 use crate::world::process::Run;
-use agent_core::object_id::{ObjectId, short_digest};
+use agent_core::formats::object_id::{ObjectId, short_digest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::checkout::is_plain;
 use super::{Git, GitError, Listed, Mode, TreeEdit, trust};
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use gix::objs::Kind;
 use std::path::{Path, PathBuf};
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::world::process::Finished;
-use agent_core::diagnose::{Diagnose, Exit};
-use agent_core::difference::PathStatus;
+use agent_core::bisection::difference::PathStatus;
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use std::os::unix::fs::PermissionsExt;
 
 /// A repository in a temporary folder, free of the user's git configuration.

@@ -4,7 +4,7 @@ use super::tests::Repository;
 use super::*;
 use crate::world::fs;
 use crate::world::process::Run;
-use agent_core::difference::PathStatus;
+use agent_core::bisection::difference::PathStatus;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// A repository whose `main` is handed out in a folder beside it.

@@ -5,7 +5,7 @@ use crate::world::fs::{self, FileLock};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::process::Run;
-use agent_core::object_id::ObjectId;
+use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use super::{Interpreter, PythonError, on_path};
 use crate::world::fs;
 use crate::world::process::{Finished, ProcessError, Run};
-use agent_core::python_version::PythonRequirement;
+use agent_core::formats::python_version::PythonRequirement;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 

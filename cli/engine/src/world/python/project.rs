@@ -5,9 +5,9 @@ use super::{MARKER, PythonError};
 use crate::world::fs;
 use crate::world::layout::Layout;
 use crate::world::temporary::Temporary;
-use agent_core::manifest::Python;
-use agent_core::object_id;
-use agent_core::project::Project;
+use agent_core::adoption::project::Project;
+use agent_core::formats::manifest::Python;
+use agent_core::formats::object_id;
 use std::path::{Path, PathBuf};
 
 /// In the place of an environment's marker: the folder is whole.

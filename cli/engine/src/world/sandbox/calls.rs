@@ -3,7 +3,7 @@
 //! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes is refused wherever its file lies. Changes of modes,
 //! owners and times report success and have no effect: `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when they fail.
 
-use agent_core::confinement::Kind;
+use agent_core::child::confinement::Kind;
 use linux_raw_sys::errno::{EACCES, ENOSYS, EOPNOTSUPP, EPERM};
 use linux_raw_sys::general as sys;
 use linux_raw_sys::{ioctl, net};

@@ -5,8 +5,8 @@
 pub mod attempts;
 mod calls;
 
-use agent_core::confinement::{Access, Confinement, Kind, Rule};
-use agent_core::diagnose::{Diagnose, Exit};
+use agent_core::child::confinement::{Access, Confinement, Kind, Rule};
+use agent_core::formats::diagnose::{Diagnose, Exit};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetError, Scope, make_bitflags,

@@ -1,20 +1,21 @@
 //! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the protocol.
 
 use super::schemas::{of_one_type, resolved, without_nulls};
-use crate::architect;
-use crate::architect::events::RunEvent;
-use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
-use crate::architect::report::Report;
-use crate::error::{CommandError, CommandResult};
-use crate::repository::Location;
-use crate::repository::Repository;
-use crate::serve::http;
-use crate::serve::stdio::Interrupt;
-use crate::telemetry::{self, Operation, Transport};
-use crate::world::process;
-use agent_core::committed::Committed;
-use agent_core::committed::WithWarnings;
-use agent_core::diagnose::Exit;
+use crate::mcp::http;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::committed::WithWarnings;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::architect;
+use agent_engine::architect::events::RunEvent;
+use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
+use agent_engine::architect::report::Report;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::repository::Location;
+use agent_engine::repository::Repository;
+use agent_engine::repository::inbox;
+use agent_engine::telemetry::{self, Operation, Transport};
+use agent_engine::world::interrupt::Interrupt;
+use agent_engine::world::process;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
     PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
@@ -375,7 +376,7 @@ fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, Com
 fn start(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
     let wish: Start = parsed(arguments)?;
     let run = operations::start(repository, &wish).map_err(|error| match error {
-        NotStarted::NoFeedback(id) => architect::inbox::unknown("feedback item", &id),
+        NotStarted::NoFeedback(id) => inbox::unknown("feedback item", &id),
         NotStarted::NotRunnable { id, status } => CommandError::input(format!("`{id}` is {}", status.as_str())),
         NotStarted::NothingOpen => CommandError::input("there is no open feedback").with_hint("give some with `give_feedback`"),
         NotStarted::Failed(error) => error,
@@ -392,7 +393,7 @@ fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, Command
 }
 
 fn found(repository: &Repository, id: &str) -> Result<Report, CommandError> {
-    operations::run(repository, id)?.ok_or_else(|| architect::inbox::unknown("run", id))
+    operations::run(repository, id)?.ok_or_else(|| inbox::unknown("run", id))
 }
 
 fn diff(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {

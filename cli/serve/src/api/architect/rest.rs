@@ -1,18 +1,18 @@
 //! `agent serve architect`: feedback in, runs started, watched and stopped.
 
 use super::schemas::SCHEMAS;
-use crate::architect;
-use crate::architect::events::{Kind as What, RunEvent};
-use crate::architect::operations::{self, NotStarted, Start, Submission, Submitted};
-use crate::architect::report::Report;
-use crate::error::CommandError;
-use crate::repository::Location;
-use crate::repository::Repository;
-use crate::serve::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
-use agent_core::committed::Committed;
-use agent_core::committed::WithWarnings;
-use agent_core::diagnose::Exit;
-use agent_core::feedback::{Feedback, TEXT_LIMIT};
+use crate::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
+use agent_core::architect::feedback::{Feedback, TEXT_LIMIT};
+use agent_core::formats::committed::Committed;
+use agent_core::formats::committed::WithWarnings;
+use agent_core::formats::diagnose::Exit;
+use agent_engine::architect;
+use agent_engine::architect::events::{Kind as What, RunEvent};
+use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
+use agent_engine::architect::report::Report;
+use agent_engine::error::CommandError;
+use agent_engine::repository::Location;
+use agent_engine::repository::Repository;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;

@@ -80,8 +80,8 @@ pub(super) fn without_nulls(document: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::architect::events::{Kind, RunEvent, SCHEMA};
-    use agent_core::feedback::{Feedback, Status};
+    use agent_core::architect::feedback::{Feedback, Status};
+    use agent_engine::architect::events::{Kind, RunEvent, SCHEMA};
 
     #[test]
     fn what_is_given_is_what_the_schemas_say() {

@@ -1,9 +1,9 @@
 //! What Runners were asked, conversation by conversation, and what came back for it.
 
 use super::{CONVERSATION, PAGE, Reader};
-use crate::conversations::{self, Conversation, Turn};
-use crate::error::CommandError;
-use crate::serve::rest::{Call, Problem, Reply, Route};
+use crate::rest::{Call, Problem, Reply, Route};
+use agent_engine::conversations::{self, Conversation, Turn};
+use agent_engine::error::CommandError;
 use serde_json::{Value, json};
 
 const USUAL: usize = 50;

@@ -1,16 +1,16 @@
 //! How a version was judged: its tiers, their cases, one case with what it asked.
 
 use super::{ANY, CommitInfo, PAGE, Reader, TIER, of_version};
-use crate::error::CommandError;
-use crate::repository::Repository;
-use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
-use crate::versions::stored::Kept;
-use agent_core::evaluation::{CaseResult, Outcome, TierSummary};
-use agent_core::manifest::Tier;
-use agent_core::natural;
-use agent_core::object_id::ObjectId;
-use agent_core::registry::evaluation_key;
+use crate::rest::{Call, Kind, Problem, Reply, Route};
+use agent_core::formats::manifest::Tier;
+use agent_core::formats::natural;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::version::registry::evaluation_key;
 use agent_core::version::tag;
+use agent_engine::error::CommandError;
+use agent_engine::repository::Repository;
+use agent_engine::versions::stored::Kept;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

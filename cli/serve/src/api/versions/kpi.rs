@@ -1,12 +1,12 @@
 //! What each version did while it served: as a document, and as metrics.
 
 use super::{Named, Reader, VERSION};
-use crate::error::CommandError;
-use crate::kpi;
-use crate::serve::rest::{Call, Problem, Reply, Route};
-use crate::world::clock::rfc3339;
-use agent_core::committed::WithWarnings;
-use agent_core::kpi::Kpi;
+use crate::rest::{Call, Problem, Reply, Route};
+use agent_core::formats::committed::WithWarnings;
+use agent_core::protocol::kpi::Kpi;
+use agent_engine::error::CommandError;
+use agent_engine::versions::kpi;
+use agent_engine::world::clock::rfc3339;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;

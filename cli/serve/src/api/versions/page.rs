@@ -1,7 +1,7 @@
 //! The page at `/`: it holds no data, and asks the API for it. So it needs no token itself; it asks the reader for one where the API does.
 
 use super::Reader;
-use crate::serve::rest::{Call, Problem, Reply, Route};
+use crate::rest::{Call, Problem, Reply, Route};
 
 /// The look of our pages.
 pub const STYLE: &str = include_str!("style.css");

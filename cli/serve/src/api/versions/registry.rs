@@ -1,11 +1,11 @@
 //! Which versions there are, and which one a range means.
 
 use super::{ANY, LINE, Named, PAGE, RANGE, Reader, VERSION, no_version, of_version};
-use crate::error::CommandError;
-use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
-use agent_core::committed::WithWarnings;
-use agent_core::registry::{Filter, Resolved};
-use agent_core::what::What;
+use crate::rest::{Call, Kind, Problem, Reply, Route};
+use agent_core::formats::committed::WithWarnings;
+use agent_core::version::registry::{Filter, Resolved};
+use agent_core::version::what::What;
+use agent_engine::error::CommandError;
 use semver::{Version, VersionReq};
 
 const KINDS: Kind = Kind::OneOf(&["promotion", "release", "rollback"]);

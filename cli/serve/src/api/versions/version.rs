@@ -1,15 +1,15 @@
 //! One version from within: its state, its Contract, who made it. And two of them side by side.
 
 use super::{CommitInfo, Named, PAGE, Reader, VERSION, contracts, of_version};
-use crate::architect::inbox::Inbox;
-use crate::error::CommandError;
-use crate::serve::rest::{Call, Kind, Problem, Reply, Route};
-use crate::versions::difference::{code, difference};
-use crate::world::clock::rfc3339;
-use agent_core::journal::{self, Record};
-use agent_core::object_id::digest;
-use agent_core::registry::journal_key;
+use crate::rest::{Call, Kind, Problem, Reply, Route};
+use agent_core::formats::object_id::digest;
+use agent_core::state::journal::{self, Record};
+use agent_core::version::registry::journal_key;
 use agent_core::version::{Kind as Made, tag};
+use agent_engine::error::CommandError;
+use agent_engine::repository::inbox::Inbox;
+use agent_engine::versions::difference::{code, difference};
+use agent_engine::world::clock::rfc3339;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

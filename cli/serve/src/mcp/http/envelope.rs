@@ -1,9 +1,9 @@
 //! What a request of the stateless revision says about itself, in its body and again in its headers.
 
-use crate::runner::child::RpcError;
-use crate::serve::frame::{self, Incoming};
-use agent_core::mcp;
-use agent_core::raw_object::RawObject;
+use crate::mcp::frame::{self, Incoming};
+use agent_core::protocol::mcp;
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::RpcError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;

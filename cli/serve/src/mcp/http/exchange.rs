@@ -1,14 +1,14 @@
 //! A POST of the stateless era: a session that lasts as long as its answer.
 
-use crate::runner::child::{RpcError, client_info};
-use crate::serve::http::envelope;
-use crate::serve::http::message::{Message, Posted};
-use crate::serve::http::mirror::Mirror;
-use crate::serve::http::reply::{self, Refusal, Reply, Telling};
-use crate::serve::http::stream::Stream;
-use crate::serve::session::{About, Outlet, Session};
-use crate::serve::shim::{Server, Shim};
-use agent_core::mcp;
+use crate::mcp::http::envelope;
+use crate::mcp::http::message::{Message, Posted};
+use crate::mcp::http::mirror::Mirror;
+use crate::mcp::http::reply::{self, Refusal, Reply, Telling};
+use crate::mcp::http::stream::Stream;
+use crate::mcp::session::{About, Outlet, Session};
+use crate::mcp::shim::{Server, Shim};
+use agent_core::protocol::mcp;
+use agent_engine::child::{RpcError, client_info};
 use hyper::{HeaderMap, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;

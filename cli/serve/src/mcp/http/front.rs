@@ -1,13 +1,13 @@
 //! One HTTP request: who sends it, of which era it is, what it asks.
 
-use crate::serve::access::{Access, Sender, ambiguity};
-use crate::serve::budget::{Budget, Share};
-use crate::serve::http::envelope;
-use crate::serve::http::exchange::Exchanges;
-use crate::serve::http::message::Posted;
-use crate::serve::http::reply::{self, Refusal, Reply};
-use crate::serve::http::visits::Visits;
-use crate::serve::shim::Server;
+use crate::access::{Access, Sender, ambiguity};
+use crate::budget::{Budget, Share};
+use crate::mcp::http::envelope;
+use crate::mcp::http::exchange::Exchanges;
+use crate::mcp::http::message::Posted;
+use crate::mcp::http::reply::{self, Refusal, Reply};
+use crate::mcp::http::visits::Visits;
+use crate::mcp::shim::Server;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};

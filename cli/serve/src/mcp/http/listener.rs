@@ -1,18 +1,18 @@
 //! Connections: taken in within bounds, each served by a task of its own, ended with a grace.
 
-use crate::error::{CommandError, CommandResult};
-use crate::notices::Notices;
-use crate::serve::budget::Budget;
-use crate::serve::http::Options;
-use crate::serve::http::exchange::Exchanges;
-use crate::serve::http::front::{BODIES_LIMIT, Front, PATH};
-use crate::serve::http::visits::Visits;
-use crate::serve::listen;
-use crate::serve::session::Session;
-use crate::serve::shim::{Server, Shim};
-use crate::serve::stdio::Interrupt;
-use crate::world::process;
-use agent_core::diagnose::Exit;
+use crate::budget::Budget;
+use crate::listen;
+use crate::mcp::http::Options;
+use crate::mcp::http::exchange::Exchanges;
+use crate::mcp::http::front::{BODIES_LIMIT, Front, PATH};
+use crate::mcp::http::visits::Visits;
+use crate::mcp::session::Session;
+use crate::mcp::shim::{Server, Shim};
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::notices::Notices;
+use agent_engine::world::interrupt::Interrupt;
+use agent_engine::world::process;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;

@@ -1,7 +1,7 @@
 //! The body of a POST: one message, or a batch of them.
 
-use crate::serve::frame::{self, Incoming, Wrong};
-use agent_core::mcp;
+use crate::mcp::frame::{self, Incoming, Wrong};
+use agent_core::protocol::mcp;
 use serde_json::value::RawValue;
 
 /// A message with the text it was read from.

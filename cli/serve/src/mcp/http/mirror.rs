@@ -2,9 +2,9 @@
 //!
 //! What is known of tools is what was last listed to anybody: who has an older list is told of the mismatch, and lists again.
 
-use crate::runner::child::RpcError;
-use crate::serve::http::envelope::{decoded, mismatch};
-use agent_core::raw_object::RawObject;
+use crate::mcp::http::envelope::{decoded, mismatch};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::child::RpcError;
 use hyper::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;

@@ -20,7 +20,7 @@ mod visits;
 pub(crate) use listener::serve;
 pub use typed::serve_typed;
 
-use crate::serve::access::Access;
+use crate::access::Access;
 use address::Address;
 use std::time::Duration;
 

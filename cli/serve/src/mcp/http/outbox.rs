@@ -1,7 +1,7 @@
 //! The streams of one session: one for each request that is open, one for what nobody asked for.
 
-use crate::serve::http::stream::Stream;
-use crate::serve::session::{About, Outlet};
+use crate::mcp::http::stream::Stream;
+use crate::mcp::session::{About, Outlet};
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

@@ -1,11 +1,11 @@
 //! What goes back over HTTP: a refusal, one JSON document, or events.
 
-use crate::runner::child::RpcError;
-use crate::serve::access::Denied;
-use crate::serve::frame;
-use crate::serve::http::event::{self, EventId};
-use crate::serve::http::stream::Reader;
-use agent_core::mcp;
+use crate::access::Denied;
+use crate::mcp::frame;
+use crate::mcp::http::event::{self, EventId};
+use crate::mcp::http::stream::Reader;
+use agent_core::protocol::mcp;
+use agent_engine::child::RpcError;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};

@@ -179,7 +179,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::process;
+    use agent_engine::world::process;
     use std::time::Duration;
     use tokio::time::timeout;
 

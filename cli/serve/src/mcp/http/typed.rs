@@ -1,15 +1,15 @@
 //! A server of our own tools over Streamable HTTP: rmcp has the protocol, the door is the one of the shim.
 
-use crate::error::CommandResult;
-use crate::repository::Location;
-use crate::serve::access::Access;
-use crate::serve::budget::Budget;
-use crate::serve::http::Options;
-use crate::serve::http::front::{BODIES_LIMIT, check, read};
-use crate::serve::http::listener::{CONNECTIONS, GRACE, listen, next_connection, serve_connection};
-use crate::serve::http::reply::{Reply, closing};
-use crate::serve::stdio::Interrupt;
-use agent_core::diagnose::Exit;
+use crate::access::Access;
+use crate::budget::Budget;
+use crate::mcp::http::Options;
+use crate::mcp::http::front::{BODIES_LIMIT, check, read};
+use crate::mcp::http::listener::{CONNECTIONS, GRACE, listen, next_connection, serve_connection};
+use crate::mcp::http::reply::{Reply, closing};
+use agent_core::formats::diagnose::Exit;
+use agent_engine::error::CommandResult;
+use agent_engine::repository::Location;
+use agent_engine::world::interrupt::Interrupt;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};

@@ -1,17 +1,17 @@
 //! Sessions of the handshake era: opened by `initialize`, named by a header, closed by the client or for being idle.
 
-use crate::serve::http::envelope;
-use crate::serve::http::event::EventId;
-use crate::serve::http::message::{Message, Posted};
-use crate::serve::http::outbox::Outbox;
-use crate::serve::http::reply::{self, Refusal, Reply, Telling};
-use crate::serve::http::stream::Reader;
-use crate::serve::session::Session;
-use crate::serve::shim::{Server, Shim};
-use crate::world::random;
-use agent_core::mcp::{HANDSHAKE, HANDSHAKES, WITH_BATCHES};
-use agent_core::object_id::short_digest;
-use agent_core::raw_object::RawObject;
+use crate::mcp::http::envelope;
+use crate::mcp::http::event::EventId;
+use crate::mcp::http::message::{Message, Posted};
+use crate::mcp::http::outbox::Outbox;
+use crate::mcp::http::reply::{self, Refusal, Reply, Telling};
+use crate::mcp::http::stream::Reader;
+use crate::mcp::session::Session;
+use crate::mcp::shim::{Server, Shim};
+use agent_core::formats::object_id::short_digest;
+use agent_core::protocol::mcp::{HANDSHAKE, HANDSHAKES, WITH_BATCHES};
+use agent_core::protocol::raw_object::RawObject;
+use agent_engine::world::random;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;

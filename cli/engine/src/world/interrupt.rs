@@ -1,0 +1,28 @@
+//! The signals that ask a server to end, waited for beside its work.
+
+use crate::error::CommandError;
+use agent_core::formats::diagnose::Exit;
+
+/// The signals that end a server.
+pub struct Interrupt {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    pub fn expected() -> Result<Self, CommandError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
