@@ -1,5 +1,6 @@
 //! Holds the arrows of ARCHITECTURE.md: who may know whom, and which crate has which one door.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -96,5 +97,89 @@ fn core_is_pure() {
             forbidden.iter().filter(|word| names(&code, word)).map(|word| format!("{} names {word}", shown(file))).collect::<Vec<_>>()
         })
         .collect();
+    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+}
+
+/// The rooms of a crate by floor, the lowest first: a room knows its own files and rooms on lower floors.
+struct House {
+    root: &'static str,
+    floors: &'static [&'static [&'static str]],
+}
+
+const HOUSES: [House; 3] = [
+    House {
+        root: "cli/core/src",
+        floors: &[
+            &["child", "statistics"],
+            &["formats"],
+            &["state", "version"],
+            &["contract", "protocol"],
+            &["testing"],
+            &["adoption", "bisection", "gate"],
+            &["architect"],
+            &["verification"],
+        ],
+    },
+    House {
+        root: "cli/engine/src",
+        floors: &[
+            &["error", "templates"],
+            &["notices"],
+            &["world"],
+            &["child", "conversations", "staging", "telemetry"],
+            &["repository"],
+            &["target"],
+            &["sync", "testing"],
+            &["versions"],
+            &["verification"],
+            &["architect"],
+            &["gc"],
+        ],
+    },
+    House { root: "cli/serve/src", floors: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]] },
+];
+
+impl House {
+    fn floor(&self, room: &str) -> Option<usize> {
+        self.floors.iter().position(|floor| floor.contains(&room))
+    }
+
+    /// The room of a file: the folder or file right below the root.
+    fn room(&self, file: &Path) -> String {
+        let inside = file.strip_prefix(root().join(self.root)).expect("a file of the house");
+        let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+        first.trim_end_matches(".rs").to_owned()
+    }
+
+    fn trespasses(&self) -> Vec<String> {
+        let mut trespasses = Vec::new();
+        for file in rust_files(&root().join(self.root)) {
+            let room = self.room(&file);
+            if room == "lib" {
+                continue;
+            }
+            let Some(floor) = self.floor(&room) else {
+                trespasses.push(format!("{}: the room `{room}` stands on no floor of tests/tidy.rs", shown(&file)));
+                continue;
+            };
+            for named in named_rooms(&code(&file)) {
+                if named != room && self.floor(&named).is_none_or(|other| other >= floor) {
+                    trespasses.push(format!("{}: `{room}` may not know `{named}`", shown(&file)));
+                }
+            }
+        }
+        trespasses
+    }
+}
+
+/// The first names after `crate::`.
+fn named_rooms(code: &str) -> BTreeSet<String> {
+    let name = |rest: &str| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    code.match_indices("crate::").map(|(at, word)| name(&code[at + word.len()..])).collect()
+}
+
+#[test]
+fn rooms_know_only_lower_floors() {
+    let trespasses: Vec<_> = HOUSES.iter().flat_map(House::trespasses).collect();
     assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
 }

@@ -72,7 +72,7 @@ fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conv
 
 /// What runs before this one tried for the same feedback.
 fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, CommandError> {
-    let same = |run: &&crate::architect::report::Report| run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id));
+    let same = |run: &&crate::repository::run_report::Report| run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id));
     let runs = Inbox::new(&repository.git).runs()?;
     let failures = runs.iter().filter(same).flat_map(|run| {
         let failures = run.progress.failures.iter();

@@ -12,7 +12,6 @@ mod failing_case;
 mod footprint;
 mod home;
 pub mod operations;
-pub mod report;
 mod run;
 mod trial;
 mod workplace;

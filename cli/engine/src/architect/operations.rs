@@ -3,13 +3,13 @@
 //! A run is a process of its own that outlives who asked for it; all that is known of it is read from the repository, so that any door sees every run.
 
 use crate::architect::events::{self, Kind, RunEvent};
-use crate::architect::report::Report;
 use crate::architect::run;
 use crate::conversations;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::repository::inbox::{Inbox, entry};
 use crate::repository::records::INBOX;
+use crate::repository::run_report::Report;
 use crate::telemetry::Span;
 use crate::world::clock;
 use crate::world::env;

@@ -1,8 +1,8 @@
 //! Trials of a change: a tier on it, beside the same tier on the version that is served.
 
-use crate::architect::report::TrialReport;
 use crate::error::CommandError;
 use crate::repository::Repository;
+use crate::repository::run_report::TrialReport;
 use crate::target::Target;
 use crate::target::evaluators::Evaluators as Judges;
 use crate::testing::cases;

@@ -2,9 +2,9 @@
 //!
 //! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
 
-use crate::architect::report::Report;
 use crate::error::CommandError;
 use crate::repository::records::INBOX;
+use crate::repository::run_report::Report;
 use crate::world::git::Git;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Committed;

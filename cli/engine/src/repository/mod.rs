@@ -8,6 +8,7 @@ pub mod past;
 pub mod records;
 pub mod refspecs;
 pub mod registry;
+pub mod run_report;
 pub mod sharing;
 pub mod soundness;
 
@@ -15,7 +16,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::notices::Notices;
 use crate::repository::past::RepositoryPast;
 use crate::staging::{Active, Staging};
-use crate::target::carried::Known;
 use crate::telemetry;
 use crate::telemetry::conventions::EXIT;
 use crate::world::fs::FsError;
@@ -41,7 +41,7 @@ pub struct Repository {
     pub directory: PathBuf,
     pub notices: Notices,
     /// What the working tree was to be served with, when it was asked last.
-    pub carried: RefCell<Option<Known>>,
+    pub carried: RefCell<Option<LastCarried>>,
     /// Versions that were looked at, and nothing spoke against: the last few.
     sound: RefCell<VecDeque<Tip>>,
     said_unrecorded: Cell<bool>,
@@ -101,6 +101,26 @@ impl Location {
     pub fn look(&self) -> Result<Repository, CommandError> {
         Ok(Repository::on(Git::discover(&self.directory)?, self))
     }
+}
+
+/// What the state that is served comes to for the code of the working tree.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Carried {
+    State(Value),
+    /// It was changed on both sides, differently, at these places.
+    Conflict(Vec<String>),
+    /// The code knows only an earlier schema than the state that is served.
+    Older {
+        served: u64,
+        known: u64,
+    },
+}
+
+/// The same, by all that it depends on.
+#[derive(Debug, Clone)]
+pub struct LastCarried {
+    pub key: String,
+    pub carried: Carried,
 }
 
 /// More versions than these are looked at again.

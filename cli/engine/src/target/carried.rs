@@ -5,7 +5,7 @@
 //! the code and `active` parted, or from that of a version since then.
 
 use crate::error::CommandError;
-use crate::repository::{Repository, state_value};
+use crate::repository::{Carried, LastCarried, Repository, state_value};
 use crate::target::Target;
 use crate::target::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
 use crate::target::migrations::{self, STEPS};
@@ -31,25 +31,6 @@ pub struct Beside<'a> {
     pub copy: &'a [u8],
     /// The commit that the copy is in, or was last committed before.
     pub on: &'a ObjectId,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Carried {
-    State(Value),
-    /// It was changed on both sides, differently, at these places.
-    Conflict(Vec<String>),
-    /// The code knows only an earlier schema than the state that is served.
-    Older {
-        served: u64,
-        known: u64,
-    },
-}
-
-/// What came of the working tree last, by all that it depends on.
-#[derive(Debug, Clone)]
-pub struct Known {
-    key: String,
-    carried: Carried,
 }
 
 /// A state with the schema that it was made under.
@@ -81,7 +62,7 @@ pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> R
         )),
     }
     let state = state(&carried);
-    *repository.carried.borrow_mut() = Some(Known { key, carried });
+    *repository.carried.borrow_mut() = Some(LastCarried { key, carried });
     Ok(state)
 }
 
