@@ -60,13 +60,14 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
         parents: vec![active.commit.clone()],
         revision: staging.revision.clone(),
     };
-    let steps = vec![
+    let mut steps = vec![
         Step::RunTier { tier: gated.tier, against: Some(active.version.clone()), gate: gated.gate },
-        Step::StoreEvaluation,
+        Step::RecordAttempt,
+        Step::Decide,
         Step::ArchiveJournal { updates: staging.updates },
-        Step::publish(&candidate),
-        Step::SealStaging,
     ];
+    steps.extend(Step::publication(&candidate, Vec::new()));
+    steps.push(Step::SealStaging);
     Plan::Judge { candidate, steps }
 }
 
@@ -107,8 +108,11 @@ mod tests {
             steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
                 "run tier micro against v0.1.3, gate not-worse",
-                "store the evaluation",
+                "record the comparison in the gate's ledger",
+                "stop unless budgets and gate pass",
                 "archive the Journal of 3 updates",
+                "write the commit of v0.1.4",
+                "store the evaluation",
                 "move active to v0.1.4 and tag it",
                 "begin a new Journal on it",
             ]

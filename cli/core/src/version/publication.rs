@@ -1,4 +1,4 @@
-//! A version about to be made, and the steps that make it: what `--dry-run` prints and `world` carries out.
+//! A version about to be made, and the steps that make it: `--dry-run` prints them, and the same list is carried out.
 
 use crate::formats::manifest::{GateMode, Tier};
 use crate::formats::object_id::ObjectId;
@@ -30,24 +30,32 @@ pub enum Step {
     ReuseEvaluation {
         of: Version,
     },
-    StoreEvaluation,
+    /// The comparison becomes a line of the ledger, at the level that the ledger leaves it.
+    RecordAttempt,
+    /// The end, where the budgets or the gate are not passed.
+    Decide,
     ArchiveJournal {
         updates: u64,
     },
+    /// The commit with its trailers; nothing points to it yet.
+    WriteCommit {
+        version: Version,
+        undoes: Vec<Version>,
+    },
+    StoreEvaluation,
     /// The commit point: one branch by compare-and-swap, then its tag.
     Publish {
         branch: String,
         version: Version,
     },
     SealStaging,
-    Yank {
-        versions: Vec<Version>,
-    },
 }
 
 impl Step {
-    pub fn publish(candidate: &Candidate) -> Self {
-        Self::Publish { branch: candidate.branch.clone(), version: candidate.version.clone() }
+    /// From a commit to a version; the order is a law: evidence is stored before the branch moves, and the branch moves before the tag is made.
+    pub fn publication(candidate: &Candidate, undoes: Vec<Version>) -> [Self; 3] {
+        let Candidate { branch, version, .. } = candidate.clone();
+        [Self::WriteCommit { version: version.clone(), undoes }, Self::StoreEvaluation, Self::Publish { branch, version }]
     }
 }
 
@@ -59,14 +67,17 @@ impl fmt::Display for Step {
                 write!(formatter, "run tier {tier} against v{version}, gate {}", gate.as_str())
             }
             Self::ReuseEvaluation { of } => write!(formatter, "take the evaluation of v{of}, whose tree it is"),
+            Self::RecordAttempt => formatter.write_str("record the comparison in the gate's ledger"),
+            Self::Decide => formatter.write_str("stop unless budgets and gate pass"),
+            Self::WriteCommit { version, undoes } => {
+                write!(formatter, "write the commit of v{version}")?;
+                let named: Vec<_> = undoes.iter().map(|version| format!("v{version}")).collect();
+                if named.is_empty() { Ok(()) } else { write!(formatter, ", which yanks {}", named.join(", ")) }
+            }
             Self::StoreEvaluation => formatter.write_str("store the evaluation"),
             Self::ArchiveJournal { updates } => write!(formatter, "archive the Journal of {updates} updates"),
             Self::Publish { branch, version } => write!(formatter, "move {branch} to v{version} and tag it"),
             Self::SealStaging => formatter.write_str("begin a new Journal on it"),
-            Self::Yank { versions } => {
-                let named: Vec<_> = versions.iter().map(|version| format!("v{version}")).collect();
-                write!(formatter, "yank {}", named.join(", "))
-            }
         }
     }
 }

@@ -116,11 +116,12 @@ fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
         revision: snapshot.revision.clone(),
     };
     let against = tip.map(|tip| tip.version.clone());
-    let steps = vec![
-        Step::RunTier { tier: snapshot.gated.tier, against, gate: snapshot.gated.gate },
-        Step::StoreEvaluation,
-        Step::publish(&candidate),
-    ];
+    let record = against.is_some().then_some(Step::RecordAttempt);
+    let steps = std::iter::once(Step::RunTier { tier: snapshot.gated.tier, against, gate: snapshot.gated.gate })
+        .chain(record)
+        .chain([Step::Decide])
+        .chain(Step::publication(&candidate, Vec::new()))
+        .collect();
     Plan::Judge { candidate, bump, steps }
 }
 

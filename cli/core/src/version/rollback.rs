@@ -87,8 +87,8 @@ fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> P
         .filter(|past| !past.yanked && past.tree != target.tree)
         .map(|past| past.version.clone())
         .collect();
-    let steps =
-        vec![Step::ReuseEvaluation { of: target.version.clone() }, Step::publish(&candidate), Step::Yank { versions: undoes.clone() }];
+    let reused = Step::ReuseEvaluation { of: target.version.clone() };
+    let steps = std::iter::once(reused).chain(Step::publication(&candidate, undoes.clone())).collect();
     Plan::Publish(Box::new(Publish { candidate, target, undoes, steps }))
 }
 

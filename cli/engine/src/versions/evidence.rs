@@ -34,6 +34,33 @@ pub struct Evidence {
     /// The evaluators were changed with it: it was judged by the old ones, and is not comparable with what was before.
     evaluators_changed: Vec<&'static str>,
     record: Option<StoredRecord>,
+    /// What it is to be compared with, measured and not compared yet.
+    baseline: Option<Baseline>,
+}
+
+/// Results of the version that the candidate would replace, and of the candidate by that version's evaluators, where it has others.
+#[derive(Debug)]
+struct Baseline {
+    commit: ObjectId,
+    old: TierOutcome,
+    before: Option<TierOutcome>,
+}
+
+/// A candidate, what it would replace, and how it is judged.
+#[derive(Clone, Copy)]
+pub struct Judged<'a> {
+    pub candidate: &'a Target,
+    pub judges: Judges,
+    pub baseline: Option<&'a Target>,
+    pub gated: &'a Gated,
+    /// What of `gated` the command line gave in place of the manifest.
+    pub given: &'a [&'a str],
+}
+
+impl Judged<'_> {
+    fn given(&self) -> Vec<String> {
+        self.given.iter().map(ToString::to_string).collect()
+    }
 }
 
 /// The gate's record as it is kept. Versions made by an `agent` that kept none have none, and a rollback to one of them neither.
@@ -76,16 +103,9 @@ pub enum Judges {
 }
 
 impl Evidence {
-    /// Runs the tier on a candidate, and on the baseline where that is not in the cache, and lets the gate compare them.
-    ///
-    /// `given` names what of `gated` the command line gave in place of the manifest.
-    pub fn gather(
-        repository: &Repository,
-        (candidate, judges): (&Target, Judges),
-        baseline: Option<&Target>,
-        gated: &Gated,
-        given: &[&str],
-    ) -> Result<Self, CommandError> {
+    /// Runs the tier on a candidate, and on the baseline where that is not in the cache. `record` and `decide` come after it.
+    pub fn measure(repository: &Repository, judged: &Judged<'_>) -> Result<Self, CommandError> {
+        let Judged { candidate, judges, baseline, gated, .. } = *judged;
         if baseline.is_some() {
             LedgerRef::new(&repository.git).expect_whole()?;
         }
@@ -94,11 +114,10 @@ impl Evidence {
         let judging = served.as_ref().filter(|_| judges == Judges::Served).unwrap_or(&own);
         let mut evidence = Self::of(candidate, evaluate(repository, candidate, judging, gated.tier)?);
         evidence.contract = Some(contract(repository, candidate, baseline)?);
-        let given = given.iter().map(ToString::to_string).collect();
         if let (Some(baseline), Some(served)) = (baseline, &served) {
-            evidence.compare(repository, candidate, (baseline, served), (gated, given))?;
+            evidence.measure_baseline(repository, judged, (baseline, served))?;
         } else {
-            let record = Record::new(evidence.evaluation.digest(), gated.clone(), given);
+            let record = Record::new(evidence.evaluation.digest(), gated.clone(), judged.given());
             evidence.record = Some(StoredRecord { bytes: record.to_bytes(None), before: None });
         }
         Ok(evidence)
@@ -115,17 +134,18 @@ impl Evidence {
             worse: Vec::new(),
             evaluators_changed: Vec::new(),
             record: None,
+            baseline: None,
         }
     }
 
     /// Law 5: where the candidate was judged by others than those of the version that is served, those judge its code as well.
-    fn compare(
+    fn measure_baseline(
         &mut self,
         repository: &Repository,
-        candidate: &Target,
+        judged: &Judged<'_>,
         (baseline, evaluators): (&Target, &Evaluators),
-        (gated, given): (&Gated, Vec<String>),
     ) -> Result<(), CommandError> {
+        let Judged { candidate, gated, .. } = *judged;
         let old = evaluate(repository, baseline, evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
         self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
@@ -135,13 +155,21 @@ impl Evidence {
         } else {
             Some(evaluate(repository, candidate, evaluators, gated.tier)?)
         };
-        let judged = before.as_ref().unwrap_or(&self.outcomes[0]);
-        let comparison = Comparison::of(gated.into(), old.results(), judged.results());
+        self.baseline = Some(Baseline { commit, old, before });
+        Ok(())
+    }
+
+    /// Lets the gate compare the candidate with the baseline, at the level that the ledger leaves it, and keeps that in the ledger.
+    pub fn record(&mut self, repository: &Repository, judged: &Judged<'_>) -> Result<(), CommandError> {
+        let Judged { candidate, gated, .. } = *judged;
+        let Baseline { commit, old, before } = self.baseline.take().expect("a baseline was measured");
+        let results = before.as_ref().unwrap_or(&self.outcomes[0]);
+        let comparison = Comparison::of(gated.into(), old.results(), results.results());
         let tree = candidate.tree.clone().expect("a candidate has a tree");
         let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
         let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
         let verdict = repository.settle(judgement);
-        let (recorded, varying) = recorded(repository, &commit, &old, judged)?;
+        let (recorded, varying) = recorded(repository, &commit, &old, results)?;
         let compared = Compared {
             recorded,
             varying,
@@ -153,9 +181,9 @@ impl Evidence {
         };
         self.gate = Some(verdict);
         if self.decision() != Verdict::Pass {
-            self.worse = comparison::worse(old.results(), judged.results());
+            self.worse = comparison::worse(old.results(), results.results());
         }
-        let record = Record { compared: Some(compared), ..Record::new(self.evaluation.digest(), gated.clone(), given) };
+        let record = Record { compared: Some(compared), ..Record::new(self.evaluation.digest(), gated.clone(), judged.given()) };
         self.record = Some(StoredRecord {
             bytes: record.to_bytes(Some(&comparison)),
             before: before.map(|before| before.lines().as_bytes().to_vec()),
@@ -178,7 +206,17 @@ impl Evidence {
             outcomes.push(TierOutcome::stored(*tier, summary.clone(), evaluation.definitions.clone(), lines));
         }
         let contract = info.trailers.contract;
-        Ok(Self { evaluation, outcomes, contract, tier: None, gate: None, worse: Vec::new(), evaluators_changed: Vec::new(), record })
+        Ok(Self {
+            evaluation,
+            outcomes,
+            contract,
+            tier: None,
+            gate: None,
+            worse: Vec::new(),
+            evaluators_changed: Vec::new(),
+            record,
+            baseline: None,
+        })
     }
 
     /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.

@@ -7,6 +7,7 @@ pub mod bisection;
 pub mod difference;
 pub mod evaluators;
 pub mod evidence;
+mod execution;
 pub mod promotion;
 pub mod publish;
 mod pushed;

@@ -2,17 +2,19 @@
 
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::staging::{Staging, StagingError};
+use crate::staging::Staging;
 use crate::sync;
 use crate::target::tuner;
-use crate::versions::evidence::{Evidence, Judges};
-use crate::versions::publish::{self, Outcome, Words, publish};
-use agent_core::formats::committed::Warnings;
+use crate::versions::evidence::{Judged, Judges};
+use crate::versions::execution::{Basis, Executed, Execution, Staged, Words};
+use crate::versions::publish::{self, Outcome};
 use agent_core::formats::manifest::{GateMode, GateTest, Gated};
 use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
-use agent_core::version::publication::Candidate;
-use agent_core::version::registry::journal_key;
+use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::what::What;
+
+/// What to do about a promotion that was refused.
+const NEXT: &str = "`agent test --at staging --against active` shows what changed; `agent state reset` discards the updates";
 
 #[derive(Default)]
 pub struct Options {
@@ -69,9 +71,9 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
             tuner::replay(repository, &mut staging, &active)?;
             Ok(None)
         }
-        Plan::Judge { candidate, .. } => {
+        Plan::Judge { candidate, steps } => {
             let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
-            judge(repository, (&snapshot, &given), &candidate, &staged, &mut staging)
+            judge(repository, (&snapshot, &given), (&candidate, &steps), &staged, &mut staging)
         }
     }
 }
@@ -88,44 +90,32 @@ fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated,
 fn judge(
     repository: &Repository,
     (snapshot, given): (&Snapshot, &[&str]),
-    candidate: &Candidate,
+    (candidate, steps): (&Candidate, &[Step]),
     staged: &crate::staging::Snapshot,
     staging: &mut Staging,
 ) -> Result<Option<Outcome>, CommandError> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
-    let evidence = Evidence::gather(repository, (&target, Judges::Served), Some(&baseline), &snapshot.gated, given)?;
-    if let Some(refusal) = evidence.refusal() {
-        return Ok(Some(
-            refusal.with_hint("`agent test --at staging --against active` shows what changed; `agent state reset` discards the updates"),
-        ));
-    }
-    let sealed = match staging.sealed(staged.seq) {
-        Err(StagingError::Gone(_)) => return Ok(None),
-        other => other?,
+    let judged = Judged { candidate: &target, judges: Judges::Served, baseline: Some(&baseline), gated: &snapshot.gated, given };
+    let execution = Execution {
+        repository,
+        candidate,
+        tree: target.tree.as_ref().expect("a candidate has a tree"),
+        basis: Basis::Tier(judged),
+        staged: Some(Staged { staging, snapshot: staged, manifest: &target.manifest }),
+        refusal: &|evidence| evidence.refusal().map(|refusal| refusal.with_hint(NEXT)),
+        words: &|evidence| Words {
+            subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
+            body: evidence.told(),
+            ..Words::default()
+        },
     };
-    repository.store_of_evidence(&target.manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
-    let words = Words {
-        subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
-        body: evidence.told(),
-        journal: Some(sealed.digest),
-        ..Words::default()
-    };
-    let tree = target.tree.as_ref().expect("a candidate has a tree");
-    let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
-        return Ok(None);
-    };
-    repository.say(seal(repository, staging, staged.seq, &tip));
-    let why = format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told());
-    Ok(Some(Outcome::published(&tip, &evidence, why)))
-}
-
-/// The version is out: its updates leave staging now, or with the next command that opens it.
-fn seal(repository: &Repository, staging: &mut Staging, seq: u64, tip: &Tip) -> Warnings {
-    let mut warnings = Warnings::none();
-    let sealed = repository.active_at(tip).and_then(|now| Ok(staging.seal(seq, &now)?));
-    let meaning = format!("the updates of v{} are still in staging's Journal, and the next command seals them", tip.version);
-    let afterwards = warnings.note(sealed, &meaning).unwrap_or_default();
-    warnings.extend(afterwards);
-    warnings
+    Ok(match execution.carry_out(steps)? {
+        Executed::Version { tip, evidence } => {
+            let why = format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told());
+            Some(Outcome::published(&tip, &evidence, why))
+        }
+        Executed::Refused(refusal) => Some(*refusal),
+        Executed::Lost => None,
+    })
 }

@@ -1,19 +1,14 @@
-//! From a candidate and its evidence to a version: commit, evidence in the store, one branch moved, its tag.
+//! What came of making a version: `agent/outcome@1`.
 
 use crate::error::CommandError;
-use crate::repository::Repository;
-use crate::repository::ledger;
-use crate::repository::records;
 use crate::sync::MainLacks;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
-use crate::world::git::{CommitSpec, Publication, Published};
 use agent_core::formats::diagnose::Exit;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::comparison::Flip;
 use agent_core::version::promotion::Tip;
-use agent_core::version::publication::{Candidate, Step};
-use agent_core::version::trailers::Trailers;
+use agent_core::version::publication::Step;
 use agent_core::version::{Bump, tag};
 use semver::Version;
 use serde::Serialize;
@@ -121,73 +116,6 @@ pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcom
         Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
     }
     made
-}
-
-/// What the commit says besides its version and its evidence.
-#[derive(Debug, Clone, Default)]
-pub struct Words {
-    pub subject: String,
-    pub body: String,
-    pub journal: Option<String>,
-    pub feedback: Vec<String>,
-    pub coder: Option<String>,
-    pub undoes: Vec<Version>,
-}
-
-/// Makes the candidate a version. `None`: somebody else was first, and nothing points to what was written.
-///
-/// The order is the law: evidence is stored and synced before the branch moves, and the branch before the tag. Once this returns a tip the version is out:
-/// whatever the caller does next, and fails, is a warning.
-pub fn publish(
-    repository: &Repository,
-    candidate: &Candidate,
-    tree: &ObjectId,
-    evidence: &Evidence,
-    words: Words,
-) -> Result<Option<Tip>, CommandError> {
-    let trailers = Trailers {
-        kind: Some(candidate.kind),
-        version: Some(candidate.version.clone()),
-        state: Some(candidate.revision.clone()),
-        base: candidate.expect.clone(),
-        journal: words.journal,
-        eval: Some(evidence.evaluation.digest()),
-        gate: evidence.record_digest(),
-        contract: evidence.contract.clone(),
-        feedback: words.feedback,
-        coder: words.coder,
-        undoes: words.undoes,
-        ledger: Some(repository.settle(ledger::RECORD.head_to_name(&repository.git)?)),
-        inbox: Some(repository.settle(records::INBOX.head_to_name(&repository.git)?)),
-        ..Trailers::default()
-    };
-    let message = trailers.message(&words.subject, &words.body);
-    let commit = repository.git.write_commit(&CommitSpec { tree: tree.clone(), parents: candidate.parents.clone(), message })?;
-    evidence.store(repository, &commit)?;
-    let publication = Publication {
-        branch: candidate.branch.clone(),
-        expect: candidate.expect.clone(),
-        commit: commit.clone(),
-        version: candidate.version.clone(),
-    };
-    match repository.settle(repository.git.publish(&publication)?) {
-        Published::Done => Ok(Some(Tip { version: candidate.version.clone(), commit, revision: candidate.revision.clone() })),
-        Published::Conflict { .. } => Ok(None),
-        Published::TagTaken { by } => Err(tag_taken(candidate, &by)),
-    }
-}
-
-/// The tag is on a commit that the branch does not have: another clone was first and its branch was not fetched.
-fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
-    let tag = tag(&candidate.version);
-    let hint = match candidate.expect {
-        Some(_) => "`agent sync` brings both together; then run it again",
-        None => {
-            "`agent sync` brings both together, where another clone released it; else name the first version in agent.toml: first_version = \"X.Y.Z\""
-        }
-    };
-    CommandError::new(Exit::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
-        .with_hint(hint)
 }
 
 /// Races were lost too often.

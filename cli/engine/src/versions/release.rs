@@ -10,15 +10,16 @@ use crate::target::contracts::{self, code_of};
 use crate::target::migrations;
 use crate::target::spec;
 use crate::versions::evaluators;
-use crate::versions::evidence::{Evidence, Judges};
-use crate::versions::publish::{self, Outcome, Words, publish};
+use crate::versions::evidence::{Judged, Judges};
+use crate::versions::execution::{Basis, Executed, Execution, Words};
+use crate::versions::publish::{self, Outcome};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::diagnose::Exit;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::promotion::Tip;
-use agent_core::version::publication::Candidate;
+use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
 use agent_core::version::trailers::is_unattended;
 use agent_core::version::what::What;
@@ -86,7 +87,7 @@ fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Res
         Plan::TakenOut(taken_out) => Err(is_taken_out(&name_of(repository, source, options), &taken_out)),
         Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
         Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
-        Plan::Judge { candidate, bump, .. } => judge(repository, &seen, &candidate, bump, options),
+        Plan::Judge { candidate, bump, steps } => judge(repository, &seen, (&candidate, &steps), bump, options),
     }
 }
 
@@ -200,36 +201,42 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
 fn judge(
     repository: &Repository,
     seen: &Seen,
-    candidate: &Candidate,
+    (candidate, steps): (&Candidate, &[Step]),
     bump: Option<Bump>,
     options: &Options,
 ) -> Result<Option<Outcome>, CommandError> {
     let judges = if is_unattended(options.coder.as_deref()) { Judges::Served } else { Judges::Own };
-    let evidence = Evidence::gather(repository, (&seen.candidate, judges), seen.baseline.as_ref(), &seen.snapshot.gated, &[])?;
-    if let Some(refusal) = evidence.refusal() {
-        return Ok(Some(refusal));
-    }
-    if options.only_if_better && !evidence.shows_gain() {
-        return Ok(Some(Outcome::unproven(&evidence)));
-    }
-    let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
+    let gated = &seen.snapshot.gated;
     let again = served_again(&seen.snapshot, options.again.as_deref());
-    let words = Words {
-        subject: format!("release: v{}", candidate.version),
-        body: again.iter().fold(evidence.told(), |told, again| format!("{told}\n\n{again}")),
-        feedback: options.feedback.clone(),
-        coder: options.coder.clone(),
-        ..Words::default()
+    let execution = Execution {
+        repository,
+        candidate,
+        tree: seen.candidate.tree.as_ref().expect("a candidate has a tree"),
+        basis: Basis::Tier(Judged { candidate: &seen.candidate, judges, baseline: seen.baseline.as_ref(), gated, given: &[] }),
+        staged: None,
+        refusal: &|evidence| {
+            let unproven = || (options.only_if_better && !evidence.shows_gain()).then(|| Outcome::unproven(evidence));
+            evidence.refusal().or_else(unproven)
+        },
+        words: &|evidence| Words {
+            subject: format!("release: v{}", candidate.version),
+            body: again.iter().fold(evidence.told(), |told, again| format!("{told}\n\n{again}")),
+            feedback: options.feedback.clone(),
+            coder: options.coder.clone(),
+        },
     };
-    let tree = seen.candidate.tree.as_ref().expect("a candidate has a tree");
-    let Some(tip) = publish(repository, candidate, tree, &evidence, words)? else {
-        return Ok(None);
-    };
-    let mut why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
-    if let Some(again) = again {
-        why = format!("{why}; {again}");
-    }
-    Ok(Some(Outcome::published(&tip, &evidence, why)))
+    Ok(match execution.carry_out(steps)? {
+        Executed::Version { tip, evidence } => {
+            let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
+            let mut why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+            if let Some(again) = again {
+                why = format!("{why}; {again}");
+            }
+            Some(Outcome::published(&tip, &evidence, why))
+        }
+        Executed::Refused(refusal) => Some(*refusal),
+        Executed::Lost => None,
+    })
 }
 
 /// What is served again, and why.

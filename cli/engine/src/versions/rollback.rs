@@ -3,8 +3,8 @@
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::sync;
-use crate::versions::evidence::Evidence;
-use crate::versions::publish::{self, Outcome, Words, publish};
+use crate::versions::execution::{Basis, Executed, Execution, Words};
+use crate::versions::publish::{self, Outcome};
 use agent_core::formats::diagnose::Exit;
 use agent_core::version::rollback::{self, Past, Plan, Publish, Snapshot};
 use agent_core::version::tag;
@@ -68,20 +68,29 @@ fn history(repository: &Repository) -> Result<Vec<Past>, CommandError> {
 }
 
 fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<Option<Outcome>, CommandError> {
-    let Publish { candidate, target, undoes, .. } = plan;
-    let evidence = Evidence::of_version(repository, &target.commit)?;
-    let undone: Vec<_> = undoes.iter().map(tag).collect();
-    let words = Words {
-        subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
-        body: options.reason.iter().chain(&options.again).cloned().collect::<Vec<_>>().join("\n\n"),
-        undoes: undoes.clone(),
-        ..Words::default()
+    let Publish { candidate, target, undoes, steps } = plan;
+    let execution = Execution {
+        repository,
+        candidate,
+        tree: &target.tree,
+        basis: Basis::Version(&target.commit),
+        staged: None,
+        refusal: &|_| None,
+        words: &|_| Words {
+            subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
+            body: options.reason.iter().chain(&options.again).cloned().collect::<Vec<_>>().join("\n\n"),
+            ..Words::default()
+        },
     };
-    let Some(tip) = publish(repository, candidate, &target.tree, &evidence, words)? else {
-        return Ok(None);
-    };
-    let why = format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "));
-    Ok(Some(Outcome::published(&tip, &evidence, why)))
+    Ok(match execution.carry_out(steps)? {
+        Executed::Version { tip, evidence } => {
+            let undone: Vec<_> = undoes.iter().map(tag).collect();
+            let why = format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "));
+            Some(Outcome::published(&tip, &evidence, why))
+        }
+        Executed::Refused(refusal) => Some(*refusal),
+        Executed::Lost => None,
+    })
 }
 
 fn is_taken_out(version: &Version) -> CommandError {
