@@ -15,8 +15,8 @@ use crate::scaffold::{self, ignoring};
 use agent_core::adoption as rules;
 use agent_core::adoption::package::{self, Package};
 use agent_core::formats::canonical;
+use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest;
-use agent_core::version::release;
 use agent_core::version::tag;
 use agent_core::version::what::What;
 use agent_engine::error::CommandError;
@@ -105,7 +105,7 @@ impl Draft<'_> {
     fn file(&self) -> NewFile {
         let manifest = rules::Manifest {
             name: &self.adoption.name,
-            first_version: Some(&self.first).filter(|first| **first != release::FIRST),
+            first_version: Some(&self.first).filter(|first| **first != FIRST),
             command: &self.command,
             requires: &self.requires,
             lock: self.lock,
@@ -149,7 +149,7 @@ impl Adoption {
             requires: self.requires.clone(),
             lock: None,
             version: None,
-            first: release::FIRST,
+            first: FIRST,
             limits: rules::Measured::default().limits(),
         };
         if needs_packages {

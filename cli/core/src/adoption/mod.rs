@@ -6,11 +6,11 @@ pub mod project;
 use crate::adoption::package::Package;
 use crate::adoption::project::{Project, script_file};
 use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::first_version::{FIRST, can_begin};
 use crate::protocol::call_result::Answer;
 use crate::protocol::wire;
 use crate::testing::expectation::{self, Expectation};
-use crate::version::release;
-use crate::version::{self, Bump};
+use crate::version::{Bump, tag};
 use semver::Version;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -416,22 +416,22 @@ pub struct FirstVersion {
 
 /// The project's own version, where it is three numbers; the next one that no tag has, where a tag is there already. `own` is absent where there is no project.
 pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) -> FirstVersion {
-    let usual = |why| FirstVersion { version: release::FIRST, why };
+    let usual = |why| FirstVersion { version: FIRST, why };
     let Some(own) = own else { return usual(None) };
-    let Some(mut version) = Version::parse(own).ok().filter(version::can_begin) else {
+    let Some(mut version) = Version::parse(own).ok().filter(can_begin) else {
         return usual(Some(format!(
             "the first release will be {}: the project's version, {own}, is not three numbers such as 1.4.2",
-            version::tag(&release::FIRST)
+            tag(&FIRST)
         )));
     };
     if !is_tagged(&version) {
-        let why = format!("the first release will be {}, the project's own version", version::tag(&version));
+        let why = format!("the first release will be {}, the project's own version", tag(&version));
         return FirstVersion { version, why: Some(why) };
     }
     while is_tagged(&version) {
         version = Bump::Minor.apply(&version);
     }
-    let why = format!("the first release will be {}: the project's version, {own}, is tagged already", version::tag(&version));
+    let why = format!("the first release will be {}: the project's version, {own}, is tagged already", tag(&version));
     FirstVersion { version, why: Some(why) }
 }
 

@@ -3,8 +3,7 @@
 use crate::child::variable::{self, Variable};
 use crate::formats::diagnose::{Diagnose, Exit};
 use crate::formats::document;
-use crate::version::can_begin;
-use crate::version::release;
+use crate::formats::first_version::{FIRST, can_begin};
 use semver::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -664,7 +663,7 @@ impl Manifest {
 
     /// What the first release is called.
     pub fn first(&self) -> Version {
-        self.first_version.clone().unwrap_or(release::FIRST)
+        self.first_version.clone().unwrap_or(FIRST)
     }
 
     /// Reads a manifest from a file's bytes.

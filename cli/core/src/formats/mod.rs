@@ -4,6 +4,7 @@ pub mod canonical;
 pub mod committed;
 pub mod diagnose;
 pub mod document;
+pub mod first_version;
 pub mod json_text;
 pub mod manifest;
 pub mod natural;

@@ -251,7 +251,7 @@ fn first_few(problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::version::release::FIRST;
+    use crate::formats::first_version::FIRST;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::of_blob(text.as_bytes())

@@ -142,11 +142,11 @@ pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::first_version::FIRST;
     use crate::formats::manifest::Tier;
     use crate::testing::budget::Budget;
     use crate::testing::evaluation::{CaseResult, TierFold};
     use crate::testing::event::Event;
-    use crate::version::release::FIRST;
     use crate::version::trailers::Trailers;
 
     fn id(text: &str) -> ObjectId {

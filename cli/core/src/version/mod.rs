@@ -84,12 +84,6 @@ fn is_plain(version: &Version) -> bool {
     version.pre.is_empty() && version.build.is_empty()
 }
 
-/// Whether a repository may begin with it, so that no later version runs out of numbers.
-pub fn can_begin(version: &Version) -> bool {
-    const MOST: u64 = 1_000_000_000;
-    is_plain(version) && [version.major, version.minor, version.patch].iter().all(|part| *part < MOST)
-}
-
 /// What made a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -78,9 +78,6 @@ pub enum Plan {
     },
 }
 
-/// The version a repository begins with, where its manifest does not name another.
-pub const FIRST: Version = Version::new(0, 1, 0);
-
 pub fn plan(snapshot: &Snapshot) -> Plan {
     let Some(served) = &snapshot.served else {
         return judge(snapshot, snapshot.first.clone(), None);
@@ -128,6 +125,7 @@ fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::first_version::FIRST;
     use crate::formats::manifest::Gated;
 
     fn id(text: &str) -> ObjectId {

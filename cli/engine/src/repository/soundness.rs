@@ -5,10 +5,10 @@ use crate::repository::Repository;
 use crate::world::env::SKIP_HOOKS;
 use crate::world::git::{ACTIVE, CommitInfo, link};
 use crate::world::store::evaluation_key;
+use agent_core::formats::first_version::FIRST;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::tip::{Breach, evaluation_breach};
 use agent_core::version::promotion::Tip;
-use agent_core::version::release::FIRST;
 use agent_core::version::tag;
 use semver::Version;
 

@@ -3,13 +3,13 @@
 use super::objects::decoded;
 use super::publish::tag_ref;
 use super::{CommitInfo, Git, GitError, STATE_FILE};
+use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest::{self, Manifest};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::history::{Chain, End, Link};
 use agent_core::verification::tip::{self, Before, Breach, Tip};
 use agent_core::version::Kind;
 use agent_core::version::legality::STATE_FOLDER;
-use agent_core::version::release::FIRST;
 use gix::bstr::ByteSlice;
 use semver::Version;
 
