@@ -1,12 +1,12 @@
 //! The MCP shim between a host and the Runner or the Tuner.
 //!
-//! `stdio` and `http` carry frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `hearing` passes on their notifications and
+//! `stdio` and `http` carry frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `notifications` passes on their notifications and
 //! requests; `runner` and `tuner` carry out a call, `tasks` knows which child has which task, `resources` lists conversations, `watching` sees refs and files
 //! change, `promoting` has staging promote itself.
 
-pub(crate) mod frame;
-pub(crate) mod hearing;
 pub mod http;
+pub(crate) mod json_rpc;
+pub(crate) mod notifications;
 pub(crate) mod pool;
 pub(crate) mod promoting;
 pub(crate) mod resources;

@@ -1,6 +1,6 @@
 //! The children that run, by what they serve and whom they speak with. The old one serves until the new one is ready.
 
-use crate::mcp::hearing;
+use crate::mcp::notifications;
 use crate::mcp::session::{Caller, Session};
 use crate::mcp::shim::{Server, Shim};
 use agent_core::formats::object_id::ObjectId;
@@ -410,7 +410,7 @@ impl<S: Server> Shim<S> {
             flights: RefCell::default(),
         });
         if let Some(sayings) = sayings {
-            tokio::task::spawn_local(hearing::hear(Rc::downgrade(self), Rc::downgrade(&running), sayings));
+            tokio::task::spawn_local(notifications::hear(Rc::downgrade(self), Rc::downgrade(&running), sayings));
         }
         Ok(running)
     }

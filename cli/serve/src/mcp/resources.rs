@@ -1,6 +1,6 @@
 //! Conversations as resources, `session://{conversation_id}`, beside the server's own; and who wants to hear when something changes.
 
-use crate::mcp::frame;
+use crate::mcp::json_rpc;
 use crate::mcp::session::{About, Caller, Session};
 use crate::mcp::shim::{Answer, Server, Shim, ours};
 use agent_core::protocol::mcp::{self, Era};
@@ -71,7 +71,7 @@ async fn list<S: Server>(caller: Caller<'_, S>, params: RawObject) -> Answer {
     let cursor = params.text("cursor");
     let (from, mut page) = match cursor.as_deref().and_then(|cursor| cursor.strip_prefix(CURSOR)) {
         Some(from) => {
-            let from = from.parse().map_err(|_| frame::error(mcp::INVALID_PARAMS, "params.cursor was never given out"))?;
+            let from = from.parse().map_err(|_| json_rpc::error(mcp::INVALID_PARAMS, "params.cursor was never given out"))?;
             (from, RawObject::parse(&ours(caller.era, "resources/list", &json!({"resources": []}))).expect("it is an object"))
         }
         None => (0, own(caller, "resources/list", "resources", params).await?),
@@ -81,7 +81,7 @@ async fn list<S: Server>(caller: Caller<'_, S>, params: RawObject) -> Answer {
     }
     let ids = conversations::ids(&caller.shim().repository.layout).map_err(|error| refused(&error))?;
     let mut resources: Vec<Box<RawValue>> = page.get("resources").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    resources.extend(ids.iter().skip(from).take(PAGE).map(|id| frame::raw(&resource(id))));
+    resources.extend(ids.iter().skip(from).take(PAGE).map(|id| json_rpc::raw(&resource(id))));
     page.set("resources", &resources);
     if ids.len() > from + PAGE {
         page.set("nextCursor", &format!("{CURSOR}{}", from + PAGE));
@@ -98,7 +98,7 @@ async fn templates<S: Server>(caller: Caller<'_, S>, params: RawObject) -> Answe
     let mut templates: Vec<Box<RawValue>> =
         page.get("resourceTemplates").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     if page.get("nextCursor").is_none_or(|next| next.get() == "null") {
-        templates.push(frame::raw(&json!({
+        templates.push(json_rpc::raw(&json!({
             "uriTemplate": "session://{conversation_id}", "name": "conversation", "title": "A conversation",
             "description": "Its turns, the version that serves it, and the rewards it was given", "mimeType": "application/json",
         })));
@@ -134,7 +134,7 @@ fn shown_turn(turn: &conversations::Turn) -> Value {
 
 fn refused(error: &ConversationError) -> RpcError {
     let code = if matches!(error, ConversationError::Id(_)) { mcp::INVALID_PARAMS } else { mcp::INTERNAL_ERROR };
-    frame::error(code, error.to_string())
+    json_rpc::error(code, error.to_string())
 }
 
 /// What a host of the stateless era wants to hear of.
@@ -230,28 +230,28 @@ impl Interests {
 
     fn add(&self, uri: Option<String>) -> Box<RawValue> {
         self.uris.borrow_mut().extend(uri);
-        frame::raw(&json!({}))
+        json_rpc::raw(&json!({}))
     }
 
     fn remove(&self, uri: Option<String>) -> Box<RawValue> {
         if let Some(uri) = uri {
             self.uris.borrow_mut().remove(&uri);
         }
-        frame::raw(&json!({}))
+        json_rpc::raw(&json!({}))
     }
 
     /// Begins a subscription: it is acknowledged at once, and answered when it ends.
     pub async fn listen<S: Server>(&self, caller: Caller<'_, S>, params: &RawObject) -> Result<(), RpcError> {
         let filter = params.get("notifications").map_or(Ok(Filter::default()), |raw| serde_json::from_str(raw.get()));
-        let filter = filter.map_err(|error| frame::error(mcp::INVALID_PARAMS, format!("params.notifications: {error}")))?;
+        let filter = filter.map_err(|error| json_rpc::error(mcp::INVALID_PARAMS, format!("params.notifications: {error}")))?;
         if self.listens.borrow().len() == LISTENS {
-            return Err(frame::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
+            return Err(json_rpc::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
         }
         let discovery = caller.shim().discovery(caller, &caller.line(None)).await;
-        let discovery = discovery.map_err(|error| frame::error(mcp::INTERNAL_ERROR, crate::mcp::shim::told(&error)))?;
+        let discovery = discovery.map_err(|error| json_rpc::error(mcp::INTERNAL_ERROR, crate::mcp::shim::told(&error)))?;
         let filter = Filter::agreed(filter, discovery.capabilities(Era::Stateless), discovery.has_conversations());
         let told = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});
-        caller.session.deliver(frame::notification("notifications/subscriptions/acknowledged", &told), About::Request(caller.id));
+        caller.session.deliver(json_rpc::notification("notifications/subscriptions/acknowledged", &told), About::Request(caller.id));
         let theirs = filter.upstream();
         let upstream = (!theirs.is_empty()).then(|| {
             let (session, id) = (Rc::downgrade(caller.session), caller.id.to_owned());
@@ -283,7 +283,7 @@ impl Interests {
             if let Some(uri) = uri {
                 params["uri"] = json!(uri);
             }
-            session.deliver(frame::notification(method, &params), About::Request(&listen.id));
+            session.deliver(json_rpc::notification(method, &params), About::Request(&listen.id));
         }
     }
 }
@@ -311,7 +311,7 @@ async fn follow<S: Server>(session: &Rc<Session<S>>, id: &RawValue, filter: &Fil
 /// A child of the handshake era is asked resource by resource; it says on its own when a list changes.
 async fn subscribe<S: Server>(server: &crate::mcp::pool::Running<S>, uris: &[String]) -> Result<Box<RawValue>, ChildError> {
     for uri in uris {
-        server.child().pass("resources/subscribe", frame::raw(&json!({"uri": uri}))).await?;
+        server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await?;
     }
     // until the child is gone there is nothing more to do
     server.child().gone().await;
@@ -324,7 +324,7 @@ impl<S: Server> Shim<S> {
         for uri in self.audience(server).iter().flat_map(|session| session.interests.of_the_server()) {
             let server = Rc::clone(server);
             tokio::task::spawn_local(async move {
-                let _ = server.child().pass("resources/subscribe", frame::raw(&json!({"uri": uri}))).await;
+                let _ = server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await;
             });
         }
     }

@@ -1,6 +1,6 @@
 //! The Runner behind the shim: each call under one state, each conversation under the version it began with.
 
-use crate::mcp::frame;
+use crate::mcp::json_rpc;
 use crate::mcp::pool::{Line, Served, Tongue};
 use crate::mcp::session::Caller;
 use crate::mcp::shim::{self, CallFailure, Server, Shim};
@@ -96,7 +96,7 @@ impl Server for Runner {
         let recorded = recording::is_under_way(&shim.repository.layout).then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
         if let Some(arguments) = recorded.filter(|_| !mcp::wants_input(&result)) {
-            recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| frame::raw(&json!({}))), &result);
+            recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))), &result);
         }
         shim.tasks.note(&served.server, &result);
         let result = served.server.suited(caller.era, "tools/call", result);
@@ -175,7 +175,7 @@ impl Named {
         else {
             return result;
         };
-        content.push(frame::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
+        content.push(json_rpc::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
         members.set("content", &content);
         let structured = members.object("structuredContent").filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
         if let Some(mut structured) = structured {

@@ -1,6 +1,6 @@
 //! One host's session with the shim, whatever carries it: what was agreed, what is under way, and what it is asked.
 
-use crate::mcp::frame::{self, Incoming, Wrong};
+use crate::mcp::json_rpc::{self, Incoming, Wrong};
 use crate::mcp::pool::{Lane, Line, Running, Tongue};
 use crate::mcp::resources::Interests;
 use crate::mcp::shim::{Answer, Server, Shim};
@@ -129,7 +129,7 @@ impl<S: Server> Caller<'_, S> {
         let asked = RawObject::parse(result).unwrap_or_default();
         let questions: BTreeMap<String, Question> = match asked.get("inputRequests") {
             Some(raw) => {
-                serde_json::from_str(raw.get()).map_err(|error| frame::error(mcp::INTERNAL_ERROR, format!("inputRequests: {error}")))?
+                serde_json::from_str(raw.get()).map_err(|error| json_rpc::error(mcp::INTERNAL_ERROR, format!("inputRequests: {error}")))?
             }
             None => BTreeMap::new(),
         };
@@ -157,7 +157,7 @@ struct Question {
 }
 
 fn host_is_gone() -> RpcError {
-    frame::error(mcp::INTERNAL_ERROR, "the host is gone")
+    json_rpc::error(mcp::INTERNAL_ERROR, "the host is gone")
 }
 
 impl<S: Server> Session<S> {
@@ -184,7 +184,7 @@ impl<S: Server> Session<S> {
         if text.trim().is_empty() {
             return;
         }
-        match frame::batch(text) {
+        match json_rpc::batch(text) {
             Ok(None) => self.take_message(text, &Reply::Single),
             Ok(Some(elements)) => self.take_batch(&elements),
             Err(wrong) => self.deliver(wrong.line(), About::Nothing),
@@ -204,8 +204,8 @@ impl<S: Server> Session<S> {
     /// Ends what belongs to this session alone.
     pub async fn close(&self) {
         for id in self.interests.close() {
-            let result = frame::raw(&json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}));
-            self.deliver(frame::answer(&id, &result), About::Answer(&id));
+            let result = json_rpc::raw(&json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}));
+            self.deliver(json_rpc::answer(&id, &result), About::Answer(&id));
         }
         for (_, task) in self.under_way.borrow_mut().drain() {
             task.abort();
@@ -288,9 +288,9 @@ impl<S: Server> Session<S> {
             let answer = session.answer(&incoming, &id).await;
             session.under_way.borrow_mut().remove(id.get());
             match answer {
-                Ok(Some(result)) => reply.give(&session, frame::answer(&id, &result), Some(&id)),
+                Ok(Some(result)) => reply.give(&session, json_rpc::answer(&id, &result), Some(&id)),
                 Ok(None) => {}
-                Err(error) => reply.give(&session, frame::refusal(Some(&id), &error), Some(&id)),
+                Err(error) => reply.give(&session, json_rpc::refusal(Some(&id), &error), Some(&id)),
             }
             session.answered.notify_waiters();
         });
@@ -306,8 +306,8 @@ impl<S: Server> Session<S> {
         if let Ok(mut under_way) = self.under_way.try_borrow_mut() {
             under_way.remove(id.get());
         }
-        let error = frame::error(mcp::INTERNAL_ERROR, "`agent` failed at this request; its log shows where");
-        reply.give(self, frame::refusal(Some(id), &error), Some(id));
+        let error = json_rpc::error(mcp::INTERNAL_ERROR, "`agent` failed at this request; its log shows where");
+        reply.give(self, json_rpc::refusal(Some(id), &error), Some(id));
         self.answered.notify_waiters();
     }
 
@@ -368,9 +368,9 @@ impl<S: Server> Session<S> {
         let Some(meta) = meta else {
             let greeted = self.revision().is_some() || matches!(method, "initialize" | "ping");
             return match (greeted, method) {
-                (_, "server/discover") => Err(frame::no_such_method(method)),
+                (_, "server/discover") => Err(json_rpc::no_such_method(method)),
                 (true, _) => Ok(Era::Handshake),
-                (false, _) => Err(frame::error(
+                (false, _) => Err(json_rpc::error(
                     mcp::INVALID_PARAMS,
                     format!("no `initialize` came before this request, and its params._meta lacks {}", mcp::META_VERSION),
                 )),
@@ -383,10 +383,10 @@ impl<S: Server> Session<S> {
             return Err(RpcError { code: mcp::UNSUPPORTED_VERSION, message, data: Some(known) });
         }
         if meta.get(mcp::META_CAPABILITIES).is_none() {
-            return Err(frame::error(mcp::INVALID_PARAMS, format!("params._meta lacks {}", mcp::META_CAPABILITIES)));
+            return Err(json_rpc::error(mcp::INVALID_PARAMS, format!("params._meta lacks {}", mcp::META_CAPABILITIES)));
         }
         if mcp::HANDSHAKE_ONLY.contains(&method) {
-            return Err(frame::no_such_method(method));
+            return Err(json_rpc::no_such_method(method));
         }
         Ok(Era::Stateless)
     }
@@ -413,7 +413,7 @@ impl<S: Server> Session<S> {
         let number = self.next_question.get();
         self.next_question.set(number + 1);
         self.asked.borrow_mut().insert(number, asked);
-        self.deliver(frame::request(number, method, params), about);
+        self.deliver(json_rpc::request(number, method, params), about);
     }
 
     /// The host's answer to what a child asked.

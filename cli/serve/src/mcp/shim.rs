@@ -1,6 +1,6 @@
 //! What hosts are served: at each request what is current then, by a child that was started ahead and is replaced when it dies.
 
-use crate::mcp::frame;
+use crate::mcp::json_rpc;
 use crate::mcp::pool::{Key, Line, Numbers, Pool, Running, Served, Tongue};
 use crate::mcp::promoting::Promoter;
 use crate::mcp::resources;
@@ -168,7 +168,7 @@ impl<S: Server> Shim<S> {
 
     pub async fn answer(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
         match method {
-            "ping" => Ok(frame::raw(&json!({}))),
+            "ping" => Ok(json_rpc::raw(&json!({}))),
             "initialize" => Ok(Box::pin(self.initialize(caller)).await),
             "server/discover" | "tools/list" => {
                 let line = caller.line(Some(&params));
@@ -181,7 +181,7 @@ impl<S: Server> Shim<S> {
                 if let Some(identity) = self.identity(&line).filter(|_| caller.era == Era::Stateless) {
                     identity.sign_result(&mut result);
                 }
-                Ok(frame::raw(&result))
+                Ok(json_rpc::raw(&result))
             }
             "prompts/list" => Box::pin(self.listed(caller, method, params)).await,
             "tasks/get" | "tasks/result" | "tasks/cancel" => Box::pin(self.task(caller, method, params)).await,
@@ -200,7 +200,7 @@ impl<S: Server> Shim<S> {
             if let Some(identity) = self.identity(&caller.line(None)) {
                 identity.sign_greeting(&mut result);
             }
-            return frame::raw(&result);
+            return json_rpc::raw(&result);
         };
         let agreed = discovery.newest_handshake().filter(|newest| *newest < asked).unwrap_or(asked);
         caller.session.settle_on(agreed);
@@ -208,7 +208,7 @@ impl<S: Server> Shim<S> {
         if let Some(identity) = self.identity(&caller.line(None)) {
             identity.sign_greeting(&mut result);
         }
-        frame::raw(&result)
+        json_rpc::raw(&result)
     }
 
     /// Who answers; `None` while nothing can be served.
@@ -220,7 +220,7 @@ impl<S: Server> Shim<S> {
         match S::call(caller, params).await {
             Ok(result) => Ok(result),
             Err(CallFailure::Child(error @ (ChildError::Refused { .. } | ChildError::Unreadable { .. }), _)) => {
-                Err(frame::child_error(error))
+                Err(json_rpc::child_error(error))
             }
             Err(CallFailure::Child(error, server)) => {
                 Box::pin(self.replace_if_deaf(&server, &error)).await;
@@ -248,14 +248,14 @@ impl<S: Server> Shim<S> {
     async fn task(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
         let made_by = params.text("taskId").and_then(|id| self.tasks.of(&id));
         match made_by {
-            Some(server) => server.pass(caller, method, params).await.map_err(frame::child_error),
+            Some(server) => server.pass(caller, method, params).await.map_err(json_rpc::child_error),
             None => self.pass(caller, method, params).await,
         }
     }
 
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
         let served = self.serving_line(caller, &caller.line(Some(&params))).await.map_err(|error| internal(&error))?;
-        let result = served.server.pass(caller, method, params).await.map_err(frame::child_error)?;
+        let result = served.server.pass(caller, method, params).await.map_err(json_rpc::child_error)?;
         Ok(signed::<S>(caller.era, &served.target, result))
     }
 
@@ -389,7 +389,7 @@ impl<S: Server> Shim<S> {
 
     /// Every host hears that the tools are others now.
     pub fn announce_tools(&self) {
-        let told = frame::notification("notifications/tools/list_changed", &json!({}));
+        let told = json_rpc::notification("notifications/tools/list_changed", &json!({}));
         for session in self.sessions() {
             if session.revision().is_some() {
                 session.deliver(told.clone(), About::Nothing);
@@ -423,7 +423,7 @@ impl<S: Server> Shim<S> {
         let uri = resources::uri(id);
         for session in self.sessions() {
             if session.interests.has(&uri) {
-                session.deliver(frame::notification(resources::UPDATED, &json!({"uri": uri})), About::Nothing);
+                session.deliver(json_rpc::notification(resources::UPDATED, &json!({"uri": uri})), About::Nothing);
             }
             session.interests.announce(&session, resources::UPDATED, Some(&uri));
         }
@@ -459,7 +459,7 @@ impl Turns {
 }
 
 fn internal(error: &CommandError) -> RpcError {
-    frame::error(mcp::INTERNAL_ERROR, told(error))
+    json_rpc::error(mcp::INTERNAL_ERROR, told(error))
 }
 
 /// An error in one text, for a reader who sees no exit code.
@@ -469,7 +469,7 @@ pub fn told(error: &CommandError) -> String {
 }
 
 pub fn tool_error(era: Era, message: &str) -> Box<RawValue> {
-    in_era(era, "tools/call", frame::tool_error(message))
+    in_era(era, "tools/call", json_rpc::tool_error(message))
 }
 
 /// A result of the stateless era under the name of the agent, where the server signs its results.
@@ -485,7 +485,7 @@ pub(crate) fn signed<S: Server>(era: Era, target: &Target, result: Box<RawValue>
 
 /// A result of our own in the era of whoever asked.
 pub fn ours(era: Era, method: &str, value: &Value) -> Box<RawValue> {
-    in_era(era, method, frame::raw(value))
+    in_era(era, method, json_rpc::raw(value))
 }
 
 fn in_era(era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {

@@ -1,6 +1,6 @@
 //! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
 
-use crate::mcp::frame;
+use crate::mcp::json_rpc;
 use crate::mcp::pool::{Line, Running, Tongue};
 use crate::mcp::promoting;
 use crate::mcp::session::Caller;
@@ -73,8 +73,8 @@ impl Server for Tuner {
         }
         let result = match value {
             Settled::Applied(_, result) => with_warnings(call::for_host(result.raw()), &warnings),
-            Settled::Duplicate(signal) => frame::tool_text(&format!("signal `{}` was already counted", signal.id)),
-            Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => frame::tool_error(&rejected.error),
+            Settled::Duplicate(signal) => json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id)),
+            Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
         Ok(served.server.suited(caller.era, "tools/call", result))
     }

@@ -1,6 +1,6 @@
 //! What a request of the stateless revision says about itself, in its body and again in its headers.
 
-use crate::mcp::frame::{self, Incoming};
+use crate::mcp::json_rpc::{self, Incoming};
 use agent_core::protocol::mcp;
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::RpcError;
@@ -43,7 +43,7 @@ pub(super) fn check(headers: &HeaderMap, message: &Incoming) -> Result<(), RpcEr
         return Err(unsupported(&version));
     }
     if mcp::HANDSHAKE_ONLY.contains(&method) {
-        return Err(frame::no_such_method(method));
+        return Err(json_rpc::no_such_method(method));
     }
     Ok(())
 }
@@ -67,14 +67,14 @@ fn declared(message: &Incoming) -> Result<String, RpcError> {
         Some(version) if meta.get(mcp::META_CAPABILITIES).is_some() => Ok(version),
         _ => {
             let missing = if version.is_none() { mcp::META_VERSION } else { mcp::META_CAPABILITIES };
-            Err(frame::error(mcp::INVALID_PARAMS, format!("`params._meta` must have `{missing}`")))
+            Err(json_rpc::error(mcp::INVALID_PARAMS, format!("`params._meta` must have `{missing}`")))
         }
     }
 }
 
 fn unsupported(version: &str) -> RpcError {
     let data = Some(json!({"supported": [mcp::STATELESS], "requested": version}));
-    RpcError { data, ..frame::error(mcp::UNSUPPORTED_VERSION, "Unsupported protocol version") }
+    RpcError { data, ..json_rpc::error(mcp::UNSUPPORTED_VERSION, "Unsupported protocol version") }
 }
 
 fn compare(headers: &HeaderMap, name: &str, expected: &str) -> Result<(), RpcError> {
@@ -89,7 +89,7 @@ fn compare(headers: &HeaderMap, name: &str, expected: &str) -> Result<(), RpcErr
 }
 
 pub(super) fn mismatch(why: &str) -> RpcError {
-    frame::error(HEADER_MISMATCH, format!("Header mismatch: {why}"))
+    json_rpc::error(HEADER_MISMATCH, format!("Header mismatch: {why}"))
 }
 
 /// A value as it was before it was made safe for a header; `None` when that cannot be.

@@ -6,7 +6,7 @@ use crate::mcp::http::envelope;
 use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::message::Posted;
 use crate::mcp::http::reply::{self, Refusal, Reply};
-use crate::mcp::http::visits::Visits;
+use crate::mcp::http::sessions::Visits;
 use crate::mcp::shim::Server;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};

@@ -5,7 +5,7 @@ use crate::listen;
 use crate::mcp::http::Options;
 use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::front::{BODIES_LIMIT, Front, PATH};
-use crate::mcp::http::visits::Visits;
+use crate::mcp::http::sessions::Visits;
 use crate::mcp::session::Session;
 use crate::mcp::shim::{Server, Shim};
 use agent_core::formats::diagnose::Exit;

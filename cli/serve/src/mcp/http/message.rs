@@ -1,6 +1,6 @@
 //! The body of a POST: one message, or a batch of them.
 
-use crate::mcp::frame::{self, Incoming, Wrong};
+use crate::mcp::json_rpc::{self, Incoming, Wrong};
 use agent_core::protocol::mcp;
 use serde_json::value::RawValue;
 
@@ -32,8 +32,8 @@ pub(super) enum Posted {
 
 impl Posted {
     pub fn read(bytes: Vec<u8>) -> Result<Self, Wrong> {
-        let text = String::from_utf8(bytes).map_err(|_| Wrong { id: None, error: frame::error(mcp::PARSE_ERROR, "not UTF-8") })?;
-        match frame::batch(&text)? {
+        let text = String::from_utf8(bytes).map_err(|_| Wrong { id: None, error: json_rpc::error(mcp::PARSE_ERROR, "not UTF-8") })?;
+        match json_rpc::batch(&text)? {
             None => Ok(Self::One(Message::read(text)?)),
             Some(elements) if elements.is_empty() => Err(Wrong::request("an empty batch")),
             Some(elements) => {

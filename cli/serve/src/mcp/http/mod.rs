@@ -1,6 +1,6 @@
 //! The shim over Streamable HTTP, in both eras of MCP: frames pass as the bytes they are.
 //!
-//! `listener` has the connections, `front` one request, `visits` the sessions of the handshake era, `exchange` the requests of the stateless
+//! `listener` has the connections, `front` one request, `sessions` the sessions of the handshake era, `exchange` the requests of the stateless
 //! one. `stream` keeps what is said until it was heard, `reply` tells it as JSON or as events. `typed` is for a server by rmcp, behind the same door.
 
 pub mod address;
@@ -13,9 +13,9 @@ mod message;
 mod mirror;
 mod outbox;
 mod reply;
+mod sessions;
 mod stream;
 mod typed;
-mod visits;
 
 pub(crate) use listener::serve;
 pub use typed::serve_typed;

@@ -1,9 +1,9 @@
 //! What goes back over HTTP: a refusal, one JSON document, or events.
 
 use crate::access::Denied;
-use crate::mcp::frame;
 use crate::mcp::http::event::{self, EventId};
 use crate::mcp::http::stream::Reader;
+use crate::mcp::json_rpc;
 use agent_core::protocol::mcp;
 use agent_engine::child::RpcError;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -78,7 +78,7 @@ impl Refusal {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let mut reply = json(refusal.status, frame::refusal(None, &frame::error(mcp::INVALID_REQUEST, refusal.why)).into());
+        let mut reply = json(refusal.status, json_rpc::refusal(None, &json_rpc::error(mcp::INVALID_REQUEST, refusal.why)).into());
         if refusal.status == StatusCode::UNAUTHORIZED {
             reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -205,5 +205,5 @@ fn status_of_code(code: i64) -> StatusCode {
 
 /// An error with the status it has.
 pub(super) fn error(id: Option<&RawValue>, error: &RpcError) -> Reply {
-    json(status_of_code(error.code), frame::refusal(id, error).into())
+    json(status_of_code(error.code), json_rpc::refusal(id, error).into())
 }
