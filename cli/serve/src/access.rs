@@ -1,4 +1,4 @@
-//! Who is let in: the name the server is called by, the page that calls, the token.
+//! Who may connect: the checks of Host, Origin and the token.
 
 use agent_core::formats::object_id::digest;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ pub struct Access {
     token: Option<String>,
 }
 
-/// What of a request says who sends it.
+/// What a request says about its sender.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sender<'a> {
     pub host: Option<&'a str>,
@@ -33,7 +33,7 @@ pub fn ambiguity(sender: Sender<'_>, authority: Option<&str>, required: bool) ->
     is_another.then_some("the target and `Host` name two servers")
 }
 
-/// Why a request is not let in.
+/// Why a request is refused.
 #[derive(Debug)]
 pub struct Denied {
     /// 401 where a token would help, else 403.
@@ -57,8 +57,8 @@ impl Access {
         self.token.is_some()
     }
 
-    /// A page of another origin must not get through a browser to what listens on this machine: neither by asking (Origin), nor by
-    /// a name of its own that it points here (Host).
+    /// A page of another origin must not reach this server through a browser: neither by a request of its
+    /// own (Origin), nor by DNS rebinding (Host).
     pub fn check(&self, sender: Sender<'_>, is_open: bool) -> Result<(), Denied> {
         let host = sender.host.unwrap_or_default();
         if !host.is_empty() && !self.knows(host) {
@@ -74,7 +74,7 @@ impl Access {
     /// Whether the server may be called by this name, with a port or without.
     pub fn knows(&self, host: &str) -> bool {
         let name = name_of(host).to_ascii_lowercase();
-        // nobody can point an address elsewhere
+        // an IP address cannot be rebound by DNS
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         is_address || name == "localhost" || self.hosts.contains(&name)
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_are_ours_and_pages_of_our_own_are_let_in() {
+    fn only_known_hosts_and_their_own_origins_have_access() {
         let access = Access::new(&["Agents.example".to_owned()], None);
         for good in ["localhost", "LOCALHOST:80", "127.0.0.1:7070", "[::1]:7070", "[::1]", "10.0.0.1", "agents.example:1"] {
             let sender = Sender { host: Some(good), ..Sender::default() };
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_opens_where_one_is_set() {
+    fn a_token_is_required_where_one_is_set() {
         let access = Access::new(&[], Some("s3cret"));
         let sender = Sender { host: Some("localhost"), ..Sender::default() };
         for good in ["Bearer s3cret", "bearer  s3cret"] {

@@ -1,4 +1,4 @@
-//! Memory for the bodies of requests, bounded over all connections of a door: it is taken as a body arrives, not as it is announced.
+//! Memory for the bodies of requests, bounded over all connections of a listener: it is taken as a body arrives, not as it is announced.
 
 use std::cell::Cell;
 use std::rc::Rc;

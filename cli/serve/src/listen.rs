@@ -1,11 +1,11 @@
-//! Binding a server to an address: to the network only where a token is asked for.
+//! Binding a server to an address: to the network only with a token.
 
 use crate::access::Access;
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::CommandError;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
-/// Listens at `HOST:PORT`, to the network only where a token is asked for; gives the address it has.
+/// Listens at `HOST:PORT`, to the network only with a token; gives the address it has.
 pub fn listen(address: &str, access: &Access) -> Result<(TcpListener, SocketAddr), CommandError> {
     let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("`{address}` is not a HOST:PORT: {error}"));
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();

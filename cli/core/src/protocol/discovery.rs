@@ -184,7 +184,7 @@ impl Discovery {
     }
 
     /// Tools that are not what was recorded, with the way in which they differ.
-    pub fn surprises(&self, real: &[Value]) -> BTreeMap<String, &'static str> {
+    pub fn undeclared_tools(&self, real: &[Value]) -> BTreeMap<String, &'static str> {
         let by_name = |tools: &[Value]| -> BTreeMap<String, Value> {
             tools.iter().filter_map(|tool| Some((tool["name"].as_str()?.to_owned(), tool.clone()))).collect()
         };
@@ -405,8 +405,8 @@ mod tests {
         let record = record(vec![plain.clone(), asks]).with_plain(std::slice::from_ref(&plain));
         let names = |is_plain| record.list(Era::Handshake, is_plain, Lifetime(0))["tools"].as_array().map(Vec::len);
         assert_eq!((names(true), names(false)), (Some(1), Some(2)));
-        assert!(record.surprises(&[plain]).is_empty(), "to a client that lacks it");
-        assert_eq!(record.surprises(&[]).into_keys().collect::<Vec<_>>(), ["plain"]);
+        assert!(record.undeclared_tools(&[plain]).is_empty(), "to a client that lacks it");
+        assert_eq!(record.undeclared_tools(&[]).into_keys().collect::<Vec<_>>(), ["plain"]);
         let kept = Discovery::parse(&serde_json::to_vec(&record).unwrap()).unwrap();
         assert_eq!((kept.listed("prompts/list"), kept), (None, record));
     }
@@ -415,7 +415,10 @@ mod tests {
     fn what_differs_from_the_record_is_named() {
         let record = record(vec![tool("same", &json!({})), tool("gone", &json!({})), tool("other", &json!({}))]);
         let real = [tool("same", &json!({})), tool("other", &json!({"title": "x"})), tool("more", &json!({}))];
-        let surprises: Vec<_> = record.surprises(&real).into_iter().collect();
-        assert_eq!(surprises, [("gone".to_owned(), "is missing"), ("more".to_owned(), "is new"), ("other".to_owned(), "is another")]);
+        let undeclared_tools: Vec<_> = record.undeclared_tools(&real).into_iter().collect();
+        assert_eq!(
+            undeclared_tools,
+            [("gone".to_owned(), "is missing"), ("more".to_owned(), "is new"), ("other".to_owned(), "is another")]
+        );
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 /// A list that goes on beyond this many pages has no end.
 const PAGES: usize = 1000;
 /// What a child says unasked is dropped beyond this many that nobody has taken.
-const SAYINGS_KEPT: usize = 1024;
+const MESSAGES_KEPT: usize = 1024;
 
 /// The parameters of `tools/call`.
 #[derive(Debug, Serialize)]
@@ -36,7 +36,7 @@ pub struct CallParams<'a> {
 
 type Outcome = Result<Box<RawValue>, RpcError>;
 
-enum Order {
+enum Outgoing {
     Request { id: u64, method: String, params: Box<RawValue>, reply: oneshot::Sender<Outcome> },
     Notify { method: String, params: Option<Box<RawValue>> },
     Cancel { id: u64 },
@@ -45,7 +45,7 @@ enum Order {
 
 /// What a child says unasked.
 #[derive(Debug)]
-pub enum Said {
+pub enum ServerMessage {
     /// Progress, log messages, changed lists: the whole frame as it came.
     Notification { method: String, frame: Box<RawValue> },
     /// It waits for `Child::reply`.
@@ -62,12 +62,12 @@ pub struct Child {
     process_id: Option<u32>,
     next_id: AtomicU64,
     /// What it asked and has no answer to: so long it is not late.
-    asking: Arc<AtomicUsize>,
-    orders: mpsc::UnboundedSender<Order>,
+    pending_requests: Arc<AtomicUsize>,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
     /// Set once, when the child died or broke protocol.
     failure: Arc<OnceLock<ChildError>>,
     driver: JoinHandle<()>,
-    sayings: Option<mpsc::Receiver<Said>>,
+    messages: Option<mpsc::Receiver<ServerMessage>>,
 }
 
 impl Child {
@@ -87,10 +87,10 @@ impl Child {
     }
 
     fn over(link: Link, spec: &ChildSpec) -> Self {
-        let (orders, order_queue) = mpsc::unbounded_channel();
-        let (say, sayings) = mpsc::channel(SAYINGS_KEPT);
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let (message_sender, messages) = mpsc::channel(MESSAGES_KEPT);
         let failure = Arc::new(OnceLock::new());
-        let asking = Arc::new(AtomicUsize::new(0));
+        let pending_requests = Arc::new(AtomicUsize::new(0));
         Self {
             role: spec.role,
             call_limit: spec.call_limit,
@@ -99,11 +99,16 @@ impl Child {
             greeting: link.greeting().clone(),
             process_id: link.process_id(),
             next_id: AtomicU64::new(link.next_id()),
-            asking: Arc::clone(&asking),
-            orders,
+            pending_requests: Arc::clone(&pending_requests),
+            outgoing,
             failure: Arc::clone(&failure),
-            driver: tokio::spawn(drive(Driver { link, say, asking, callers: HashMap::new() }, order_queue, failure, spec.role)),
-            sayings: Some(sayings),
+            driver: tokio::spawn(drive(
+                Driver { link, messages: message_sender, pending_requests, callers: HashMap::new() },
+                queue,
+                failure,
+                spec.role,
+            )),
+            messages: Some(messages),
         }
     }
 
@@ -122,13 +127,13 @@ impl Child {
     }
 
     /// What the child says unasked; can be taken once.
-    pub fn take_sayings(&mut self) -> Option<mpsc::Receiver<Said>> {
-        self.sayings.take()
+    pub fn take_messages(&mut self) -> Option<mpsc::Receiver<ServerMessage>> {
+        self.messages.take()
     }
 
     /// Answers what the child asked.
     pub fn reply(&self, id: Box<RawValue>, outcome: Result<Box<RawValue>, RpcError>) {
-        let _ = self.orders.send(Order::Reply { id, outcome });
+        let _ = self.outgoing.send(Outgoing::Reply { id, outcome });
     }
 
     /// Why no call will succeed any more, once that is so.
@@ -143,7 +148,7 @@ impl Child {
 
     /// Resolves when no call will succeed any more.
     pub async fn gone(&self) {
-        self.orders.closed().await;
+        self.outgoing.closed().await;
     }
 
     /// Calls a tool. A tool's own error is a result with `is_error()`.
@@ -195,7 +200,7 @@ impl Child {
 
     pub fn notify(&self, method: &str, params: Option<Box<RawValue>>) {
         // a child that is gone needs no notification
-        let _ = self.orders.send(Order::Notify { method: method.to_owned(), params });
+        let _ = self.outgoing.send(Outgoing::Notify { method: method.to_owned(), params });
     }
 
     /// The cheapest request of the era it was greeted in.
@@ -244,7 +249,7 @@ impl Child {
             match timeout(limit, &mut waiting.answer).await {
                 Ok(answer) => break answer,
                 // it waits for its host, perhaps for a person
-                Err(_) if self.asking.load(Ordering::Relaxed) > 0 => {}
+                Err(_) if self.pending_requests.load(Ordering::Relaxed) > 0 => {}
                 Err(_) => return Err(ChildError::TimedOut { role: self.role, what: what.to_owned(), limit }),
             }
         };
@@ -254,8 +259,8 @@ impl Child {
 
     fn post(&self, id: u64, method: &str, params: Box<RawValue>) -> Waiting<'_> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.orders.send(Order::Request { id, method: method.to_owned(), params, reply });
-        Waiting { id, orders: &self.orders, cancels: true, answer }
+        let _ = self.outgoing.send(Outgoing::Request { id, method: method.to_owned(), params, reply });
+        Waiting { id, outgoing: &self.outgoing, cancels: true, answer }
     }
 
     fn answered(&self, answer: Option<Outcome>, what: &str) -> Result<Box<RawValue>, ChildError> {
@@ -265,7 +270,7 @@ impl Child {
 
     /// Ends the child and all it started.
     pub async fn end(self) {
-        drop(self.orders);
+        drop(self.outgoing);
         let _ = self.driver.await;
     }
 }
@@ -277,7 +282,7 @@ fn raw(params: &impl Serialize) -> Box<RawValue> {
 /// Whoever stops waiting, by the limit or by being dropped, lets the child know.
 struct Waiting<'a> {
     id: u64,
-    orders: &'a mpsc::UnboundedSender<Order>,
+    outgoing: &'a mpsc::UnboundedSender<Outgoing>,
     cancels: bool,
     answer: oneshot::Receiver<Outcome>,
 }
@@ -285,30 +290,30 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.cancels {
-            let _ = self.orders.send(Order::Cancel { id: self.id });
+            let _ = self.outgoing.send(Outgoing::Cancel { id: self.id });
         }
     }
 }
 
 struct Driver {
     link: Link,
-    say: mpsc::Sender<Said>,
-    asking: Arc<AtomicUsize>,
+    messages: mpsc::Sender<ServerMessage>,
+    pending_requests: Arc<AtomicUsize>,
     callers: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
 /// Owns the link until all callers are gone or the child is.
-async fn drive(mut driver: Driver, mut orders: mpsc::UnboundedReceiver<Order>, failure: Arc<OnceLock<ChildError>>, role: Role) {
+async fn drive(mut driver: Driver, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, failure: Arc<OnceLock<ChildError>>, role: Role) {
     let said = Arc::clone(&failure);
     let _panicked = OnPanic::new(move || drop(said.set(ChildError::GivenUp { role })));
     let error = loop {
         tokio::select! {
-            order = orders.recv() => match order {
+            message = outgoing.recv() => match message {
                 None => return driver.link.end().await,
-                Some(order) => driver.obey(order),
+                Some(message) => driver.send(message),
             },
             incoming = driver.link.next() => match incoming {
-                Ok(incoming) => driver.hear(incoming),
+                Ok(incoming) => driver.receive(incoming),
                 Err(error) => break error,
             },
         }
@@ -317,26 +322,26 @@ async fn drive(mut driver: Driver, mut orders: mpsc::UnboundedReceiver<Order>, f
 }
 
 impl Driver {
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Request { id, method, params, reply } => {
+    fn send(&mut self, message: Outgoing) {
+        match message {
+            Outgoing::Request { id, method, params, reply } => {
                 self.link.post_as(id, &method, params);
                 self.callers.insert(id, reply);
             }
-            Order::Notify { method, params } => self.link.notify(&method, params.as_deref()),
-            Order::Cancel { id } => {
+            Outgoing::Notify { method, params } => self.link.notify(&method, params.as_deref()),
+            Outgoing::Cancel { id } => {
                 if self.callers.remove(&id).is_some() {
                     self.link.cancel(id, "nothing waits for its answer any more");
                 }
             }
-            Order::Reply { id, outcome } => {
-                self.asking.fetch_sub(1, Ordering::Relaxed);
+            Outgoing::Reply { id, outcome } => {
+                self.pending_requests.fetch_sub(1, Ordering::Relaxed);
                 self.link.reply(&id, outcome.as_deref());
             }
         }
     }
 
-    fn hear(&mut self, incoming: Incoming) {
+    fn receive(&mut self, incoming: Incoming) {
         match incoming {
             // an answer to a cancelled request has no caller
             Incoming::Answer { id, outcome } => {
@@ -345,14 +350,14 @@ impl Driver {
                 }
             }
             Incoming::Notification { method, frame } => {
-                let _ = self.say.try_send(Said::Notification { method, frame });
+                let _ = self.messages.try_send(ServerMessage::Notification { method, frame });
             }
             Incoming::Request { id, method, params } => {
-                self.asking.fetch_add(1, Ordering::Relaxed);
-                if let Err(unheard) = self.say.try_send(Said::Request { id, method, params })
-                    && let Said::Request { id, method, .. } = unheard.into_inner()
+                self.pending_requests.fetch_add(1, Ordering::Relaxed);
+                if let Err(undelivered) = self.messages.try_send(ServerMessage::Request { id, method, params })
+                    && let ServerMessage::Request { id, method, .. } = undelivered.into_inner()
                 {
-                    self.asking.fetch_sub(1, Ordering::Relaxed);
+                    self.pending_requests.fetch_sub(1, Ordering::Relaxed);
                     self.link.reply(&id, Err(&not_offered(&method)));
                 }
             }

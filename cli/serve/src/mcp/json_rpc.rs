@@ -36,7 +36,7 @@ impl Wrong {
         Self { id: None, error: error(INVALID_REQUEST, message) }
     }
 
-    pub fn line(&self) -> String {
+    pub fn frame(&self) -> String {
         refusal(self.id.as_deref(), &self.error)
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     fn what_is_a_message_and_what_is_not() {
         let read = |text: &str| match Incoming::read(text) {
             Ok(incoming) => format!("{:?} {:?}", incoming.id.as_deref().map(RawValue::get), incoming.method),
-            Err(wrong) => wrong.line(),
+            Err(wrong) => wrong.frame(),
         };
         assert_eq!(read(r#"{"jsonrpc":"2.0","id":"a\n","method":"ping"}"#), r#"Some("\"a\\n\"") Some("ping")"#);
         assert_eq!(

@@ -1,11 +1,11 @@
 //! What a child says unasked, and who is to hear it. What could be meant for several hosts is given to none.
 
-use crate::mcp::pool::{Flight, Running};
+use crate::mcp::pool::{InFlight, Running};
 use crate::mcp::session::{About, Session};
 use crate::mcp::shim::{Server, Shim};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
-use agent_engine::child::{Said, not_offered};
+use agent_engine::child::{ServerMessage, not_offered};
 use serde_json::value::RawValue;
 use std::rc::{Rc, Weak};
 use tokio::sync::mpsc;
@@ -16,34 +16,34 @@ const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
 
 /// Hears a child until it is gone.
-pub async fn hear<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut sayings: mpsc::Receiver<Said>) {
-    while let Some(said) = sayings.recv().await {
+pub async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut messages: mpsc::Receiver<ServerMessage>) {
+    while let Some(message) = messages.recv().await {
         let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };
-        match said {
-            Said::Request { id, method, params } => asked(&shim, &server, id, &method, params.as_deref()),
-            Said::Notification { method, frame } => notified(&shim, &server, &method, &frame).await,
+        match message {
+            ServerMessage::Request { id, method, params } => requested(&shim, &server, id, &method, params.as_deref()),
+            ServerMessage::Notification { method, frame } => notified(&shim, &server, &method, &frame).await,
         }
     }
 }
 
 /// Somebody's session and request.
-type Whose<S> = (Rc<Session<S>>, Box<RawValue>);
+type Origin<S> = (Rc<Session<S>>, Box<RawValue>);
 
 /// The request that was made last, among those of one session.
-fn latest<S: Server>(server: &Running<S>, matches: impl Fn(&Flight<S>) -> bool) -> Option<Whose<S>> {
-    let flights = server.flights.borrow();
-    let mut found = flights.values().rev().filter(|flight| !flight.is_subscription && matches(flight));
+fn latest_request<S: Server>(server: &Running<S>, matches: impl Fn(&InFlight<S>) -> bool) -> Option<Origin<S>> {
+    let in_flight = server.in_flight.borrow();
+    let mut found = in_flight.values().rev().filter(|request| !request.is_subscription && matches(request));
     let last = found.next()?;
     let session = last.session.upgrade()?;
     found.all(|other| other.session.ptr_eq(&last.session)).then(|| (session, last.id.clone()))
 }
 
-fn asked<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>) {
+fn requested<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>) {
     // a host of the stateless era is asked by results alone
-    if let Some((session, about)) = latest(server, |flight| flight.era == Era::Handshake) {
+    if let Some((session, about)) = latest_request(server, |request| request.era == Era::Handshake) {
         return session.ask(server, id, method, params, About::Request(&about));
     }
-    let is_idle = server.flights.borrow().is_empty();
+    let is_idle = server.in_flight.borrow().is_empty();
     match shim.audience(server).as_slice() {
         [only] if is_idle && only.revision().is_some() => only.ask(server, id, method, params, About::Nothing),
         _ => server.child().reply(id, Err(not_offered(method))),
@@ -56,29 +56,29 @@ async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method
         PROGRESS => progressed(shim, server, frame, &params()),
         TOOLS_CHANGED if !tools_may_change(shim, server).await => {}
         _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => subscribed(server, method, frame),
-        TOOLS_CHANGED => shim.announce_tools(),
+        TOOLS_CHANGED => shim.notify_tools_changed(),
         UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
         "notifications/resources/list_changed" | "notifications/prompts/list_changed" => shim.list_changed(server, method, frame),
-        _ => somebody_told(shim, server, frame),
+        _ => forward_unattributed(shim, server, frame),
     }
 }
 
 fn progressed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue, params: &RawObject) {
     let Some(token) = params.get("progressToken") else { return };
-    let is_ours = shim.has_many_hosts() && server.lane.owner.is_none();
-    let flights = server.flights.borrow();
-    let flight = if is_ours {
-        token.get().parse().ok().and_then(|id: u64| flights.get(&id))
+    let is_ours = shim.has_many_hosts() && server.audience.owner.is_none();
+    let in_flight = server.in_flight.borrow();
+    let request = if is_ours {
+        token.get().parse().ok().and_then(|id: u64| in_flight.get(&id))
     } else {
-        flights.values().find(|flight| flight.token.as_deref().is_some_and(|told| told.get() == token.get()))
+        in_flight.values().find(|request| request.token.as_deref().is_some_and(|other| other.get() == token.get()))
     };
-    let Some((session, flight)) = flight.and_then(|flight| Some((flight.session.upgrade()?, flight))) else { return };
-    let told = match &flight.token {
-        Some(told) if is_ours => with_params(frame, |params| params.set("progressToken", told)),
+    let Some((session, request)) = request.and_then(|request| Some((request.session.upgrade()?, request))) else { return };
+    let forwarded = match &request.token {
+        Some(token) if is_ours => with_params(frame, |params| params.set("progressToken", token)),
         _ => Some(frame.get().to_owned()),
     };
-    if let Some(told) = told {
-        session.deliver(told, About::Request(&flight.id));
+    if let Some(forwarded) = forwarded {
+        session.deliver(forwarded, About::Request(&request.id));
     }
 }
 
@@ -98,24 +98,24 @@ fn subscribed<S: Server>(server: &Running<S>, method: &str, frame: &RawValue) {
     }
     let meta = |params: &RawObject| params.object("_meta").unwrap_or_default();
     let named = RawObject::parse(frame).and_then(|frame| meta(&frame.object("params")?).get(mcp::META_SUBSCRIPTION)?.get().parse().ok());
-    let flights = server.flights.borrow();
-    let Some(flight) = named.and_then(|id: u64| flights.get(&id)) else { return };
-    let Some(session) = flight.session.upgrade() else { return };
-    let told = with_params(frame, |params| {
+    let in_flight = server.in_flight.borrow();
+    let Some(request) = named.and_then(|id: u64| in_flight.get(&id)) else { return };
+    let Some(session) = request.session.upgrade() else { return };
+    let forwarded = with_params(frame, |params| {
         let mut meta = meta(params);
-        meta.set(mcp::META_SUBSCRIPTION, &flight.id);
+        meta.set(mcp::META_SUBSCRIPTION, &request.id);
         params.set("_meta", &meta);
     });
-    if let Some(told) = told {
-        session.deliver(told, About::Request(&flight.id));
+    if let Some(forwarded) = forwarded {
+        session.deliver(forwarded, About::Request(&request.id));
     }
 }
 
 /// Asks for the tools again; hosts are not told of those that were never recorded.
 async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
     // a child that fails to list them is found out by the next request
-    let looked = server.look_again().await.is_ok();
-    let is_as_recorded = server.surprises.borrow().is_empty();
+    let looked = server.refresh_tools().await.is_ok();
+    let is_as_recorded = server.undeclared_tools.borrow().is_empty();
     if !is_as_recorded {
         shim.report_server(server);
     }
@@ -123,12 +123,12 @@ async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>
 }
 
 /// Log messages and the like carry no sign of whose they are.
-fn somebody_told<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
-    let wants = |flight: &Flight<S>| flight.era == Era::Handshake || flight.wants_logs;
-    if let Some((session, about)) = latest(server, wants) {
+fn forward_unattributed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
+    let wants = |request: &InFlight<S>| request.era == Era::Handshake || request.wants_logs;
+    if let Some((session, about)) = latest_request(server, wants) {
         return session.deliver(frame.get().to_owned(), About::Request(&about));
     }
-    if let ([only], true) = (shim.audience(server).as_slice(), server.flights.borrow().is_empty())
+    if let ([only], true) = (shim.audience(server).as_slice(), server.in_flight.borrow().is_empty())
         && only.revision().is_some()
     {
         only.deliver(frame.get().to_owned(), About::Nothing);

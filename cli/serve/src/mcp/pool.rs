@@ -31,7 +31,7 @@ const CHILDREN: usize = 64;
 
 /// What a child serves: a line of the plan, whose target moves on, or what a conversation is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Line {
+pub enum Route {
     Plan(usize),
     /// By its code and, for a server that takes its state when it starts, its state.
     Pinned(Option<ObjectId>, Option<ObjectId>),
@@ -40,19 +40,19 @@ pub enum Line {
 
 /// The language a child was greeted in; many servers keep to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tongue {
+pub enum ProtocolVersion {
     Handshake(&'static str),
     Stateless,
 }
 
 /// Whom a child speaks with: with everybody of one tongue, or with one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lane {
-    pub tongue: Tongue,
+pub struct Audience {
+    pub protocol_version: ProtocolVersion,
     pub owner: Option<u64>,
 }
 
-pub type Key = (Line, Lane);
+pub type Key = (Route, Audience);
 
 /// A running server and what it serves.
 pub struct Served<S: Server> {
@@ -69,17 +69,17 @@ impl<S: Server> Clone for Served<S> {
 /// A server with the requests it is working on.
 pub struct Running<S: Server> {
     pub server: S,
-    pub lane: Lane,
+    pub audience: Audience,
     /// What it says of itself; what was recorded of its code, where that was.
     pub discovery: RefCell<Rc<Discovery>>,
     pub is_recorded: bool,
     /// Its tools that are not what was recorded.
-    pub surprises: RefCell<BTreeMap<String, &'static str>>,
-    pub flights: RefCell<BTreeMap<u64, Flight<S>>>,
+    pub undeclared_tools: RefCell<BTreeMap<String, &'static str>>,
+    pub in_flight: RefCell<BTreeMap<u64, InFlight<S>>>,
 }
 
 /// A request of a host's that is under way at a child.
-pub struct Flight<S: Server> {
+pub struct InFlight<S: Server> {
     pub session: Weak<Session<S>>,
     pub id: Box<RawValue>,
     pub era: Era,
@@ -90,14 +90,14 @@ pub struct Flight<S: Server> {
 }
 
 /// Takes the flight off the list when its request is over.
-pub struct Aloft<S: Server> {
+pub struct InFlightGuard<S: Server> {
     pub id: u64,
     server: Rc<Running<S>>,
 }
 
-impl<S: Server> Drop for Aloft<S> {
+impl<S: Server> Drop for InFlightGuard<S> {
     fn drop(&mut self) {
-        self.server.flights.borrow_mut().remove(&self.id);
+        self.server.in_flight.borrow_mut().remove(&self.id);
     }
 }
 
@@ -107,16 +107,17 @@ impl<S: Server> Running<S> {
     }
 
     /// Notes a request under an id of the child's. Progress tokens of many hosts would collide: then the child gets one of ours.
-    pub fn take_off(self: &Rc<Self>, caller: Caller<'_, S>, params: &mut RawObject, is_subscription: bool) -> Aloft<S> {
+    pub fn register(self: &Rc<Self>, caller: Caller<'_, S>, params: &mut RawObject, is_subscription: bool) -> InFlightGuard<S> {
         let id = self.child().fresh_id();
         let meta = params.object("_meta");
         let token = meta.as_ref().and_then(|meta| meta.get("progressToken")).map(ToOwned::to_owned);
-        if let Some(mut meta) = meta.clone().filter(|_| token.is_some() && caller.shim().has_many_hosts() && self.lane.owner.is_none()) {
+        if let Some(mut meta) = meta.clone().filter(|_| token.is_some() && caller.shim().has_many_hosts() && self.audience.owner.is_none())
+        {
             meta.set("progressToken", &id);
             params.set("_meta", &meta);
         }
         let wants_logs = meta.is_some_and(|meta| meta.get(mcp::META_LOG_LEVEL).is_some());
-        let flight = Flight {
+        let request = InFlight {
             session: Rc::downgrade(caller.session),
             id: caller.id.to_owned(),
             era: caller.era,
@@ -124,12 +125,12 @@ impl<S: Server> Running<S> {
             wants_logs,
             is_subscription,
         };
-        self.flights.borrow_mut().insert(id, flight);
-        Aloft { id, server: Rc::clone(self) }
+        self.in_flight.borrow_mut().insert(id, request);
+        InFlightGuard { id, server: Rc::clone(self) }
     }
 
     /// A child that was greeted in the other era is told what its own asks of every request.
-    pub fn suit(&self, caller: Caller<'_, S>, params: &mut RawObject) {
+    pub fn adapt_request(&self, caller: Caller<'_, S>, params: &mut RawObject) {
         if self.child().era() != Era::Stateless || caller.era == Era::Stateless {
             return;
         }
@@ -141,7 +142,7 @@ impl<S: Server> Running<S> {
     }
 
     /// A result as the host's era has it.
-    pub fn suited(&self, era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
+    pub fn adapt_result(&self, era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
         let changed = match (era, self.child().era()) {
             (Era::Stateless, Era::Handshake) => mcp::to_stateless(method, &result),
             (Era::Handshake, Era::Stateless) => mcp::to_handshake(&result),
@@ -152,12 +153,12 @@ impl<S: Server> Running<S> {
 
     /// Any request but a call, its bytes as they are.
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, mut params: RawObject) -> Result<Box<RawValue>, ChildError> {
-        self.suit(caller, &mut params);
+        self.adapt_request(caller, &mut params);
         loop {
-            let aloft = self.take_off(caller, &mut params, false);
-            let result = self.child().pass_as(aloft.id, method, params.to_raw()).await?;
-            if !self.asks_by_result(caller, &result) {
-                return Ok(self.suited(caller.era, method, result));
+            let registered = self.register(caller, &mut params, false);
+            let result = self.child().pass_as(registered.id, method, params.to_raw()).await?;
+            if !self.requires_input(caller, &result) {
+                return Ok(self.adapt_result(caller.era, method, result));
             }
             let refused = |error| ChildError::Refused { role: S::ROLE, what: method.to_owned(), error: Box::new(error) };
             Box::pin(caller.fulfil(&result, &mut params)).await.map_err(refused)?;
@@ -165,15 +166,15 @@ impl<S: Server> Running<S> {
     }
 
     /// Whether a result asks for what only a request could ask this host.
-    pub fn asks_by_result(&self, caller: Caller<'_, S>, result: &RawValue) -> bool {
+    pub fn requires_input(&self, caller: Caller<'_, S>, result: &RawValue) -> bool {
         caller.era == Era::Handshake && self.child().era() == Era::Stateless && mcp::wants_input(result)
     }
 
     /// Asks for the tools anew, and says how they differ from what was recorded.
-    pub async fn look_again(&self) -> Result<(), ChildError> {
+    pub async fn refresh_tools(&self) -> Result<(), ChildError> {
         let tools = tools_of(self.child()).await?;
         if self.is_recorded {
-            *self.surprises.borrow_mut() = self.discovery.borrow().surprises(&tools);
+            *self.undeclared_tools.borrow_mut() = self.discovery.borrow().undeclared_tools(&tools);
         } else {
             let changed = Discovery { tools, ..(**self.discovery.borrow()).clone() };
             *self.discovery.borrow_mut() = Rc::new(changed);
@@ -254,13 +255,13 @@ impl<S: Server> Pool<S> {
     }
 
     /// From now on a child of the working tree is one too old.
-    pub fn mark_stale(&self, line: &Line) {
-        self.slots.borrow_mut().iter_mut().filter(|((of, _), _)| of == line).for_each(|(_, slot)| slot.is_stale = true);
+    pub fn mark_stale(&self, route: &Route) {
+        self.slots.borrow_mut().iter_mut().filter(|((of, _), _)| of == route).for_each(|(_, slot)| slot.is_stale = true);
     }
 
     pub fn children_of(&self, owner: u64) -> Vec<Served<S>> {
         let slots = self.slots.borrow();
-        slots.iter().filter(|((_, lane), _)| lane.owner == Some(owner)).filter_map(|(_, slot)| slot.alive().cloned()).collect()
+        slots.iter().filter(|((_, audience), _)| audience.owner == Some(owner)).filter_map(|(_, slot)| slot.alive().cloned()).collect()
     }
 
     /// Takes children out of the pool; those that nobody calls end.
@@ -379,22 +380,22 @@ impl<S: Server> Shim<S> {
             }
         });
         if changed {
-            self.announce_tools();
+            self.notify_tools_changed();
         }
     }
 
     /// A child of its own for a target; what it says unasked is heard.
     async fn start(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Rc<Running<S>>, CommandError> {
         let mut server = S::start(self, &key.0, target, &self.opening(key.1)).await?;
-        let sayings = server.child_mut().take_sayings();
+        let messages = server.child_mut().take_messages();
         let tools = tools_of(server.child()).await?;
         let recorded = self.recorded(target);
-        let surprises = recorded.as_ref().map(|record| record.surprises(&tools)).unwrap_or_default();
-        self.report(target, &surprises);
+        let undeclared_tools = recorded.as_ref().map(|record| record.undeclared_tools(&tools)).unwrap_or_default();
+        self.report(target, &undeclared_tools);
         let is_recorded = recorded.is_some();
         let discovery = match recorded {
             // what was recorded in one era is filled up in the other
-            Some(record) if server.child().era() == Era::Stateless && !record.knows(Era::Stateless) && surprises.is_empty() => {
+            Some(record) if server.child().era() == Era::Stateless && !record.knows(Era::Stateless) && undeclared_tools.is_empty() => {
                 let fuller = (*record).clone().with_stateless(server.child().greeting().clone(), tools);
                 self.keep(target, Rc::new(fuller))
             }
@@ -403,23 +404,23 @@ impl<S: Server> Shim<S> {
         };
         let running = Rc::new(Running {
             server,
-            lane: key.1,
+            audience: key.1,
             discovery: RefCell::new(discovery),
             is_recorded,
-            surprises: RefCell::new(surprises),
-            flights: RefCell::default(),
+            undeclared_tools: RefCell::new(undeclared_tools),
+            in_flight: RefCell::default(),
         });
-        if let Some(sayings) = sayings {
-            tokio::task::spawn_local(notifications::hear(Rc::downgrade(self), Rc::downgrade(&running), sayings));
+        if let Some(messages) = messages {
+            tokio::task::spawn_local(notifications::receive(Rc::downgrade(self), Rc::downgrade(&running), messages));
         }
         Ok(running)
     }
 
-    fn opening(&self, lane: Lane) -> Opening {
-        match (lane.owner.and_then(|owner| self.session(owner)), lane.tongue) {
+    fn opening(&self, audience: Audience) -> Opening {
+        match (audience.owner.and_then(|owner| self.session(owner)), audience.protocol_version) {
             (Some(session), _) => session.opening(),
-            (None, Tongue::Stateless) => Opening::Stateless,
-            (None, Tongue::Handshake(revision)) => Opening::of_revision(revision),
+            (None, ProtocolVersion::Stateless) => Opening::Stateless,
+            (None, ProtocolVersion::Handshake(revision)) => Opening::of_revision(revision),
         }
     }
 
@@ -464,9 +465,9 @@ impl<S: Server> Shim<S> {
         discovery
     }
 
-    pub fn report(&self, target: &Target, surprises: &BTreeMap<String, &'static str>) {
-        if !surprises.is_empty() {
-            let list: Vec<_> = surprises.iter().map(|(tool, how)| format!("`{tool}` {how}")).collect();
+    pub fn report(&self, target: &Target, undeclared_tools: &BTreeMap<String, &'static str>) {
+        if !undeclared_tools.is_empty() {
+            let list: Vec<_> = undeclared_tools.iter().map(|(tool, how)| format!("`{tool}` {how}")).collect();
             let role: Role = S::ROLE;
             let shown = target.shown();
             self.repository

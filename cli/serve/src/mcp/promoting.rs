@@ -4,7 +4,7 @@
 //! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
 //! is refused waits for new signals.
 
-use crate::mcp::pool::Line;
+use crate::mcp::pool::Route;
 use crate::mcp::shim::Shim;
 use agent_engine::error::CommandError;
 use agent_engine::staging::Snapshot;
@@ -49,7 +49,7 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
 
 fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), CommandError> {
     let promoter = &shim.promoter;
-    let target = shim.current(&Line::Plan(shim.traffic.main()))?;
+    let target = shim.current(&Route::Plan(shim.traffic.main()))?;
     let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
     let staged = shim.repository.staging()?.snapshot()?;
     let waiting = waiting(&staged, tried(&shim.repository.layout)?);
@@ -105,16 +105,16 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), CommandError> {
     let directory = shim.repository.directory.clone();
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
-        let told = promote(&directory);
+        let outcome = promote(&directory);
         drop(lock);
-        let _ = ended.send(told);
+        let _ = ended.send(outcome);
     });
     let shim = Rc::downgrade(shim);
     tokio::task::spawn_local(async move {
-        let told = end.await;
+        let outcome = end.await;
         let Some(shim) = shim.upgrade() else { return };
         shim.promoter.is_under_way.set(false);
-        match told {
+        match outcome {
             Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
             Ok(Err(why)) => {
                 shim.repository.warn(&format!("[promote] auto: nothing was promoted, and staging waits for new signals: {why}"));

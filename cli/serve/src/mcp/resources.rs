@@ -37,15 +37,15 @@ pub async fn answer<S: Server>(caller: Caller<'_, S>, method: &str, params: RawO
         ("resources/templates/list", _) if has_conversations(caller).await => templates(caller, params).await,
         ("resources/list" | "resources/templates/list", _) => shim.listed(caller, method, params).await,
         ("resources/read", Some(id)) => read(caller, &id),
-        ("resources/subscribe", Some(_)) => Ok(caller.session.interests.add(named)),
-        ("resources/unsubscribe", Some(_)) => Ok(caller.session.interests.remove(named)),
+        ("resources/subscribe", Some(_)) => Ok(caller.session.subscriptions.add(named)),
+        ("resources/unsubscribe", Some(_)) => Ok(caller.session.subscriptions.remove(named)),
         ("resources/subscribe", None) => {
             let result = shim.pass(caller, method, params).await?;
-            caller.session.interests.add(named);
+            caller.session.subscriptions.add(named);
             Ok(result)
         }
         ("resources/unsubscribe", None) => {
-            caller.session.interests.remove(named);
+            caller.session.subscriptions.remove(named);
             shim.pass(caller, method, params).await
         }
         _ => shim.pass(caller, method, params).await,
@@ -53,12 +53,12 @@ pub async fn answer<S: Server>(caller: Caller<'_, S>, method: &str, params: RawO
 }
 
 async fn has_conversations<S: Server>(caller: Caller<'_, S>) -> bool {
-    caller.shim().discovery(caller, &caller.line(None)).await.is_ok_and(|discovery| discovery.has_conversations())
+    caller.shim().discovery(caller, &caller.route(None)).await.is_ok_and(|discovery| discovery.has_conversations())
 }
 
 /// The server's own list, its members untouched; empty where it has no resources.
 async fn own<S: Server>(caller: Caller<'_, S>, method: &str, member: &str, params: RawObject) -> Result<RawObject, RpcError> {
-    let discovery = caller.shim().discovery(caller, &caller.line(None)).await.ok();
+    let discovery = caller.shim().discovery(caller, &caller.route(None)).await.ok();
     if discovery.is_some_and(|discovery| discovery.capabilities(caller.era)["resources"].is_object()) {
         let result = caller.shim().listed(caller, method, params).await?;
         return Ok(RawObject::parse(&result).unwrap_or_default());
@@ -211,14 +211,14 @@ impl Drop for Listen {
 
 /// What a session wants to hear of.
 #[derive(Default)]
-pub struct Interests {
+pub struct Subscriptions {
     /// By `resources/subscribe`, in the handshake era.
     uris: RefCell<BTreeSet<String>>,
     /// By `subscriptions/listen`, in the stateless one.
     listens: RefCell<Vec<Listen>>,
 }
 
-impl Interests {
+impl Subscriptions {
     pub fn has(&self, uri: &str) -> bool {
         self.uris.borrow().contains(uri)
     }
@@ -247,11 +247,13 @@ impl Interests {
         if self.listens.borrow().len() == LISTENS {
             return Err(json_rpc::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
         }
-        let discovery = caller.shim().discovery(caller, &caller.line(None)).await;
-        let discovery = discovery.map_err(|error| json_rpc::error(mcp::INTERNAL_ERROR, crate::mcp::shim::told(&error)))?;
+        let discovery = caller.shim().discovery(caller, &caller.route(None)).await;
+        let discovery = discovery.map_err(|error| json_rpc::error(mcp::INTERNAL_ERROR, crate::mcp::shim::error_text(&error)))?;
         let filter = Filter::agreed(filter, discovery.capabilities(Era::Stateless), discovery.has_conversations());
-        let told = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});
-        caller.session.deliver(json_rpc::notification("notifications/subscriptions/acknowledged", &told), About::Request(caller.id));
+        let acknowledged = json!({"_meta": {mcp::META_SUBSCRIPTION: caller.id}, "notifications": filter.shown()});
+        caller
+            .session
+            .deliver(json_rpc::notification("notifications/subscriptions/acknowledged", &acknowledged), About::Request(caller.id));
         let theirs = filter.upstream();
         let upstream = (!theirs.is_empty()).then(|| {
             let (session, id) = (Rc::downgrade(caller.session), caller.id.to_owned());
@@ -296,8 +298,8 @@ async fn follow<S: Server>(session: &Rc<Session<S>>, id: &RawValue, filter: &Fil
         params.set("_meta", meta);
         let ended = if served.server.child().era() == Era::Stateless {
             params.set("notifications", &filter.shown());
-            let aloft = served.server.take_off(caller, &mut params, true);
-            served.server.child().listen(aloft.id, "subscriptions/listen", params.to_raw()).await
+            let registered = served.server.register(caller, &mut params, true);
+            served.server.child().listen(registered.id, "subscriptions/listen", params.to_raw()).await
         } else {
             subscribe(&served.server, &filter.resource_subscriptions).await
         };
@@ -321,7 +323,7 @@ async fn subscribe<S: Server>(server: &crate::mcp::pool::Running<S>, uris: &[Str
 impl<S: Server> Shim<S> {
     /// A new child in the place of an old one hears what the sessions it may speak to have subscribed to.
     pub fn subscribe_again(&self, server: &Rc<crate::mcp::pool::Running<S>>) {
-        for uri in self.audience(server).iter().flat_map(|session| session.interests.of_the_server()) {
+        for uri in self.audience(server).iter().flat_map(|session| session.subscriptions.of_the_server()) {
             let server = Rc::clone(server);
             tokio::task::spawn_local(async move {
                 let _ = server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await;

@@ -1,7 +1,7 @@
 //! The Runner behind the shim: each call under one state, each conversation under the version it began with.
 
 use crate::mcp::json_rpc;
-use crate::mcp::pool::{Line, Served, Tongue};
+use crate::mcp::pool::{ProtocolVersion, Route, Served};
 use crate::mcp::session::Caller;
 use crate::mcp::shim::{self, CallFailure, Server, Shim};
 use agent_core::formats::diagnose::Exit;
@@ -35,10 +35,10 @@ impl Server for Runner {
     const MAY_LAG: bool = true;
     const IS_SHARED: bool = false;
 
-    async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
         let mut spec = spec::runner(target, &shim.repository)?;
         spec.memory = target.manifest.limits.serving_memory();
-        let data = if *line == Line::Shadow { Some(copied_data(shim).await?) } else { None };
+        let data = if *route == Route::Shadow { Some(copied_data(shim).await?) } else { None };
         if let Some(data) = &data {
             spec = spec.env(wire::ENV_DATA, data.path());
         }
@@ -67,10 +67,10 @@ impl Server for Runner {
         Some(Identity { name: target.manifest.name.clone(), version })
     }
 
-    fn tongue(era: Era, revision: Option<&'static str>) -> Tongue {
+    fn protocol_version(era: Era, revision: Option<&'static str>) -> ProtocolVersion {
         match era {
-            Era::Handshake => Tongue::Handshake(revision.unwrap_or(mcp::HANDSHAKE)),
-            Era::Stateless => Tongue::Stateless,
+            Era::Handshake => ProtocolVersion::Handshake(revision.unwrap_or(mcp::HANDSHAKE)),
+            Era::Stateless => ProtocolVersion::Stateless,
         }
     }
 
@@ -88,7 +88,7 @@ impl Server for Runner {
         cast_shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
-        if let Some(how) = served.server.surprises.borrow().get(&tool) {
+        if let Some(how) = served.server.undeclared_tools.borrow().get(&tool) {
             let message =
                 format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
             return Ok(shim::tool_error(caller.era, &message));
@@ -99,7 +99,7 @@ impl Server for Runner {
             recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))), &result);
         }
         shim.tasks.note(&served.server, &result);
-        let result = served.server.suited(caller.era, "tools/call", result);
+        let result = served.server.adapt_result(caller.era, "tools/call", result);
         let result = shim::signed::<Self>(caller.era, &served.target, result);
         Ok(if begins { conversation.shown_in(result) } else { result })
     }
@@ -111,17 +111,17 @@ async fn make(
     mut params: RawObject,
     mut conversation: Option<&mut Held>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
-    served.server.suit(caller, &mut params);
+    served.server.adapt_request(caller, &mut params);
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
-        let aloft = served.server.take_off(caller, &mut params, false);
-        let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: aloft.id };
+        let registered = served.server.register(caller, &mut params, false);
+        let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: registered.id };
         let result = match call.make(served.server.child()).await {
             Ok(done) => call::for_host(done.result.raw()),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
             Err(CallError::Conversation(error)) => return Err(error.into()),
         };
-        if !served.server.asks_by_result(caller, &result) {
+        if !served.server.requires_input(caller, &result) {
             return Ok(result);
         }
         let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
@@ -145,8 +145,8 @@ impl Named {
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
         let id = call::conversation_of(params);
         let of_host = caller.own_conversation(params).filter(|_| id.is_none());
-        let line = Line::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
-        let discovery = caller.shim().discovery(caller, &line).await?;
+        let route = Route::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
+        let discovery = caller.shim().discovery(caller, &route).await?;
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
             return Ok(Self { id, of_host, is_unnamed: false, takes_id: false });
@@ -192,7 +192,7 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
     if let Some(held) = Held::try_take(layout, id)? {
         return Ok(held);
     }
-    let patience = shim.current(&Line::Plan(shim.traffic.main()))?.manifest.limits.longest_call();
+    let patience = shim.current(&Route::Plan(shim.traffic.main()))?.manifest.limits.longest_call();
     Ok(Held::take(layout, id, patience).await?)
 }
 
@@ -204,30 +204,30 @@ async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_hos
         None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
         None => shim.traffic.main(),
     };
-    let line = Line::Plan(place);
-    let now = shim.current(&line)?;
+    let route = Route::Plan(place);
+    let now = shim.current(&route)?;
     match conversation.and_then(Held::latest).map(|latest| &latest.header) {
         Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
-            Box::pin(pinned(caller, &line, &now, header)).await
+            Box::pin(pinned(caller, &route, &now, header)).await
         }
-        _ => shim.serving_line(caller, &line).await,
+        _ => shim.serving_route(caller, &route).await,
     }
 }
 
-async fn pinned(caller: Caller<'_, Runner>, line: &Line, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
+async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
     let shim = caller.shim();
     let target = Rc::new(shim.repository.pinned(header)?);
     let by_call = |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
     if target.code == now.code {
-        let served = shim.serving_line(caller, line).await?;
+        let served = shim.serving_route(caller, route).await?;
         if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
             return Ok(Served { target, server: served.server });
         }
     }
     let takes_state_by_call = shim.recorded(&target).as_ref().is_some_and(by_call);
     let state = (!takes_state_by_call).then(|| target.state.revision.clone());
-    let line = Line::Pinned(target.code.clone(), state);
-    let key = shim.key(caller, &line, &target);
+    let route = Route::Pinned(target.code.clone(), state);
+    let key = shim.key(caller, &route, &target);
     let served = shim.acquire(&key, &target).await?;
     // one child may serve conversations with different states
     Ok(Served { target, server: served.server })
@@ -255,9 +255,9 @@ fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<R
     let span = Span::internal("shadow", "shadow");
     tokio::task::spawn_local(async move {
         let caller = Caller { session: &session, era, id: &id };
-        let Ok(target) = session.shim.current(&Line::Shadow) else { return };
-        let lane = crate::mcp::pool::Lane { tongue: Runner::tongue(era, session.revision()), owner: None };
-        if let Ok(served) = session.shim.acquire(&(Line::Shadow, lane), &target).await {
+        let Ok(target) = session.shim.current(&Route::Shadow) else { return };
+        let audience = crate::mcp::pool::Audience { protocol_version: Runner::protocol_version(era, session.revision()), owner: None };
+        if let Ok(served) = session.shim.acquire(&(Route::Shadow, audience), &target).await {
             let _ = span.around(make(caller, &served, params, None)).await;
         }
     });

@@ -1,8 +1,8 @@
 //! One host's session with the shim, whatever carries it: what was agreed, what is under way, and what it is asked.
 
 use crate::mcp::json_rpc::{self, Incoming, Wrong};
-use crate::mcp::pool::{Lane, Line, Running, Tongue};
-use crate::mcp::resources::Interests;
+use crate::mcp::pool::{Audience, ProtocolVersion, Route, Running};
+use crate::mcp::resources::Subscriptions;
 use crate::mcp::shim::{Answer, Server, Shim};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
@@ -43,7 +43,7 @@ pub trait Outlet {
 pub struct Session<S: Server> {
     pub number: u64,
     pub shim: Rc<Shim<S>>,
-    pub interests: Interests,
+    pub subscriptions: Subscriptions,
     /// The conversation that the session is, where no call says otherwise; one that is over with its request is none.
     conversation: Option<String>,
     outlet: Rc<dyn Outlet>,
@@ -109,15 +109,15 @@ impl<S: Server> Caller<'_, S> {
     }
 
     /// What is served where the call itself names no conversation: the host's own decides about its share, so that what is listed is what is called.
-    pub fn line(&self, params: Option<&RawObject>) -> Line {
+    pub fn route(&self, params: Option<&RawObject>) -> Route {
         let own = params.map_or_else(|| self.session.conversation.clone(), |params| self.own_conversation(params));
-        Line::Plan(self.shim().traffic.place_of(own.as_deref()))
+        Route::Plan(self.shim().traffic.place_of(own.as_deref()))
     }
 
     /// The lane of a server that many sessions share, or of one of its own.
-    pub fn lane(&self, shared: bool) -> Lane {
-        Lane {
-            tongue: S::tongue(self.era, self.session.revision()),
+    pub fn audience(&self, shared: bool) -> Audience {
+        Audience {
+            protocol_version: S::protocol_version(self.era, self.session.revision()),
             owner: (!shared && self.era == Era::Handshake).then_some(self.session.number),
         }
     }
@@ -166,7 +166,7 @@ impl<S: Server> Session<S> {
         let session = Rc::new(Self {
             number: shim.fresh_number(),
             shim: Rc::clone(shim),
-            interests: Interests::default(),
+            subscriptions: Subscriptions::default(),
             conversation,
             outlet,
             greeting: RefCell::default(),
@@ -187,13 +187,13 @@ impl<S: Server> Session<S> {
         match json_rpc::batch(text) {
             Ok(None) => self.take_message(text, &Reply::Single),
             Ok(Some(elements)) => self.take_batch(&elements),
-            Err(wrong) => self.deliver(wrong.line(), About::Nothing),
+            Err(wrong) => self.deliver(wrong.frame(), About::Nothing),
         }
     }
 
     /// The host does not wait for it any more.
     pub fn cancel(&self, id: &RawValue) {
-        self.interests.end(id);
+        self.subscriptions.end(id);
         // dropping its task tells the child
         if let Some(task) = self.under_way.borrow_mut().remove(id.get()) {
             task.abort();
@@ -203,7 +203,7 @@ impl<S: Server> Session<S> {
 
     /// Ends what belongs to this session alone.
     pub async fn close(&self) {
-        for id in self.interests.close() {
+        for id in self.subscriptions.close() {
             let result = json_rpc::raw(&json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}));
             self.deliver(json_rpc::answer(&id, &result), About::Answer(&id));
         }
@@ -254,11 +254,11 @@ impl<S: Server> Session<S> {
 
     fn take_message(self: &Rc<Self>, text: &str, reply: &Reply<S>) {
         match Incoming::read(text) {
-            Err(wrong) => reply.give(self, wrong.line(), wrong.id.as_deref()),
+            Err(wrong) => reply.give(self, wrong.frame(), wrong.id.as_deref()),
             Ok(incoming) => match (incoming.method.as_deref(), &incoming.id) {
                 (Some(_), Some(_)) => self.begin(incoming, reply.clone()),
                 (Some(_), None) => self.notified(&incoming),
-                (None, _) => self.told(incoming),
+                (None, _) => self.answered_by_host(incoming),
             },
         }
     }
@@ -267,7 +267,7 @@ impl<S: Server> Session<S> {
     fn take_batch(self: &Rc<Self>, elements: &[Box<RawValue>]) {
         if elements.is_empty() || self.revision() != Some(mcp::WITH_BATCHES) {
             let why = if elements.is_empty() { "an empty batch" } else { "batches belong to revision 2025-03-26" };
-            return self.deliver(Wrong::request(why).line(), About::Nothing);
+            return self.deliver(Wrong::request(why).frame(), About::Nothing);
         }
         let gathered = Reply::Gathered(Rc::new(Gathered { session: Rc::clone(self), answers: RefCell::default() }));
         for element in elements {
@@ -324,7 +324,7 @@ impl<S: Server> Session<S> {
         let era = self.era(method, &params)?;
         let caller = Caller { session: self, era, id };
         if method == "subscriptions/listen" && era == Era::Stateless {
-            return self.interests.listen(caller, &params).await.map(|()| None);
+            return self.subscriptions.listen(caller, &params).await.map(|()| None);
         }
         let operation = self.operation(caller, method, &params);
         let is_call = method == "tools/call";
@@ -400,7 +400,7 @@ impl<S: Server> Session<S> {
             }
             // the child had its own from us when it was greeted
             Some("notifications/initialized") | None => {}
-            Some(method) => self.shim.tell_own(self.number, method, incoming.params.as_deref()),
+            Some(method) => self.shim.forward_to_own(self.number, method, incoming.params.as_deref()),
         }
     }
 
@@ -417,7 +417,7 @@ impl<S: Server> Session<S> {
     }
 
     /// The host's answer to what a child asked.
-    fn told(&self, incoming: Incoming) {
+    fn answered_by_host(&self, incoming: Incoming) {
         let number = incoming.id.as_ref().and_then(|id| id.get().parse().ok());
         let asked = number.and_then(|number: u64| self.asked.borrow_mut().remove(&number));
         if let (Some(asked), Some(outcome)) = (asked, incoming.outcome()) {
@@ -439,8 +439,8 @@ impl<S: Server> Session<S> {
         }
     }
 
-    pub fn tongue(&self) -> Tongue {
-        self.revision().map_or(Tongue::Stateless, Tongue::Handshake)
+    pub fn protocol_version(&self) -> ProtocolVersion {
+        self.revision().map_or(ProtocolVersion::Stateless, ProtocolVersion::Handshake)
     }
 }
 

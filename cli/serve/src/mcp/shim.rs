@@ -1,7 +1,7 @@
 //! What hosts are served: at each request what is current then, by a child that was started ahead and is replaced when it dies.
 
 use crate::mcp::json_rpc;
-use crate::mcp::pool::{Key, Line, Numbers, Pool, Running, Served, Tongue};
+use crate::mcp::pool::{Key, Numbers, Pool, ProtocolVersion, Route, Running, Served};
 use crate::mcp::promoting::Promoter;
 use crate::mcp::resources;
 use crate::mcp::session::{About, Caller, Session};
@@ -41,14 +41,14 @@ pub(crate) trait Server: Sized + 'static {
     const ROLE: Role;
     /// Whether calls may go to the child of an older version while the one for a newer version starts.
     const MAY_LAG: bool;
-    async fn start(shim: &Shim<Self>, line: &Line, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
+    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
     fn child(&self) -> &Child;
     fn child_mut(&mut self) -> &mut Child;
     async fn end(self);
     /// Whether a server that was started for one target can serve another.
     fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool;
     /// In which tongue a child for such a host is greeted.
-    fn tongue(era: Era, revision: Option<&'static str>) -> Tongue;
+    fn protocol_version(era: Era, revision: Option<&'static str>) -> ProtocolVersion;
     /// What hosts are told of who answers, where that is not what the server says of itself.
     fn identity(_target: &Target) -> Option<Identity> {
         None
@@ -89,9 +89,9 @@ pub struct Shim<S: Server> {
     pub traffic: Traffic,
     /// What answers nobody and is called all the same.
     pub shadow: Option<What>,
-    targets: RefCell<HashMap<Line, Resolved>>,
+    targets: RefCell<HashMap<Route, Resolved>>,
     /// Why what a line asks for is not served.
-    refused: RefCell<HashMap<Line, String>>,
+    refused: RefCell<HashMap<Route, String>>,
     sessions: RefCell<BTreeMap<u64, Weak<Session<S>>>>,
     numbers: Numbers,
     has_many_hosts: Cell<bool>,
@@ -140,8 +140,8 @@ impl<S: Server> Shim<S> {
     /// A session is over: so are the children that were its own.
     pub async fn leave(&self, number: u64) {
         self.sessions.borrow_mut().remove(&number);
-        self.tasks.forget(|server| server.lane.owner == Some(number));
-        self.pool.end(|(_, lane)| lane.owner == Some(number)).await;
+        self.tasks.forget(|server| server.audience.owner == Some(number));
+        self.pool.end(|(_, audience)| audience.owner == Some(number)).await;
     }
 
     pub fn session(&self, number: u64) -> Option<Rc<Session<S>>> {
@@ -154,9 +154,9 @@ impl<S: Server> Shim<S> {
 
     /// Those a child may speak to.
     pub fn audience(&self, server: &Running<S>) -> Vec<Rc<Session<S>>> {
-        match server.lane.owner {
+        match server.audience.owner {
             Some(owner) => self.session(owner).into_iter().collect(),
-            None => self.sessions().into_iter().filter(|session| session.tongue() == server.lane.tongue).collect(),
+            None => self.sessions().into_iter().filter(|session| session.protocol_version() == server.audience.protocol_version).collect(),
         }
     }
 
@@ -171,14 +171,14 @@ impl<S: Server> Shim<S> {
             "ping" => Ok(json_rpc::raw(&json!({}))),
             "initialize" => Ok(Box::pin(self.initialize(caller)).await),
             "server/discover" | "tools/list" => {
-                let line = caller.line(Some(&params));
-                let discovery = self.discovery(caller, &line).await.map_err(|error| internal(&error))?;
-                let lifetime = self.lifetime(&line);
+                let route = caller.route(Some(&params));
+                let discovery = self.discovery(caller, &route).await.map_err(|error| internal(&error))?;
+                let lifetime = self.lifetime(&route);
                 let mut result = match method {
                     "tools/list" => discovery.list(caller.era, caller.session.is_plain(), lifetime),
                     _ => discovery.discover(lifetime),
                 };
-                if let Some(identity) = self.identity(&line).filter(|_| caller.era == Era::Stateless) {
+                if let Some(identity) = self.identity(&route).filter(|_| caller.era == Era::Stateless) {
                     identity.sign_result(&mut result);
                 }
                 Ok(json_rpc::raw(&result))
@@ -194,10 +194,10 @@ impl<S: Server> Shim<S> {
     /// A child that cannot start leaves the host a server whose calls say why.
     async fn initialize(self: &Rc<Self>, caller: Caller<'_, S>) -> Box<RawValue> {
         let asked = caller.session.revision().unwrap_or(mcp::HANDSHAKE);
-        let Ok(discovery) = self.discovery(caller, &caller.line(None)).await else {
+        let Ok(discovery) = self.discovery(caller, &caller.route(None)).await else {
             let server = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
             let mut result = json!({"protocolVersion": asked, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server});
-            if let Some(identity) = self.identity(&caller.line(None)) {
+            if let Some(identity) = self.identity(&caller.route(None)) {
                 identity.sign_greeting(&mut result);
             }
             return json_rpc::raw(&result);
@@ -205,15 +205,15 @@ impl<S: Server> Shim<S> {
         let agreed = discovery.newest_handshake().filter(|newest| *newest < asked).unwrap_or(asked);
         caller.session.settle_on(agreed);
         let mut result = discovery.initialize(agreed);
-        if let Some(identity) = self.identity(&caller.line(None)) {
+        if let Some(identity) = self.identity(&caller.route(None)) {
             identity.sign_greeting(&mut result);
         }
         json_rpc::raw(&result)
     }
 
     /// Who answers; `None` while nothing can be served.
-    fn identity(&self, line: &Line) -> Option<Identity> {
-        S::identity(&*self.current(line).ok()?)
+    fn identity(&self, route: &Route) -> Option<Identity> {
+        S::identity(&*self.current(route).ok()?)
     }
 
     async fn call(self: &Rc<Self>, caller: Caller<'_, S>, params: RawObject) -> Answer {
@@ -223,20 +223,20 @@ impl<S: Server> Shim<S> {
                 Err(json_rpc::child_error(error))
             }
             Err(CallFailure::Child(error, server)) => {
-                Box::pin(self.replace_if_deaf(&server, &error)).await;
-                Ok(tool_error(caller.era, &told(&error.into())))
+                Box::pin(self.replace_if_unresponsive(&server, &error)).await;
+                Ok(tool_error(caller.era, &error_text(&error.into())))
             }
-            Err(CallFailure::Ours(error)) => Ok(tool_error(caller.era, &told(&error))),
+            Err(CallFailure::Ours(error)) => Ok(tool_error(caller.era, &error_text(&error))),
         }
     }
 
     /// A list of the server's: from the record while its child starts, since then it may have changed.
     pub async fn listed(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
-        let line = caller.line(Some(&params));
-        let target = self.current(&line).map_err(|error| internal(&error))?;
-        let is_running = self.pool.alive(&self.key(caller, &line, &target)).is_some();
+        let route = caller.route(Some(&params));
+        let target = self.current(&route).map_err(|error| internal(&error))?;
+        let is_running = self.pool.alive(&self.key(caller, &route, &target)).is_some();
         if !is_running && params.get("cursor").is_none() {
-            let record = self.discovery(caller, &line).await.map_err(|error| internal(&error))?;
+            let record = self.discovery(caller, &route).await.map_err(|error| internal(&error))?;
             if let Some(listed) = record.listed(method) {
                 return Ok(ours(caller.era, method, &listed));
             }
@@ -254,13 +254,13 @@ impl<S: Server> Shim<S> {
     }
 
     pub async fn pass(self: &Rc<Self>, caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
-        let served = self.serving_line(caller, &caller.line(Some(&params))).await.map_err(|error| internal(&error))?;
+        let served = self.serving_route(caller, &caller.route(Some(&params))).await.map_err(|error| internal(&error))?;
         let result = served.server.pass(caller, method, params).await.map_err(json_rpc::child_error)?;
         Ok(signed::<S>(caller.era, &served.target, result))
     }
 
     /// A child that is busy with one call still answers others; one that hangs as a whole is replaced by the next request.
-    async fn replace_if_deaf(&self, server: &Rc<Running<S>>, error: &ChildError) {
+    async fn replace_if_unresponsive(&self, server: &Rc<Running<S>>, error: &ChildError) {
         if !matches!(error, ChildError::TimedOut { .. }) || timeout(SIGN_OF_LIFE, server.child().sign_of_life()).await.is_ok() {
             return;
         }
@@ -269,29 +269,29 @@ impl<S: Server> Shim<S> {
 
     /// What is served where no call says otherwise.
     pub async fn serving(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Served<S>, CommandError> {
-        self.serving_line(caller, &caller.line(None)).await
+        self.serving_route(caller, &caller.route(None)).await
     }
 
-    pub async fn serving_line(self: &Rc<Self>, caller: Caller<'_, S>, line: &Line) -> Result<Served<S>, CommandError> {
-        let target = self.current(line)?;
-        let key = self.key(caller, line, &target);
+    pub async fn serving_route(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Served<S>, CommandError> {
+        let target = self.current(route)?;
+        let key = self.key(caller, route, &target);
         self.acquire(&key, &target).await
     }
 
     /// Which child a caller speaks with: one of its own, unless the server is known to do for all.
-    pub fn key(&self, caller: Caller<'_, S>, line: &Line, target: &Target) -> Key {
-        let own = (line.clone(), caller.lane(S::IS_SHARED));
+    pub fn key(&self, caller: Caller<'_, S>, route: &Route, target: &Target) -> Key {
+        let own = (route.clone(), caller.audience(S::IS_SHARED));
         if S::IS_SHARED || self.pool.alive(&own).is_some() {
             return own;
         }
         let shares = self.recorded(target).is_some_and(|record| record.takes_state_by_call());
-        (line.clone(), caller.lane(shares))
+        (route.clone(), caller.audience(shares))
     }
 
     /// What the server says of itself: as recorded, and while Python starts; without a record, once it has.
-    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>, line: &Line) -> Result<Rc<Discovery>, CommandError> {
-        let target = self.current(line)?;
-        let key = self.key(caller, line, &target);
+    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Rc<Discovery>, CommandError> {
+        let target = self.current(route)?;
+        let key = self.key(caller, route, &target);
         if let Some(served) = self.pool.alive(&key) {
             return Ok(Rc::clone(&served.server.discovery.borrow()));
         }
@@ -309,43 +309,43 @@ impl<S: Server> Shim<S> {
         Ok(record)
     }
 
-    fn lifetime(&self, line: &Line) -> Lifetime {
-        match self.what(line) {
+    fn lifetime(&self, route: &Route) -> Lifetime {
+        match self.what(route) {
             What::Version(_) => OF_A_VERSION,
             What::Staging | What::Worktree => OF_WORK,
             What::Active | What::Range(_) | What::Name(_) => OF_WHAT_MOVES,
         }
     }
 
-    fn what(&self, line: &Line) -> &What {
-        match line {
-            Line::Plan(place) => self.traffic.what(*place),
-            Line::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
-            Line::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
+    fn what(&self, route: &Route) -> &What {
+        match route {
+            Route::Plan(place) => self.traffic.what(*place),
+            Route::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
+            Route::Pinned(..) => unreachable!("what a conversation is pinned to is found by its header"),
         }
     }
 
     /// What a line is to serve now; resolved again only when it may have moved.
-    pub fn current(&self, line: &Line) -> Result<Rc<Target>, CommandError> {
-        let what = self.what(line);
+    pub fn current(&self, route: &Route) -> Result<Rc<Target>, CommandError> {
+        let what = self.what(route);
         let is_followed = matches!(what, What::Staging | What::Worktree);
-        let known = self.targets.borrow().get(line).cloned();
+        let known = self.targets.borrow().get(route).cloned();
         // two calls of the system, where reading the ref takes a dozen and wakes who watches
         let stamp = (*what == What::Active).then(|| self.repository.git.ref_stamp(ACTIVE));
         let target = match &known {
             Some(known) if known.is_current && known.stamp == stamp && !is_followed => return Ok(Rc::clone(&known.target)),
             Some(known) if known.is_current && !is_followed && self.has_tip(known) => Rc::clone(&known.target),
-            _ => self.resolved(line, what, known.as_ref())?,
+            _ => self.resolved(route, what, known.as_ref())?,
         };
-        self.targets.borrow_mut().insert(line.clone(), Resolved { target: Rc::clone(&target), stamp, is_current: true });
+        self.targets.borrow_mut().insert(route.clone(), Resolved { target: Rc::clone(&target), stamp, is_current: true });
         Ok(target)
     }
 
     /// What is to be served from now on. While that cannot be served, the last good target goes on; the log says so once.
-    fn resolved(&self, line: &Line, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, CommandError> {
+    fn resolved(&self, route: &Route, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, CommandError> {
         let error = match self.repository.target(what) {
             Ok(target) => {
-                self.refused.borrow_mut().remove(line);
+                self.refused.borrow_mut().remove(route);
                 return Ok(Rc::new(target));
             }
             Err(error) => error,
@@ -353,7 +353,7 @@ impl<S: Server> Shim<S> {
         let Some(known) = known.filter(|_| !matches!(what, What::Staging | What::Worktree)) else { return Err(error) };
         let why = error.messages.join(": ");
         let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        if self.refused.borrow_mut().insert(line.clone(), why.clone()).as_ref() != Some(&why) {
+        if self.refused.borrow_mut().insert(route.clone(), why.clone()).as_ref() != Some(&why) {
             self.repository.warn(&format!("{why}; {} is served until that is mended{hint}", known.target.shown()));
         }
         Ok(Rc::clone(&known.target))
@@ -369,7 +369,7 @@ impl<S: Server> Shim<S> {
             resolved.is_current = false;
         }
         for key in self.pool.keys() {
-            let (Line::Plan(_) | Line::Shadow) = key.0 else { continue };
+            let (Route::Plan(_) | Route::Shadow) = key.0 else { continue };
             // what cannot be resolved now is the next call's to report
             if let Ok(target) = self.current(&key.0) {
                 self.start_ahead(&key, &target);
@@ -381,20 +381,20 @@ impl<S: Server> Shim<S> {
     pub fn worktree_changed(self: &Rc<Self>) {
         for (place, what) in self.traffic.whats().enumerate() {
             if *what == What::Worktree {
-                self.pool.mark_stale(&Line::Plan(place));
+                self.pool.mark_stale(&Route::Plan(place));
             }
         }
         self.refresh();
     }
 
     /// Every host hears that the tools are others now.
-    pub fn announce_tools(&self) {
-        let told = json_rpc::notification("notifications/tools/list_changed", &json!({}));
+    pub fn notify_tools_changed(&self) {
+        let notification = json_rpc::notification("notifications/tools/list_changed", &json!({}));
         for session in self.sessions() {
             if session.revision().is_some() {
-                session.deliver(told.clone(), About::Nothing);
+                session.deliver(notification.clone(), About::Nothing);
             }
-            session.interests.announce(&session, "notifications/tools/list_changed", None);
+            session.subscriptions.announce(&session, "notifications/tools/list_changed", None);
         }
     }
 
@@ -404,17 +404,17 @@ impl<S: Server> Shim<S> {
             if session.revision().is_some() {
                 session.deliver(frame.get().to_owned(), About::Nothing);
             }
-            session.interests.announce(&session, method, None);
+            session.subscriptions.announce(&session, method, None);
         }
     }
 
     /// The same of a resource.
     pub fn resource_changed(&self, server: &Running<S>, uri: &str, frame: &RawValue) {
         for session in self.audience(server) {
-            if session.revision().is_some() && (server.lane.owner.is_some() || session.interests.has(uri)) {
+            if session.revision().is_some() && (server.audience.owner.is_some() || session.subscriptions.has(uri)) {
                 session.deliver(frame.get().to_owned(), About::Nothing);
             }
-            session.interests.announce(&session, resources::UPDATED, Some(uri));
+            session.subscriptions.announce(&session, resources::UPDATED, Some(uri));
         }
     }
 
@@ -422,23 +422,23 @@ impl<S: Server> Shim<S> {
     pub fn conversation_changed(&self, id: &str) {
         let uri = resources::uri(id);
         for session in self.sessions() {
-            if session.interests.has(&uri) {
+            if session.subscriptions.has(&uri) {
                 session.deliver(json_rpc::notification(resources::UPDATED, &json!({"uri": uri})), About::Nothing);
             }
-            session.interests.announce(&session, resources::UPDATED, Some(&uri));
+            session.subscriptions.announce(&session, resources::UPDATED, Some(&uri));
         }
     }
 
     /// A host's notification goes to the children that are its own.
-    pub fn tell_own(&self, session: u64, method: &str, params: Option<&RawValue>) {
+    pub fn forward_to_own(&self, session: u64, method: &str, params: Option<&RawValue>) {
         for served in self.pool.children_of(session) {
             served.server.child().notify(method, params.map(ToOwned::to_owned));
         }
     }
 
     pub fn report_server(&self, server: &Rc<Running<S>>) {
-        if let Ok(target) = self.current(&Line::Plan(self.traffic.main())) {
-            self.report(&target, &server.surprises.borrow());
+        if let Ok(target) = self.current(&Route::Plan(self.traffic.main())) {
+            self.report(&target, &server.undeclared_tools.borrow());
         }
     }
 }
@@ -459,11 +459,11 @@ impl Turns {
 }
 
 fn internal(error: &CommandError) -> RpcError {
-    json_rpc::error(mcp::INTERNAL_ERROR, told(error))
+    json_rpc::error(mcp::INTERNAL_ERROR, error_text(error))
 }
 
 /// An error in one text, for a reader who sees no exit code.
-pub fn told(error: &CommandError) -> String {
+pub fn error_text(error: &CommandError) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
 }

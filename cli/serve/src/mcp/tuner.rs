@@ -1,7 +1,7 @@
 //! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
 
 use crate::mcp::json_rpc;
-use crate::mcp::pool::{Line, Running, Tongue};
+use crate::mcp::pool::{ProtocolVersion, Route, Running};
 use crate::mcp::promoting;
 use crate::mcp::session::Caller;
 use crate::mcp::shim::{self, CallFailure, Server, Shim};
@@ -32,7 +32,7 @@ impl Server for Tuner {
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
 
-    async fn start(shim: &Shim<Self>, _line: &Line, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, _line: &Route, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
         let memory = target.manifest.limits.serving_memory();
         Self::start_within(memory, &shim.repository, target).await
     }
@@ -55,8 +55,8 @@ impl Server for Tuner {
     }
 
     /// It is asked for its tools' results alone, so one language does.
-    fn tongue(_era: Era, _revision: Option<&'static str>) -> Tongue {
-        Tongue::Handshake(mcp::HANDSHAKE)
+    fn protocol_version(_era: Era, _revision: Option<&'static str>) -> ProtocolVersion {
+        ProtocolVersion::Handshake(mcp::HANDSHAKE)
     }
 
     async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
@@ -76,7 +76,7 @@ impl Server for Tuner {
             Settled::Duplicate(signal) => json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id)),
             Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
-        Ok(served.server.suited(caller.era, "tools/call", result))
+        Ok(served.server.adapt_result(caller.era, "tools/call", result))
     }
 }
 

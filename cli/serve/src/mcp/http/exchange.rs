@@ -3,7 +3,7 @@
 use crate::mcp::http::envelope;
 use crate::mcp::http::message::{Message, Posted};
 use crate::mcp::http::mirror::Mirror;
-use crate::mcp::http::reply::{self, Refusal, Reply, Telling};
+use crate::mcp::http::reply::{self, Refusal, Reply, ResponseMode};
 use crate::mcp::http::stream::Stream;
 use crate::mcp::session::{About, Outlet, Session};
 use crate::mcp::shim::{Server, Shim};
@@ -33,7 +33,7 @@ pub(super) struct Exchanges<S: Server> {
     listed: OnceCell<()>,
 }
 
-/// Dropped before the answer, the request is cancelled: the client has closed its connection.
+/// Dropped before the answer: the client closed its connection, and the request is cancelled.
 struct Exchange<S: Server> {
     session: Rc<Session<S>>,
     id: Box<RawValue>,
@@ -83,7 +83,7 @@ impl<S: Server> Exchanges<S> {
             }
             let request = json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
             let stream = Stream::until_answered(0, 1, false);
-            let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns: None }), None);
+            let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns: None }), None);
             session.take(&request);
             let answer = stream.read().next().await;
             session.close().await;
@@ -97,7 +97,7 @@ impl<S: Server> Exchanges<S> {
     async fn exchange(&self, id: Box<RawValue>, message: &Message) -> Reply {
         let stream = Stream::until_answered(0, 1, false);
         let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
-        let session = Session::open(&self.shim, Rc::new(Said { stream: Rc::clone(&stream), learns }), None);
+        let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns }), None);
         session.take(&message.text);
         let reader = stream.read();
         let exchange = Rc::new(Exchange { session, id, stream, gone: self.gone.clone() });
@@ -106,10 +106,10 @@ impl<S: Server> Exchanges<S> {
             listening.retain(|listens| listens.strong_count() > 0);
             listening.push(Rc::downgrade(&exchange));
         }
-        reply::tell(reader, Telling::Alone, exchange).await
+        reply::respond(reader, ResponseMode::Alone, exchange).await
     }
 
-    /// Ends what would go on for as long as its clients like.
+    /// Ends subscriptions: they have no end of their own.
     pub async fn end(&self) {
         let listening = self.listening.take();
         for exchange in listening.iter().filter_map(Weak::upgrade) {
@@ -124,19 +124,19 @@ impl<S: Server> Drop for Exchange<S> {
         if !self.stream.is_ended() {
             self.session.cancel(&self.id);
         }
-        // at the very end nobody is left to close it, and the shim ends all
+        // at shutdown the receiver is gone, and the shim ends every child
         let _ = self.gone.send(Rc::clone(&self.session));
     }
 }
 
-/// All that is said is about the one request.
-struct Said {
+/// Every frame belongs to the one request.
+struct ExchangeOutlet {
     stream: Rc<Stream>,
-    /// Of a list of tools: who looks at it in passing.
+    /// Learns from a list of tools that passes.
     learns: Option<Rc<Mirror>>,
 }
 
-impl Outlet for Said {
+impl Outlet for ExchangeOutlet {
     fn deliver(&self, frame: String, about: About<'_>) {
         match about {
             About::Answer(_) => {
@@ -145,7 +145,7 @@ impl Outlet for Said {
                 }
                 self.stream.answer(frame);
             }
-            About::Request(_) | About::Nothing => self.stream.say(frame),
+            About::Request(_) | About::Nothing => self.stream.push(frame),
         }
     }
 }

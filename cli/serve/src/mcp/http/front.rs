@@ -6,7 +6,7 @@ use crate::mcp::http::envelope;
 use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::message::Posted;
 use crate::mcp::http::reply::{self, Refusal, Reply};
-use crate::mcp::http::sessions::Visits;
+use crate::mcp::http::sessions::HttpSessions;
 use crate::mcp::shim::Server;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -36,7 +36,7 @@ pub(super) const BODIES_LIMIT: usize = 128 << 20;
 pub(super) struct Front<S: Server> {
     pub access: Access,
     pub bodies: Rc<Budget>,
-    pub visits: Visits<S>,
+    pub sessions: HttpSessions<S>,
     pub exchanges: Exchanges<S>,
 }
 
@@ -54,8 +54,8 @@ impl<S: Server> Front<S> {
         }
         let is_stateless = envelope::is_stateless(&head.headers, None);
         match head.method {
-            Method::GET if !is_stateless => self.visits.listen(&head.headers),
-            Method::DELETE if !is_stateless => self.visits.delete(&head.headers),
+            Method::GET if !is_stateless => self.sessions.listen(&head.headers),
+            Method::DELETE if !is_stateless => self.sessions.delete(&head.headers),
             _ => not_allowed(if is_stateless { "POST" } else { "GET, POST, DELETE" }),
         }
     }
@@ -69,7 +69,7 @@ impl<S: Server> Front<S> {
         if envelope::is_stateless(headers, first) {
             self.exchanges.post(headers, posted).await
         } else {
-            self.visits.post(headers, posted).await
+            self.sessions.post(headers, posted).await
         }
     }
 }

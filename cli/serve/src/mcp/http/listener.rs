@@ -1,11 +1,11 @@
-//! Connections: taken in within bounds, each served by a task of its own, ended with a grace.
+//! Connections: accepted up to a limit, each served by a task of its own, ended with a grace period.
 
 use crate::budget::Budget;
 use crate::listen;
 use crate::mcp::http::Options;
 use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::front::{BODIES_LIMIT, Front, PATH};
-use crate::mcp::http::sessions::Visits;
+use crate::mcp::http::sessions::HttpSessions;
 use crate::mcp::session::Session;
 use crate::mcp::shim::{Server, Shim};
 use agent_core::formats::diagnose::Exit;
@@ -34,7 +34,7 @@ pub(super) const CONNECTIONS: usize = 4096;
 /// How long a connection may be without a whole head: for the first request, and between two.
 const HEAD_TIME: Duration = Duration::from_secs(60);
 const HEAD_LIMIT: usize = 32 << 10;
-/// How long calls under way have when the server is told to end.
+/// How long requests in flight have when the server is interrupted.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long it waits after the system had nothing left for another connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
@@ -49,19 +49,19 @@ pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Com
     let front = Rc::new(Front {
         access: options.access,
         bodies: Budget::new(BODIES_LIMIT),
-        visits: Visits::new(&shim, options.idle_limit, gone.clone()),
+        sessions: HttpSessions::new(&shim, options.idle_limit, gone.clone()),
         exchanges: Exchanges::new(&shim, gone),
     });
-    let mut house = House { front, connections: JoinSet::new(), ending: watch::Sender::new(false) };
+    let mut connections = Connections { front, open: JoinSet::new(), ending: watch::Sender::new(false) };
     tokio::select! {
-        never = house.take_in(&listener) => match never {},
+        never = connections.accept(&listener) => match never {},
         () = interrupt.received() => drop(listener),
     }
     tokio::select! {
-        () = house.end() => {}
+        () = connections.end() => {}
         () = interrupt.received() => {}
     }
-    drop(house);
+    drop(connections);
     let _ = timeout(GRACE, closer).await;
     shim.end().await;
     Ok(Exit::Interrupted)
@@ -76,16 +76,16 @@ pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener
     Ok(listener)
 }
 
-struct House<S: Server> {
+struct Connections<S: Server> {
     front: Rc<Front<S>>,
-    connections: JoinSet<()>,
+    open: JoinSet<()>,
     ending: watch::Sender<bool>,
 }
 
-impl<S: Server> House<S> {
-    async fn take_in(&mut self, listener: &TcpListener) -> Infallible {
+impl<S: Server> Connections<S> {
+    async fn accept(&mut self, listener: &TcpListener) -> Infallible {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut sweeping = tokio::time::interval(self.front.visits.sweep_interval());
+        let mut sweeping = tokio::time::interval(self.front.sessions.sweep_interval());
         loop {
             tokio::select! {
                 (stream, place) = next_connection(listener, &places) => {
@@ -94,24 +94,24 @@ impl<S: Server> House<S> {
                         let front = Rc::clone(&front);
                         async move { front.answer(request).await }
                     };
-                    self.connections.spawn_local(serve_connection(stream, place, answer, self.ending.subscribe()));
+                    self.open.spawn_local(serve_connection(stream, place, answer, self.ending.subscribe()));
                 }
-                Some(_) = self.connections.join_next(), if !self.connections.is_empty() => {}
-                _ = sweeping.tick() => self.front.visits.sweep(),
+                Some(_) = self.open.join_next(), if !self.open.is_empty() => {}
+                _ = sweeping.tick() => self.front.sessions.sweep(),
             }
         }
     }
 
-    /// What is under way is answered, within the grace; streams that have no end get one.
+    /// Requests in flight are answered within the grace period; subscriptions are ended.
     async fn end(&mut self) {
         let _ = self.ending.send(true);
         self.front.exchanges.end().await;
         let all = async {
-            self.front.visits.end_unasked();
-            while self.connections.join_next().await.is_some() {}
+            self.front.sessions.end_unsolicited();
+            while self.open.join_next().await.is_some() {}
         };
         let _ = timeout(GRACE, all).await;
-        self.front.visits.end();
+        self.front.sessions.end();
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn next_connection(listener: &TcpListener, places: &Arc<Semapho
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),
-            // the client is gone already, or there are no file descriptors: some are free again when others leave
+            // the client is gone, or file descriptors are short: they are freed when other connections end
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(OUT_OF_FILES).await,
         }
@@ -139,7 +139,7 @@ pub(super) async fn serve_connection<B, A>(
     // an answer must not wait for the acknowledgement of the one before
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
-        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; whoever went by that has sent another request than the one that would come next
+        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; a client that went by that one has sent another request than the next one read
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let answered = answer(request);
         async move {
@@ -155,7 +155,7 @@ pub(super) async fn serve_connection<B, A>(
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT).max_buf_size(HEAD_LIMIT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // a connection that breaks ends, and that is all there is to say of it
+    // a broken connection needs no message
     tokio::select! {
         _ = &mut connection => return,
         _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
@@ -163,7 +163,7 @@ pub(super) async fn serve_connection<B, A>(
     let _ = connection.await;
 }
 
-/// Ends what belonged to sessions that are over, all at once: a child may take its time.
+/// Closes finished sessions concurrently: the end of a child can take long.
 async fn close_sessions<S: Server>(mut gone: mpsc::UnboundedReceiver<Rc<Session<S>>>) {
     let mut closing = JoinSet::new();
     loop {

@@ -1,7 +1,8 @@
 //! The shim over Streamable HTTP, in both eras of MCP: frames pass as the bytes they are.
 //!
 //! `listener` has the connections, `front` one request, `sessions` the sessions of the handshake era, `exchange` the requests of the stateless
-//! one. `stream` keeps what is said until it was heard, `reply` tells it as JSON or as events. `typed` is for a server by rmcp, behind the same door.
+//! one. `stream` keeps frames until they are delivered, `reply` sends them as JSON or as events. `typed` serves an rmcp server
+//! behind the same access checks.
 
 pub mod address;
 mod envelope;
@@ -27,6 +28,6 @@ use std::time::Duration;
 pub struct Options {
     pub address: Address,
     pub access: Access,
-    /// How long a session is kept that nobody uses.
+    /// How long an idle session is kept.
     pub idle_limit: Duration,
 }

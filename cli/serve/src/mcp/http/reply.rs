@@ -54,7 +54,7 @@ impl Body for Content {
     }
 }
 
-/// An answer that is no JSON-RPC message, and has nothing to say.
+/// A response without a body.
 pub(super) fn empty(status: StatusCode) -> Reply {
     with_status(status, Content::Whole(None))
 }
@@ -112,38 +112,39 @@ fn with_status(status: StatusCode, content: Content) -> Reply {
     reply
 }
 
-/// What surrounds a request, and so how its answer is told.
+/// How the frames of a request are sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Telling {
-    /// It stands alone: an error that is all there is to say has a status of its own.
+pub(super) enum ResponseMode {
+    /// Outside a session: a JSON-RPC error has an HTTP status of its own.
     Alone,
-    /// It is of a session: events have names to come back with. The first has no data, for clients that know what that is for.
+    /// In a session: events have ids to resume from. With `primed`, the first event has no data.
     InSession { primed: bool },
 }
 
-/// Plain JSON when the answer comes first and soon, else events. What is held is dropped when all was said, or nobody listens any more.
-pub(super) async fn tell(mut reader: Reader, telling: Telling, held: impl Sized + 'static) -> Reply {
+/// Plain JSON when the answer comes first and soon, else events. `held` is dropped when the last frame
+/// was sent, or the client is gone.
+pub(super) async fn respond(mut reader: Reader, mode: ResponseMode, held: impl Sized + 'static) -> Reply {
     match timeout(SILENCE, reader.next()).await {
         Ok(Some((_, frame))) if reader.is_done() => {
             drop(held);
-            let status = if matches!(telling, Telling::Alone) { status_of(&frame) } else { StatusCode::OK };
+            let status = if matches!(mode, ResponseMode::Alone) { status_of(&frame) } else { StatusCode::OK };
             json(status, frame)
         }
-        // a request that was cancelled has no answer, and nothing to come back for
-        Ok(None) => events(reader, None, Telling::Alone, held),
-        Ok(first) => events(reader, first, telling, held),
-        Err(_) => events(reader, None, telling, held),
+        // a cancelled request has no answer, and nothing to resume
+        Ok(None) => events(reader, None, ResponseMode::Alone, held),
+        Ok(first) => events(reader, first, mode, held),
+        Err(_) => events(reader, None, mode, held),
     }
 }
 
-pub(super) fn events(reader: Reader, first: Option<(u64, Bytes)>, telling: Telling, held: impl Sized + 'static) -> Reply {
+pub(super) fn events(reader: Reader, first: Option<(u64, Bytes)>, mode: ResponseMode, held: impl Sized + 'static) -> Reply {
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
-    if matches!(telling, Telling::InSession { .. }) {
+    if matches!(mode, ResponseMode::InSession { .. }) {
         reader.promise_resumption();
     }
     tokio::task::spawn_local(async move {
-        // whoever goes away closes the channel
-        let _ = pump(reader, first, telling, &sender).await;
+        // a client that goes away closes the channel
+        let _ = pump(reader, first, mode, &sender).await;
         drop(held);
     });
     let mut reply = with_status(StatusCode::OK, Content::Events(receiver));
@@ -157,13 +158,13 @@ pub(super) fn events(reader: Reader, first: Option<(u64, Bytes)>, telling: Telli
 async fn pump(
     mut reader: Reader,
     first: Option<(u64, Bytes)>,
-    telling: Telling,
+    mode: ResponseMode,
     sender: &mpsc::Sender<Bytes>,
 ) -> Result<(), mpsc::error::SendError<Bytes>> {
     let stream = reader.stream.number;
-    let id = |frame| matches!(telling, Telling::InSession { .. }).then_some(EventId { stream, frame });
-    if matches!(telling, Telling::InSession { primed: true }) {
-        let before = first.as_ref().map_or(reader.heard(), |(number, _)| number - 1);
+    let id = |frame| matches!(mode, ResponseMode::InSession { .. }).then_some(EventId { stream, frame });
+    if matches!(mode, ResponseMode::InSession { primed: true }) {
+        let before = first.as_ref().map_or(reader.delivered(), |(number, _)| number - 1);
         sender.send(event::priming(EventId { stream, frame: before })).await?;
     }
     if let Some((number, frame)) = first {

@@ -4,7 +4,7 @@ use crate::mcp::http::envelope;
 use crate::mcp::http::event::EventId;
 use crate::mcp::http::message::{Message, Posted};
 use crate::mcp::http::outbox::Outbox;
-use crate::mcp::http::reply::{self, Refusal, Reply, Telling};
+use crate::mcp::http::reply::{self, Refusal, Reply, ResponseMode};
 use crate::mcp::http::stream::Reader;
 use crate::mcp::session::Session;
 use crate::mcp::shim::{Server, Shim};
@@ -26,10 +26,10 @@ use tokio::time::Instant;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Sessions at once; the one that was idle longest gives way.
+/// Sessions at once; beyond these the one idle for longest is closed.
 const SESSIONS: usize = 1024;
 
-struct Visit<S: Server> {
+struct HttpSession<S: Server> {
     session: Rc<Session<S>>,
     outbox: Rc<Outbox>,
     revision: String,
@@ -38,14 +38,14 @@ struct Visit<S: Server> {
     open: Cell<usize>,
 }
 
-pub(super) struct Visits<S: Server> {
+pub(super) struct HttpSessions<S: Server> {
     shim: Rc<Shim<S>>,
-    open: RefCell<HashMap<String, Rc<Visit<S>>>>,
+    open: RefCell<HashMap<String, Rc<HttpSession<S>>>>,
     idle_limit: Duration,
     gone: mpsc::UnboundedSender<Rc<Session<S>>>,
 }
 
-impl<S: Server> Visits<S> {
+impl<S: Server> HttpSessions<S> {
     pub fn new(shim: &Rc<Shim<S>>, idle_limit: Duration, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
         Self { shim: Rc::clone(shim), open: RefCell::default(), idle_limit, gone }
     }
@@ -54,26 +54,26 @@ impl<S: Server> Visits<S> {
         if !headers.contains_key(SESSION)
             && let Some(message) = posted.one().filter(|message| message.is("initialize"))
         {
-            return self.welcome(message).await;
+            return self.open_session(message).await;
         }
         match self.find(headers) {
-            Ok(visit) => visit.post(&posted).await,
+            Ok(session) => session.post(&posted).await,
             Err(refusal) => refusal.into(),
         }
     }
 
-    /// A stream of what nobody asked for, or the rest of one that broke.
+    /// The stream of unsolicited messages, or the rest of a stream that broke.
     pub fn listen(&self, headers: &HeaderMap) -> Reply {
-        let visit = match self.find(headers) {
-            Ok(visit) => visit,
+        let session = match self.find(headers) {
+            Ok(session) => session,
             Err(refusal) => return refusal.into(),
         };
         let Some(last) = headers.get(LAST_EVENT) else {
-            let reader = visit.outbox.unasked().read();
-            return reply::events(reader, None, visit.telling(), visit.occupied());
+            let reader = session.outbox.unsolicited().read();
+            return reply::events(reader, None, session.mode(), session.occupied());
         };
-        match last.to_str().ok().and_then(|last| visit.resumed(EventId::parse(last)?)) {
-            Some(reader) => reply::events(reader, None, Telling::InSession { primed: false }, visit.occupied()),
+        match last.to_str().ok().and_then(|last| session.resumed(EventId::parse(last)?)) {
+            Some(reader) => reply::events(reader, None, ResponseMode::InSession { primed: false }, session.occupied()),
             None => Refusal::bad_request("`Last-Event-ID` names no event of this session, or one that is not kept any more").into(),
         }
     }
@@ -86,38 +86,38 @@ impl<S: Server> Visits<S> {
         reply::empty(StatusCode::NO_CONTENT)
     }
 
-    /// Closes the sessions that nobody has used for too long.
+    /// Closes sessions that were idle for too long.
     pub fn sweep(&self) {
-        self.close(|_, visit| visit.open.get() == 0 && visit.used.get().elapsed() >= self.idle_limit);
+        self.close(|_, session| session.open.get() == 0 && session.used.get().elapsed() >= self.idle_limit);
     }
 
-    /// How often there may be something to sweep.
+    /// How often idle sessions are looked for.
     pub fn sweep_interval(&self) -> Duration {
         (self.idle_limit / 4).clamp(Duration::from_millis(100), Duration::from_secs(60))
     }
 
-    /// Ends the streams that have no end of their own.
-    pub fn end_unasked(&self) {
-        self.open.borrow().values().for_each(|visit| visit.outbox.unasked().end());
+    /// Ends the streams of unsolicited messages: they have no end of their own.
+    pub fn end_unsolicited(&self) {
+        self.open.borrow().values().for_each(|session| session.outbox.unsolicited().end());
     }
 
     pub fn end(&self) {
         self.close(|_, _| true);
     }
 
-    fn close(&self, which: impl Fn(&str, &Visit<S>) -> bool) {
-        self.open.borrow_mut().retain(|id, visit| {
-            let stays = !which(id, visit);
+    fn close(&self, which: impl Fn(&str, &HttpSession<S>) -> bool) {
+        self.open.borrow_mut().retain(|id, session| {
+            let stays = !which(id, session);
             if !stays {
-                visit.outbox.end();
-                // at the very end nobody is left to close it, and the shim ends all
-                let _ = self.gone.send(Rc::clone(&visit.session));
+                session.outbox.end();
+                // at shutdown the receiver is gone, and the shim ends every child
+                let _ = self.gone.send(Rc::clone(&session.session));
             }
             stays
         });
     }
 
-    fn find(&self, headers: &HeaderMap) -> Result<Rc<Visit<S>>, Refusal> {
+    fn find(&self, headers: &HeaderMap) -> Result<Rc<HttpSession<S>>, Refusal> {
         let Some(id) = headers.get(SESSION) else {
             return Err(Refusal::bad_request("the header `Mcp-Session-Id` is missing: open with `initialize`"));
         };
@@ -125,15 +125,15 @@ impl<S: Server> Visits<S> {
             let why = format!("`MCP-Protocol-Version` is `{revision}`; a session speaks one of {}", HANDSHAKES.join(", "));
             return Err(Refusal::bad_request(why));
         }
-        let visits = self.open.borrow();
-        let Some(visit) = id.to_str().ok().and_then(|id| visits.get(id)) else {
+        let sessions = self.open.borrow();
+        let Some(session) = id.to_str().ok().and_then(|id| sessions.get(id)) else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session any more: open a new one with `initialize`"));
         };
-        visit.used.set(Instant::now());
-        Ok(Rc::clone(visit))
+        session.used.set(Instant::now());
+        Ok(Rc::clone(session))
     }
 
-    async fn welcome(&self, message: &Message) -> Reply {
+    async fn open_session(&self, message: &Message) -> Reply {
         let (Some(id), Ok(name)) = (message.request(), random::secret()) else {
             return Refusal::bad_request("`initialize` is a request: it has an `id`").into();
         };
@@ -141,10 +141,10 @@ impl<S: Server> Visits<S> {
             return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("there are {SESSIONS} sessions, all in use")).into();
         }
         let outbox = Outbox::new();
-        // the name opens the session to every client that has it, and ids of conversations are shown
+        // the session id is a secret, and conversation ids are shown
         let conversation = format!("h-{}", short_digest(name.as_bytes()));
         let session = Session::open(&self.shim, outbox.clone(), Some(conversation));
-        let stream = outbox.ask(&[id]).expect("no id of a new session is in use");
+        let stream = outbox.open(&[id]).expect("no id of a new session is in use");
         session.take(&message.text);
         let mut reader = stream.read();
         let answer = reader.next().await.map(|(_, frame)| frame).unwrap_or_default();
@@ -154,19 +154,19 @@ impl<S: Server> Visits<S> {
             return reply;
         };
         reply.headers_mut().insert(SESSION, HeaderValue::try_from(&name).expect("hexadecimal digits"));
-        let visit = Visit { session, outbox, revision, used: Cell::new(Instant::now()), open: Cell::new(0) };
-        self.open.borrow_mut().insert(name, Rc::new(visit));
+        let session = HttpSession { session, outbox, revision, used: Cell::new(Instant::now()), open: Cell::new(0) };
+        self.open.borrow_mut().insert(name, Rc::new(session));
         reply
     }
 
-    /// Whether one more session fits, now that the one that was idle longest is gone if it had to.
+    /// Whether one more session fits; closes the one idle for longest where it has to.
     fn makes_room(&self) -> bool {
         if self.open.borrow().len() < SESSIONS {
             return true;
         }
-        let idle = |visits: &HashMap<String, Rc<Visit<S>>>| {
-            let idle = visits.iter().filter(|(_, visit)| visit.open.get() == 0);
-            idle.min_by_key(|(_, visit)| visit.used.get()).map(|(id, _)| id.clone())
+        let idle = |sessions: &HashMap<String, Rc<HttpSession<S>>>| {
+            let idle = sessions.iter().filter(|(_, session)| session.open.get() == 0);
+            idle.min_by_key(|(_, session)| session.used.get()).map(|(id, _)| id.clone())
         };
         let longest = idle(&self.open.borrow());
         self.close(|id, _| Some(id) == longest.as_deref());
@@ -185,7 +185,7 @@ fn agreed(answer: &[u8]) -> Option<String> {
     RawObject::parse(answer.result)?.text("protocolVersion")
 }
 
-impl<S: Server> Visit<S> {
+impl<S: Server> HttpSession<S> {
     async fn post(self: &Rc<Self>, posted: &Posted) -> Reply {
         let is_batch = posted.one().is_none();
         if is_batch && self.revision != WITH_BATCHES {
@@ -196,14 +196,14 @@ impl<S: Server> Visit<S> {
             posted.all().iter().for_each(|message| self.take(message));
             return reply::empty(StatusCode::ACCEPTED);
         }
-        let Some(stream) = self.outbox.ask(&ids) else {
+        let Some(stream) = self.outbox.open(&ids) else {
             return Refusal::bad_request("the `id` is in use by a request that has no answer yet").into();
         };
         posted.all().iter().for_each(|message| self.take(message));
         if is_batch {
-            return reply::events(stream.read(), None, self.telling(), self.occupied());
+            return reply::events(stream.read(), None, self.mode(), self.occupied());
         }
-        reply::tell(stream.read(), self.telling(), self.occupied()).await
+        reply::respond(stream.read(), self.mode(), self.occupied()).await
     }
 
     fn take(&self, message: &Message) {
@@ -211,7 +211,7 @@ impl<S: Server> Visit<S> {
         if message.is("notifications/cancelled")
             && let Some(id) = message.incoming.params().unwrap_or_default().get("requestId")
         {
-            self.outbox.give_up(id);
+            self.outbox.abandon(id);
         }
     }
 
@@ -219,19 +219,19 @@ impl<S: Server> Visit<S> {
         self.outbox.find(last.stream)?.read_after(last.frame)
     }
 
-    fn telling(&self) -> Telling {
-        // clients of older revisions do not know what an event without data is for
-        Telling::InSession { primed: self.revision == HANDSHAKE }
+    fn mode(&self) -> ResponseMode {
+        // clients of older revisions do not expect an event without data
+        ResponseMode::InSession { primed: self.revision == HANDSHAKE }
     }
 
-    /// As long as this is held the session is in use.
+    /// The session is in use as long as this is held.
     fn occupied(self: &Rc<Self>) -> Occupied<S> {
         self.open.set(self.open.get() + 1);
         Occupied(Rc::clone(self))
     }
 }
 
-struct Occupied<S: Server>(Rc<Visit<S>>);
+struct Occupied<S: Server>(Rc<HttpSession<S>>);
 
 impl<S: Server> Drop for Occupied<S> {
     fn drop(&mut self) {

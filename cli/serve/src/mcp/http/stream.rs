@@ -1,4 +1,4 @@
-//! What is said to a client about one request, or unasked: numbered, within bounds, heard by one connection at a time.
+//! The frames for one request of a client, or the unsolicited ones: numbered, bounded, read by one connection at a time.
 
 use hyper::body::Bytes;
 use std::cell::{Cell, RefCell};
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use tokio::sync::Notify;
 
-/// Frames that are kept for a reader who is slow or away; beyond these the oldest go first.
+/// Frames kept for a reader that is slow or away; beyond these the oldest are dropped.
 const FRAMES_KEPT: usize = 1024;
 const BYTES_KEPT: usize = 4 << 20;
 
@@ -15,66 +15,66 @@ const BYTES_KEPT: usize = 4 << 20;
 pub(super) struct Stream {
     /// Within its session.
     pub number: u64,
-    /// Whether what was heard is kept, for a reader who lost it on the way.
+    /// Whether delivered frames are kept, for a reader that comes back.
     replays: bool,
-    said: RefCell<Said>,
-    /// Whether a reader was told how to come back.
+    frames: RefCell<Frames>,
+    /// Whether a reader has an event id to resume from.
     resumable: Cell<bool>,
     changed: Notify,
 }
 
 /// Frames are numbered from 1.
 #[derive(Debug, Default)]
-struct Said {
+struct Frames {
     kept: VecDeque<Bytes>,
     /// How many were dropped from the front.
     dropped: u64,
-    /// How many somebody has heard.
-    heard: u64,
+    /// How many were delivered.
+    delivered: u64,
     bytes: usize,
     /// Answers still to come.
     awaited: usize,
     ended: bool,
-    /// Which reader has the stream: the latest.
+    /// The reader that has the stream: the latest.
     reader: u64,
 }
 
 impl Stream {
     /// One that ends with the last of so many answers.
     pub fn until_answered(number: u64, answers: usize, replays: bool) -> Rc<Self> {
-        let said = RefCell::new(Said { awaited: answers, ..Said::default() });
-        Rc::new(Self { number, replays, said, resumable: Cell::new(false), changed: Notify::new() })
+        let frames = RefCell::new(Frames { awaited: answers, ..Frames::default() });
+        Rc::new(Self { number, replays, frames, resumable: Cell::new(false), changed: Notify::new() })
     }
 
     /// One that goes on until it is ended.
-    pub fn unasked(number: u64) -> Rc<Self> {
+    pub fn unsolicited(number: u64) -> Rc<Self> {
         let stream = Self::until_answered(number, 0, true);
         stream.resumable.set(true);
         stream
     }
 
-    pub fn say(&self, frame: String) {
-        self.said.borrow_mut().keep(frame.into());
+    pub fn push(&self, frame: String) {
+        self.frames.borrow_mut().keep(frame.into());
         self.changed.notify_waiters();
     }
 
-    /// Whether that was the last of them.
+    /// Gives whether that was the last answer.
     pub fn answer(&self, frame: String) -> bool {
-        self.say(frame);
-        let mut said = self.said.borrow_mut();
-        said.awaited = said.awaited.saturating_sub(1);
-        said.ended = said.awaited == 0;
-        said.ended
+        self.push(frame);
+        let mut frames = self.frames.borrow_mut();
+        frames.awaited = frames.awaited.saturating_sub(1);
+        frames.ended = frames.awaited == 0;
+        frames.ended
     }
 
-    /// Nothing more will come.
+    /// No frame follows.
     pub fn end(&self) {
-        self.said.borrow_mut().ended = true;
+        self.frames.borrow_mut().ended = true;
         self.changed.notify_waiters();
     }
 
     pub fn is_ended(&self) -> bool {
-        self.said.borrow().ended
+        self.frames.borrow().ended
     }
 
     pub fn is_resumable(&self) -> bool {
@@ -82,32 +82,33 @@ impl Stream {
     }
 
     pub fn bytes(&self) -> usize {
-        self.said.borrow().bytes
+        self.frames.borrow().bytes
     }
 
-    /// Takes the stream over from whoever reads it, after the frame of that number; `None` when frames after it are gone, or it never was.
+    /// Takes the stream over from its reader, after the frame of that number. `None` when later frames
+    /// are gone, or there was no such frame.
     pub fn read_after(self: &Rc<Self>, number: u64) -> Option<Reader> {
-        let mut said = self.said.borrow_mut();
-        if number < said.dropped || number > said.dropped + said.kept.len() as u64 {
+        let mut frames = self.frames.borrow_mut();
+        if number < frames.dropped || number > frames.dropped + frames.kept.len() as u64 {
             return None;
         }
-        said.reader += 1;
-        let turn = said.reader;
-        drop(said);
+        frames.reader += 1;
+        let turn = frames.reader;
+        drop(frames);
         self.changed.notify_waiters();
-        Some(Reader { stream: Rc::clone(self), turn, heard: number })
+        Some(Reader { stream: Rc::clone(self), turn, delivered: number })
     }
 
-    /// The same after all that was heard so far.
+    /// The same, after the last delivered frame.
     pub fn read(self: &Rc<Self>) -> Reader {
-        let said = self.said.borrow();
-        let after = said.heard.max(said.dropped);
-        drop(said);
-        self.read_after(after).expect("what was not heard is kept, or yet to come")
+        let frames = self.frames.borrow();
+        let after = frames.delivered.max(frames.dropped);
+        drop(frames);
+        self.read_after(after).expect("an undelivered frame is kept, or yet to come")
     }
 }
 
-impl Said {
+impl Frames {
     fn keep(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.kept.push_back(frame);
@@ -128,7 +129,7 @@ impl Said {
 pub(super) struct Reader {
     pub stream: Rc<Stream>,
     turn: u64,
-    heard: u64,
+    delivered: u64,
 }
 
 impl Reader {
@@ -143,36 +144,36 @@ impl Reader {
     }
 
     fn look(&mut self) -> Poll<Option<(u64, Bytes)>> {
-        let mut said = self.stream.said.borrow_mut();
-        if said.reader != self.turn {
+        let mut frames = self.stream.frames.borrow_mut();
+        if frames.reader != self.turn {
             return Poll::Ready(None);
         }
-        self.heard = self.heard.max(said.dropped);
-        let at = usize::try_from(self.heard - said.dropped).unwrap_or(usize::MAX);
-        let Some(frame) = said.kept.get(at).cloned() else {
-            return if said.ended { Poll::Ready(None) } else { Poll::Pending };
+        self.delivered = self.delivered.max(frames.dropped);
+        let at = usize::try_from(self.delivered - frames.dropped).unwrap_or(usize::MAX);
+        let Some(frame) = frames.kept.get(at).cloned() else {
+            return if frames.ended { Poll::Ready(None) } else { Poll::Pending };
         };
-        self.heard += 1;
-        said.heard = said.heard.max(self.heard);
+        self.delivered += 1;
+        frames.delivered = frames.delivered.max(self.delivered);
         if !self.stream.replays {
-            said.drop_first();
+            frames.drop_first();
         }
-        Poll::Ready(Some((self.heard, frame)))
+        Poll::Ready(Some((self.delivered, frame)))
     }
 
-    /// Whether all that will ever be said has been heard.
+    /// Whether every frame there will ever be was delivered.
     pub fn is_done(&self) -> bool {
-        let said = self.stream.said.borrow();
-        said.ended && self.heard >= said.dropped + said.kept.len() as u64
+        let frames = self.stream.frames.borrow();
+        frames.ended && self.delivered >= frames.dropped + frames.kept.len() as u64
     }
 
-    /// From here on the client knows numbers to come back with.
+    /// The client has event ids from here on.
     pub fn promise_resumption(&self) {
         self.stream.resumable.set(true);
     }
 
-    pub fn heard(&self) -> u64 {
-        self.heard
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 }
 
@@ -184,7 +185,7 @@ mod tests {
     use tokio::time::timeout;
 
     /// What a reader hears until it would have to wait.
-    fn heard(reader: &mut Reader) -> Vec<String> {
+    fn delivered(reader: &mut Reader) -> Vec<String> {
         let mut frames = Vec::new();
         while let Poll::Ready(Some((number, frame))) = reader.look() {
             frames.push(format!("{number}:{}", String::from_utf8_lossy(&frame)));
@@ -193,21 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_reader_has_the_stream_and_hears_what_nobody_did() {
+    fn the_latest_reader_has_the_stream_and_gets_what_was_not_delivered() {
         process::block_on(async {
             let stream = Stream::until_answered(1, 1, true);
             let mut first = stream.read();
-            stream.say("a".to_owned());
-            assert_eq!(heard(&mut first), ["1:a"]);
-            stream.say("b".to_owned());
+            stream.push("a".to_owned());
+            assert_eq!(delivered(&mut first), ["1:a"]);
+            stream.push("b".to_owned());
             let mut second = stream.read();
             assert!(first.next().await.is_none(), "it was taken over");
-            assert_eq!(heard(&mut second), ["2:b"]);
+            assert_eq!(delivered(&mut second), ["2:b"]);
             assert!(timeout(Duration::from_millis(1), second.next()).await.is_err(), "more will come");
             assert!(stream.answer("c".to_owned()));
             assert_eq!((second.next().await.unwrap().0, second.is_done()), (3, true));
             assert!(second.next().await.is_none());
-            assert_eq!(heard(&mut stream.read_after(1).unwrap()), ["2:b", "3:c"]);
+            assert_eq!(delivered(&mut stream.read_after(1).unwrap()), ["2:b", "3:c"]);
             assert!(stream.read_after(4).is_none(), "there never was a fourth");
         })
         .unwrap();
@@ -220,7 +221,7 @@ mod tests {
             let mut slow = stream.read();
             let big = "x".repeat(BYTES_KEPT / 2);
             for _ in 0..5 {
-                stream.say(big.clone());
+                stream.push(big.clone());
             }
             stream.answer("y".repeat(BYTES_KEPT + 1));
             assert_eq!(stream.bytes(), BYTES_KEPT + 1);
@@ -238,9 +239,9 @@ mod tests {
         process::block_on(async {
             let stream = Stream::until_answered(0, 1, false);
             let mut reader = stream.read();
-            stream.say("a".to_owned());
-            stream.say("b".to_owned());
-            assert_eq!((heard(&mut reader), stream.bytes()), (vec!["1:a".to_owned(), "2:b".to_owned()], 0));
+            stream.push("a".to_owned());
+            stream.push("b".to_owned());
+            assert_eq!((delivered(&mut reader), stream.bytes()), (vec!["1:a".to_owned(), "2:b".to_owned()], 0));
         })
         .unwrap();
     }

@@ -1,4 +1,4 @@
-//! A server of our own tools over Streamable HTTP: rmcp has the protocol, the door is the one of the shim.
+//! A server of our own tools over Streamable HTTP: rmcp speaks the protocol, the access checks are the shim's.
 
 use crate::access::Access;
 use crate::budget::Budget;
@@ -30,20 +30,20 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: 
     let listener = listen(&location.notices, &options)?;
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.keep_alive = Some(options.idle_limit);
-    // who is let in is asked at our own door
+    // access is checked here
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
     let ended = config.cancellation_token.clone();
     let service = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(sessions), config);
-    let gate = Rc::new(Gate { access: options.access, bodies: Budget::new(BODIES_LIMIT), service });
+    let server = Rc::new(TypedServer { access: options.access, bodies: Budget::new(BODIES_LIMIT), service });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (mut connections, ending) = (JoinSet::new(), watch::Sender::new(false));
     loop {
         tokio::select! {
             (stream, place) = next_connection(&listener, &places) => {
-                let gate = Rc::clone(&gate);
+                let server = Rc::clone(&server);
                 let answer = move |request| {
-                    let gate = Rc::clone(&gate);
-                    async move { gate.answer(request).await }
+                    let server = Rc::clone(&server);
+                    async move { server.answer(request).await }
                 };
                 connections.spawn_local(serve_connection(stream, place, answer, ending.subscribe()));
             }
@@ -58,13 +58,13 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: 
     Ok(Exit::Interrupted)
 }
 
-struct Gate<H> {
+struct TypedServer<H> {
     access: Access,
     bodies: Rc<Budget>,
     service: StreamableHttpService<H, LocalSessionManager>,
 }
 
-impl<H: ServerHandler> Gate<H> {
+impl<H: ServerHandler> TypedServer<H> {
     async fn answer(&self, request: Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
         let refused = |reply: Reply| reply.map(BoxBody::new);
         if let Err(refusal) = check(&self.access, &request) {
