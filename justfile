@@ -10,7 +10,7 @@ ci:
 
 # the main job, narrated
 demo:
-    cargo run --release -- demo
+    cargo run -- demo
 
 # every test, Rust and Python
 test:

@@ -4,7 +4,7 @@ use crate::commands::Command;
 use crate::printer::{Color, Failure, Printer, Volume};
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::CommandError;
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +50,17 @@ impl Global {
     }
 }
 
+/// The verbs of `agent --help`, under the headings that they are listed by.
+pub const GROUPS: [(&str, &[&str]); 7] = [
+    ("Make a repository", &["init", "adopt", "templates", "demo"]),
+    ("Run", &["run", "log"]),
+    ("Teach", &["tune", "state", "architect"]),
+    ("Test", &["test", "bisect", "semver", "verify"]),
+    ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
+    ("Serve", &["mcp", "serve"]),
+    ("Look after", &["doctor", "gc", "hooks", "completions", "man", "help"]),
+];
+
 const AFTER_HELP: &str = "\
 Results are on stdout, everything else is on stderr.
 With -q, stdout has the result alone: the tag of the version that promote, release, rollback or init
@@ -67,10 +78,32 @@ Exit codes:
   7  not enough evidence to say yes or no
   130  interrupted (Ctrl-C); 129 and 143 after SIGHUP and SIGTERM";
 
+/// The program as it is typed, its verbs listed by `GROUPS`: clap has no headings for subcommands.
+pub fn command() -> clap::Command {
+    let command = Arguments::command();
+    let header = *command.get_styles().get_header();
+    let group = |(heading, verbs): &(&str, &[&str])| format!("{header}{heading}:{header:#}\n{}\n", listed(&command, verbs));
+    let groups = GROUPS.iter().map(group).collect::<Vec<_>>().concat();
+    command.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
+}
+
+/// A line for each verb: its name and what it does.
+fn listed(command: &clap::Command, verbs: &[&str]) -> String {
+    let literal = *command.get_styles().get_literal();
+    let line = |name: &&str| {
+        let about = command.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string);
+        format!("  {literal}{name:<12}{literal:#} {}\n", about.as_deref().unwrap_or("Print this message, or the help of a verb"))
+    };
+    verbs.iter().map(line).collect()
+}
+
 /// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    Arguments::try_parse_from(&argv).map_err(|error| {
+    let parsed = command().try_get_matches_from(&argv).and_then(|matches| Arguments::from_arg_matches(&matches));
+    parsed.map_err(|error| {
         if error.use_stderr() && argv.iter().any(|argument| argument == "--json") {
             Printer::new(true, Volume::Silent, Color::Auto).json(&Failure::from(&CommandError::usage(message_of(&error))));
         }

@@ -2,8 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one switch of this test is a variable of the person who runs it")]
 
 use crate::world::{AGENT, World, source_root};
-use clap::CommandFactory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {
@@ -22,7 +21,7 @@ fn help(world: &World, command: &clap::Command, path: &[&str], into: &mut String
 /// One page for the program, and one for each verb.
 fn pages() -> BTreeMap<String, String> {
     let world = World::new();
-    let mut program = agent::arguments::Arguments::command();
+    let mut program = agent::arguments::command();
     program.build();
     let mut pages = BTreeMap::new();
     let whole = World::finish(world.command(AGENT, ".").arg("--help").env("COLUMNS", "100")).ok();
@@ -82,6 +81,22 @@ fn every_verb_and_argument_is_described() {
         }
     }
     let mut found = Vec::new();
-    undescribed(&agent::arguments::Arguments::command(), "agent", &mut found);
+    undescribed(&agent::arguments::command(), "agent", &mut found);
     assert!(found.is_empty(), "without a word of help:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_verb_stands_under_one_heading_in_a_line_of_eighty_columns() {
+    let mut program = agent::arguments::command();
+    program.build();
+    let verbs: BTreeSet<_> = program.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name().to_owned()).collect();
+    let listed: Vec<_> = agent::arguments::GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().map(|verb| (*verb).to_owned())).collect();
+    assert_eq!(listed.len(), verbs.len(), "{listed:?}");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), verbs);
+    let world = World::new();
+    let help = World::finish(world.command(AGENT, ".").arg("--help").env("COLUMNS", "100")).ok().stdout;
+    for verb in &verbs {
+        let line = help.lines().find(|line| line.starts_with(&format!("  {verb} "))).unwrap_or_else(|| panic!("{verb}:\n{help}"));
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }

@@ -244,7 +244,7 @@ fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
         .code(2)
         .stderr_has("no server that is reached by a URL");
     install(&world, &["--host", "cursor", "--name", "my agent"]).code(2).stderr_has("letters, digits");
-    install(&world, &["--host", "cursor", "--door", "tuner", "--at", "^1"]).code(2).stderr_has("`--at` is for the Runner");
+    install(&world, &["--host", "cursor", "--server", "tuner", "--at", "^1"]).code(2).stderr_has("`--at` is for the Runner");
 }
 
 #[test]
@@ -252,8 +252,8 @@ fn a_dry_run_and_print_write_nothing() {
     let world = world();
     let dry = install(&world, &["--host", "zed", "--dry-run"]).ok().stdout_has("+  \"context_servers\": {").stderr_has("a dry run");
     assert!(dry.stdout.starts_with("--- "), "{}", dry.stdout);
-    let doors = ["--host", "zed", "--print", "--door", "all", "--at", "^1.2", "--name", "x"];
-    let printed: Value = serde_json::from_str(&install(&world, &doors).ok().stdout).unwrap();
+    let every = ["--host", "zed", "--print", "--server", "all", "--at", "^1.2", "--name", "x"];
+    let printed: Value = serde_json::from_str(&install(&world, &every).ok().stdout).unwrap();
     let servers = &printed["context_servers"];
     let folder = told(&world, "@REPO");
     assert_eq!(servers["x"]["args"], json!(["-C", folder, "mcp", "runner", "--at", "^1.2"]));

@@ -16,6 +16,7 @@ mod conditional;
 mod confined;
 mod conversations;
 mod doctor;
+mod documents;
 mod eras;
 mod evaluators;
 mod faults;

@@ -187,11 +187,11 @@ RUNNING = [
     "shim killed, same session",
 ]
 FRESH = ["shim killed, new session", "new tool, new session"]
-ALL_DOORS = "configuration edited, all doors"
+ALL_SERVERS = "configuration edited, all servers"
 PROJECT = "configuration of the project"
 HTTP = "over HTTP, with a token"
 LEFT = "processes left over"
-ROWS = [*RUNNING, *FRESH, ALL_DOORS, PROJECT, HTTP, LEFT]
+ROWS = [*RUNNING, *FRESH, ALL_SERVERS, PROJECT, HTTP, LEFT]
 
 
 @dataclasses.dataclass
@@ -445,7 +445,7 @@ class Trial:
 
         return script
 
-    def all_doors(self, turn):
+    def all_servers(self, turn):
         """A session with the Tuner and the Architect beside the Runner."""
         turn = yield ESTIMATE
         cells = [minutes(turn, 20)]
@@ -453,7 +453,7 @@ class Trial:
         cells.append(expected(turn, r"\b12\b"))
         turn = yield model.Call("give_feedback", {"text": "Estimates come without a range."})
         cells.append(expected(turn, r"\bf-[0-9a-f]{10}\b"))
-        self.cells[ALL_DOORS] = first_bad(*cells)
+        self.cells[ALL_SERVERS] = first_bad(*cells)
 
     def over_http(self):
         port = environment.free_port()
@@ -467,7 +467,7 @@ class Trial:
         steps = [
             (RUNNING, lambda: self.session("command", self.running)),
             (FRESH, lambda: self.session("command", self.fresh)),
-            ([ALL_DOORS], lambda: self.session("edited", self.all_doors, "--edit", "--door", "all")),
+            ([ALL_SERVERS], lambda: self.session("edited", self.all_servers, "--edit", "--server", "all")),
             ([PROJECT], lambda: self.session("project", self.short(PROJECT), "--scope", "project", workplace=self.world.repository)),
             ([HTTP], self.over_http),
         ]

@@ -8,7 +8,7 @@ use agent_engine::world::recording::Recording;
 use agent_engine::world::{process, watch};
 use serde_json::{Value, json};
 
-/// Make an existing repository with an existing MCP server into an agent repository
+/// Turn a repository with an MCP server into an agent repository
 ///
 /// No file of the server is changed. Written beside it: agent.toml (how the server is started), a lock of its packages with hashes, an empty learned state with its
 /// schema, test cases recorded from calls of its tools, limits of time for them, a GitHub workflow, and the package `agent_runtime` (for your own scorers, and for

@@ -17,7 +17,7 @@ use agent_engine::versions;
 use agent_engine::world::clock;
 use serde_json::json;
 
-/// Give feedback in words, and have the code changed for it
+/// Give feedback in words and have the code changed for it
 ///
 /// The feedback goes to the inbox, a ref of the repository. A run has a coder change the code in a repository of its own, tests the change (micro, fast, then the
 /// release with its gate), hands failures back for another attempt, and ends in a version or in a branch `architect/RUN` with a report of why not. A run never

@@ -1,7 +1,6 @@
 use crate::arguments;
 use crate::context::Context;
 use agent_core::formats::diagnose::Exit;
-use clap::CommandFactory;
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -11,7 +10,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> Exit {
-    let mut command = arguments::Arguments::command();
+    let mut command = arguments::command();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "agent", &mut script);
     context.printer.verbatim(&script);

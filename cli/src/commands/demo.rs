@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Watch an agent get better: the whole loop on the flagship example, every number measured now
+/// Run the whole loop on an example; every number is measured now
 ///
 /// Makes a repository in a temporary folder, tests it, feeds it a few hundred signals, promotes what it learned, hands the Architect a piece of feedback in words,
 /// and rolls back. Needs no network.

@@ -4,7 +4,7 @@ use crate::printer::{Printer, Style};
 use agent_core::formats::diagnose::Exit;
 use serde_json::json;
 
-/// Look whether everything that `agent` needs is there and in order
+/// Check that everything `agent` needs is present and works
 ///
 /// Ends with exit code 6 when something is bad; what only works less well is a warning.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use agent_engine::repository::Writes;
 use jiff::SignedDuration;
 use serde_json::json;
 
-/// Remove checkouts, states and results that nothing serves or uses, and what killed commands left
+/// Remove unused checkouts, states and results
 ///
 /// Checkouts, states and results of cases can be made again: a case whose result is gone is run again. What a process uses stays, however old it is. Of killed commands
 /// go folders and files under way, unfinished Python environments, workplaces of coders, and evaluations of commits that no ref leads to. Conversations go that this command

@@ -7,7 +7,7 @@ use agent_engine::world::git::Git;
 use agent_hooks::event::HookName;
 use serde_json::{Value, json};
 
-/// git hooks: put in, taken out, looked at
+/// Install, remove and inspect the git hooks
 ///
 /// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push` (legality, fast tier of what is pushed). In a
 /// bare repository: `update` (legality). A hook that is there already goes on running, before ours.

@@ -14,7 +14,7 @@ use agent_engine::world::python;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Make a new agent repository: files, git, hooks, a first commit on `main`
+/// Create an agent repository: files, git, hooks, a first version
 ///
 /// The folder must be empty or not there yet. `agent templates list` names what it can start from. A run that was stopped in the middle is
 /// taken up again by the same command.

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// Show what is on record: calls, rewards, tiers, versions, joined by their traces
+/// Show recorded calls, rewards, tests and versions by trace
 ///
 /// A conversation or a trace is shown as a tree with times; without either, the newest traces are, a line each. Times are UTC.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,6 @@ use crate::arguments;
 use crate::context::Context;
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::{CommandError, CommandResult};
-use clap::CommandFactory;
 
 /// Print the manual page (roff), or one for a single verb
 #[derive(Debug, clap::Args)]
@@ -12,7 +11,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let mut command = arguments::Arguments::command();
+    let mut command = arguments::command();
     command.build();
     let page = match &arguments.verb {
         None => command,

@@ -6,7 +6,7 @@ use agent_engine::error::CommandResult;
 use agent_engine::repository::{Repository, Writes};
 use serde_json::json;
 
-/// Give a version or a range a name that hosts and scripts can use
+/// Name a version or a range for hosts and scripts
 ///
 /// A pin of a range moves with the range; a pin of anything else is the version it is now. Without WHAT, the pins there are.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::versions::promotion::{self, Options};
 
-/// Make the tuned state the served one, as the next PATCH
+/// Make the tuned state the next PATCH and serve it
 ///
 /// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate of `[promote]` in agent.toml judge it first, paired with
 /// what is served now. What may be chance does not pass: the gate wants evidence, and the ledger (refs/agent/ledger) wants more of it with every try.

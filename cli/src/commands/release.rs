@@ -5,7 +5,7 @@ use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::versions::release::{self, Options};
 
-/// Make a commit of `main` the served one
+/// Make a commit of `main` the next version and serve it
 ///
 /// Its code is joined with the state that is served now. The full tier judges it, paired with the version it replaces; the Contract, the code and the commit
 /// messages say how far the version moves.

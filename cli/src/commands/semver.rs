@@ -7,7 +7,7 @@ use agent_core::version::{Bump, tag};
 use agent_engine::error::{CommandError, CommandResult};
 use agent_engine::target::contracts;
 
-/// Show what changed in the Contract, rule by rule, and the bump it asks for
+/// Show what changed in the Contract and the bump it requires
 ///
 /// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. Other code asks for a MINOR at least, and commit messages
 /// in the form of Conventional Commits can raise the bump further, except those of reverted commits.

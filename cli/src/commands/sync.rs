@@ -5,7 +5,7 @@ use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::sync::{self, Options, Outcome};
 
-/// Bring this clone and its remote together
+/// Synchronize this clone with its remote
 ///
 /// Fetches `active`, tags and `refs/agent/*`, joins the records (the gate's ledger, feedback, counted signals), and pushes what the remote lacks. Where another clone published first,
 /// `active` follows the remote: versions of this clone are superseded and kept below `refs/agent-own/`, and the signals that they counted are replayed into staging, each once.

@@ -5,7 +5,7 @@ use agent_engine::templates::{self, Template};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// What `agent init` can start from
+/// List the templates of `agent init`
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

@@ -21,7 +21,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
-/// Give the Tuner feedback: one signal, or a file of them
+/// Give the Tuner feedback: one signal, or a file of signals
 ///
 /// A signal is a call of a Tuner tool; what it learns goes to staging, durably, before this command says so. The arguments are one JSON object or
 /// key=value words, as for `agent run`.

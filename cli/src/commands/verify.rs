@@ -9,9 +9,9 @@ use agent_engine::repository::Repository;
 use agent_engine::verification::{Subject, Verifier};
 use serde_json::json;
 
-/// Check the evidence of a version again: tag, branch, objects, evaluation, gate, Journal, feedback
+/// Check the evidence of a version again
 ///
-/// Reads git objects as they are stored, folds the stored results again to their figures, and computes the gate's decision again from its pairs. The
+/// Checks its tag, branch, objects, evaluation, gate, Journal and feedback. Reads git objects as they are stored, folds the stored results again to their figures, and computes the gate's decision again from its pairs. The
 /// branches are followed back to the first version. A tag that is missing is made again.
 ///
 /// With `--run` the cases are run again, and compared by outcome and score. A case that comes out in two ways is flaky, and speaks against nothing.

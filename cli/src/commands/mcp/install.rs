@@ -13,21 +13,21 @@ use agent_engine::world::env;
 use serde_json::json;
 use std::path::Path;
 
-/// Tell an MCP host of this repository's doors
+/// Add this repository's MCP servers to the configuration of a host
 ///
 /// The host's own command is used where it is on PATH (claude, codex, gemini, code). Otherwise, or to change what is there, the host's configuration is edited:
-/// comments, order and other servers stay as they are, and the file as it was is kept beside it. Done twice it is done once.
+/// comments, order and other servers are preserved, and a backup is kept beside it. A second run changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --door all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
+    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --server all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
 )]
 pub struct Arguments {
     /// The host
     #[arg(long, value_enum)]
     host: Host,
-    /// The doors to install; `all` is each of them
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "runner")]
-    door: Vec<Door>,
+    /// The servers to install; `all` is each of them
+    #[arg(long = "server", alias = "door", value_enum, value_delimiter = ',', default_value = "runner")]
+    servers: Vec<Kind>,
     /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit; or shares of the conversations, as
     /// active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
@@ -38,10 +38,10 @@ pub struct Arguments {
     /// For whom it is installed
     #[arg(long, value_enum, default_value = "user")]
     scope: Scope,
-    /// A server that runs already (`agent mcp DOOR --http ADDR`), in place of one that the host starts
+    /// A server that runs already (`agent mcp runner --http ADDR`), in place of one that the host starts
     #[arg(long, value_name = "URL")]
     http: Option<String>,
-    /// The variable that the host takes the server's token from; `AGENT_TOKEN` where that is set
+    /// The variable with the server's token; `AGENT_TOKEN` where that is set
     #[arg(long, value_name = "VARIABLE", requires = "http")]
     token_env: Option<String>,
     /// A variable for the server: NAME has the host pass on its own value (as a reference such as `${NAME}`, where the host has those), NAME=VALUE writes the
@@ -60,14 +60,14 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Door {
+enum Kind {
     Runner,
     Tuner,
     Architect,
     All,
 }
 
-impl Door {
+impl Kind {
     const EACH: [Self; 3] = [Self::Runner, Self::Tuner, Self::Architect];
 
     const fn as_str(self) -> &'static str {
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .printer
             .json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(), "file": file, "configuration": configuration}));
         context.printer.data(configuration.trim_end());
-        context.printer.say(format!("it belongs into {}", file.display()));
+        context.printer.say(format!("add it to {}", file.display()));
         return Ok(Exit::Done);
     }
     let plan = installation::plan(&request)?;
@@ -108,38 +108,40 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandE
         None => (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest),
     };
     let folder = folder.canonicalize().unwrap_or(folder);
-    let doors: Vec<_> = Door::EACH.into_iter().filter(|door| asked(*door, arguments, &manifest)).collect();
-    if arguments.http.is_some() && doors.len() > 1 {
-        return Err(CommandError::usage("`--http` names one server, but there is more than one door").with_hint("name it: --door runner"));
+    let kinds: Vec<_> = Kind::EACH.into_iter().filter(|kind| is_chosen(*kind, arguments, &manifest)).collect();
+    if arguments.http.is_some() && kinds.len() > 1 {
+        return Err(CommandError::usage("`--http` names one server, and more than one is to be installed")
+            .with_hint("choose one, as in `--server runner`"));
     }
-    if arguments.at != Traffic::all(What::Active) && !doors.contains(&Door::Runner) {
-        return Err(CommandError::usage("`--at` is for the Runner, which is not among the doors"));
+    if arguments.at != Traffic::all(What::Active) && !kinds.contains(&Kind::Runner) {
+        return Err(CommandError::usage("`--at` is for the Runner, which is not among the servers"));
     }
     let name = name(arguments.name.as_deref(), &manifest)?;
-    let server = |door| server(door, &name, arguments, (&folder, &manifest));
-    let servers = doors.into_iter().map(server).collect::<Result<_, _>>()?;
+    let server = |kind| server(kind, &name, arguments, (&folder, &manifest));
+    let servers = kinds.into_iter().map(server).collect::<Result<_, _>>()?;
     Ok(Request { host: arguments.host, scope: arguments.scope, servers, repository: folder, edit: arguments.edit })
 }
 
 /// `all` leaves out what the repository does not have.
-fn asked(door: Door, arguments: &Arguments, manifest: &Manifest) -> bool {
-    arguments.door.contains(&door) || (arguments.door.contains(&Door::All) && (door != Door::Tuner || manifest.tuner.is_some()))
+fn is_chosen(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> bool {
+    arguments.servers.contains(&kind) || (arguments.servers.contains(&Kind::All) && (kind != Kind::Tuner || manifest.tuner.is_some()))
 }
 
-/// Some hosts take letters, digits, `-` and `_` alone.
+/// Some hosts accept letters, digits, `-` and `_` alone.
 pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, CommandError> {
     let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
     match given {
         Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
         Some(name) => {
-            Err(CommandError::usage(format!("`{name}` is not a name that every host takes")).with_hint("letters, digits, `-` and `_` are"))
+            Err(CommandError::usage(format!("`{name}` is not a name that every host accepts"))
+                .with_hint("use letters, digits, `-` and `_`"))
         }
         None => Ok(manifest.name.chars().map(|character| if fits(character) { character } else { '-' }).collect()),
     }
 }
 
-fn server(door: Door, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, CommandError> {
-    let name = if door == Door::Runner { name.to_owned() } else { format!("{name}-{}", door.as_str()) };
+fn server(kind: Kind, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, CommandError> {
+    let name = if kind == Kind::Runner { name.to_owned() } else { format!("{name}-{}", kind.as_str()) };
     if let Some(url) = &arguments.http {
         return Ok(Server { name, launch: Launch::Url { url: url.clone(), token: token(arguments)? } });
     }
@@ -147,8 +149,8 @@ fn server(door: Door, name: &str, arguments: &Arguments, (folder, manifest): (&P
         let path = path.to_str().map(str::to_owned);
         path.ok_or_else(|| CommandError::input(format!("{} is not UTF-8, which no host's configuration can hold", folder.display())))
     };
-    let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), door.as_str().to_owned()];
-    if door == Door::Runner && arguments.at != Traffic::all(What::Active) {
+    let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), kind.as_str().to_owned()];
+    if kind == Kind::Runner && arguments.at != Traffic::all(What::Active) {
         words.extend(["--at".to_owned(), arguments.at.to_string()]);
     }
     Ok(Server {
@@ -156,19 +158,19 @@ fn server(door: Door, name: &str, arguments: &Arguments, (folder, manifest): (&P
         launch: Launch::Command {
             program: text(&installation::program()?)?,
             arguments: words,
-            variables: variables(door, arguments, manifest),
+            variables: variables(kind, arguments, manifest),
         },
     })
 }
 
-/// The variables that a door's server reads. What promotes or releases runs tests as well, with all that they read.
-fn variables(door: Door, arguments: &Arguments, manifest: &Manifest) -> Vec<Passed> {
+/// The variables that a server reads. Tuner and Architect promote or release, and so run tests, with all that those read.
+fn variables(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> Vec<Passed> {
     let tuner = manifest.tuner.iter().flat_map(|tuner| &tuner.env).chain(&manifest.evaluators.env);
-    let of_tests = tuner.filter(|_| door != Door::Runner);
+    let of_tests = tuner.filter(|_| kind != Kind::Runner);
     installation::passed(&arguments.env, manifest.runner.env.iter().chain(of_tests))
 }
 
-/// What the host presents to the server: the variable is named where it is to be used, and where it is set as the server's is.
+/// The token that the host presents to the server, as a variable's name, and its value where that is set here.
 fn token(arguments: &Arguments) -> Result<Option<Token>, CommandError> {
     match &arguments.token_env {
         Some(name) if !variable::is_name(name) => Err(CommandError::usage(format!("`{name}` is not a name of a variable"))),
@@ -208,28 +210,27 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
     }));
     let names = plan.servers.iter().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>().join(", ");
     let file = plan.file.display();
-    let told = match done {
+    let message = match done {
         _ if !plan.changes() => format!("{names}: in {file} already; nothing was changed"),
         None => format!("a dry run: {file} is as it was"),
         Some(Done { is_there: false, .. }) => {
-            let text =
-                format!("`{}` says it is done, but {file} does not show it; ask the host for its list of servers", plan.commands[0][0]);
+            let text = format!("`{}` succeeded, but {file} does not show it; check the list of servers in the host", plan.commands[0][0]);
             return context.printer.warn(text);
         }
         Some(_) => {
             let kept = backup.map(|backup| format!(" (as it was: {})", backup.display())).unwrap_or_default();
-            format!("{} {names} in {file}{kept}; restart the host to see it", Printer::styled(Style::Good, "installed"))
+            format!("{} {names} in {file}{kept}; restart the host to load it", Printer::styled(Style::Good, "installed"))
         }
     };
-    context.printer.say(told);
+    context.printer.say(message);
     if done.is_some() && plan.holds_token(request.host) {
-        context.printer.warn(format!("{file} holds the token itself: {} takes it from nowhere else", request.host.as_str()));
+        context.printer.warn(format!("{file} holds the token itself: {} supports no reference to a variable", request.host.as_str()));
     }
     if done.is_some() {
         warn_of_variables(plan, request, context);
     }
     if plan.servers.iter().any(|(_, was)| *was == Met::Missing) && request.scope == Scope::Project && done.is_some() {
-        context.printer.say("the paths in it are this machine's: leave it out of commits, or let others run this too");
+        context.printer.say("its paths are of this machine: do not commit it, or run this command on other machines too");
     }
 }
 

@@ -11,24 +11,24 @@ use agent_serve::mcp;
 use agent_serve::mcp::http::{self, address::Address};
 use std::time::Duration;
 
-/// Serve the Runner, the Tuner or the Architect to an MCP host, over stdio or Streamable HTTP, and configure hosts for it
+/// Serve Runner, Tuner or Architect over MCP; configure MCP hosts
 ///
-/// The host launches this in place of the server itself. Each call is served under the state that is active at that moment; a promotion is picked up
-/// by the next call, and a Runner that dies is started again.
+/// The host launches this in place of the server itself. Each call is served under the state that is active at that moment. A promotion takes effect with
+/// the next call, and a Runner that exits is started again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    door: Door,
+    action: Action,
 }
 
 impl Arguments {
     pub const fn serves(&self) -> bool {
-        matches!(self.door, Door::Runner(_) | Door::Tuner(_) | Door::Architect(_))
+        matches!(self.action, Action::Runner(_) | Action::Tuner(_) | Action::Architect(_))
     }
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Door {
+enum Action {
     /// The tools that do the tasks
     Runner(Serve),
     /// The tools that turn feedback into new state, which goes to staging
@@ -45,35 +45,35 @@ struct Serve {
     /// active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
-    /// What gets every call as well and answers nobody: what it does shows in `agent log`
+    /// What every call is sent to as well; its answers are discarded, and `agent log` shows its calls
     #[arg(long, value_name = "WHAT")]
     shadow: Option<What>,
     #[command(flatten)]
-    over: Over,
+    transport: Transport,
 }
 
 #[derive(Debug, clap::Args)]
 struct ServeTuner {
-    /// Whose Tuner: active, worktree, a version, a range, a pin, or any commit; its signals go to staging in any case
+    /// The version whose Tuner is served: active, worktree, a version, a range, a pin, or any commit; its signals go to staging in any case
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: What,
     #[command(flatten)]
-    over: Over,
+    transport: Transport,
 }
 
 #[derive(Debug, clap::Args)]
 struct ServeArchitect {
     #[command(flatten)]
-    over: Over,
+    transport: Transport,
 }
 
-/// What carries the frames.
+/// The transport.
 #[derive(Debug, clap::Args)]
-struct Over {
+struct Transport {
     /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp; a port alone is of this machine, port 0 is any that is free
     #[arg(long, value_name = "ADDR")]
     http: Option<Address>,
-    /// Close an HTTP session that nobody has used for so long
+    /// Close an HTTP session after so long without a request
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, requires = "http")]
     session_idle: f64,
     #[command(flatten)]
@@ -81,22 +81,22 @@ struct Over {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    match &arguments.door {
-        Door::Runner(Serve { at, shadow, over }) => {
-            let options = over.options()?;
+    match &arguments.action {
+        Action::Runner(Serve { at, shadow, transport }) => {
+            let options = transport.options()?;
             mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)
         }
-        Door::Tuner(ServeTuner { at, over }) => {
-            let options = over.options()?;
+        Action::Tuner(ServeTuner { at, transport }) => {
+            let options = transport.options()?;
             mcp::serve_tuner(context.repository()?, at.clone(), options)
         }
-        Door::Architect(serve) => architect::mcp::serve(&context.location(), serve.over.options()?),
-        Door::Install(arguments) => install::run(arguments, context),
-        Door::Bundle(arguments) => bundle::run(arguments, context),
+        Action::Architect(serve) => architect::mcp::serve(&context.location(), serve.transport.options()?),
+        Action::Install(arguments) => install::run(arguments, context),
+        Action::Bundle(arguments) => bundle::run(arguments, context),
     }
 }
 
-impl Over {
+impl Transport {
     fn options(&self) -> Result<Option<http::Options>, CommandError> {
         let Some(address) = self.http.clone() else {
             let wrong = CommandError::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");

@@ -19,7 +19,7 @@ use agent_engine::staging::Active;
 use agent_engine::target::contracts::STATE_SCHEMA_FILE;
 use serde_json::Value;
 
-/// Look at the state that is served and the one being tuned; compare, edit, trace
+/// Show, compare, edit and trace the learned state
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

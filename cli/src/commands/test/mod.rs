@@ -29,7 +29,7 @@ use agent_engine::versions::stored;
 use agent_engine::world::output::Output;
 use agent_engine::world::store::Store;
 
-/// Run the cases of a tier and judge them by its budget
+/// Run the cases of a tier and compare them with its budget
 ///
 /// Tests the working tree, unless `--at` names something else: the files as they are, under the state that a release would serve. What is committed is tested as it is there. Results are kept
 /// case by case in the object store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the results are compared case by case by the gate of

@@ -13,7 +13,7 @@ use agent_engine::error::CommandResult;
 use agent_engine::repository::Repository;
 use semver::{Version, VersionReq};
 
-/// Show the versions there are, what made them, which are out of service
+/// List versions, what made them and which are yanked
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  agent versions --limit 5\n  agent versions resolve '^0.1'\n  agent versions diff v0.1.0 v0.2.0")]

@@ -1,0 +1,208 @@
+//! README.md and the pages it links to: every command is one that `agent` accepts, the sessions are run, and the links lead somewhere.
+
+use crate::world::{AGENT, Ended, World, source_root};
+use clap::error::ErrorKind;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const DOCUMENTS: [&str; 9] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    ".github/docs/adopt.md",
+    ".github/docs/serving.md",
+    ".github/docs/testing.md",
+    "examples/docs-search/README.md",
+    "templates/minimal/README.md",
+    "templates/minimal/tests/README.md",
+    "templates/runtime/README.md",
+];
+
+/// Not a verb: `agent` starts it before it reads the command line.
+const STARTED_BY_AGENT: &str = "agent launch";
+
+fn text(document: &str) -> String {
+    std::fs::read_to_string(source_root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
+}
+
+/// Indented blocks of consecutive lines, without their indentation.
+fn blocks(text: &str) -> Vec<Vec<String>> {
+    let mut blocks = vec![Vec::new()];
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => blocks.last_mut().expect("one block").push(line.to_owned()),
+            None if line.is_empty() => {}
+            None => blocks.push(Vec::new()),
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
+/// The commands of a block. Where some lines begin with a prompt, the others are output.
+fn commands(block: &[String]) -> Vec<&str> {
+    let prompted: Vec<_> = block.iter().filter_map(|line| line.trim_start().strip_prefix("$ ")).collect();
+    let typed = if prompted.is_empty() { block.iter().map(|line| line.trim_start()).collect() } else { prompted };
+    let is_command = |line: &&str| {
+        let program = line.split(' ').find(|word| !word.contains('='));
+        program.is_some_and(|program| ["agent", "cargo", "cd", "git"].contains(&program))
+    };
+    typed.into_iter().filter(is_command).collect()
+}
+
+/// The words of each call of `agent` in a script, as a shell takes them apart.
+fn calls(script: &str) -> Vec<Vec<String>> {
+    const NONE_IS_RUN: &str = "set -f\nagent() { printf '%s\\000' agent \"$@\"; printf '\\n'; }\ncd() { :; }\ngit() { :; }\n\
+        cargo() { while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -eq 0 ] || { shift; agent \"$@\"; }; }\n";
+    let world = World::new();
+    let ended = World::finish(world.command("sh", ".").args(["-c", &format!("{NONE_IS_RUN}{script}")])).ok();
+    ended.stdout.lines().map(|line| line.trim_end_matches('\0').split('\0').map(str::to_owned).collect()).collect()
+}
+
+/// Commands within sentences, which may leave out arguments and have placeholders for values; not those that are still missing.
+fn mentioned(text: &str) -> Vec<&str> {
+    let there = text.split("## What does not work yet").next().unwrap_or_default();
+    let prose = there.lines().filter(|line| !line.starts_with("    ")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    prose
+        .filter(|span| {
+            span.starts_with("agent ") && !span.contains(['|', '*', '<']) && ![STARTED_BY_AGENT, "agent VERB --help"].contains(span)
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_of_the_documents_is_accepted() {
+    let (mut typed, mut wrong) = (0, Vec::new());
+    for document in DOCUMENTS {
+        let text = text(document);
+        let blocks = blocks(&text);
+        let script: Vec<_> = blocks.iter().flat_map(|block| commands(block)).collect();
+        for words in calls(&script.join("\n")) {
+            typed += 1;
+            wrong.extend(agent::arguments::command().try_get_matches_from(&words).err().map(|error| format!("{document}: {error}")));
+        }
+        for span in mentioned(&text) {
+            let may_lack =
+                [ErrorKind::MissingRequiredArgument, ErrorKind::MissingSubcommand, ErrorKind::InvalidValue, ErrorKind::ValueValidation];
+            let may_lack = |error: &clap::Error| {
+                may_lack.contains(&error.kind())
+                    || !error.use_stderr()
+                    || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            };
+            let failed = agent::arguments::command().try_get_matches_from(span.split(' ')).err().filter(|error| !may_lack(error));
+            wrong.extend(failed.map(|error| format!("{document}: `{span}`: {error}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(typed > 25, "{typed}");
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file() {
+    let mut broken = Vec::new();
+    for document in DOCUMENTS {
+        let folder = source_root().join(document);
+        let text = text(document);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://"));
+        let folder = folder.parent().expect("a document is in a folder");
+        broken.extend(links.filter(|link| !folder.join(link).exists()).map(|link| format!("{document}: {link}")));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Runs the commands of a block in one shell, with `agent` on PATH.
+fn run(world: &World, folder: &str, block: &[String]) -> Ended {
+    let mut commands = commands(block);
+    commands.retain(|line| !line.starts_with("cargo "));
+    let bin = Path::new(AGENT).parent().expect("the binary is in a folder");
+    let path =
+        std::env::join_paths(std::iter::once(bin.to_owned()).chain(std::env::split_paths(&world.path_led_by("bin")))).expect("a PATH");
+    World::finish(world.command("sh", folder).args(["-e", "-c", &commands.join("\n")]).env("PATH", path)).ok()
+}
+
+/// The blocks of a document whose text has `part`.
+fn blocks_with(document: &str, part: &str) -> Vec<Vec<String>> {
+    let found: Vec<_> = blocks(&text(document)).into_iter().filter(|block| block.iter().any(|line| line.contains(part))).collect();
+    assert!(!found.is_empty(), "{document} has no block with {part:?}");
+    found
+}
+
+#[test]
+fn the_sessions_of_the_readme_and_of_the_template_are_run() {
+    let world = World::new();
+    run(&world, ".", &blocks_with("README.md", "agent init my-agent")[0]);
+    world.agent(".", ["init", "a"]).ok();
+    run(&world, "a", &blocks_with("templates/minimal/README.md", "agent run")[0]);
+}
+
+/// Each line that is shown below a command, up to its `...`, is printed.
+#[test]
+fn the_session_of_the_page_about_testing_prints_what_it_shows() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let block = &blocks_with(".github/docs/testing.md", "$ agent test")[0];
+    let printed = run(&world, "a", block);
+    let printed = printed.stdout + &printed.stderr;
+    let shown: Vec<_> = block.iter().filter(|line| !line.starts_with("$ ")).map(|line| line.trim_end_matches("...")).collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    for line in shown {
+        assert!(printed.contains(line), "{line}\n---\n{printed}");
+    }
+}
+
+#[test]
+fn the_sessions_of_the_example_are_run() {
+    let world = World::new();
+    world.agent(".", ["init", "a", "--template", "docs-search"]).ok();
+    for block in blocks_with("examples/docs-search/README.md", "agent ") {
+        run(&world, "a", &block);
+    }
+    run(&world, "a", &blocks_with(".github/docs/serving.md", "$ agent log")[0]);
+}
+
+#[test]
+fn the_map_names_every_room_and_only_files_that_are_there() {
+    let text = text("ARCHITECTURE.md");
+    let is_path =
+        |span: &&str| ["cli/", "hooks/", "tests/", "templates/", "examples/", ".github/"].iter().any(|start| span.starts_with(start));
+    let spans = text.split('`').skip(1).step_by(2).filter(is_path).filter(|span| !span.contains([' ', '{', '*']) && !is_placeholder(span));
+    let named: BTreeSet<String> = spans.map(str::to_owned).chain(mapped(&text)).collect();
+    let gone: Vec<_> = named.iter().filter(|path| !source_root().join(path).exists()).collect();
+    assert!(gone.is_empty(), "ARCHITECTURE.md names {gone:?}");
+    let missing: Vec<_> = rooms().into_iter().filter(|room| !named.contains(room)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
+}
+
+/// The files of the map: a folder, and below it lines that begin with a name in it and may go on with others, in it or beside it.
+fn mapped(text: &str) -> Vec<String> {
+    let (mut files, mut folder) = (Vec::new(), String::new());
+    for line in blocks(text).concat() {
+        if !line.starts_with(' ') {
+            folder = if line.ends_with('/') { line } else { String::new() };
+        } else if !folder.is_empty() {
+            let mut words = line.split_whitespace().map(|word| word.trim_end_matches([':', ',', '.', ';']));
+            let first = words.next().unwrap_or_default();
+            files.push(format!("{folder}{}", first.trim_end_matches('/')));
+            let others = words.filter(|word| Path::new(word).extension().is_some_and(|end| end == "rs"));
+            let inside = |name: &str| {
+                Some(format!("{folder}{first}{name}")).filter(|path| first.ends_with('/') && source_root().join(path).exists())
+            };
+            files.extend(others.map(|name| inside(name).unwrap_or_else(|| format!("{folder}{name}"))));
+        }
+    }
+    files
+}
+
+/// The files and folders right below the crates' `src`.
+fn rooms() -> Vec<String> {
+    let not_rooms = ["lib.rs", "main.rs", "scaffold", "doctor"];
+    let crates = ["cli/core/src", "cli/engine/src", "cli/serve/src", "cli/src"];
+    let entries =
+        crates.iter().flat_map(|folder| std::fs::read_dir(source_root().join(folder)).expect("a crate").map(move |entry| (folder, entry)));
+    let names = entries.map(|(folder, entry)| (folder, entry.expect("an entry").file_name().to_string_lossy().into_owned()));
+    names.filter(|(_, name)| !not_rooms.contains(&name.as_str())).map(|(folder, name)| format!("{folder}/{name}")).collect()
+}
+
+/// `tests/TIER/heldout`: a word in capitals stands for a name.
+fn is_placeholder(path: &str) -> bool {
+    path.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()))
+}
