@@ -24,14 +24,14 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
-    world::process::announce_launcher();
+    world::child_process::announce_launcher();
     let context = context::Context::new(&arguments.global);
     if !arguments.command.is_hook()
         && let Err(error) = world::inherited::leave_hook()
     {
         return ExitCode::from(context.printer.error(&error.into()) as u8);
     }
-    let ran = world::process::with_event_loops(|| commands::run(&arguments.command, &context));
+    let ran = world::event_loop::with_event_loops(|| commands::run(&arguments.command, &context));
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
         // stdout of a server belongs to its protocol

@@ -29,7 +29,6 @@ use agent_engine::world::layout::Layout;
 use agent_engine::world::node::{self, MODULES};
 use agent_engine::world::process::Run;
 use agent_engine::world::python::{self, Installer, Interpreter, Locked, Locking};
-use agent_engine::world::temporary::Temporary;
 use agent_engine::world::toolchain::Toolchain;
 use footprint::Footprint;
 use observed::{NodePackages, YARN_LOCK};
@@ -139,7 +138,7 @@ impl Adoption {
 
     fn adopt(&self, footprint: &mut Footprint, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
         let layout = Layout::new(&self.folder);
-        let place = Temporary::new(&layout, "adopt")?;
+        let place = layout.temporary_folder("adopt")?;
         let bare = python::find(&layout, &self.requires)?;
         let needs_packages = !matches!(self.requirements, Requirements::None);
         let installer = if needs_packages { Installer::fetched(&bare, place.path(), say) } else { Installer::found() };

@@ -10,7 +10,8 @@ use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::confinement::{self, Scratch};
 use agent_engine::target::spec;
-use agent_engine::world::{clock, fs, process};
+use agent_engine::world::event_loop;
+use agent_engine::world::{clock, fs};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -40,10 +41,10 @@ impl Tried {
         let online = confined(target, None, repository)?;
         let offline = confined(target, Some(false), repository)?;
         let [first, second] = scratches.each_ref().map(|scratch| scratch.given_to(offline.clone()));
-        let mut tried = process::block_on(Self::listed(&scratches[0].given_to(online)))??;
+        let mut tried = event_loop::block_on(Self::listed(&scratches[0].given_to(online)))??;
         let varies = varying(target, repository);
         // a server that does not start without a network has no first cases of calls
-        if let Err(error) = process::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
+        if let Err(error) = event_loop::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
             context.printer.warn(format!("no test case was recorded, because the server does not start without a network: {error}"));
         }
         Ok(tried.0)
@@ -149,7 +150,7 @@ pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
     let spec = scratch.given_to(spec::runner(target, repository)?);
-    process::block_on(async {
+    event_loop::block_on(async {
         if let Ok(child) = Child::start(&spec).await {
             child.end().await;
         }

@@ -3,9 +3,10 @@ use crate::context::Context;
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::{CommandError, CommandResult};
 use agent_engine::repository::Repository;
+use agent_engine::world::event_loop;
 use agent_engine::world::interrupt::Interrupt;
 use agent_engine::world::recording::Recording;
-use agent_engine::world::{process, watch};
+use agent_engine::world::watch;
 use serde_json::{Value, json};
 
 /// Turn a repository with an MCP server into an agent repository
@@ -101,7 +102,7 @@ fn record(limit: Option<u64>, context: &Context) -> Result<Value, CommandError> 
     say("  agent mcp install --host claude-code --at worktree    (or another host; restart it)");
     say("  agent mcp runner --at worktree");
     say(&format!("each call becomes a case in {RECORDED}, with its arguments: look at them before you commit. Ctrl-C ends this."));
-    process::block_on(gather(&repository, recording, limit, context))?
+    event_loop::block_on(gather(&repository, recording, limit, context))?
 }
 
 async fn gather(repository: &Repository, mut recording: Recording, limit: Option<u64>, context: &Context) -> Result<Value, CommandError> {

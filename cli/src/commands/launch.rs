@@ -5,8 +5,9 @@
 use agent_core::child::confinement::{Confinement, Kind};
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::{CommandError, CommandResult};
-use agent_engine::world::process::{LAUNCH, MEMORY};
-use agent_engine::world::{env, guard, process, sandbox};
+use agent_engine::world::child_process::{LAUNCH, MEMORY};
+use agent_engine::world::limits;
+use agent_engine::world::{env, guard, sandbox};
 use std::ffi::OsString;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -38,13 +39,13 @@ pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
 
 pub fn run(launch: &Launch) -> CommandResult {
     let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
-    process::hear_of_the_end_of(env::parent_pid(), guard::END).map_err(gone)?;
+    guard::set_parent_death_signal(env::parent_pid(), guard::END).map_err(gone)?;
     if launch.confinement.is_some() {
         sandbox::keep_inherited_files();
     }
-    process::limit_memory(launch.memory).map_err(gone)?;
+    limits::limit_memory(launch.memory).map_err(gone)?;
     if launch.confinement.as_ref().is_some_and(|confinement| confinement.kind == Kind::Tested) {
-        process::limit_files().map_err(gone)?;
+        limits::limit_files().map_err(gone)?;
     }
     guard::end_as(guard::guard(&launch.command, launch.confinement.as_ref())?)
 }

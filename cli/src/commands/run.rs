@@ -10,7 +10,7 @@ use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError, Called};
 use agent_engine::target::spec;
-use agent_engine::world::process;
+use agent_engine::world::event_loop;
 use serde_json::{Map, Value, json};
 
 /// Call a tool of the Runner once
@@ -54,7 +54,7 @@ fn hold(id: &str, repository: &Repository) -> Result<Held, CommandError> {
         return Ok(held);
     }
     let limits = repository.served_manifest().map(|manifest| manifest.limits).unwrap_or_default();
-    Ok(process::block_on(Held::take(&repository.layout, id, limits.longest_call()))??)
+    Ok(event_loop::block_on(Held::take(&repository.layout, id, limits.longest_call()))??)
 }
 
 /// A conversation that has begun keeps what it began with.
@@ -82,7 +82,7 @@ fn make(
     repository: &Repository,
 ) -> Result<(Called, Answer), CommandError> {
     let spec = spec::runner(target, repository)?;
-    process::block_on(async {
+    event_loop::block_on(async {
         let child = Child::start(&spec).await?;
         let params = call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
         let call = Call { target, params, conversation, id: child.fresh_id() };

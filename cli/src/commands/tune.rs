@@ -12,9 +12,9 @@ use agent_engine::staging::Staging;
 use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
 use agent_engine::versions::{self, promotion};
 use agent_engine::world::clock::fresh_id;
+use agent_engine::world::event_loop;
 use agent_engine::world::fs::FsError;
 use agent_engine::world::input;
-use agent_engine::world::process;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut source = Source::open(arguments, context)?;
     let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let _telemetry = repository.telemetry();
-    let mut report = process::block_on(tune(arguments, &mut source, &repository, context))??;
+    let mut report = event_loop::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source);
     let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
     // what staging has is said whole, whatever came of the promotion

@@ -4,7 +4,10 @@ use crate::architect::coder::Coded;
 use crate::architect::run::is_cancelled;
 use crate::architect::workplace::Workplace;
 use crate::error::CommandError;
-use crate::world::process::{self, ChildStdin, Hearing, Pipe};
+use crate::world::child_process;
+use crate::world::child_process::{ChildStdin, Hearing, Pipe};
+use crate::world::event_loop;
+use crate::world::process;
 use crate::world::{env, fs};
 use agent_core::architect::brief::Brief;
 use agent_core::child::confinement::Confinement;
@@ -37,7 +40,7 @@ pub struct CommandCoder<'a> {
     /// Its own HOME; without it, its user's.
     pub home: Option<&'a Path>,
     pub time_limit: Duration,
-    pub heard: process::Listener,
+    pub heard: child_process::Listener,
 }
 
 enum Ended {
@@ -53,7 +56,7 @@ impl CommandCoder<'_> {
             fs::write(&place.join(PAGE), page.as_bytes())?;
             fs::write(&place.join(DATA), brief.to_json().as_bytes())?;
         }
-        let (ended, said) = process::block_on(self.carry_out(page.into_bytes()))??;
+        let (ended, said) = event_loop::block_on(self.carry_out(page.into_bytes()))??;
         fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), said.log().as_bytes())?;
         Ok(match ended {
             Ended::Exited { success: true, .. } => Coded::Done { said: said.last().to_owned(), message: self.message() },

@@ -1,8 +1,9 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
 
+use crate::world::child_process::{ChildStdin, ChildStdout, Listener, Pipe, Piped};
 use crate::world::env;
 use crate::world::lease::Lease;
-use crate::world::process::{ChildStdin, ChildStdout, Listener, Pipe, Piped, ProcessError};
+use crate::world::process::ProcessError;
 use agent_core::child::confinement::Confinement;
 use agent_core::child::last_words;
 use agent_core::formats::diagnose::{Diagnose, Exit};

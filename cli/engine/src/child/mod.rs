@@ -368,7 +368,7 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::process;
+    use crate::world::event_loop;
     use agent_core::formats::diagnose::{Diagnose as _, Exit};
     use agent_core::formats::manifest::Limits;
     use std::time::Instant;
@@ -413,7 +413,7 @@ for line in sys.stdin:
     }
 
     fn with_child<T>(spec: &ChildSpec, work: impl AsyncFnOnce(&Child) -> T) -> T {
-        process::block_on(async {
+        event_loop::block_on(async {
             let child = Child::start(spec).await.unwrap();
             let outcome = work(&child).await;
             child.end().await;
@@ -499,7 +499,7 @@ for line in sys.stdin:
     #[test]
     fn a_banner_on_stdout_is_skipped_and_warned_of_once() {
         let (said, heard) = std::sync::mpsc::channel();
-        let hear = |kind: &'static str| -> crate::world::process::Listener {
+        let hear = |kind: &'static str| -> crate::world::child_process::Listener {
             let said = said.clone();
             Arc::new(move |line: &str| drop(said.send(format!("{kind}: {line}"))))
         };
@@ -526,7 +526,7 @@ for line in sys.stdin:
             (r#"{"serverInfo": {"name": "\ud83d"}}"#, "answered `initialize` with JSON that cannot be read"),
         ] {
             let script = format!("input(); print('{{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": ' + r'''{greeting}''' + '}}'); input()");
-            let error = process::block_on(async { Child::start(&spec(&script)).await.err().unwrap().to_string() }).unwrap();
+            let error = event_loop::block_on(async { Child::start(&spec(&script)).await.err().unwrap().to_string() }).unwrap();
             assert!(error.contains(expected), "{greeting}: {error}");
         }
     }
@@ -554,7 +554,7 @@ for line in sys.stdin:
 
     #[test]
     fn a_child_that_never_gets_ready_is_given_up() {
-        let start = |spec: ChildSpec| process::block_on(async move { Child::start(&spec).await.err().unwrap().to_string() }).unwrap();
+        let start = |spec: ChildSpec| event_loop::block_on(async move { Child::start(&spec).await.err().unwrap().to_string() }).unwrap();
         let mut silent = spec("import sys, time; print('importing', file=sys.stderr, flush=True); time.sleep(1000)");
         silent.start_limit = Duration::from_millis(500);
         let began = Instant::now();

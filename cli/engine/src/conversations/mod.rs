@@ -321,7 +321,7 @@ mod tests {
                 std::thread::spawn(move || {
                     for _ in 0..25 {
                         let patience = Duration::from_secs(60);
-                        let held = crate::world::process::block_on(Held::take(&layout, "c1", patience)).unwrap();
+                        let held = crate::world::event_loop::block_on(Held::take(&layout, "c1", patience)).unwrap();
                         let mut held = held.unwrap();
                         let next = held.latest().map_or(1, Latest::next_turn);
                         held.keep(header(), turn(next)).unwrap();
@@ -343,7 +343,7 @@ mod tests {
         keep(&layout, 1);
         let file = layout.conversations().join("c1.jsonl");
         let mut held = Held::try_take(&layout, "c1").unwrap().unwrap();
-        let busy = crate::world::process::block_on(Held::take(&layout, "c1", Duration::from_millis(20))).unwrap().unwrap_err();
+        let busy = crate::world::event_loop::block_on(Held::take(&layout, "c1", Duration::from_millis(20))).unwrap().unwrap_err();
         assert!(matches!(&busy, ConversationError::Busy { turn: 2, .. }) && busy.exit() == Exit::Conflict, "{busy}");
         assert!(busy.to_string().contains("`c1`"), "{busy}");
         // by hand, past the lock

@@ -9,7 +9,6 @@ use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
 use crate::world::python;
-use crate::world::temporary::Temporary;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -80,7 +79,7 @@ fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
     if !is_folder {
         return in_place(path);
     }
-    let grave = Temporary::new(layout, "removed")?;
+    let grave = layout.temporary_folder("removed")?;
     match std::fs::rename(path, grave.path().join("it")) {
         Ok(()) => {
             fs::remove_stubborn_folder(&grave.path().join("it"))?;

@@ -3,8 +3,8 @@
 //! The second are gathered from the sealed Journals and kept in `counted`: a line that says up to which version they are counted, how many they are and their
 //! checksum, then the digests. It is a cache: where it is missing, damaged or of another way, it is made again; where `active` has gone on, it is carried on.
 
-use super::Places;
 use super::past::{CountedBy, Counts, ID_DIGEST, IdDigest, Past, PastError, id_digest};
+use super::places::{COUNTED, Places};
 use crate::world::fs::{self, FsError};
 use agent_core::formats::object_id::ObjectId;
 use semver::Version;
@@ -53,7 +53,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn new<'a>(places: &Places, base: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Self {
-        Self { path: places.folder.join(super::COUNTED), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
+        Self { path: places.folder.join(COUNTED), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
     }
 
     pub(super) fn add<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
@@ -230,7 +230,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let places = Places::new(&crate::world::layout::Layout::new(folder.path()));
         fs::create_dir(&places.folder).unwrap();
-        let path = places.folder.join(crate::staging::COUNTED);
+        let path = places.folder.join(COUNTED);
         let covered = Covered { up_to: ObjectId::of_blob(b"v"), ids: ["a", "b", "c"].map(id_digest).to_vec() };
         write(&places, &path, &covered).unwrap();
         assert_eq!(read(&path), Kept::Covered(covered));

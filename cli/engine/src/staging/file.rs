@@ -3,7 +3,7 @@
 //! Overwriting space that is already on disk lets fdatasync write the data alone; growing the file makes it commit the file system's
 //! journal too (measured on ext4: 2 to 3 times slower).
 
-use super::StagingError;
+use super::error::StagingError;
 use crate::world::fs::FsError;
 use agent_core::state::journal;
 use std::fs::File;

@@ -1,96 +1,24 @@
-//! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
-//!
-//! What lies where, under `.agent/journal/`:
-//! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It alone says what staging is.
-//! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
-//! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
-//! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
-//!
-//! `state/staging.state.json` is a view: renamed into place after the fact, at most every few milliseconds, and rebuilt when it is not what
-//! the Journal says.
-//!
-//! An update, in order: lock; read what others appended; compare the Revision; write the group into reserved space; fdatasync (here it is
-//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that nobody was told of: both are what the next
-//! reader makes of the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and their folder synced.
+//! Staging, open: what it is now, and updates under compare-and-swap.
 
-mod counted;
-mod file;
-pub mod past;
-mod succession;
-mod view;
-
-pub use counted::Known;
-pub use succession::{Discarded, Rebased, Replayed, Sealed};
-pub use view::Notice;
-
+use super::counted::{Counted, Known};
+use super::error::{MAX_JOURNAL_BYTES, StagingError};
+use super::file::{End, JournalFile};
+use super::past::{IdDigest, Past, id_digest};
+use super::places::{COUNTED, CURRENT, Places};
+use super::recovery::{fold_whole, recover, unreadable_group, whole};
+use super::view::{Notice, VIEW_BEHIND, View};
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::temporary::{self, Temporary};
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::{Diagnose, Exit};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::state::journal::{self, Base, Draft, Fold, Folded, JournalError, Tail};
-use counted::Counted;
-use file::{End, JournalFile};
-use past::{IdDigest, Past, PastError, id_digest};
+use agent_core::state::journal::{self, Base, Draft, Fold, Folded, JournalError};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use view::View;
 
-const CURRENT: &str = "current.jsonl";
-const COUNTED: &str = "counted";
-/// A Journal that grew beyond this has to be promoted or reset.
-const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 /// One group's limit: a reader holds a group in memory.
 const MAX_GROUP_BYTES: usize = 32 << 20;
-
-#[derive(Debug, thiserror::Error)]
-pub enum StagingError {
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    #[error("the update could not be written to the Journal whole, nor taken off it again: it may count, and it may not")]
-    InDoubt(#[source] FsError),
-    #[error("{} cannot be used", path.display())]
-    Journal {
-        path: PathBuf,
-        #[source]
-        source: JournalError,
-    },
-    #[error("the Journal of staging has reached {} MiB", MAX_JOURNAL_BYTES >> 20)]
-    Full,
-    #[error("an update of {0} bytes is too large for the Journal")]
-    TooLarge(usize),
-    #[error(transparent)]
-    Past(#[from] PastError),
-    #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
-    Gone(u64),
-}
-
-impl Diagnose for StagingError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Fs(error) | Self::InDoubt(error) => error.exit(),
-            Self::Past(error) => error.exit(),
-            Self::Journal { source, .. } => source.exit(),
-            Self::Full | Self::TooLarge(_) => Exit::Input,
-            Self::Gone(_) => Exit::Conflict,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Fs(error) => error.hint(),
-            Self::Past(error) => error.hint(),
-            Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
-            Self::Journal { source, .. } => source.hint(),
-            Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
-            Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
-            Self::Gone(_) => Some("run it again".to_owned()),
-        }
-    }
-}
 
 /// What is served now, as far as staging needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,9 +43,6 @@ pub struct Snapshot {
     pub dirty: bool,
 }
 
-/// What the view is when it could not be written.
-const VIEW_BEHIND: &str = "state/staging.state.json is behind the Journal, until the next command rebuilds it";
-
 /// How a compare-and-swap went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Append {
@@ -130,18 +55,18 @@ pub enum Append {
 /// Staging, open.
 #[derive(Debug)]
 pub struct Staging {
-    places: Places,
-    file: JournalFile,
-    fold: Fold,
+    pub(super) places: Places,
+    pub(super) file: JournalFile,
+    pub(super) fold: Fold,
     /// Of what the fold is made.
-    end: End,
-    counted: Counted,
+    pub(super) end: End,
+    pub(super) counted: Counted,
     /// Read when an id comes again.
     contents: Option<Contents>,
-    past: Arc<dyn Past>,
-    view: View,
-    notices: Vec<Notice>,
-    held: Option<FileLock>,
+    pub(super) past: Arc<dyn Past>,
+    pub(super) view: View,
+    pub(super) notices: Vec<Notice>,
+    pub(super) held: Option<FileLock>,
     copy: Option<Copy>,
     /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
     _presence: FileLock,
@@ -160,53 +85,6 @@ struct Contents {
     /// The version that the Journal is based on, and up to where it was read.
     read: (ObjectId, u64),
     by_id: HashMap<IdDigest, String>,
-}
-
-/// Where things lie.
-#[derive(Debug, Clone)]
-pub struct Places {
-    folder: PathBuf,
-    view: PathBuf,
-    /// Folders that may have been made with the first Journal.
-    made_with: Vec<PathBuf>,
-}
-
-impl Places {
-    fn new(layout: &Layout) -> Self {
-        Self { folder: layout.journal(), view: layout.staging(), made_with: vec![layout.home(), layout.root().to_owned()] }
-    }
-
-    fn current(&self) -> PathBuf {
-        self.folder.join(CURRENT)
-    }
-
-    /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
-    fn under_way(&self) -> PathBuf {
-        self.folder.join("under-way")
-    }
-
-    fn lock(&self) -> Result<FileLock, FsError> {
-        FileLock::acquire(&self.folder.join("lock"))
-    }
-
-    fn presence(&self) -> PathBuf {
-        self.folder.join("open")
-    }
-
-    /// Puts a whole file in place; once it is there, only warnings come of it.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
-        fs::replace_through(&self.under_way(), path, bytes)
-    }
-
-    /// Puts in place what is made again when it is lost.
-    fn replace_rebuildable(&self, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-        fs::replace_view(&self.under_way(), path, bytes)
-    }
-
-    fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
-        let path = self.current();
-        move |source| StagingError::Journal { path, source }
-    }
 }
 
 impl Staging {
@@ -396,7 +274,7 @@ impl Staging {
     }
 
     /// Does something under the lock, taking it unless it is held already.
-    fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StagingError>) -> Result<T, StagingError> {
+    pub(super) fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StagingError>) -> Result<T, StagingError> {
         if self.held.is_some() {
             return work(self);
         }
@@ -407,7 +285,7 @@ impl Staging {
     }
 
     /// Folds what others appended since; starts over when the Journal was sealed or rebased.
-    fn catch_up(&mut self) -> Result<(), StagingError> {
+    pub(super) fn catch_up(&mut self) -> Result<(), StagingError> {
         if self.file.was_replaced()? || !self.file.still_ends(&self.end)? {
             return self.reload();
         }
@@ -425,7 +303,7 @@ impl Staging {
     }
 
     /// Reads the Journal anew.
-    fn reload(&mut self) -> Result<(), StagingError> {
+    pub(super) fn reload(&mut self) -> Result<(), StagingError> {
         let (file, bytes) = JournalFile::open(&self.places.current())?;
         let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
         self.counted = Counted::new(&self.places, &fold.base.commit, folded.iter().map(|record| record.id.as_str()));
@@ -435,7 +313,7 @@ impl Staging {
     }
 
     /// Under the lock nobody is writing: what is no whole group now was left by a killed process.
-    fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
+    pub(super) fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
         let rest = self.file.read_news(self.fold.end)?;
         if rest.is_empty() {
             return Ok(());
@@ -453,38 +331,3 @@ impl Drop for Staging {
         let _ = self.flush_view();
     }
 }
-
-/// The length of the header and the whole groups that a fold went over.
-fn whole(fold: &Fold) -> usize {
-    usize::try_from(fold.end).unwrap_or(usize::MAX)
-}
-
-fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
-    let mut fold = Fold::begin(bytes).map_err(places.damaged())?;
-    let header = whole(&fold);
-    let (folded, tail) = fold.extend(&bytes[header..]).map_err(places.damaged())?;
-    Ok((fold, folded, tail))
-}
-
-/// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut left at its end.
-fn recover(places: &Places, file: &JournalFile, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<(Fold, Vec<Folded>), StagingError> {
-    let (fold, folded, _) = fold_whole(places, bytes)?;
-    let rest = &bytes[whole(&fold)..];
-    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of the reserve is looked at
-    if !journal::is_reserved(rest) {
-        if journal::holds_a_group(rest) {
-            return Err(places.damaged()(unreadable_group(fold.end)));
-        }
-        let torn = rest.iter().rposition(|byte| !matches!(byte, 0 | b'\n')).map_or(0, |last| last + 1);
-        file.cut(fold.end)?;
-        notices.push(Notice::TornTail { bytes: torn });
-    }
-    Ok((fold, folded))
-}
-
-fn unreadable_group(offset: u64) -> JournalError {
-    JournalError::Damaged { offset, what: "a group that cannot be read, and whole ones after it".to_owned() }
-}
-
-#[cfg(test)]
-mod tests;

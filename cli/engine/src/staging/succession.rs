@@ -3,10 +3,13 @@
 //! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the rename, and its folder's sync, is the
 //! commit point. Before it, at most `counted` says that it goes as far as a version that staging is not based on yet; it is gathered again then.
 
+use super::error::StagingError;
+use super::manager::{Active, Staging};
 use super::past::Standing;
-use super::view::{Notice, View};
-use super::{Active, Places, Staging, StagingError, VIEW_BEHIND};
-use crate::world::fs::{self, FsError};
+use super::places::Places;
+use super::recovery::fold_whole;
+use super::view::{Notice, VIEW_BEHIND, View};
+use crate::world::fs::{self};
 use crate::world::layout::Layout;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
@@ -18,8 +21,6 @@ use semver::Version;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// How many files of a kind are kept in `set-aside/`.
-const KEPT_ASIDE: usize = 8;
 /// Replayed updates share a group up to this many.
 const REPLAYED_GROUP: usize = 256;
 
@@ -184,7 +185,7 @@ impl Staging {
             next.take_in(journal).map_err(self.places.damaged())?;
         }
         let updates = next.fold.next - next.fold.first - (self.fold.next - self.fold.first);
-        set_aside(&self.places, "lost", "jsonl", &old)?;
+        self.places.set_aside("lost", "jsonl", &old)?;
         let warnings = self.succeed(&next.bytes)?;
         if !found.is_empty() {
             self.notices.push(Notice::Returned { versions: found, updates });
@@ -258,7 +259,7 @@ impl Staging {
             }
             next.add(drafts);
         }
-        set_aside(&self.places, "rebased", "jsonl", &old).map_err(StagingError::from)?;
+        self.places.set_aside("rebased", "jsonl", &old).map_err(StagingError::from)?;
         Ok(Committed { value: rebased, warnings: self.succeed(&next.bytes)? })
     }
 
@@ -267,8 +268,8 @@ impl Staging {
         let places = Places::new(layout);
         let _lock = places.lock()?;
         let old = fs::read_if_there(&places.current())?;
-        let fold = old.as_deref().and_then(|bytes| super::fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
-        let kept = old.map(|bytes| set_aside(&places, "discarded", "jsonl", &bytes)).transpose()?;
+        let fold = old.as_deref().and_then(|bytes| fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
+        let kept = old.map(|bytes| places.set_aside("discarded", "jsonl", &bytes)).transpose()?;
         let (first, sealed) = fold.as_ref().map_or((1, &[][..]), |fold| (fold.next, &fold.sealed));
         let next = journal::header_after(&active.base, first, &active.state, sealed);
         let fresh = Fold::begin(&next).map_err(places.damaged())?;
@@ -364,29 +365,4 @@ fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
         summary,
         state: after,
     }
-}
-
-/// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The lock is held.
-pub(super) fn set_aside(places: &Places, kind: &str, extension: &str, bytes: &[u8]) -> Result<PathBuf, FsError> {
-    let folder = places.folder.join("set-aside");
-    fs::create_dir(&folder)?;
-    let mut kept = numbers(&folder, kind, extension)?;
-    let number = kept.last().map_or(1, |last| last + 1);
-    let name = |number: u64| folder.join(format!("{kind}-{number:06}.{extension}"));
-    // that its folder is not synced yet is no reason to keep what it stands for from going on
-    let _ = places.replace(&name(number), bytes)?;
-    kept.push(number);
-    for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {
-        std::fs::remove_file(name(*old)).map_err(FsError::while_doing("remove", &name(*old)))?;
-    }
-    Ok(name(number))
-}
-
-/// The numbers of the files of one kind, in order.
-fn numbers(folder: &std::path::Path, kind: &str, extension: &str) -> Result<Vec<u64>, FsError> {
-    let entries = std::fs::read_dir(folder).map_err(FsError::while_doing("list", folder))?;
-    let number = |name: &str| name.strip_prefix(kind)?.strip_prefix('-')?.strip_suffix(extension)?.strip_suffix('.')?.parse().ok();
-    let mut numbers: Vec<u64> = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
 }

@@ -1,12 +1,15 @@
-use super::past::{CountedBy, Counts, Fork, Standing, id_digest};
+use super::past::{CountedBy, Counts, Fork, Past, PastError, Standing, id_digest};
+use super::view::VIEW_BEHIND;
 use super::*;
-use crate::world::process::block_on;
+use crate::world::event_loop::block_on;
+use crate::world::layout::Layout;
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
-use agent_core::formats::object_id;
-use agent_core::state::journal::{SET, SealedAs};
+use agent_core::formats::diagnose::{Diagnose as _, Exit};
+use agent_core::formats::object_id::{self, ObjectId};
+use agent_core::state::journal::{self, Base, Draft, SET, SealedAs};
 use semver::Version;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 

@@ -1,6 +1,6 @@
 //! `state/staging.state.json`: the Journal's end, for people and editors to look at.
 
-use super::{Places, succession};
+use super::places::Places;
 use crate::world::fs::{self, FsError};
 use agent_core::formats::canonical;
 use agent_core::formats::object_id::ObjectId;
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// While updates come fast, the view follows at most this often: a rename a time would cost more than the update itself.
 const PACE: Duration = Duration::from_millis(25);
+
+/// What the view is when it could not be written.
+pub(super) const VIEW_BEHIND: &str = "state/staging.state.json is behind the Journal, until the next command rebuilds it";
 
 /// What was found out of order when staging was opened, and mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +147,7 @@ impl View {
                 };
                 Some(match why {
                     None => Notice::ViewBehind,
-                    Some(why) => Notice::ViewReplaced { why, kept: succession::set_aside(places, "staging", "json", bytes)? },
+                    Some(why) => Notice::ViewReplaced { why, kept: places.set_aside("staging", "json", bytes)? },
                 })
             }
         };

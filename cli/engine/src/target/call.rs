@@ -2,7 +2,7 @@
 
 use crate::child::{CallResult, Child, ChildError};
 use crate::conversations::{self, ConversationError, Header, Held, Latest, Turn};
-use crate::target::Target;
+use crate::target::definition::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
 use agent_core::protocol::discovery::takes_conversation;

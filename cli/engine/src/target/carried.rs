@@ -6,8 +6,8 @@
 
 use crate::error::CommandError;
 use crate::repository::{Carried, LastCarried, Repository, state_value};
-use crate::target::Target;
 use crate::target::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
+use crate::target::definition::Target;
 use crate::target::migrations::{self, STEPS};
 use crate::world::fs;
 use crate::world::git::STATE_FILE;

@@ -3,13 +3,13 @@
 use crate::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::error::CommandError;
 use crate::repository::{Repository, state_value};
-use crate::target::Target;
 use crate::target::confinement::{self, Scratch};
+use crate::target::definition::Target;
 use crate::target::spec;
 use crate::target::tuner;
+use crate::world::event_loop;
 use crate::world::fs;
 use crate::world::git::{CommitInfo, STATE_FILE, TreeEdit};
-use crate::world::process;
 use agent_core::bisection::difference::{PathChange, side_name};
 use agent_core::contract::Contract;
 use agent_core::contract::assessment::{Assessment, End, assess};
@@ -146,7 +146,7 @@ fn listed(target: &Target, repository: &Repository) -> Result<Listed, CommandErr
     let tuner = target.manifest.tuner.as_ref().map(|_| tuner::confined(repository, target)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
     let asked = async { tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner)) };
-    let (runner, plain, stateless, tuner) = process::block_on(asked)??;
+    let (runner, plain, stateless, tuner) = event_loop::block_on(asked)??;
     let runner = runner.with_plain(&plain);
     let runner = match stateless {
         Some((discovered, tools)) => runner.with_stateless(discovered, tools),

@@ -5,12 +5,13 @@
 use crate::child::{ChildSpec, Role};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::target::Target;
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts::{STATE_SCHEMA_FILE, state_schema};
+use crate::target::definition::Target;
 use crate::target::spec;
+use crate::world::event_loop;
 use crate::world::toolchain::Toolchain;
-use crate::world::{env, fs, process};
+use crate::world::{env, fs};
 use agent_core::contract::STATE_VERSION_KEY;
 use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::EntryPoint;
@@ -96,7 +97,7 @@ fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let failed = |why: &str| CommandError::new(Exit::Child, format!("the migration failed ({}): {why}", names()));
     let limit = to.manifest.limits.longest_call();
-    let exchanged = || process::block_on(async { timeout(limit, migrating.exchange_within(given.into_bytes(), STATE_LIMIT)).await });
+    let exchanged = || event_loop::block_on(async { timeout(limit, migrating.exchange_within(given.into_bytes(), STATE_LIMIT)).await });
     // who asks may be in an event loop already
     let exchanged = std::thread::scope(|scope| scope.spawn(exchanged).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     let Ok(finished) = exchanged? else { return Err(failed(&format!("it did not finish within {} s", limit.as_secs()))) };

@@ -4,7 +4,7 @@ use crate::child::{ChildSpec, Role, Skipping};
 use crate::error::CommandError;
 use crate::notices::Notices;
 use crate::repository::Repository;
-use crate::target::Target;
+use crate::target::definition::Target;
 use crate::target::evaluators::{Evaluators, Judging, SCORERS};
 use crate::templates;
 use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};

@@ -5,14 +5,14 @@ use crate::conversations::{self, ConversationError, Reward};
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
-use crate::target::Target;
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts;
+use crate::target::definition::Target;
 use crate::target::spec;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
+use crate::world::event_loop;
 use crate::world::layout::Layout;
-use crate::world::process;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
@@ -196,7 +196,7 @@ pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Stagi
 /// Brings staging forward through the Tuner that is served now; what did not come through as it was is said.
 pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -> Result<Rebased, CommandError> {
     let target = repository.target(&What::Active)?;
-    let rebased = process::block_on(async {
+    let rebased = event_loop::block_on(async {
         let tuner = Tuner::start(repository, &target).await?;
         let rebased = rebase(staging, active, &tuner).await;
         tuner.end().await;

@@ -1,7 +1,7 @@
 //! The event `gen_ai.evaluation.result`: a score or a reward, tied to the span of what it is about.
 
+use super::global::telemetry;
 use super::span::{Span, parse_traceparent};
-use super::telemetry;
 use agent_core::protocol::conventions as names;
 use opentelemetry::logs::{LogRecord as _, Logger as _, Severity};
 use opentelemetry::time::now;

@@ -25,7 +25,7 @@ pub(super) struct Histograms {
 
 impl Histograms {
     pub(super) fn of(provider: &SdkMeterProvider) -> Self {
-        let meter = provider.meter_with_scope(super::scope());
+        let meter = provider.meter_with_scope(super::settings::scope());
         let histogram = |name| meter.f64_histogram(name).with_unit("s").with_boundaries(names::DURATION_BOUNDS.to_vec()).build();
         Self { server: histogram(names::SERVER_DURATION), client: histogram(names::CLIENT_DURATION) }
     }

@@ -1,7 +1,7 @@
 //! MCP's requests and notifications: as the server of a host sees them, and as the client of a child does. A span each, and a histogram.
 
+use super::global::{captures_content, telemetry};
 use super::span::{Parent, Span};
-use super::{captures_content, telemetry};
 use agent_core::protocol::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;

@@ -2,8 +2,8 @@
 //!
 //! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are dropped, counted, and the count is recorded.
 
-use super::Settings;
 use super::lines::Lines;
+use super::settings::Settings;
 use super::spool::{self, Signal, Spool, SpoolError};
 use crate::world::fs::FsError;
 use crate::world::store::Store;
@@ -222,7 +222,7 @@ impl Writer {
 
 /// What could not be kept is said among what was.
 fn said_dropped(count: u64) -> Log {
-    let scope = super::scope();
+    let scope = super::settings::scope();
     // only a logger makes records
     let provider = opentelemetry_sdk::logs::SdkLoggerProvider::builder().build();
     let logger = opentelemetry::logs::LoggerProvider::logger_with_scope(&provider, scope.clone());

@@ -1,6 +1,6 @@
 //! A span under way, and what it costs when nobody listens: nothing.
 
-use super::telemetry;
+use super::global::telemetry;
 use agent_core::protocol::conventions as names;
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,

@@ -1,6 +1,7 @@
 //! A whole tier by what its results depend on: two small reads, for hooks and for whoever runs the same again.
 
-use super::{Request, TierOutcome};
+use super::outcome::TierOutcome;
+use super::request::Request;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::evaluators::Evaluators;

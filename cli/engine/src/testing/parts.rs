@@ -1,7 +1,7 @@
 //! Parts of a tier in the object store: each machine of a matrix puts its own there, and a merge finds them.
 
-use super::TierOutcome;
 use super::memo::platform;
+use super::outcome::TierOutcome;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::world::store::{Store, StoreError};

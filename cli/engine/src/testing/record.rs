@@ -3,7 +3,8 @@
 //! Ten thousand cases are judged in a quarter of a second. A span for each would be most of that time and tell nothing that the stored results
 //! do not tell better; so passed cases have none, and of the others the first hundred do, made when the case is over.
 
-use super::{Request, TierOutcome};
+use super::outcome::TierOutcome;
+use super::request::Request;
 use crate::error::CommandError;
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Past, Span, conventions as names};

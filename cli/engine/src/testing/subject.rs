@@ -4,7 +4,8 @@ use super::history::{History, LastRun};
 use super::known::{Known, RunKey};
 use super::memo::{self, CacheKey};
 use super::memory::Memory;
-use super::{Request, TierOutcome};
+use super::outcome::TierOutcome;
+use super::request::Request;
 use crate::error::CommandError;
 use crate::repository::Repository;
 use crate::target::Target;
@@ -16,8 +17,8 @@ use crate::testing::attempt::Keeps;
 use crate::testing::cases::{self, TierCases};
 use crate::testing::tier::{self, Judges, TierJob, Work};
 use crate::world::checkout::Watch;
+use crate::world::child_process;
 use crate::world::env;
-use crate::world::process;
 use crate::world::store::Store;
 use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
@@ -184,7 +185,8 @@ impl Subject<'_> {
         self.remember(&fold);
         let (budget, definitions) = defined.expect("a tier that was run was loaded");
         let is_empty_part = request.part.is_some() && fold.finished() == 0 && fold.missing() == 0;
-        let mut outcome = TierOutcome { goldens, ..TierOutcome::of(request.tier, fold, budget, definitions) };
+        let mut outcome = TierOutcome::of(request.tier, fold, budget, definitions);
+        outcome.goldens = goldens;
         if is_empty_part {
             // a small tier has no case for each part
             outcome.summary.verdict = Verdict::Pass;
@@ -248,7 +250,7 @@ impl Subject<'_> {
         job.shards = request.shards;
         job.keeps = Keeps { goldens: request.keep_goldens, answers: target.manifest.tests.answers };
         job.deadline = request.deadline;
-        process::end_on_interrupt();
+        child_process::end_on_interrupt();
         Ok(job)
     }
 

@@ -4,8 +4,10 @@ use crate::child::link::{ChildError, ChildSpec, Role};
 use crate::target::evaluators::SCORERS;
 use crate::testing::attempt::{Answered, Keeps};
 use crate::testing::shard;
+use crate::world::event_loop;
 use crate::world::fs::FsError;
-use crate::world::process::{self, ProcessError};
+use crate::world::limits;
+use crate::world::process::ProcessError;
 use crate::world::store::Store;
 use crate::world::temporary::Temporary;
 use agent_core::formats::diagnose::{Diagnose, Exit};
@@ -192,7 +194,7 @@ impl TierJob {
 
     pub(super) fn shard_count(&self) -> usize {
         let count = self.cases().list.len();
-        let wanted = self.shards.unwrap_or_else(|| process::cores().min(count.div_ceil(CASES_PER_SHARD)));
+        let wanted = self.shards.unwrap_or_else(|| limits::cores().min(count.div_ceil(CASES_PER_SHARD)));
         wanted.clamp(1, count.max(1))
     }
 
@@ -376,7 +378,7 @@ impl Folders {
 
 fn work(job: &TierJob, queue: &Queue, below: &Path, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
     let folders = Folders::make(below)?;
-    let ended = process::block_on(async {
+    let ended = event_loop::block_on(async {
         tokio::select! {
             ended = shard::run(job, queue, folders, events) => ended,
             () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),

@@ -9,8 +9,8 @@ use crate::target::tuner::Tuner;
 use crate::testing::{self, Request, TierOutcome};
 use crate::verification::Verifier;
 use crate::verification::kept::Evidence;
+use crate::world::event_loop;
 use crate::world::git::CommitInfo;
-use crate::world::process;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::gate::record::{Record, StoredPairs};
@@ -159,7 +159,7 @@ impl Rerun<'_> {
         let (Ok(start), Some(base)) = (begun, &self.commit.trailers.base) else { return Ok(missing("there is no Journal to replay")) };
         let target = self.target(base)?;
         let advance = self.repository.notices.steps("replaying", Some(walked.len() as u64));
-        let mismatch = process::block_on(async {
+        let mismatch = event_loop::block_on(async {
             let tuner = Tuner::start(self.repository, &target).await?;
             let mismatch = replay::journal(&tuner, &start, &walked, || advance(1)).await;
             tuner.end().await;

@@ -18,7 +18,7 @@ pub struct DataCopy {
 
 impl DataCopy {
     pub fn of(layout: &Layout) -> Result<Self, FsError> {
-        let folder = Temporary::new(layout, "shadow-data")?;
+        let folder = layout.temporary_folder("shadow-data")?;
         let place = folder.path().join("data");
         fs::create_dir(&place)?;
         let mut left = MOST;

@@ -5,7 +5,9 @@
 //!
 //! The child is confined and the guard is not: it has to signal the child, and the child must reach neither its memory nor its open files.
 
-use crate::world::process::{ALLOCATOR_RESERVES, ProcessError, block_on};
+use crate::world::event_loop::block_on;
+use crate::world::limits::ALLOCATOR_RESERVES;
+use crate::world::process::ProcessError;
 use crate::world::sandbox;
 use agent_core::child::confinement::Confinement;
 use agent_core::protocol::wire;
@@ -18,6 +20,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Tells a guard to end its child and all that came of it. The kernel sends it when `agent` dies.
 pub const END: Signal = Signal::USR1;
+
+/// Asks the kernel for a signal when the thread that started this process ends.
+///
+/// `parent` is the expected parent process: when it has ended already, no signal will come, and this is an error.
+pub fn set_parent_death_signal(parent: Option<u32>, signal: Signal) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+    if parent.is_some() && parent != now {
+        return Err(std::io::Error::other("the process that started this one is gone"));
+    }
+    Ok(())
+}
 
 /// How a guarded program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

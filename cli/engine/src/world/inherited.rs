@@ -2,6 +2,7 @@
 //! mask, limits, and git's variables.
 
 use crate::world::env;
+use crate::world::limits;
 use crate::world::process::{self, ProcessError};
 use nix::sys::signal::SigSet;
 use signal_hook::consts::SIGCHLD;
@@ -21,7 +22,7 @@ pub fn reset() {
         // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring, and children begin with the default
         let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
     }
-    process::allow_open_files(OPEN_FILES);
+    limits::allow_open_files(OPEN_FILES);
 }
 
 /// Starts this program once more, without what git set for a hook; comes back where there is nothing of that. For whatever is no hook itself: `-C DIR` and the

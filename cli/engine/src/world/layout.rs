@@ -2,6 +2,7 @@
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::overlay::Overlay;
+use crate::world::temporary::Temporary;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::object_id::short_digest;
@@ -102,6 +103,11 @@ impl Layout {
     /// The view of the Journal's end that people and editors look at.
     pub fn staging(&self) -> PathBuf {
         self.root.join("state/staging.state.json")
+    }
+
+    /// A new temporary folder below `.agent`. Its name begins with what it is for.
+    pub fn temporary_folder(&self, purpose: &str) -> Result<Temporary, FsError> {
+        Temporary::below(&self.temporary(), purpose)
     }
 
     pub fn states(&self) -> PathBuf {

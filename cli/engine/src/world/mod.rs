@@ -1,13 +1,15 @@
-//! The one hand: every effect has its door here.
+//! All side effects: files, processes, git, the clock, the environment, the object store.
 //!
-//! `git` alone names gix, `process` alone names duct and `tokio::process`, `store` alone names `object_store`, `watch`
-//! alone names notify.
+//! One place for each outside crate: `git` names gix, `process` duct, `child_process` `tokio::process`, `store` `object_store`,
+//! `watch` notify.
 
 pub mod checkout;
 pub mod child_folder;
+pub mod child_process;
 pub mod clock;
 pub mod data_copy;
 pub mod env;
+pub mod event_loop;
 pub mod fs;
 pub mod git;
 pub mod git_command;
@@ -18,6 +20,7 @@ pub mod input;
 pub mod interrupt;
 pub mod layout;
 pub mod lease;
+pub mod limits;
 pub mod node;
 pub mod output;
 pub mod overlay;

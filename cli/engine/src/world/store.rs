@@ -431,7 +431,7 @@ mod tests {
     fn it_works_inside_an_event_loop() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&format!("file://{}", folder.path().display()), Path::new("/nowhere")).unwrap();
-        crate::world::process::block_on(async { store.put("a/b", b"x".to_vec()).unwrap() }).unwrap();
+        crate::world::event_loop::block_on(async { store.put("a/b", b"x".to_vec()).unwrap() }).unwrap();
         assert_eq!(store.get("a/b").unwrap().as_deref(), Some(&b"x"[..]));
     }
 

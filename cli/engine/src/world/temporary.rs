@@ -1,7 +1,6 @@
 //! Folders for what is under way. Each is in use while its value lives and goes with it; those of processes that were killed at once (SIGKILL) are left to `agent gc`.
 
 use crate::world::fs::{self, FsError};
-use crate::world::layout::Layout;
 use crate::world::lease::Lease;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -65,16 +64,12 @@ pub fn remove_all() {
 }
 
 impl Temporary {
-    /// A new folder below `.agent`. Its name begins with what it is for.
-    pub fn new(layout: &Layout, purpose: &str) -> Result<Self, FsError> {
-        Self::below(&layout.temporary(), purpose)
-    }
-
-    /// The same where there is no repository yet; `purpose` is one of the constants here.
+    /// A new folder for what lies in no repository; `purpose` is one of the constants here.
     pub fn outside(purpose: &str) -> Result<Self, FsError> {
         Self::below(&std::env::temp_dir(), &format!("{OURS}{purpose}"))
     }
 
+    /// A new folder below another. Its name begins with what it is for.
     pub fn below(parent: &Path, purpose: &str) -> Result<Self, FsError> {
         fs::create_dir(parent)?;
         let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(parent);

@@ -20,13 +20,13 @@ impl<F: FnOnce()> Drop for OnPanic<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::process;
+    use crate::world::event_loop;
     use std::sync::mpsc;
 
     /// What a task leaves behind that ends, is aborted, or panics.
     fn left(end: &'static str) -> Vec<&'static str> {
         let (sender, left) = mpsc::channel();
-        process::block_on(async {
+        event_loop::block_on(async {
             let (started, has_started) = tokio::sync::oneshot::channel();
             let task = tokio::spawn(async move {
                 let _owed = OnPanic::new(move || sender.send("an answer").expect("the receiver is there"));

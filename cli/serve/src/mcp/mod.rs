@@ -23,7 +23,7 @@ use agent_core::version::what::What;
 use agent_engine::error::CommandResult;
 use agent_engine::repository::Repository;
 use agent_engine::target::tuner::Tuner;
-use agent_engine::world::process;
+use agent_engine::world::event_loop;
 use runner::Runner;
 use shim::{Server, Shim};
 use std::rc::Rc;
@@ -47,5 +47,5 @@ fn serve<S: Server>(repository: Repository, at: Traffic, shadow: Option<What>, o
             None => stdio::serve(Rc::clone(&shim)).await,
         }
     };
-    process::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
+    event_loop::block_on(async { tokio::task::LocalSet::new().run_until(serve).await })?
 }

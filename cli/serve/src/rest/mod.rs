@@ -27,7 +27,8 @@ use crate::listen;
 use agent_core::formats::diagnose::Exit;
 use agent_engine::error::{CommandError, CommandResult};
 use agent_engine::notices::Notices;
-use agent_engine::world::process;
+use agent_engine::world::event_loop;
+use agent_engine::world::limits;
 use events::Streams;
 use guard::Limits;
 use lanes::Lanes;
@@ -74,7 +75,7 @@ pub fn serve<W: 'static>(
     // what is wrong with the surroundings is said now, not to the first client
     (service.open)()?;
     let (listener, at) = listen::listen(address, &access)?;
-    process::allow_open_files(Limits::default().connections as u64 + 256);
+    limits::allow_open_files(Limits::default().connections as u64 + 256);
     announce(at);
     let (shared, lanes) = start(service, access, notices)?;
     front(listener, shared, lanes, Limits::default(), told_to_end())
@@ -122,12 +123,12 @@ fn front(
         };
         Ok(tokio::join!(told, guard::serve(listener, shared, limits, lanes, ending)).0)
     };
-    process::block_on(async { tokio::task::LocalSet::new().run_until(serving).await })?
+    event_loop::block_on(async { tokio::task::LocalSet::new().run_until(serving).await })?
 }
 
 /// Waiting for disk and network keeps no processor busy.
 fn workers() -> usize {
-    (2 * process::cores()).clamp(4, 16)
+    (2 * limits::cores()).clamp(4, 16)
 }
 
 async fn told_to_end() -> Exit {

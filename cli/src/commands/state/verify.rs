@@ -7,7 +7,7 @@ use agent_engine::error::{CommandError, CommandResult};
 use agent_engine::repository::Repository;
 use agent_engine::target::replay::{self, Mismatch};
 use agent_engine::target::tuner::Tuner;
-use agent_engine::world::process;
+use agent_engine::world::event_loop;
 use serde_json::{Value, json};
 
 /// Replay staging's Journal through the Tuner and compare every state, byte for byte
@@ -23,7 +23,7 @@ pub fn run(_arguments: &Arguments, context: &Context) -> CommandResult {
     let mut walked = Vec::new();
     journal::walk(&bytes, |record, state| walked.push((record.clone(), state.clone()))).map_err(|error| staging.unreadable(error))?;
     let start = Fold::begin(&bytes).map_err(|error| staging.unreadable(error))?.state;
-    let mismatch = process::block_on(replayed(&repository, &start, &walked, context))??;
+    let mismatch = event_loop::block_on(replayed(&repository, &start, &walked, context))??;
     let found = mismatch.as_ref().map(|one| json!({"seq": one.record.seq, "id": one.record.id, "tool": one.record.tool, "what": one.what}));
     context
         .printer

@@ -6,7 +6,7 @@ pub mod probe;
 use crate::child::{ChildSpec, Role};
 use crate::error::CommandError;
 use crate::repository::Repository;
-use crate::target::Target;
+use crate::target::definition::Target;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};

@@ -2,7 +2,8 @@
 
 use super::{SHARED_MEMORY, holes, tested};
 use crate::repository::Repository;
-use crate::world::process::{self, Pipe};
+use crate::world::child_process::Pipe;
+use crate::world::event_loop;
 use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};
 use crate::world::temporary::{self, Temporary};
 use crate::world::{env, store};
@@ -118,7 +119,7 @@ impl Stage {
             memory: None,
             listener: None,
         };
-        let ended = process::block_on(async { pipe.exchange(Vec::new()).await })??;
+        let ended = event_loop::block_on(async { pipe.exchange(Vec::new()).await })??;
         let told = serde_json::from_slice(&ended.stdout);
         told.map_err(|error| format!("{error}; {}", String::from_utf8_lossy(&ended.stderr)).into())
     }

@@ -1,18 +1,21 @@
 //! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as from any other machines.
 
-use super::{Request, TierOutcome};
+use super::outcome::TierOutcome;
+use super::request::Request;
 use crate::error::CommandError;
 use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::spec;
+use crate::world::child_process;
+use crate::world::child_process::Pipe;
 use crate::world::env;
+use crate::world::event_loop;
 use crate::world::fs;
 use crate::world::git::CommitSpec;
 use crate::world::git_command::GitCommand;
-use crate::world::process::{self, Pipe, Run};
+use crate::world::process::Run;
 use crate::world::python;
-use crate::world::temporary::Temporary;
 use agent_core::child::last_words;
 use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
@@ -40,11 +43,11 @@ pub fn run_tiers(
     let tree = repository
         .tree_of(target)?
         .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
-    let folder = Temporary::new(&repository.layout, "ray")?;
+    let folder = repository.layout.temporary_folder("ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
     repository.notices.detail(format!("Ray runs on {}", interpreter.display()));
-    process::end_on_interrupt();
-    let (merge, ended) = process::block_on(drive(&interpreter, folder.path(), input, &repository.notices, on_event))??;
+    child_process::end_on_interrupt();
+    let (merge, ended) = event_loop::block_on(drive(&interpreter, folder.path(), input, &repository.notices, on_event))??;
     outcomes(merge, &ended, &tree, requests, target)
 }
 

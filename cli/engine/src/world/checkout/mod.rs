@@ -398,7 +398,7 @@ struct Under {
 
 impl Under {
     fn way(layout: &Layout) -> Result<Self, FsError> {
-        let folder = Temporary::new(layout, "checkout")?;
+        let folder = layout.temporary_folder("checkout")?;
         let files = folder.path().join("files");
         fs::create_dir(&files)?;
         Ok(Self { files, folder })

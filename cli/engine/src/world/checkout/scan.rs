@@ -1,7 +1,7 @@
 //! What stands in a folder, by the marks the kernel keeps of each file and folder. The time of change cannot be set by anybody, so what has the same marks
 //! as before has not been changed.
 
-use crate::world::process;
+use crate::world::limits;
 use std::fs::Metadata;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -96,7 +96,7 @@ pub(super) fn scan(root: &Path) -> Vec<Found> {
 
 /// Splits work among a few threads; the results come in the order of the work.
 pub(super) fn shared<T: Sync, R: Send>(work: &[T], run: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let threads = process::cores().min(THREADS);
+    let threads = limits::cores().min(THREADS);
     if work.is_empty() {
         return Vec::new();
     }

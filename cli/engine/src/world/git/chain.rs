@@ -1,8 +1,10 @@
 //! A served branch from its tip back, and the facts of a tip, for verification.
 
+use super::error::GitError;
+use super::objects::CommitInfo;
 use super::objects::decoded;
 use super::publish::tag_ref;
-use super::{CommitInfo, Git, GitError, STATE_FILE};
+use super::repository::{Git, STATE_FILE};
 use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest::{self, Manifest};
 use agent_core::formats::object_id::ObjectId;

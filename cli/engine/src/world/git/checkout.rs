@@ -1,7 +1,9 @@
 //! The files of a tree: what they are, and writing them to a folder as git holds them, whatever the user's configuration makes of a working tree.
 
-use super::objects::{from_gix, to_gix};
-use super::{Git, GitError, Mode};
+use super::error::GitError;
+use super::ids::{from_gix, to_gix};
+use super::objects::{Listed, Mode};
+use super::repository::Git;
 use crate::world::fs::{self, FsError};
 use agent_core::formats::object_id::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
@@ -12,15 +14,6 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-
-/// A file, link or submodule of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// From the root of the tree, byte for byte.
-    pub path: PathBuf,
-    pub mode: Mode,
-    pub id: ObjectId,
-}
 
 const ATTRIBUTES: &str = ".gitattributes";
 /// Attributes by which git writes other bytes than a blob's, by a part of their names.

@@ -3,15 +3,14 @@
 //! A gc says that it runs in `gc.pid` ("PID HOST"), and ends at once where that file names a living process. A move of refs does the same for as long as it
 //! lasts; the file of a killed process counts for nobody.
 
-use super::objects::{loose_path, to_gix};
-use super::{Git, GitError};
+use super::error::GitError;
+use super::ids::to_gix;
+use super::repository::Git;
 use crate::world::clock;
 use agent_core::formats::object_id::ObjectId;
 use jiff::Timestamp;
-use std::collections::{HashSet, VecDeque};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a gc that runs is waited for. With git's defaults it removes nothing that is younger than two weeks, so going on after that is safe.
@@ -19,8 +18,6 @@ const WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(1);
 /// git takes an older `gc.pid` for one that was left.
 const STALE_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
-/// How much of what was written is kept to be written again, in bytes; the oldest goes first.
-const KEPT: usize = 16 << 20;
 
 /// While it lives, no `git gc` begins.
 #[derive(Debug)]
@@ -81,51 +78,6 @@ fn names_a_living_process(path: &Path) -> bool {
 
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The objects that were written lately as loose files, by all clones of one `Git`.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Written(Arc<Mutex<Recent>>);
-
-#[derive(Debug, Default)]
-struct Recent {
-    objects: VecDeque<Object>,
-    ids: HashSet<gix::ObjectId>,
-    /// In bytes.
-    size: usize,
-}
-
-#[derive(Debug, Clone)]
-struct Object {
-    id: gix::ObjectId,
-    kind: gix::objs::Kind,
-    bytes: Arc<[u8]>,
-}
-
-impl Written {
-    pub(super) fn note(&self, id: gix::ObjectId, kind: gix::objs::Kind, bytes: &[u8]) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !recent.ids.insert(id) {
-            return;
-        }
-        recent.size += bytes.len();
-        recent.objects.push_back(Object { id, kind, bytes: bytes.into() });
-        while recent.size > KEPT {
-            let Some(oldest) = recent.objects.pop_front() else { break };
-            recent.size -= oldest.bytes.len();
-            recent.ids.remove(&oldest.id);
-        }
-    }
-
-    fn get(&self, id: &gix::ObjectId) -> Option<Object> {
-        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.ids.contains(id).then(|| recent.objects.iter().find(|object| object.id == *id).cloned()).flatten()
-    }
-
-    fn not_loose(&self, objects: &Path) -> Vec<Object> {
-        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.objects.iter().filter(|object| !objects.join(loose_path(&object.id)).exists()).cloned().collect()
-    }
 }
 
 impl Git {

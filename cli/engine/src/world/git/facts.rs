@@ -1,6 +1,7 @@
 //! The facts of a ref's update that the legality table judges.
 
-use super::{Git, GitError, STATE_FILE};
+use super::error::GitError;
+use super::repository::{Git, STATE_FILE};
 use agent_core::bisection::difference::PathStatus;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version;

@@ -1,6 +1,7 @@
 //! What decides where a repository's refs are and what git runs: seen before a program of others works, compared after it, and put back where that can be.
 
-use super::{Git, GitError};
+use super::error::GitError;
+use super::repository::Git;
 use crate::world::env;
 use crate::world::fs::{self, Durability, FsError};
 use agent_core::formats::object_id::{ObjectId, digest};

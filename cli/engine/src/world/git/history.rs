@@ -1,7 +1,8 @@
 //! Walks through history.
 
-use super::objects::{from_gix, to_gix};
-use super::{Git, GitError};
+use super::error::GitError;
+use super::ids::{from_gix, to_gix};
+use super::repository::Git;
 use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 

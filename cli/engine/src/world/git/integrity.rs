@@ -2,8 +2,9 @@
 //!
 //! Reading an object checks less: a loose one is read up to its length and not to its checksum, and nothing compares it with its name.
 
-use super::objects::{from_gix, loose_path, to_gix};
-use super::{Git, GitError};
+use super::error::GitError;
+use super::ids::{from_gix, loose_path, to_gix};
+use super::repository::Git;
 use crate::world::fs::{FsError, read_if_there};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::Objects;

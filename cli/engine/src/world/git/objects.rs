@@ -1,9 +1,10 @@
 //! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind and a torn one is mended.
 
-use super::{Git, GitError, Listed, resolved};
+use super::error::GitError;
+use super::ids::{from_gix, loose_path, to_gix};
+use super::repository::Git;
 use crate::world::clock;
-use crate::world::fs::{self, Durability, FsError};
-use crate::world::overlay::Overlay;
+use crate::world::fs::{self, FsError};
 use agent_core::bisection::difference::{PathChange, PathStatus};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::trailers::Trailers;
@@ -14,7 +15,6 @@ use jiff::Timestamp;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Who commits when git knows no identity.
 const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
@@ -88,6 +88,15 @@ pub struct Entry {
     pub mode: Mode,
 }
 
+/// A file, link or submodule of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// From the root of the tree, byte for byte.
+    pub path: PathBuf,
+    pub mode: Mode,
+    pub id: ObjectId,
+}
+
 /// One change to a tree; folders come and go with their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TreeEdit {
@@ -106,23 +115,6 @@ impl TreeEdit {
     pub fn file(path: impl Into<String>, id: ObjectId) -> Self {
         Self::Put { path: path.into(), id, mode: Mode::File }
     }
-}
-
-/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is the repository. Gives why they cannot be.
-pub(super) fn stand_in(repository: &mut gix::Repository, root: &Path) -> Result<Option<Arc<FsError>>, GitError> {
-    let own = resolved(repository.objects.store_ref().path());
-    let Some(overlay) = Overlay::needed(root, &own, &[]) else { return Ok(None) };
-    let objects = overlay.above(&own).expect("the overlay is of this folder");
-    let alternates = objects.join("info/alternates");
-    if !alternates.exists() {
-        // without a folder for temporary files nothing can be written, and what only reads goes on
-        if fs::replace(&alternates, &[own.as_os_str().as_bytes(), b"\n"].concat(), Durability::Rebuildable).is_err() {
-            return Ok(Some(overlay.into_refusal()));
-        }
-    }
-    let opened = gix::odb::at(&objects, repository.object_hash()).map_err(FsError::while_doing("open", &objects))?;
-    repository.objects = gix::odb::memory::Proxy::from(opened).with_write_passthrough();
-    Ok(Some(overlay.into_refusal()))
 }
 
 impl Git {
@@ -442,26 +434,12 @@ impl Git {
     }
 }
 
-/// Where an object lies below the folder of objects.
-pub(super) fn loose_path(id: &gix::ObjectId) -> PathBuf {
-    let hex = id.to_string();
-    Path::new(&hex[..2]).join(&hex[2..])
-}
-
 fn temporary_object(objects: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o444));
     builder.tempfile_in(objects)
-}
-
-pub(super) fn to_gix(id: &ObjectId) -> gix::ObjectId {
-    gix::ObjectId::from_hex(id.as_str().as_bytes()).expect("an ObjectId is 40 hex digits")
-}
-
-pub(super) fn from_gix(id: gix::ObjectId) -> ObjectId {
-    ObjectId::parse(&id.to_string()).expect("gix gives 40 hex digits")
 }
 
 pub(super) fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {

@@ -1,7 +1,8 @@
 //! Partial clones: objects that were left out of the clone are fetched when they are needed, as git itself does it.
 
-use super::objects::to_gix;
-use super::{Git, GitError};
+use super::error::GitError;
+use super::ids::to_gix;
+use super::repository::Git;
 use agent_core::formats::object_id::ObjectId;
 
 impl Git {

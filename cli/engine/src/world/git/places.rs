@@ -1,6 +1,6 @@
 //! Where a repository's files and objects lie on this machine.
 
-use super::Git;
+use super::repository::Git;
 use std::path::{Path, PathBuf};
 
 impl Git {

@@ -1,7 +1,9 @@
 //! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing is made again from the commit.
 
+use super::error::GitError;
+use super::objects::CommitInfo;
 use super::refs::{Move, Moved};
-use super::{ACTIVE, CommitInfo, Git, GitError};
+use super::repository::{ACTIVE, Git};
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;

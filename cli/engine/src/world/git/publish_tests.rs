@@ -4,10 +4,12 @@ use super::tests::Repository;
 use super::*;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version::trailers::Trailers;
 use agent_core::version::{self, Bump, Kind};
 use semver::Version;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 /// A version commit on top of `parent` whose state is `state`: a promotion where that is the next PATCH, else a release of `main`.
 pub(super) fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {

@@ -2,8 +2,11 @@
 //!
 //! Each commit of a record has every head that was known as a parent, so whoever has it has all of them.
 
-use super::objects::{from_gix, to_gix};
-use super::{CommitSpec, Git, GitError, Move, Moved, TreeEdit};
+use super::error::GitError;
+use super::ids::{from_gix, to_gix};
+use super::objects::{CommitSpec, TreeEdit};
+use super::refs::{Move, Moved};
+use super::repository::Git;
 use crate::world::fs::{self, Durability, FileLock};
 use crate::world::random;
 use agent_core::formats::committed::Committed;

@@ -3,7 +3,9 @@
 //! The lock file is also what `git update-ref --stdin` reads: the child inherits the lock with it, so that the lock is free only when
 //! both processes are gone, and what stands in the file then says which refs a killed predecessor was moving.
 
-use super::{Git, GitError, objects};
+use super::error::GitError;
+use super::ids::from_gix;
+use super::repository::Git;
 use crate::world::fs::{self, FileLock, FileSystem, FsError};
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::diagnose::Messages as _;
@@ -79,7 +81,7 @@ impl Git {
     /// Where a ref points, without following an annotated tag.
     pub fn target(&self, name: &str) -> Result<Option<ObjectId>, GitError> {
         let found = self.repository.try_find_reference(name).map_err(GitError::reading(name))?;
-        Ok(found.and_then(|reference| reference.try_id().map(|id| objects::from_gix(id.detach()))))
+        Ok(found.and_then(|reference| reference.try_id().map(|id| from_gix(id.detach()))))
     }
 
     /// The refs below a prefix such as `refs/agent/pins/`, by full name and target, sorted by name.
@@ -90,7 +92,7 @@ impl Git {
         let mut found = Vec::new();
         for reference in iterator {
             let reference = reference.map_err(GitError::reading(prefix))?;
-            found.extend(reference.try_id().map(|id| (reference.name().as_bstr().to_string(), objects::from_gix(id.detach()))));
+            found.extend(reference.try_id().map(|id| (reference.name().as_bstr().to_string(), from_gix(id.detach()))));
         }
         Ok(found)
     }

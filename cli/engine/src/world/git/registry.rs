@@ -1,6 +1,9 @@
 //! The registry, read from tags and trailers: quick among 100,000 tags, and the same in every clone.
 
-use super::{CommitInfo, Git, GitError, Move, Moved};
+use super::error::GitError;
+use super::objects::CommitInfo;
+use super::refs::{Move, Moved};
+use super::repository::Git;
 use crate::world::clock;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::object_id::ObjectId;

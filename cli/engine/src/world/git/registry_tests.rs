@@ -3,6 +3,7 @@
 use super::publish_tests::{DONE, candidate, patch, publication, served};
 use super::tests::Repository;
 use super::*;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
 use agent_core::version::registry::Filter;
 use agent_core::version::trailers::Trailers;

@@ -1,6 +1,8 @@
 //! A remote as the place where clones meet: one atomic push with leases is the compare-and-swap there.
 
-use super::{ACTIVE, Git, GitError, Move};
+use super::error::GitError;
+use super::refs::Move;
+use super::repository::{ACTIVE, Git};
 use crate::world::process::Run;
 use agent_core::formats::object_id::{ObjectId, short_digest};
 use std::collections::BTreeMap;

@@ -1,48 +1,16 @@
-//! git: the one place that names gix; what gix cannot do goes to `git` itself.
-//!
-//! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires the hooks, and takes no global lock), pushes, and makes
-//! checkouts. A `Git` belongs to one thread; another thread opens its own, which takes about a millisecond.
+//! An open repository: finding it, what it is called, and `git` run on it.
 
-mod chain;
-mod checkout;
-mod collection;
-mod error;
-mod facts;
-mod footprint;
-mod history;
-mod integrity;
-mod objects;
-mod partial;
-mod places;
-mod publish;
-mod records;
-mod refs;
-mod registry;
-mod remote;
-mod submodules;
-mod workplace;
-mod worktree;
-
-pub use chain::link;
-pub use checkout::Listed;
-pub use error::GitError;
-pub use footprint::{Refs, Settings};
-pub use integrity::Integrity;
-pub use objects::{CommitInfo, CommitSpec, Entry, Mode, TreeEdit};
-pub use publish::{Healed, Publication, Published, tag_ref};
-pub use records::RecordEdit;
-pub use refs::{Move, Moved, RefStamp};
-pub use registry::{Catalog, Unpinned};
-pub use remote::{PrePush, Pushed, remote_active};
-pub use workplace::{Edited, HandedOut, Lost};
-
-use crate::world::fs::{self, FsError};
+use super::error::GitError;
+use super::ids::from_gix;
+use super::written::Written;
+use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
+use crate::world::overlay::Overlay;
 use crate::world::process::Run;
 use agent_core::formats::object_id::ObjectId;
-use collection::Written;
 use semver::Version;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -54,15 +22,15 @@ pub const STATE_FILE: &str = "state/active.state.json";
 /// An open repository.
 #[derive(Debug, Clone)]
 pub struct Git {
-    repository: gix::Repository,
+    pub(super) repository: gix::Repository,
     /// The main working tree, whichever worktree it was opened from; the git directory when bare.
-    root: PathBuf,
-    common_dir: PathBuf,
-    written: Written,
+    pub(super) root: PathBuf,
+    pub(super) common_dir: PathBuf,
+    pub(super) written: Written,
     /// Sound versions of branches whose tags cannot be made now: for this process they are as good as tagged.
-    untagged: Arc<Mutex<BTreeMap<Version, ObjectId>>>,
+    pub(super) untagged: Arc<Mutex<BTreeMap<Version, ObjectId>>>,
     /// Why objects are written to an overlay; no ref moves then.
-    refusal: Option<Arc<FsError>>,
+    pub(super) refusal: Option<Arc<FsError>>,
 }
 
 impl Git {
@@ -73,12 +41,12 @@ impl Git {
     }
 
     /// The repository that holds `directory`, whatever a surrounding hook exports.
-    fn isolated(directory: &Path) -> Result<Self, GitError> {
+    pub(super) fn isolated(directory: &Path) -> Result<Self, GitError> {
         let upwards = gix::discover::upwards::Options::default;
         Self::open(directory, |trust| gix::ThreadSafeRepository::discover_opts(directory, upwards(), trust))
     }
 
-    fn open(
+    pub(super) fn open(
         directory: &Path,
         find: impl Fn(gix::sec::trust::Mapping<gix::open::Options>) -> Result<gix::ThreadSafeRepository, gix::Error>,
     ) -> Result<Self, GitError> {
@@ -92,7 +60,7 @@ impl Git {
         let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
         let root = resolved(main.workdir().unwrap_or_else(|| main.git_dir()));
         let common_dir = resolved(repository.common_dir());
-        let refusal = objects::stand_in(&mut repository, &root)?;
+        let refusal = overlay_of_objects(&mut repository, &root)?;
         // the same few trees and commits are read again and again
         repository.object_cache_size_if_unset(4 << 20);
         // what `git replace` shows in place of an object is not the object
@@ -143,7 +111,7 @@ impl Git {
     pub fn resolve(&self, revision: &str) -> Result<Option<ObjectId>, GitError> {
         let peeled = format!("{revision}^{{commit}}");
         match self.repository.rev_parse_single(peeled.as_str()) {
-            Ok(id) => Ok(Some(objects::from_gix(id.detach()))),
+            Ok(id) => Ok(Some(from_gix(id.detach()))),
             Err(error) if error.is_corrupted() => Err(GitError::reading(revision)(error)),
             Err(_) => Ok(None),
         }
@@ -159,7 +127,7 @@ impl Git {
         let found = self.repository.try_find_reference(name).map_err(GitError::reading(name))?;
         let Some(mut reference) = found else { return Ok(None) };
         let id = reference.peel_to_id().map_err(GitError::reading(name))?;
-        Ok(Some(objects::from_gix(id.detach())))
+        Ok(Some(from_gix(id.detach())))
     }
 
     /// A value of the user's or the repository's git configuration.
@@ -168,7 +136,7 @@ impl Git {
     }
 
     /// `git` on this repository, free of what a surrounding hook exported.
-    pub(super) fn command(&self) -> Run {
+    pub(in crate::world) fn command(&self) -> Run {
         let mut run = Run::new("git").arg("--git-dir").arg(self.repository.git_dir()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
         // objects stay those of the hook: a push is judged before its objects are let in
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
@@ -184,8 +152,25 @@ impl Git {
     }
 }
 
+/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is the repository. Gives why they cannot be.
+fn overlay_of_objects(repository: &mut gix::Repository, root: &Path) -> Result<Option<Arc<FsError>>, GitError> {
+    let own = resolved(repository.objects.store_ref().path());
+    let Some(overlay) = Overlay::needed(root, &own, &[]) else { return Ok(None) };
+    let objects = overlay.above(&own).expect("the overlay is of this folder");
+    let alternates = objects.join("info/alternates");
+    if !alternates.exists() {
+        // without a folder for temporary files nothing can be written, and what only reads goes on
+        if fs::replace(&alternates, &[own.as_os_str().as_bytes(), b"\n"].concat(), Durability::Rebuildable).is_err() {
+            return Ok(Some(overlay.into_refusal()));
+        }
+    }
+    let opened = gix::odb::at(&objects, repository.object_hash()).map_err(FsError::while_doing("open", &objects))?;
+    repository.objects = gix::odb::memory::Proxy::from(opened).with_write_passthrough();
+    Ok(Some(overlay.into_refusal()))
+}
+
 /// A repository of another owner is not opened: its configuration could run programs.
-fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
+pub(super) fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
     let options = || gix::open::Options::default().bail_if_untrusted(true);
     gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
@@ -215,17 +200,6 @@ fn refuse_reftable(repository: &gix::Repository) -> Result<(), GitError> {
 }
 
 /// Without symlinks where that can be found out, so that one repository has one name.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
-
-#[cfg(test)]
-mod footprint_tests;
-#[cfg(test)]
-mod publish_tests;
-#[cfg(test)]
-mod registry_tests;
-#[cfg(test)]
-pub(in crate::world) mod tests;
-#[cfg(test)]
-mod workplace_tests;

@@ -1,7 +1,9 @@
 //! Submodules: a tree with the files of its submodules in place of their commits, for a checkout. Nothing is fetched: what is not initialised here is an error.
 
 use super::checkout::is_plain;
-use super::{Git, GitError, Listed, Mode, TreeEdit, trust};
+use super::error::GitError;
+use super::objects::{Listed, Mode, TreeEdit};
+use super::repository::{Git, trust};
 use agent_core::formats::object_id::ObjectId;
 use gix::objs::Kind;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,7 @@ impl Git {
         let object = from.find(tree)?.try_into_tree().map_err(GitError::reading(format!("tree {tree}")))?;
         for entry in object.iter() {
             let entry = entry.map_err(GitError::reading(format!("tree {tree}")))?;
-            let id = super::objects::from_gix(entry.object_id());
+            let id = super::ids::from_gix(entry.object_id());
             match Mode::of(entry.mode().kind()) {
                 Mode::Folder => self.take_tree(from, &id)?,
                 Mode::Submodule => {}

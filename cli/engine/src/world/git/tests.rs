@@ -1,10 +1,12 @@
 //! Against real repositories, made by `git` itself.
 
 use super::*;
-use crate::world::process::Finished;
+use crate::world::process::{Finished, Run};
 use agent_core::bisection::difference::PathStatus;
 use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::object_id::ObjectId;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// A repository in a temporary folder, free of the user's git configuration.
 pub(in crate::world) struct Repository {

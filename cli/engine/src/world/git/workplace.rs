@@ -3,7 +3,9 @@
 //! No object, ref, configuration or hook of this repository is in the folder, and what git keeps there plays no part afterwards: what is taken in are the bytes of
 //! regular files, under the attributes and ignore rules of the tree that was handed out.
 
-use super::{Git, GitError, Mode, TreeEdit};
+use super::error::GitError;
+use super::objects::{Mode, TreeEdit};
+use super::repository::Git;
 use crate::world::fs::{self, FsError};
 use crate::world::git_command::{FALLBACK_EMAIL, FALLBACK_NAME, GitCommand, of_readable_format};
 use crate::world::process::Run;
@@ -165,7 +167,7 @@ impl Git {
     }
 
     fn scratch(&self) -> Result<Temporary, GitError> {
-        Ok(Temporary::new(&self.layout(), "workplace")?)
+        Ok(self.layout().temporary_folder("workplace")?)
     }
 }
 

@@ -5,7 +5,9 @@ use super::*;
 use crate::world::fs;
 use crate::world::process::Run;
 use agent_core::bisection::difference::PathStatus;
+use agent_core::formats::object_id::ObjectId;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 /// A repository whose `main` is handed out in a folder beside it.
 struct World {

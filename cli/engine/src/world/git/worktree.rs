@@ -1,6 +1,7 @@
 //! The user's working tree as a tree.
 
-use super::{Git, GitError};
+use super::error::GitError;
+use super::repository::Git;
 use crate::world::fs::{self, FileLock};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};

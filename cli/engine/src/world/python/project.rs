@@ -4,7 +4,6 @@
 use super::{MARKER, PythonError};
 use crate::world::fs;
 use crate::world::layout::Layout;
-use crate::world::temporary::Temporary;
 use agent_core::adoption::project::Project;
 use agent_core::formats::manifest::Python;
 use agent_core::formats::object_id;
@@ -33,7 +32,7 @@ fn key(files: &[(String, String)]) -> String {
 
 /// Written beside its place and put there by a rename: another process may do the same.
 fn write(layout: &Layout, files: &[(String, String)], folder: &Path) -> Result<(), PythonError> {
-    let under_way = Temporary::new(layout, "project")?;
+    let under_way = layout.temporary_folder("project")?;
     let fresh = under_way.path().join("files");
     for (path, text) in files {
         fs::write(&fresh.join(path), text.as_bytes())?;

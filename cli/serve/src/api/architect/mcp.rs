@@ -14,8 +14,8 @@ use agent_engine::repository::Repository;
 use agent_engine::repository::inbox;
 use agent_engine::repository::run_report::Report;
 use agent_engine::telemetry::{self, Operation, Transport};
+use agent_engine::world::event_loop;
 use agent_engine::world::interrupt::Interrupt;
-use agent_engine::world::process;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
     PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
@@ -38,7 +38,7 @@ pub fn serve(location: &Location, over_http: Option<http::Options>) -> CommandRe
     let _telemetry = repository.telemetry();
     let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
     let desk = Desk { location: location.clone(), transport };
-    process::block_on_and_leave(async {
+    event_loop::block_on_and_leave(async {
         match over_http {
             Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, location, options)).await,
             None => serve_host(desk, location).await,

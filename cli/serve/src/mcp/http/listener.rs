@@ -12,7 +12,7 @@ use agent_core::formats::diagnose::Exit;
 use agent_engine::error::{CommandError, CommandResult};
 use agent_engine::notices::Notices;
 use agent_engine::world::interrupt::Interrupt;
-use agent_engine::world::process;
+use agent_engine::world::limits;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
@@ -71,7 +71,7 @@ pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener
     let (listener, at) = listen::listen(&options.address.to_string(), &options.access)?;
     let failed = |error| CommandError::new(Exit::Surroundings, format!("cannot listen on {at}: {error}"));
     let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
-    process::allow_open_files(CONNECTIONS as u64 + 256);
+    limits::allow_open_files(CONNECTIONS as u64 + 256);
     notices.info(format!("serving MCP at http://{at}{PATH}"));
     Ok(listener)
 }

@@ -180,7 +180,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_engine::world::process;
+    use agent_engine::world::event_loop;
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_latest_reader_has_the_stream_and_gets_what_was_not_delivered() {
-        process::block_on(async {
+        event_loop::block_on(async {
             let stream = Stream::until_answered(1, 1, true);
             let mut first = stream.read();
             stream.push("a".to_owned());
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_the_answer_is_kept() {
-        process::block_on(async {
+        event_loop::block_on(async {
             let stream = Stream::until_answered(1, 1, true);
             let mut slow = stream.read();
             let big = "x".repeat(BYTES_KEPT / 2);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn without_replay_nothing_is_kept_that_was_heard() {
-        process::block_on(async {
+        event_loop::block_on(async {
             let stream = Stream::until_answered(0, 1, false);
             let mut reader = stream.read();
             stream.push("a".to_owned());

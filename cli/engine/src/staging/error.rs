@@ -1,0 +1,56 @@
+//! Why staging cannot be opened or changed.
+
+use super::past::PastError;
+use crate::world::fs::FsError;
+use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::state::journal::JournalError;
+use std::path::PathBuf;
+
+/// A Journal that grew beyond this has to be promoted or reset.
+pub(super) const MAX_JOURNAL_BYTES: u64 = 256 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error("the update could not be written to the Journal whole, nor taken off it again: it may count, and it may not")]
+    InDoubt(#[source] FsError),
+    #[error("{} cannot be used", path.display())]
+    Journal {
+        path: PathBuf,
+        #[source]
+        source: JournalError,
+    },
+    #[error("the Journal of staging has reached {} MiB", MAX_JOURNAL_BYTES >> 20)]
+    Full,
+    #[error("an update of {0} bytes is too large for the Journal")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Past(#[from] PastError),
+    #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
+    Gone(u64),
+}
+
+impl Diagnose for StagingError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fs(error) | Self::InDoubt(error) => error.exit(),
+            Self::Past(error) => error.exit(),
+            Self::Journal { source, .. } => source.exit(),
+            Self::Full | Self::TooLarge(_) => Exit::Input,
+            Self::Gone(_) => Exit::Conflict,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fs(error) => error.hint(),
+            Self::Past(error) => error.hint(),
+            Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
+            Self::Journal { source, .. } => source.hint(),
+            Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
+            Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
+            Self::Gone(_) => Some("run it again".to_owned()),
+        }
+    }
+}

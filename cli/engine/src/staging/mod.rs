@@ -1,0 +1,33 @@
+//! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
+//!
+//! What lies where, under `.agent/journal/`:
+//! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It alone says what staging is.
+//! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
+//! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
+//! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
+//!
+//! `state/staging.state.json` is a view: renamed into place after the fact, at most every few milliseconds, and rebuilt when it is not what
+//! the Journal says.
+//!
+//! An update, in order: lock; read what others appended; compare the Revision; write the group into reserved space; fdatasync (here it is
+//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that nobody was told of: both are what the next
+//! reader makes of the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and their folder synced.
+
+mod counted;
+mod error;
+mod file;
+mod manager;
+pub mod past;
+mod places;
+mod recovery;
+mod succession;
+mod view;
+
+pub use counted::Known;
+pub use error::StagingError;
+pub use manager::{Active, Append, Snapshot, Staging};
+pub use succession::{Discarded, Rebased, Replayed, Sealed};
+pub use view::Notice;
+
+#[cfg(test)]
+mod tests;

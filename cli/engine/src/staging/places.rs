@@ -1,0 +1,85 @@
+//! Where the files of staging lie.
+
+use super::error::StagingError;
+use crate::world::fs::{self, FileLock, FsError};
+use crate::world::layout::Layout;
+use agent_core::formats::committed::Warnings;
+use agent_core::state::journal::JournalError;
+use std::path::{Path, PathBuf};
+
+pub(super) const CURRENT: &str = "current.jsonl";
+pub(super) const COUNTED: &str = "counted";
+/// How many files of a kind are kept in `set-aside/`.
+const KEPT_ASIDE: usize = 8;
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub(super) folder: PathBuf,
+    pub(super) view: PathBuf,
+    /// Folders that may have been made with the first Journal.
+    pub(super) made_with: Vec<PathBuf>,
+}
+
+impl Places {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { folder: layout.journal(), view: layout.staging(), made_with: vec![layout.home(), layout.root().to_owned()] }
+    }
+
+    pub(super) fn current(&self) -> PathBuf {
+        self.folder.join(CURRENT)
+    }
+
+    /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
+    pub(super) fn under_way(&self) -> PathBuf {
+        self.folder.join("under-way")
+    }
+
+    pub(super) fn lock(&self) -> Result<FileLock, FsError> {
+        FileLock::acquire(&self.folder.join("lock"))
+    }
+
+    pub(super) fn presence(&self) -> PathBuf {
+        self.folder.join("open")
+    }
+
+    /// Puts a whole file in place; once it is there, only warnings come of it.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
+        fs::replace_through(&self.under_way(), path, bytes)
+    }
+
+    /// Puts in place what is made again when it is lost.
+    pub(super) fn replace_rebuildable(&self, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+        fs::replace_view(&self.under_way(), path, bytes)
+    }
+
+    pub(super) fn damaged(&self) -> impl FnOnce(JournalError) -> StagingError + use<> {
+        let path = self.current();
+        move |source| StagingError::Journal { path, source }
+    }
+
+    /// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The lock is held.
+    pub(super) fn set_aside(&self, kind: &str, extension: &str, bytes: &[u8]) -> Result<PathBuf, FsError> {
+        let folder = self.folder.join("set-aside");
+        fs::create_dir(&folder)?;
+        let mut kept = numbers(&folder, kind, extension)?;
+        let number = kept.last().map_or(1, |last| last + 1);
+        let name = |number: u64| folder.join(format!("{kind}-{number:06}.{extension}"));
+        // that its folder is not synced yet is no reason to keep what it stands for from going on
+        let _ = self.replace(&name(number), bytes)?;
+        kept.push(number);
+        for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {
+            std::fs::remove_file(name(*old)).map_err(FsError::while_doing("remove", &name(*old)))?;
+        }
+        Ok(name(number))
+    }
+}
+
+/// The numbers of the files of one kind, in order.
+fn numbers(folder: &Path, kind: &str, extension: &str) -> Result<Vec<u64>, FsError> {
+    let entries = std::fs::read_dir(folder).map_err(FsError::while_doing("list", folder))?;
+    let number = |name: &str| name.strip_prefix(kind)?.strip_prefix('-')?.strip_suffix(extension)?.strip_suffix('.')?.parse().ok();
+    let mut numbers: Vec<u64> = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,57 @@
+//! A target: code and a state to run together.
+
+use crate::target::evaluators::{Evaluators, Source};
+use crate::world::checkout::Checkout;
+use crate::world::state_file::StateFile;
+use agent_core::formats::manifest::Manifest;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::what::What;
+use semver::Version;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// A state, by Revision, as bytes a child can open.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub revision: ObjectId,
+    pub file: StateFile,
+    pub value: Value,
+}
+
+/// Code and state to run together.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub what: What,
+    /// The commit the code comes from; `None` for the working tree.
+    pub commit: Option<ObjectId>,
+    /// The whole tree, as it would be committed; `None` for the folder of the working tree.
+    pub tree: Option<ObjectId>,
+    /// The tree without `state/`, `tests/` and `ci/`: what the checkout is keyed by.
+    pub code: Option<ObjectId>,
+    /// The version, when the commit is one and the state is its own.
+    pub version: Option<Version>,
+    pub directory: PathBuf,
+    /// What `directory` is, unless it is the working tree.
+    pub checkout: Option<Checkout>,
+    pub state: State,
+    pub manifest: Manifest,
+}
+
+impl Target {
+    /// How people see it: the version, else the commit, else the word that was typed.
+    pub fn shown(&self) -> String {
+        match (&self.version, &self.commit, &self.what) {
+            (Some(version), _, _) => format!("v{version}"),
+            (None, _, What::Staging) => "staging".to_owned(),
+            (None, Some(commit), _) => commit.short().to_owned(),
+            (None, None, what) => what.to_string(),
+        }
+    }
+
+    /// What judges it where nothing else does: the evaluators beside its code.
+    pub fn own_evaluators(&self) -> Evaluators {
+        let objects = self.tree.as_ref().or(self.commit.as_ref()).cloned();
+        let source = objects.map_or_else(|| Source::Folder(self.directory.clone()), Source::Objects);
+        Evaluators { source, manifest: self.manifest.clone() }
+    }
+}

@@ -1,0 +1,15 @@
+//! From WHAT to what runs: a checkout of the code, one state, the manifest; its Runner, its Tuner, its evaluators.
+
+pub mod call;
+pub mod carried;
+pub mod confinement;
+pub mod contracts;
+mod definition;
+pub mod evaluators;
+pub mod migrations;
+pub mod replay;
+mod resolution;
+pub mod spec;
+pub mod tuner;
+
+pub use definition::{State, Target};

@@ -1,0 +1,27 @@
+//! Telemetry: spans, measurements and events by OpenTelemetry's conventions, as lines of OTLP/JSON in the object store, and to a collector where one is named.
+//!
+//! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until `start` was called, which a verb does that has
+//! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::protocol::conventions`.
+
+mod collector;
+mod debug;
+mod evaluation;
+mod global;
+mod lines;
+mod metrics;
+mod operation;
+mod pipeline;
+mod records;
+mod settings;
+mod span;
+mod spool;
+mod start;
+
+pub use agent_core::protocol::conventions;
+pub use evaluation::Evaluation;
+pub use operation::{Operation, Request, Transport};
+pub use records::{Records, Source};
+pub use settings::Settings;
+pub use span::{Past, Span};
+pub use spool::{Signal, SpoolError};
+pub use start::{Guard, start};

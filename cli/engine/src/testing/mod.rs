@@ -1,0 +1,30 @@
+//! Tiers of a target: from the cache or run, and the evaluation they make.
+
+pub mod attempt;
+pub mod cases;
+mod evaluation;
+pub mod explain;
+mod history;
+pub mod judge;
+mod known;
+mod memo;
+mod memory;
+mod outcome;
+pub mod parts;
+mod pending;
+pub mod precheck;
+pub mod ray;
+mod record;
+mod request;
+mod run;
+pub mod scratch;
+pub mod shard;
+mod subject;
+pub mod tier;
+
+pub use evaluation::{ResultsKey, evaluation, evaluation_of, keep_once, store_evaluation};
+pub use memo::{CacheKey, look_up};
+pub use outcome::TierOutcome;
+pub use request::{Executor, Request};
+pub use run::{run_tier, slow_cases};
+pub use subject::defined;

@@ -1,0 +1,46 @@
+//! A tier of a target: from the cache, or run.
+
+use crate::error::CommandError;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::target::evaluators::{Evaluators, Source};
+use crate::testing::history;
+use crate::testing::outcome::TierOutcome;
+use crate::testing::record::Record;
+use crate::testing::request::Request;
+use crate::testing::subject::Subject;
+use agent_core::formats::manifest::Tier;
+use agent_core::testing::event::Event;
+use agent_core::testing::trace::Reuse;
+use std::collections::BTreeMap;
+
+/// What slow cases of a tier took the last time, by id.
+pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> {
+    history::History::read(&repository.layout, tier).slow_ms
+}
+
+/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event` hears of each case.
+pub fn run_tier(
+    repository: &Repository,
+    target: &Target,
+    evaluators: &Evaluators,
+    request: &Request,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<TierOutcome, CommandError> {
+    // where a change would keep results, it could have put some
+    let store = repository.store(&evaluators.manifest)?;
+    let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
+    let subject = Subject { repository, target, evaluators, request, store: &store, tree };
+    let memo = subject.memo_key()?;
+    if let (Some(key), true) = (&memo, request.reuse != Reuse::Nothing)
+        && let Some(found) = subject.recall(key)
+    {
+        subject.tell(&found, on_event)?;
+        return Ok(found);
+    }
+    let ran = Record::begin(request, target).of(on_event, |on_event| subject.run(on_event))?;
+    if let Some(key) = &memo {
+        subject.remember_whole(key, &ran);
+    }
+    Ok(ran.outcome)
+}

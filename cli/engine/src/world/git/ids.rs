@@ -1,0 +1,18 @@
+//! Object ids: ours and gix's, and where the file of one lies.
+
+use agent_core::formats::object_id::ObjectId;
+use std::path::{Path, PathBuf};
+
+/// Where an object lies below the folder of objects.
+pub(super) fn loose_path(id: &gix::ObjectId) -> PathBuf {
+    let hex = id.to_string();
+    Path::new(&hex[..2]).join(&hex[2..])
+}
+
+pub(super) fn to_gix(id: &ObjectId) -> gix::ObjectId {
+    gix::ObjectId::from_hex(id.as_str().as_bytes()).expect("an ObjectId is 40 hex digits")
+}
+
+pub(super) fn from_gix(id: gix::ObjectId) -> ObjectId {
+    ObjectId::parse(&id.to_string()).expect("gix gives 40 hex digits")
+}
