@@ -1,6 +1,6 @@
 //! Holds the arrows of ARCHITECTURE.md: who may know whom, and which crate has which one door.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -46,7 +46,7 @@ fn each_effect_has_one_door() {
     let doors = [
         ("gix::", "cli/engine/src/world/git/"),
         ("duct::", "cli/engine/src/world/process.rs"),
-        ("tokio::process", "cli/engine/src/world/process.rs"),
+        ("tokio::process", "cli/engine/src/world/child_process.rs"),
         ("object_store::", "cli/engine/src/world/store"),
         ("rustls::", "cli/engine/src/world/store/s3.rs"),
         ("nix::", "cli/engine/src/world/inherited.rs"),
@@ -182,4 +182,151 @@ fn named_rooms(code: &str) -> BTreeSet<String> {
 fn rooms_know_only_lower_floors() {
     let trespasses: Vec<_> = HOUSES.iter().flat_map(House::trespasses).collect();
     assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+}
+
+/// The source folders of the crates, with the largest circle of files that each may hold.
+const LARGEST_CIRCLES: [(&str, usize); 5] =
+    [("cli/core/src", 4), ("cli/engine/src", 4), ("cli/serve/src", 8), ("cli/src", 4), ("hooks/src", 4)];
+
+/// The path of a module below its crate; of the crate itself, nothing.
+type Module = Vec<String>;
+
+/// The modules of a crate, and what each imports from the crate.
+struct Imports {
+    modules: BTreeMap<Module, PathBuf>,
+}
+
+impl Imports {
+    fn of(folder: &Path) -> Self {
+        let modules = rust_files(folder).into_iter().map(|file| (module_of(file.strip_prefix(folder).expect("a file below")), file));
+        Self { modules: modules.collect() }
+    }
+
+    /// The module that a path names, or names something of.
+    fn defining(&self, path: &[String]) -> Option<&Module> {
+        let known = (0..=path.len()).rev().find_map(|length| self.modules.get_key_value(&path[..length]));
+        known.map(|(module, _)| module)
+    }
+
+    fn imported_by<'a>(&'a self, module: &'a Module, file: &Path) -> BTreeSet<&'a Module> {
+        let whole = code(file);
+        let code = whole.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let uses = statements(code).into_iter().flat_map(|tree| leaves(&tree));
+        let named = code.match_indices("crate::").map(|(at, _)| leading_path(&code[at..]));
+        let paths = uses.chain(named).filter_map(|path| self.absolute(module, &path));
+        paths.filter_map(|path| self.defining(&path)).filter(|imported| *imported != module).collect()
+    }
+
+    /// A path of the crate; `None` for one of another crate.
+    fn absolute(&self, module: &Module, path: &str) -> Option<Module> {
+        let mut parts: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).filter(|part| part != "self").collect();
+        match parts.first()?.as_str() {
+            "crate" => Some(parts.split_off(1)),
+            "super" => {
+                let ups = parts.iter().take_while(|part| *part == "super").count();
+                let base = &module[..module.len().saturating_sub(ups)];
+                Some([base, &parts[ups..]].concat())
+            }
+            first => {
+                let own = [&module[..], &[first.to_owned()]].concat();
+                self.modules.contains_key(&own).then(|| [&module[..], &parts].concat())
+            }
+        }
+    }
+
+    /// The circles: files each of which reaches each other by imports.
+    fn circles(&self) -> Vec<BTreeSet<&Module>> {
+        let arrows: BTreeMap<_, _> = self.modules.iter().map(|(module, file)| (module, self.imported_by(module, file))).collect();
+        let reached: BTreeMap<_, _> = arrows.keys().map(|module| (*module, reachable(&arrows, module))).collect();
+        let circle = |module: &Module| -> BTreeSet<&Module> {
+            reached[module].iter().copied().filter(|other| reached[other].contains(module)).collect()
+        };
+        let circles: BTreeSet<BTreeSet<&Module>> = arrows.keys().map(|module| circle(module)).filter(|circle| !circle.is_empty()).collect();
+        circles.into_iter().collect()
+    }
+}
+
+fn module_of(file: &Path) -> Module {
+    let path = file.with_extension("");
+    let parts = path.iter().map(|part| part.to_string_lossy().into_owned());
+    parts.filter(|part| !["mod", "lib", "main"].contains(&part.as_str())).collect()
+}
+
+fn reachable<'a>(arrows: &BTreeMap<&'a Module, BTreeSet<&'a Module>>, from: &Module) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&Module> = arrows[from].iter().copied().collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(&arrows[module]);
+        }
+    }
+    reached
+}
+
+/// What stands between `use` and `;`.
+fn statements(code: &str) -> Vec<String> {
+    let tree_of = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub").map_or(line, |rest| rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start());
+        line.strip_prefix("use ").map(str::len)
+    };
+    let mut found = Vec::new();
+    let mut at = 0;
+    for line in code.split_inclusive('\n') {
+        at += line.len();
+        if let Some(length) = tree_of(line) {
+            let tree = &code[at - length..];
+            found.push(tree[..tree.find(';').unwrap_or(tree.len())].to_owned());
+        }
+    }
+    found
+}
+
+/// The paths of a tree of imports.
+fn leaves(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((before, inside)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap_or_default().to_owned()];
+    };
+    let inside = &inside[..inside.rfind('}').unwrap_or(inside.len())];
+    let mut depth = 0_usize;
+    let branches = inside.split(|letter| {
+        depth = depth + usize::from(letter == '{') - usize::from(letter == '}');
+        letter == ',' && depth == 0
+    });
+    branches.filter(|branch| !branch.trim().is_empty()).flat_map(|branch| leaves(&format!("{before}{}", branch.trim()))).collect()
+}
+
+/// The path that a text begins with.
+fn leading_path(text: &str) -> String {
+    let path: String = text.chars().take_while(|letter| letter.is_alphanumeric() || "_:".contains(*letter)).collect();
+    path.trim_end_matches(':').to_owned()
+}
+
+#[test]
+fn circles_of_files_are_small() {
+    let mut large = Vec::new();
+    for (folder, most) in LARGEST_CIRCLES {
+        let imports = Imports::of(&root().join(folder));
+        for circle in imports.circles().into_iter().filter(|circle| circle.len() > most) {
+            let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
+            large.push(format!("{folder}: {} files import each other: {}", names.len(), names.join(", ")));
+        }
+    }
+    assert!(large.is_empty(), "{}", large.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_through_every_form_of_import() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file is written");
+    std::fs::create_dir(folder.path().join("room")).expect("a folder is made");
+    write("lib.rs", "pub mod a;\nmod room;\n");
+    write("a.rs", "use std::fmt;\nuse crate::{\n    room::{self, one::Thing as Other},\n};\n");
+    write("room/mod.rs", "mod one;\nmod two;\npub use two::Two;\n");
+    write("room/one.rs", "pub(super) use super::two::Two;\n#[cfg(test)]\nmod tests {\n    use crate::room::Two;\n}\n");
+    write("room/two.rs", "fn two() -> crate::a::A {}\n// use crate::room::Two;\n");
+    let imports = Imports::of(folder.path());
+    let circles: Vec<Vec<_>> = imports.circles().iter().map(|circle| circle.iter().map(|module| module.join("::")).collect()).collect();
+    assert_eq!(circles, [["a", "room", "room::one", "room::two"]]);
 }
