@@ -366,14 +366,15 @@ fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
 fn a_working_tree_that_git_cannot_describe_is_tested_and_nothing_of_it_is_kept() {
     let shop = Shop::new();
     shop.cases(&[tea("a", json!({"subset": {"price": 3}})), tea("b", json!({"scorer": {"name": "near", "price": 3}}))]);
-    shop.write(".gitignore", "");
+    shop.write(".agent/tracked", "");
+    shop.world.git("shop", ["add", "--force", ".agent/tracked"]);
     let cached = |arguments: &[&str]| shop.test(&[&["--json"], arguments].concat()).ok().json()["tiers"]["micro"]["cached"].clone();
     for _ in 0..2 {
         let said = shop.test(&["--json"]).ok();
         assert_eq!(said.json()["tiers"]["micro"]["cached"], 0);
         said.stderr_has("the working tree is tested where it stands, and no result is kept: git tracks files below .agent/");
     }
-    shop.write(".gitignore", ".agent/\n");
+    shop.world.git("shop", ["rm", "--quiet", "--cached", ".agent/tracked"]);
     assert_eq!([cached(&[]), cached(&[])], [0, 2]);
     // an object database that takes nothing
     shop.write("runner/new.py", "");

@@ -103,7 +103,18 @@ fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
 fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once() {
     let served = served(NOISY, "gate = \"better\"");
     served.agent(["state", "set", "usual_minutes=39"]).ok();
-    served.agent(["promote", "--dry-run"]).ok();
+    let plan = served.agent(["promote", "--dry-run", "--json"]).ok().json()["plan"].clone();
+    let steps = [
+        "run tier micro against v0.1.0, gate better",
+        "record the comparison in the gate's ledger",
+        "stop unless budgets and gate pass",
+        "archive the Journal of 1 updates",
+        "write the commit of v0.1.1",
+        "store the evaluation",
+        "move active to v0.1.1 and tag it",
+        "begin a new Journal on it",
+    ];
+    assert_eq!(plan, json!(steps));
     assert_eq!(ledger(&served), [] as [Value; 0], "a dry run asks nothing");
     let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence: not shown to be better: score 0.").stdout;
     let first = asked();
