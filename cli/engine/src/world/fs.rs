@@ -40,11 +40,12 @@ impl FsError {
     }
 }
 
-/// Why nothing can be made in a folder, or in the one that it would be made in; `None` where something can be.
+/// Why nothing can be made in a folder, or in the one that it would be made in; `None` where something can be. Where a file is in its place, `None` too: whatever
+/// uses the folder then fails with the reason.
 pub fn refusal(folder: &Path) -> Option<FsError> {
     use rustix::fs::{Access, access, statvfs};
     use rustix::io::Errno;
-    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let there = folder.ancestors().find(|folder| folder.exists()).filter(|there| there.is_dir())?;
     let look = || {
         access(there, Access::WRITE_OK | Access::EXEC_OK)?;
         let Ok(room) = statvfs(there) else { return Ok(()) };
