@@ -1,9 +1,9 @@
 //! What can be typed: the verbs and the flags they share.
 
 use crate::commands::Command;
-use crate::printer::{Color, Failure, Printer, Volume};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandError;
+use crate::exit::Exit;
+use crate::printer::{Color, ErrorDocument, Printer, Volume};
+use agent_engine::error::Failure;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -105,7 +105,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, Exit
     let parsed = command().try_get_matches_from(&argv).and_then(|matches| Arguments::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if error.use_stderr() && argv.iter().any(|argument| argument == "--json") {
-            Printer::new(true, Volume::Silent, Color::Auto).json(&Failure::from(&CommandError::usage(message_of(&error))));
+            Printer::new(true, Volume::Silent, Color::Auto).json(&ErrorDocument::from(&Failure::usage(message_of(&error))));
         }
         let failed = error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
         // help and version are data, a wrong command line is not

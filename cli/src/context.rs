@@ -4,7 +4,7 @@ use crate::arguments::Global;
 use crate::printer::Printer;
 use crate::report::progress::{Progress, TierProgress};
 use agent_core::testing::event::Event;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::notices::{Level, Notices, Reporter, SlowCases};
 use agent_engine::repository::{Location, Repository, Writes};
 use std::path::PathBuf;
@@ -25,17 +25,17 @@ impl Context {
     }
 
     /// The repository the user stands in; what a killed command left undone is finished.
-    pub fn repository(&self) -> Result<Repository, CommandError> {
+    pub fn repository(&self) -> Result<Repository, Failure> {
         self.location().open()
     }
 
     /// The same for a command that has to write there.
-    pub fn repository_to(&self, writes: Writes) -> Result<Repository, CommandError> {
+    pub fn repository_to(&self, writes: Writes) -> Result<Repository, Failure> {
         self.location().open_to(writes)
     }
 
     /// The same without finishing anything.
-    pub fn look(&self) -> Result<Repository, CommandError> {
+    pub fn look(&self) -> Result<Repository, Failure> {
         self.location().look()
     }
 
@@ -58,7 +58,7 @@ impl Reporter for Printer {
         }
     }
 
-    fn error(&self, error: &CommandError) {
+    fn error(&self, error: &Failure) {
         let _ = Self::error(self, error);
     }
 

@@ -9,7 +9,7 @@ use agent_core::formats::manifest::{Manifest, Python};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version;
 use agent_core::version::legality::STAGING_FILE;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::githooks::{Hooks, Standing};
 use agent_engine::repository::inbox::Inbox;
 use agent_engine::repository::ledger::LedgerRef;
@@ -57,7 +57,7 @@ impl Finding {
     }
 
     /// An error met on the way, with its causes and its own advice.
-    fn of(check: &'static str, error: CommandError) -> Self {
+    fn of(check: &'static str, error: Failure) -> Self {
         Self { check, health: Health::Bad, found: error.messages.join(": "), mend: error.hint }
     }
 
@@ -162,7 +162,7 @@ fn unopened(error: GitError) -> Finding {
     }
 }
 
-fn manifest_finding(manifest: Result<Manifest, CommandError>) -> Finding {
+fn manifest_finding(manifest: Result<Manifest, Failure>) -> Finding {
     match manifest {
         Ok(manifest) => Finding::ok("manifest", format!("agent.toml of {}", manifest.name)),
         Err(error) => Finding::of("manifest", error),
@@ -182,7 +182,7 @@ fn repository(context: &Context, git: &Git) -> Finding {
 }
 
 /// The repository, with what a killed command left undone made.
-fn finished(context: &Context) -> Result<Repository, CommandError> {
+fn finished(context: &Context) -> Result<Repository, Failure> {
     let repository = context.look()?;
     repository.finish()?;
     Ok(repository)
@@ -232,7 +232,7 @@ fn is_version_tag(name: &str) -> bool {
 }
 
 fn served(context: &Context) -> Finding {
-    let tip = || -> Result<_, CommandError> {
+    let tip = || -> Result<_, Failure> {
         let repository = finished(context)?;
         let tip = repository.expect_tip()?;
         Ok((repository.git.reference(&format!("refs/tags/{}", version::tag(&tip.version)))?, tip))
@@ -277,7 +277,7 @@ fn locks(git: &Git) -> Finding {
 // ---- hooks and remotes
 
 fn hooks(context: &Context, fix: bool) -> Finding {
-    let look = || -> Result<_, CommandError> {
+    let look = || -> Result<_, Failure> {
         let mut hooks = Hooks::of(&context.directory)?;
         if fix {
             hooks.install()?;
@@ -340,7 +340,7 @@ fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {
 /// Where `active` is beside the remote's, as far as that was fetched.
 fn beside(git: &Git, remote: &str) -> Option<Finding> {
     const MEND: &str = "agent sync";
-    let look = || -> Result<Option<Finding>, CommandError> {
+    let look = || -> Result<Option<Finding>, Failure> {
         let theirs = git.reference(&remote_active(remote))?;
         let (Some(ours), Some(theirs)) = (git.reference(ACTIVE)?, theirs) else { return Ok(None) };
         let versions = |from: &ObjectId, to: &ObjectId| {
@@ -387,7 +387,7 @@ fn records(git: &Git) -> [Finding; 2] {
 // ---- staging
 
 fn staging(context: &Context) -> Finding {
-    let look = || -> Result<String, CommandError> {
+    let look = || -> Result<String, Failure> {
         let repository = finished(context)?;
         if repository.tip()?.is_none() {
             return Ok("begins with the first version".to_owned());

@@ -5,6 +5,7 @@ pub mod arguments;
 pub mod commands;
 pub mod context;
 pub mod doctor;
+pub mod exit;
 pub mod installation;
 pub mod printer;
 pub mod report;
@@ -29,7 +30,7 @@ pub fn main() -> ExitCode {
     if !arguments.command.is_hook()
         && let Err(error) = world::inherited::leave_hook()
     {
-        return ExitCode::from(context.printer.error(&error.into()) as u8);
+        return context.printer.error(&error.into()).into();
     }
     let ran = world::event_loop::with_event_loops(|| commands::run(&arguments.command, &context));
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
@@ -38,7 +39,7 @@ pub fn main() -> ExitCode {
         Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
         Err(error) => context.printer.failed(&error),
     };
-    ExitCode::from(context.printer.end(exit) as u8)
+    context.printer.end(exit).into()
 }
 
 /// What `agent` starts itself as, when argv says so.
@@ -50,5 +51,5 @@ fn unseen() -> Option<ExitCode> {
         Some(launch) => launch::run(&launch).unwrap_or_else(|error| printer.error(&error)),
         None => attempt::run(&attempt::asked(std::env::args_os())?, &printer),
     };
-    Some(ExitCode::from(ended as u8))
+    Some(ended.into())
 }

@@ -1,8 +1,9 @@
 //! The one place that writes to stdout and stderr and decides about colour and volume.
 
+use crate::exit::Exit;
 use agent_core::formats::committed::{Warnings, WithWarnings};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandError;
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::world::stdout;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -48,7 +49,7 @@ struct Said {
 
 /// An error that ended a command: `agent/error@1`.
 #[derive(Debug, Serialize)]
-pub struct Failure<'a> {
+pub struct ErrorDocument<'a> {
     schema: &'static str,
     exit: u8,
     /// What happened, to what.
@@ -60,10 +61,10 @@ pub struct Failure<'a> {
     hint: Option<&'a str>,
 }
 
-impl<'a> From<&'a CommandError> for Failure<'a> {
-    fn from(error: &'a CommandError) -> Self {
+impl<'a> From<&'a Failure> for ErrorDocument<'a> {
+    fn from(error: &'a Failure) -> Self {
         let (first, causes) = error.messages.split_first().expect("an error has a message");
-        Self { schema: "agent/error@1", exit: error.exit as u8, error: first, causes, hint: error.hint.as_deref() }
+        Self { schema: "agent/error@1", exit: Exit::from(error.kind).code(), error: first, causes, hint: error.hint.as_deref() }
     }
 }
 
@@ -158,7 +159,7 @@ impl Printer {
         let not_written = self.shared().not_written.take();
         match not_written.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
             Some(error) if exit == Exit::Done => {
-                let failed = CommandError::new(Exit::Surroundings, format!("cannot write to stdout: {error}"));
+                let failed = Failure::new(FailureKind::Surroundings, format!("cannot write to stdout: {error}"));
                 self.error(&failed.with_hint("the command itself is done: look before it is run again"))
             }
             _ => exit,
@@ -170,7 +171,7 @@ impl Printer {
     }
 
     /// Prints an error with its causes and its hint; gives back the exit code it asks for.
-    pub fn error(&self, error: &CommandError) -> Exit {
+    pub fn error(&self, error: &Failure) -> Exit {
         let mut lines = Vec::new();
         for (depth, message) in error.messages.iter().enumerate() {
             let lead = if depth == 0 { Self::styled(Style::Bad, "error:") } else { "  caused by:".to_owned() };
@@ -180,15 +181,15 @@ impl Printer {
             lines.push(format!("{} {hint}", Self::styled(Style::Strong, "hint:")));
         }
         self.write_stderr(Volume::Silent, &lines.join("\n"));
-        error.exit
+        error.kind.into()
     }
 
     /// What ended the command: on stderr for people, and with `--json` as the one document on stdout where none was printed.
-    pub fn failed(&self, error: &CommandError) -> Exit {
+    pub fn failed(&self, error: &Failure) -> Exit {
         let exit = self.error(error);
         let has_data = self.shared().has_data;
         if !has_data {
-            self.json(&Failure::from(error));
+            self.json(&ErrorDocument::from(error));
         }
         exit
     }

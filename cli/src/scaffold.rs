@@ -2,7 +2,7 @@
 //! `agent init` goes on from.
 
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_engine::repository::githooks::{HOOKS_ATTRIBUTES, HOOKS_ATTRIBUTES_FILE, HOOKS_FOLDER};
 use agent_engine::templates::{self, NewFile, Template};
 use agent_engine::world::env;
@@ -40,11 +40,11 @@ fn some(names: &[String]) -> String {
 }
 
 impl Diagnose for ScaffoldError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::NotEmpty { .. } | Self::IsFile(_) => Exit::Input,
-            Self::Git(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::NotEmpty { .. } | Self::IsFile(_) => FailureKind::Input,
+            Self::Git(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What git tells a hook, by its arguments and stdin, as a typed event.
 
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use std::fmt;
 use std::str::FromStr;
@@ -97,8 +97,8 @@ pub enum EventError {
 }
 
 impl Diagnose for EventError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
+    fn kind(&self) -> FailureKind {
+        FailureKind::Usage
     }
 
     fn hint(&self) -> Option<String> {

@@ -1,21 +1,20 @@
-//! The edge where typed errors become a message, a hint and an exit code.
+//! What a failed operation hands to the front that asked for it: its kind, its messages and a hint.
 
-use agent_core::formats::diagnose::{Diagnose, Exit, Messages};
+use agent_core::formats::diagnose::{Diagnose, FailureKind, Messages};
+use serde::{Deserialize, Serialize};
 
-pub type CommandResult = Result<Exit, CommandError>;
-
-/// An error as the user meets it.
-#[derive(Debug, Clone)]
-pub struct CommandError {
-    pub exit: Exit,
+/// An error as a reader meets it; a front maps the kind to its own codes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: FailureKind,
     /// What happened, to what; the causes follow, outermost first.
     pub messages: Vec<String>,
     pub hint: Option<String>,
 }
 
-impl CommandError {
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, messages: vec![message.into()], hint: None }
+impl Failure {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, messages: vec![message.into()], hint: None }
     }
 
     #[must_use]
@@ -24,24 +23,24 @@ impl CommandError {
         self
     }
 
-    /// The input is wrong (exit 3).
+    /// The input is wrong.
     pub fn input(message: impl Into<String>) -> Self {
-        Self::new(Exit::Input, message)
+        Self::new(FailureKind::Input, message)
     }
 
-    /// The command line is wrong in a way clap cannot see (exit 2).
+    /// The arguments are wrong in a way that no parser of them can see.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, message)
+        Self::new(FailureKind::Usage, message)
     }
 }
 
-impl<E: Diagnose> From<E> for CommandError {
+impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { exit: error.exit(), hint: error.hint(), messages: error.messages() }
+        Self { kind: error.kind(), hint: error.hint(), messages: error.messages() }
     }
 }
 
-impl Messages for CommandError {
+impl Messages for Failure {
     fn messages(&self) -> Vec<String> {
         self.messages.clone()
     }

@@ -1,6 +1,6 @@
 //! Notices and progress of work, for the front that asked for it: the terminal prints them, a service drops them.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use agent_core::formats::manifest::Tier;
 use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub trait Reporter: Send + Sync {
     fn notice(&self, level: Level, text: &str);
 
     /// An error that ends less than the command: a call, a connection, a child.
-    fn error(&self, error: &CommandError);
+    fn error(&self, error: &Failure);
 
     /// Work of many steps begins. What comes back is called with each number of steps done, and dropped at the end.
     fn steps(&self, _title: &str, _total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
@@ -58,7 +58,7 @@ impl Notices {
         self.0.notice(Level::Warning, text.as_ref());
     }
 
-    pub fn error(&self, error: &CommandError) {
+    pub fn error(&self, error: &Failure) {
         self.0.error(error);
     }
 
@@ -78,7 +78,7 @@ pub struct Silent;
 impl Reporter for Silent {
     fn notice(&self, _: Level, _: &str) {}
 
-    fn error(&self, _: &CommandError) {}
+    fn error(&self, _: &Failure) {}
 }
 
 impl fmt::Debug for Notices {

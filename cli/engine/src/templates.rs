@@ -1,7 +1,7 @@
 //! What the binary carries with it: the agent templates and the Python package that every agent repository vendors.
 
 use agent_core::architect::inspiration::{self, Inspiration};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::digest;
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ pub struct UnknownTemplate {
 }
 
 impl Diagnose for UnknownTemplate {
-    fn exit(&self) -> Exit {
-        Exit::Usage
+    fn kind(&self) -> FailureKind {
+        FailureKind::Usage
     }
 
     fn hint(&self) -> Option<String> {

@@ -19,7 +19,7 @@ use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest;
 use agent_core::version::tag;
 use agent_core::version::what::What;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::githooks::Hooks;
 use agent_engine::templates::{self, NewFile};
 use agent_engine::world::fs::{self, FsError};
@@ -121,7 +121,7 @@ impl Draft<'_> {
 
 impl Adoption {
     /// Writes all of it, or nothing. `say` is called with what takes time.
-    pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
+    pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
         self.refuse_overwriting()?;
         let mut footprint = Footprint::begin(&self.folder)?;
         match self.adopt(&mut footprint, context, say) {
@@ -136,7 +136,7 @@ impl Adoption {
         }
     }
 
-    fn adopt(&self, footprint: &mut Footprint, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, CommandError> {
+    fn adopt(&self, footprint: &mut Footprint, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
         let layout = Layout::new(&self.folder);
         let place = layout.temporary_folder("adopt")?;
         let bare = python::find(&layout, &self.requires)?;
@@ -198,7 +198,7 @@ impl Adoption {
         footprint: &mut Footprint,
         (installer, bare, place): (&Installer, &Interpreter, &Path),
         say: &dyn Fn(&str),
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), Failure> {
         draft.lock = Some(LOCK);
         let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
         say("choosing and locking the versions of its packages");
@@ -246,7 +246,7 @@ impl Adoption {
     }
 
     /// What every adopted repository has besides its manifest, its lock and its cases.
-    fn write_house(&self, footprint: &mut Footprint) -> Result<(), CommandError> {
+    fn write_house(&self, footprint: &mut Footprint) -> Result<(), Failure> {
         let mut ignored = ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
         if self.node.is_some() && !GitCommand::isolated(&self.folder).ignores(MODULES)? {
             ignored.extend_from_slice(format!("{MODULES}\n").as_bytes());
@@ -269,7 +269,7 @@ impl Adoption {
     }
 
     /// A file that is there with other bytes is refused, so that nothing of the user's is lost.
-    fn refuse_overwriting(&self) -> Result<(), CommandError> {
+    fn refuse_overwriting(&self) -> Result<(), Failure> {
         let mut files = self.house();
         files.extend([CASES, CASES_README].map(|path| NewFile::new(path, "")));
         if matches!(self.requirements, Requirements::Wanted { .. }) {
@@ -284,7 +284,7 @@ impl Adoption {
         if taken.is_empty() {
             return Ok(());
         }
-        Err(CommandError::input(format!("these files are there already, and hold something else: {}", taken.join(", ")))
+        Err(Failure::input(format!("these files are there already, and hold something else: {}", taken.join(", ")))
             .with_hint("move them away; nothing was written"))
     }
 }
@@ -322,9 +322,9 @@ fn with_data_apart(
     draft: &mut Draft<'_>,
     footprint: &mut Footprint,
     own: &[std::path::PathBuf],
-    error: CommandError,
+    error: Failure,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<(), Failure> {
     let (command, moved) = rules::with_data_apart(&draft.command, own);
     if moved.is_empty() {
         let Some(first) = own.first() else { return Err(error) };
@@ -343,12 +343,12 @@ fn with_data_apart(
 
 impl NodePackages {
     /// Writes the files of npm that are not there yet.
-    fn lock_in(&self, folder: &Path, place: &Path, footprint: &mut Footprint, say: &dyn Fn(&str)) -> Result<(), CommandError> {
+    fn lock_in(&self, folder: &Path, place: &Path, footprint: &mut Footprint, say: &dyn Fn(&str)) -> Result<(), Failure> {
         let made = place.join("npm");
         let npm = |arguments: &[&str]| {
             let program = python::on_path(std::ffi::OsStr::new("npm")).ok_or(node::NodeError::NotFound { program: "npm" })?;
             let run = Run::new(&program).directory(&made).args(arguments);
-            Ok::<_, CommandError>(
+            Ok::<_, Failure>(
                 run.args(["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]).succeed()?,
             )
         };
@@ -374,7 +374,7 @@ impl NodePackages {
 }
 
 /// Has npm choose the versions of another tool's lock, where it reads that; what it cannot read is said.
-fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> Result<(), CommandError> {
+fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> Result<(), Failure> {
     let bytes = fs::read_if_there(&folder.join(lock))?.unwrap_or_default();
     if lock == YARN_LOCK && package::npm_reads(&String::from_utf8_lossy(&bytes)) {
         return Ok(fs::write(&made.join(lock), &bytes)?);
@@ -384,9 +384,9 @@ fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> 
 }
 
 /// The program of a package that `npx` was to run.
-fn program_of(layout: &Layout, folder: &Path, manifest: &manifest::Manifest, package: &str) -> Result<String, CommandError> {
+fn program_of(layout: &Layout, folder: &Path, manifest: &manifest::Manifest, package: &str) -> Result<String, Failure> {
     let Some(node) = &manifest.node else { return Ok(package.to_owned()) };
-    let read = |path: &Path| fs::read_if_there(&folder.join(path)).map_err(CommandError::from);
+    let read = |path: &Path| fs::read_if_there(&folder.join(path)).map_err(Failure::from);
     let installed = node::Packages::of(layout, node, read)?.modules();
     let description = fs::read_if_there(&installed.join(package).join(package::FILE))?;
     let found = description.and_then(|bytes| rules::program_of(&Package::parse(&bytes, package::FILE).ok()?));

@@ -8,7 +8,7 @@ use agent_core::adoption::{self, AdoptionError, Fetched, Fetcher};
 use agent_core::formats::document;
 use agent_core::formats::manifest::{self, Python};
 use agent_core::formats::python_version::PythonRequirement;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::world::fs;
 use agent_engine::world::git::Git;
 use agent_engine::world::git_command::GitCommand;
@@ -94,16 +94,16 @@ pub struct Adoption {
 }
 
 /// Whether the repository is an agent repository already, and no adoption was cut short in it.
-pub fn is_adopted(context: &Context) -> Result<bool, CommandError> {
+pub fn is_adopted(context: &Context) -> Result<bool, Failure> {
     let folder = GitCommand::isolated(&context.directory).top_level()?;
     Ok(folder.is_some_and(|folder| folder.join(manifest::FILE).exists() && !Layout::new(&folder).adoption().exists()))
 }
 
 impl Adoption {
     /// Looks at the repository; starts nothing but Python, to ask which package an installed module belongs to.
-    pub fn observe(context: &Context, wishes: Wishes<'_>) -> Result<Self, CommandError> {
+    pub fn observe(context: &Context, wishes: Wishes<'_>) -> Result<Self, Failure> {
         let folder = GitCommand::isolated(&context.directory).top_level()?.ok_or_else(|| {
-            CommandError::input(format!("{} is in no git repository", context.directory.display()))
+            Failure::input(format!("{} is in no git repository", context.directory.display()))
                 .with_hint("git init, and commit what is there")
         })?;
         // before anything is made in a repository that cannot be read
@@ -118,18 +118,18 @@ impl Adoption {
         observed
     }
 
-    fn of(folder: PathBuf, wishes: Wishes<'_>) -> Result<Self, CommandError> {
+    fn of(folder: PathBuf, wishes: Wishes<'_>) -> Result<Self, Failure> {
         let is_under_way = Layout::new(&folder).adoption().exists();
         if folder.join("agent.toml").exists() && !is_under_way {
-            return Err(CommandError::input("this is an agent repository already: it has an agent.toml").with_hint("agent doctor"));
+            return Err(Failure::input("this is an agent repository already: it has an agent.toml").with_hint("agent doctor"));
         }
         let project = match fs::read_if_there(&folder.join(PROJECT))? {
-            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| CommandError::input(error.to_string()))?,
+            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Failure::input(error.to_string()))?,
             None => Project::default(),
         };
         let description = fs::read_if_there(&folder.join(package::FILE))?;
         let package = description.map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE)).transpose();
-        let package = package.map_err(|error| CommandError::input(error.to_string()))?;
+        let package = package.map_err(|error| Failure::input(error.to_string()))?;
         let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
         let files = python_files(&folder)?;
         let command = match wishes.command {
@@ -189,17 +189,18 @@ fn name(folder: &Path, own: [Option<&str>; 3], fetched: Option<&Fetched>) -> Str
 
 /// A server of a workspace needs packages of the same repository installed, which no lock can name.
 /// Without a project at the root the members are no one's to need where requirements are named beside them.
-fn refuse_workspace(project: &Project, package: Option<&Package>, takes_others: bool) -> Result<(), CommandError> {
+fn refuse_workspace(project: &Project, package: Option<&Package>, takes_others: bool) -> Result<(), Failure> {
     let hint = "adopt the package of the server in a repository of its own, with its other packages named by version from a registry";
     if let Some(folders) = package.and_then(Package::workspaces) {
-        return Err(CommandError::input(format!("package.json is the root of an npm workspace ({folders}), which `agent` cannot install"))
+        return Err(Failure::input(format!("package.json is the root of an npm workspace ({folders}), which `agent` cannot install"))
             .with_hint(hint));
     }
     let does_without = takes_others && project.name.is_none();
     if !project.members.is_empty() && !does_without {
         let members = project.members.join(", ");
-        return Err(CommandError::input(format!("{PROJECT} needs members of a uv workspace ({members}), which `agent` cannot install"))
-            .with_hint(hint));
+        return Err(
+            Failure::input(format!("{PROJECT} needs members of a uv workspace ({members}), which `agent` cannot install")).with_hint(hint)
+        );
     }
     Ok(())
 }
@@ -208,16 +209,16 @@ fn has_requirements(folder: &Path, wishes: &Wishes<'_>) -> bool {
     !wishes.packages.is_empty() || ["requirements.txt", LOCK].iter().any(|file| folder.join(file).is_file())
 }
 
-fn text_of(path: &Path) -> Result<String, CommandError> {
+fn text_of(path: &Path) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&fs::read_if_there(path)?.unwrap_or_default()).into_owned())
 }
 
-fn setup(folder: &Path) -> Result<Setup, CommandError> {
+fn setup(folder: &Path) -> Result<Setup, Failure> {
     Ok(Setup::read(&text_of(&folder.join("setup.py"))?, &text_of(&folder.join("setup.cfg"))?))
 }
 
 /// The Pythons of a project that names none but in `.python-version`: from that version on, where it is here.
-fn pinned_python(folder: &Path) -> Result<(String, Option<String>), CommandError> {
+fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     let assumed = Python::default().requires;
     let text = text_of(&folder.join(PINNED_PYTHON))?;
     let version: Option<String> = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
@@ -268,7 +269,7 @@ impl Sources<'_> {
         self.folder.join(file).is_file()
     }
 
-    fn requirements(&self, command: &[String], requires: &str) -> Result<Requirements, CommandError> {
+    fn requirements(&self, command: &[String], requires: &str) -> Result<Requirements, Failure> {
         if self.has(LOCK) && self.wishes.packages.is_empty() {
             return Ok(Requirements::Locked);
         }
@@ -296,7 +297,7 @@ impl Sources<'_> {
     }
 
     /// What the repository's own files ask for: another tool's lock first, then the list of requirements, then the project.
-    fn wanted(&self) -> Result<Wanted, CommandError> {
+    fn wanted(&self) -> Result<Wanted, Failure> {
         let is_project = self.project.name.is_some();
         let of_project = || Wanted { files: vec![PROJECT.into()], ..Wanted::default() };
         if self.has("uv.lock") && is_project && self.wishes.packages.is_empty() {
@@ -338,18 +339,18 @@ for name in packages_distributions().get(sys.argv[1], [])[:1]:
     print(name + '==' + version(name))";
 
 /// The package, pinned, that an installed module belongs to.
-fn installed(folder: &Path, module: &str, requires: &str) -> Result<String, CommandError> {
+fn installed(folder: &Path, module: &str, requires: &str) -> Result<String, Failure> {
     let python = python::find(&Layout::new(folder), requires)?.executable;
     let pinned = Run::new(python).args(["-c", WHOSE, module]).succeed()?.text();
     if pinned.is_empty() {
-        return Err(CommandError::input(format!("`{module}` is neither in this repository nor installed"))
+        return Err(Failure::input(format!("`{module}` is neither in this repository nor installed"))
             .with_hint("name the package it comes from: agent adopt --package NAME"));
     }
     Ok(pinned)
 }
 
 /// The Python files that could be a server: those at the top, and each package's `__main__.py`.
-fn python_files(folder: &Path) -> Result<Vec<(String, String)>, CommandError> {
+fn python_files(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let mut paths: Vec<String> =
         fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension() == Some(OsStr::new("py"))).collect();
     for place in ["", "src/"] {

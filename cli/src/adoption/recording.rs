@@ -6,7 +6,7 @@ use agent_core::formats::document;
 use agent_core::protocol::call_result::{Answer, CallResult};
 use agent_core::version::what::What;
 use agent_engine::child::Child;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::confinement::Scratch;
@@ -42,12 +42,12 @@ pub struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    pub fn new(repository: &'a Repository) -> Result<Self, CommandError> {
+    pub fn new(repository: &'a Repository) -> Result<Self, Failure> {
         Ok(Self { repository, worktree: repository.worktree()?, measured: Measured::default() })
     }
 
     /// Writes the case of a call, where it makes one.
-    pub async fn add(&mut self, call: &Recorded) -> Result<Made, CommandError> {
+    pub async fn add(&mut self, call: &Recorded) -> Result<Made, Failure> {
         let Ok(arguments) = serde_json::from_str::<Value>(call.arguments.get()) else {
             return Ok(Made::None("its arguments cannot be read".to_owned()));
         };
@@ -89,7 +89,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The cases that are there.
-    fn there(&self) -> Result<Vec<Value>, CommandError> {
+    fn there(&self) -> Result<Vec<Value>, Failure> {
         let mut cases = Vec::new();
         for file in KNOWN {
             let bytes = fs::read_if_there(&self.worktree.join(file))?.unwrap_or_default();
@@ -98,7 +98,7 @@ impl<'a> Gathering<'a> {
         Ok(cases)
     }
 
-    async fn again(&mut self, target: &Target, tool: &str, arguments: &Value) -> Result<Answer, CommandError> {
+    async fn again(&mut self, target: &Target, tool: &str, arguments: &Value) -> Result<Answer, Failure> {
         let scratch = Scratch::take(&self.repository.layout)?;
         let spec = scratch.given_to(confined(target, Some(false), self.repository)?);
         let began = Instant::now();
@@ -115,7 +115,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Raises the budgets of the tier to what its new cases take, times the margin.
-    pub fn raise_budgets(&self) -> Result<(), CommandError> {
+    pub fn raise_budgets(&self) -> Result<(), Failure> {
         let path = self.worktree.join(super::BUDGETS);
         let Some(bytes) = fs::read_if_there(&path)? else { return Ok(()) };
         let Ok(budgets) = document::parse::<Value>(&String::from_utf8_lossy(&bytes)) else { return Ok(()) };

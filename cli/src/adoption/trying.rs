@@ -5,7 +5,7 @@ use agent_core::adoption::{self, Measured, Trial};
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::protocol::call_result::Answer;
 use agent_engine::child::{Child, ChildError, ChildSpec, Opening};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::confinement::{self, Scratch};
@@ -36,7 +36,7 @@ pub struct Tried {
 
 impl Tried {
     /// Starts the server as a tier does: confined, and for the calls without a network, so that no call changes anything but folders that are thrown away.
-    pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, CommandError> {
+    pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, Failure> {
         let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
         let online = confined(target, None, repository)?;
         let offline = confined(target, Some(false), repository)?;
@@ -146,7 +146,7 @@ impl Tried {
 }
 
 /// Starts the server free, as a service would be, and says which files it wrote into its code folder by then. They are removed again.
-pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, CommandError> {
+pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
     let spec = scratch.given_to(spec::runner(target, repository)?);
@@ -162,7 +162,7 @@ pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf
     Ok(own)
 }
 
-pub fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, CommandError> {
+pub fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, Failure> {
     let mut spec = spec::runner(target, repository)?;
     let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
     confinement::confine(&mut spec, &entry, true, target, repository)?;

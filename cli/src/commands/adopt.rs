@@ -1,7 +1,8 @@
 use crate::adoption::{self, Adopted, Adoption, Gathering, LOCK, Made, RECORDED, Requirements, Wishes};
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use crate::exit::{CommandResult, Exit};
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::world::event_loop;
 use agent_engine::world::interrupt::Interrupt;
@@ -92,10 +93,10 @@ fn report(adopted: &Adopted, context: &Context) {
 }
 
 /// Makes cases of calls until there are enough, or Ctrl-C.
-fn record(limit: Option<u64>, context: &Context) -> Result<Value, CommandError> {
+fn record(limit: Option<u64>, context: &Context) -> Result<Value, Failure> {
     let repository = context.repository()?;
     let recording = Recording::begin(&repository.layout)?.ok_or_else(|| {
-        CommandError::new(Exit::Conflict, "another `agent adopt --record` is recording calls here").with_hint("end that one with Ctrl-C")
+        Failure::new(FailureKind::Conflict, "another `agent adopt --record` is recording calls here").with_hint("end that one with Ctrl-C")
     })?;
     let say = |text: &str| context.printer.say(text);
     say("recording. Call the server through `agent` now, by a host or in another terminal:");
@@ -105,7 +106,7 @@ fn record(limit: Option<u64>, context: &Context) -> Result<Value, CommandError> 
     event_loop::block_on(gather(&repository, recording, limit, context))?
 }
 
-async fn gather(repository: &Repository, mut recording: Recording, limit: Option<u64>, context: &Context) -> Result<Value, CommandError> {
+async fn gather(repository: &Repository, mut recording: Recording, limit: Option<u64>, context: &Context) -> Result<Value, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let (_watch, mut changes) = watch::Folders::start(&[(recording.folder().to_owned(), false)])?;
     let mut gathering = Gathering::new(repository)?;

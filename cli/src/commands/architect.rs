@@ -1,15 +1,15 @@
 use crate::commands::outcome;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::architect::run::{Phase, SCHEMA};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::CoderKind;
-use agent_engine::architect::operations;
+use agent_engine::architect::operations::{self, Announcement};
 use agent_engine::architect::{self, Assignment};
 use agent_engine::conversations;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::inbox::{Inbox, unknown};
 use agent_engine::repository::run_report::Report;
 use agent_engine::repository::{Repository, Writes};
@@ -64,7 +64,7 @@ enum Action {
         /// Fail when another run is going on, in place of waiting for its end
         #[arg(long)]
         no_wait: bool,
-        /// Print the run's id, and nothing else, as soon as it is on record
+        /// Print one line of JSON, and nothing else: that the run is on record, or why there is none
         #[arg(long, hide = true)]
         announce: bool,
     },
@@ -87,16 +87,20 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let only_looks = matches!(arguments.action, Some(Action::List | Action::Show { .. }));
     let repository = context.repository_to(Writes::Refs.unless(only_looks))?;
     match (&arguments.action, &arguments.text) {
-        (Some(_), Some(text)) => Err(CommandError::usage(format!("`{text}` stands before an action"))
+        (Some(_), Some(text)) => Err(Failure::usage(format!("`{text}` stands before an action"))
             .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),
         (None, Some(text)) => say(text, arguments, &repository, context),
-        (None, None) => Err(CommandError::usage("there is no feedback")
+        (None, None) => Err(Failure::usage("there is no feedback")
             .with_hint("agent architect 'what should be better'; `agent architect list` shows what there is")),
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
         (Some(Action::Run { items, coder, no_wait, announce }), _) => {
             let wish = Wish { coder: *coder, waits: !no_wait, announces: *announce };
-            work(items, wish, &repository, context)
+            let ended = work(items, wish, &repository, context);
+            if let (true, Err(failure)) = (wish.announces, &ended) {
+                context.printer.data(Announcement::NotStarted { failure: failure.clone() }.to_line());
+            }
+            ended
         }
         (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
         (Some(Action::Accept { run, again }), _) => accept(run, again.as_deref(), &repository, context),
@@ -108,7 +112,7 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
     {
-        return Err(CommandError::input(format!("there is no conversation `{id}` here"))
+        return Err(Failure::input(format!("there is no conversation `{id}` here"))
             .with_hint("leave `--conversation` out to give the feedback without one"));
     }
     let item = Feedback::new(text, conversation, "person", &clock::rfc3339(clock::now()))?;
@@ -154,7 +158,7 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
     let assignment = Assignment { items, coder: wish.coder, waits: wish.waits };
     let announce = |report: &Report| {
         if wish.announces {
-            context.printer.data(&report.run);
+            context.printer.data(Announcement::Started { run: report.run.clone() }.to_line());
         }
     };
     let push = outcome::pushes(repository, false, false);
@@ -162,16 +166,16 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
     let report = architect::conduct(repository, &assignment, &announce)?;
     let pushed = if push { pushed(&report, repository) } else { None };
     if wish.announces {
-        return Ok(report.exit());
+        return Ok(report.failure().into());
     }
     context.printer.json(&report);
     let conclusion = conclusion(&report, !context.printer.is_quiet());
-    match (&report.version, report.exit()) {
-        (version, Exit::Done) => context.printer.done(conclusion, version.as_deref()),
+    match (&report.version, report.failure()) {
+        (version, None) => context.printer.done(conclusion, version.as_deref()),
         _ => context.printer.refused(conclusion),
     }
     followed(&report, pushed.as_deref(), repository, context);
-    Ok(report.exit())
+    Ok(report.failure().into())
 }
 
 /// Pushes what came of a run. It is released: that it is not pushed is a warning.
@@ -279,5 +283,5 @@ fn accept(run: &str, again: Option<&str>, repository: &Repository, context: &Con
     if released.done {
         followed(&report, pushed.as_deref(), repository, context);
     }
-    Ok(released.exit)
+    Ok(released.refusal.into())
 }

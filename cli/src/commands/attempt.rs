@@ -1,7 +1,7 @@
 //! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. Like `agent launch`, it is no verb for users.
 
+use crate::exit::Exit;
 use crate::printer::Printer;
-use agent_core::formats::diagnose::Exit;
 use agent_engine::world::sandbox::attempts::{self, ATTEMPT, Aims};
 use serde_json::json;
 use std::ffi::OsString;

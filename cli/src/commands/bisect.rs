@@ -1,9 +1,8 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
 use agent_core::version::what::What;
-use agent_engine::error::CommandResult;
 use agent_engine::versions::bisection::{Options, bisect};
 
 /// Find the version, and the signal, that broke a case

@@ -1,6 +1,6 @@
 use crate::arguments;
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::Exit;
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]

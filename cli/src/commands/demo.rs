@@ -1,9 +1,10 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::world::output::Output;
 use agent_engine::world::process::Run;
 use agent_engine::world::temporary::{self, Temporary};
@@ -51,7 +52,7 @@ struct Step {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if context.printer.is_json() && arguments.svg.as_ref().is_some_and(Output::is_stdout) {
-        return Err(CommandError::usage("`--json` and `--svg -` both want stdout").with_hint("write the picture to a file"));
+        return Err(Failure::usage("`--json` and `--svg -` both want stdout").with_hint("write the picture to a file"));
     }
     let began = Instant::now();
     let temporary = Temporary::outside(temporary::DEMO)?;
@@ -72,8 +73,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn binary() -> Result<PathBuf, CommandError> {
-    env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "this system does not say where `agent` lies, and the demo runs it"))
+fn binary() -> Result<PathBuf, Failure> {
+    env::binary()
+        .ok_or_else(|| Failure::new(FailureKind::Surroundings, "this system does not say where `agent` lies, and the demo runs it"))
 }
 
 /// A step under way.
@@ -94,7 +96,7 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    fn play(&mut self) -> Result<(), CommandError> {
+    fn play(&mut self) -> Result<(), Failure> {
         self.begin()?;
         self.tune()?;
         self.promote()?;
@@ -102,7 +104,7 @@ impl Demo<'_> {
         self.rollback()
     }
 
-    fn begin(&mut self) -> Result<(), CommandError> {
+    fn begin(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "init",
             "a new agent: it answers questions from Python's help topics",
@@ -122,7 +124,7 @@ impl Demo<'_> {
         self.done(begun, "v0.1.0", &tested)
     }
 
-    fn tune(&mut self) -> Result<(), CommandError> {
+    fn tune(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "tune",
             "feedback in numbers: rewards and judged answers go through the Tuner",
@@ -136,7 +138,7 @@ impl Demo<'_> {
         self.done(begun, STAGING, &tested)
     }
 
-    fn promote(&mut self) -> Result<(), CommandError> {
+    fn promote(&mut self) -> Result<(), Failure> {
         let begun = self.start("promote", "what it learned becomes a version", "agent promote");
         let outcome = self.agent(&["promote"])?;
         self.tell(text(&outcome["why"]));
@@ -144,7 +146,7 @@ impl Demo<'_> {
         self.done(begun, tag(&outcome), &tested)
     }
 
-    fn architect(&mut self) -> Result<(), CommandError> {
+    fn architect(&mut self) -> Result<(), Failure> {
         let begun =
             self.start("architect", "feedback in words: the Architect changes the code", &format!("agent architect \"{FEEDBACK}\""));
         let report = self.agent(&["architect", FEEDBACK])?;
@@ -166,7 +168,7 @@ impl Demo<'_> {
         self.done(begun, &version, &tested)
     }
 
-    fn rollback(&mut self) -> Result<(), CommandError> {
+    fn rollback(&mut self) -> Result<(), Failure> {
         let begun = self.start("rollback", "and back, if need be: nothing is ever rewritten", "agent rollback");
         let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
         self.tell(text(&outcome["why"]));
@@ -175,25 +177,25 @@ impl Demo<'_> {
     }
 
     /// Every tier's cases of WHAT that nobody tuned on are in `full`.
-    fn test(&self, what: &str) -> Result<Value, CommandError> {
+    fn test(&self, what: &str) -> Result<Value, Failure> {
         self.agent(&["test", "--tier", "full", "--at", what])
     }
 
-    fn agent(&self, arguments: &[&str]) -> Result<Value, CommandError> {
+    fn agent(&self, arguments: &[&str]) -> Result<Value, Failure> {
         self.agent_at(&self.folder, arguments)
     }
 
-    fn agent_at(&self, folder: &Path, arguments: &[&str]) -> Result<Value, CommandError> {
+    fn agent_at(&self, folder: &Path, arguments: &[&str]) -> Result<Value, Failure> {
         let run = Run::new(&self.agent).arg("--json").arg("-q").args(arguments).directory(folder);
         let finished = run.succeed()?;
         serde_json::from_slice(&finished.stdout)
-            .map_err(|error| CommandError::new(Exit::Child, format!("`agent {}` printed no JSON: {error}", arguments.join(" "))))
+            .map_err(|error| Failure::new(FailureKind::Child, format!("`agent {}` printed no JSON: {error}", arguments.join(" "))))
     }
 
-    fn done(&mut self, begun: Begun, version: &str, tested: &Value) -> Result<(), CommandError> {
+    fn done(&mut self, begun: Begun, version: &str, tested: &Value) -> Result<(), Failure> {
         let held_out = &tested["tiers"]["full"]["heldout"];
         let score = held_out["score"].as_f64().ok_or_else(|| {
-            CommandError::new(Exit::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
+            Failure::new(FailureKind::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
         })?;
         // staging is no version: what a promotion is compared with is the version before it
         let score_before = self.steps.iter().rfind(|step| step.version != STAGING).map(|step| step.score);

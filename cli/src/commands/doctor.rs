@@ -1,7 +1,7 @@
 use crate::context::Context;
 use crate::doctor::{self, Finding, Health};
+use crate::exit::Exit;
 use crate::printer::{Printer, Style};
-use agent_core::formats::diagnose::Exit;
 use serde_json::json;
 
 /// Check that everything `agent` needs is present and works

@@ -1,10 +1,11 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::{TierReport, human};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{self, Tier};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::legality::{RefUpdate, Role, STAGING_FILE};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::repository::githooks;
 use agent_engine::repository::sharing;
@@ -117,7 +118,7 @@ impl Asked<'_> {
     }
 
     /// What a push with `--mirror` or `--prune` deletes of what is protected, and git does not list.
-    fn unlisted_deletions(self, remote: &str, listed: &[RefChange], flags: PushFlags) -> Result<Vec<RefChange>, CommandError> {
+    fn unlisted_deletions(self, remote: &str, listed: &[RefChange], flags: PushFlags) -> Result<Vec<RefChange>, Failure> {
         let git = Git::discover(&self.context.directory)?;
         let is_mirror = flags.mirror || git.config(&format!("remote.{remote}.mirror")).is_some_and(|value| value == "true");
         if !is_mirror && !flags.prune {
@@ -138,7 +139,7 @@ impl Asked<'_> {
     /// Brings the records here and at the remote together, beside the push itself: git has settled which refs that one moves before it runs this hook, so
     /// refs of ours that another clone has moved since can only be refused, and go through the next time. `changes` are those that git goes on to make.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
-        let work = || -> Result<(), CommandError> {
+        let work = || -> Result<(), Failure> {
             let repository = self.context.look()?;
             if flags.dry_run || !sharing::has_unshared(&repository, remote)? {
                 return Ok(());
@@ -188,8 +189,8 @@ impl Asked<'_> {
         if breaches.is_empty() { Ok(Exit::Done) } else { Err(self.refusal(judgement::refusal(self.hook, &breaches))) }
     }
 
-    fn refusal(self, message: String) -> CommandError {
-        let error = CommandError::new(Exit::No, message);
+    fn refusal(self, message: String) -> Failure {
+        let error = Failure::new(FailureKind::Refused, message);
         match judgement::skip(self.hook) {
             Some(command) => error.with_hint(format!("to go past it once: {command}")),
             None => error,
@@ -216,17 +217,17 @@ fn holds_an_agent(git: &Git, changes: &[RefChange]) -> Result<bool, GitError> {
 }
 
 /// The input of the hooks that git gives one; the others are never waited for.
-fn given_input(hook: HookName) -> Result<Vec<u8>, CommandError> {
+fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
     if !matches!(hook, HookName::PrePush | HookName::PreReceive | HookName::ReferenceTransaction) {
         return Ok(Vec::new());
     }
     std::io::read_to_string(std::io::stdin())
         .map(String::into_bytes)
-        .map_err(|error| CommandError::new(Exit::Surroundings, format!("cannot read what git gives to {hook}: {error}")))
+        .map_err(|error| Failure::new(FailureKind::Surroundings, format!("cannot read what git gives to {hook}: {error}")))
 }
 
 /// Runs the hook that was there before ours; its refusal is the answer.
-fn run_before(arguments: &Arguments, context: &Context, stdin: &[u8]) -> Result<Option<Exit>, CommandError> {
+fn run_before(arguments: &Arguments, context: &Context, stdin: &[u8]) -> Result<Option<Exit>, Failure> {
     let Some(from) = &arguments.from else { return Ok(None) };
     let from = context.directory.join(from);
     let common = common_dir_of_hook(&context.directory);

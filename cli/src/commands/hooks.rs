@@ -1,7 +1,6 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandResult;
 use agent_engine::repository::githooks::{Hooks, HooksError, Standing};
 use agent_engine::world::git::Git;
 use agent_hooks::event::HookName;

@@ -1,9 +1,9 @@
 use super::outcome;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::scaffold::Scaffold;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::templates;
 use agent_engine::versions::{Outcome, release};
 use agent_engine::world::env;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// `v0.1.0` on `active`, once its tests pass; one that an earlier run made stays.
-fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, CommandError> {
+fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, Failure> {
     let inside = Context { directory: plan.folder.clone(), ..context.clone() };
     let repository = inside.repository()?;
     match repository.tip()? {

@@ -2,9 +2,10 @@
 //!
 //! It is nobody's verb: no help tells of it, and it is read without the reader of the others, which costs more than all the rest of a start.
 
+use crate::exit::CommandResult;
 use agent_core::child::confinement::{Confinement, Kind};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::world::child_process::{LAUNCH, MEMORY};
 use agent_engine::world::limits;
 use agent_engine::world::{env, guard, sandbox};
@@ -38,7 +39,7 @@ pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
 }
 
 pub fn run(launch: &Launch) -> CommandResult {
-    let gone = |error: std::io::Error| CommandError::new(Exit::Surroundings, error.to_string());
+    let gone = |error: std::io::Error| Failure::new(FailureKind::Surroundings, error.to_string());
     guard::set_parent_death_signal(env::parent_pid(), guard::END).map_err(gone)?;
     if launch.confinement.is_some() {
         sandbox::keep_inherited_files();

@@ -1,11 +1,11 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::traces;
-use agent_core::formats::diagnose::Exit;
 use agent_core::protocol::conventions as names;
 use agent_core::protocol::otlp::{self, Event, Span};
 use agent_core::protocol::span_tree::{self, Tree};
 use agent_engine::conversations;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::telemetry::{Records, Signal, Source};
 use agent_engine::world::clock;
@@ -61,7 +61,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
     if arguments.follow && context.printer.is_json() {
-        return Err(CommandError::usage("`--follow` has no end, and `--json` is one document").with_hint("leave one of them out"));
+        return Err(Failure::usage("`--follow` has no end, and `--json` is one document").with_hint("leave one of them out"));
     }
     // before anything is read, so that nothing is missed
     let watch = if arguments.follow { Some(watch(&repository)?) } else { None };
@@ -97,14 +97,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, source: &Source) -> Result<(), CommandError> {
+    fn take(&mut self, source: &Source) -> Result<(), Failure> {
         let text = self.records.read(source)?;
         // a line that cannot be read is somebody else's
         self.spans.extend(text.lines().flat_map(|line| otlp::spans(line).unwrap_or_default()));
         Ok(())
     }
 
-    fn take_events(&mut self, since: Option<Timestamp>) -> Result<(), CommandError> {
+    fn take_events(&mut self, since: Option<Timestamp>) -> Result<(), Failure> {
         for source in self.records.sources(Signal::Logs, since)? {
             let text = self.records.read(&source)?;
             self.events.extend(text.lines().flat_map(|line| otlp::events(line).unwrap_or_default()));
@@ -112,7 +112,7 @@ impl Reader {
         Ok(())
     }
 
-    fn read_all(&mut self, since: Option<Timestamp>) -> Result<(), CommandError> {
+    fn read_all(&mut self, since: Option<Timestamp>) -> Result<(), Failure> {
         for source in self.records.sources(Signal::Traces, since)? {
             self.take(&source)?;
         }
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// The newest traces, whole as far as they are found.
-    fn read_newest(&mut self, since: Option<Timestamp>, limit: usize) -> Result<Vec<Tree>, CommandError> {
+    fn read_newest(&mut self, since: Option<Timestamp>, limit: usize) -> Result<Vec<Tree>, Failure> {
         let mut looked_back = 0;
         for source in self.records.sources(Signal::Traces, since)?.iter().rev() {
             self.take(source)?;
@@ -163,7 +163,7 @@ fn report(arguments: &Arguments, trees: &[Tree], context: &Context) {
     printer.json(&json!({"schema": "agent/log@1", "traces": trees.iter().map(traces::document).collect::<Vec<_>>()}));
 }
 
-fn watch(repository: &Repository) -> Result<Watch, CommandError> {
+fn watch(repository: &Repository) -> Result<Watch, Failure> {
     let folder = repository.layout.telemetry();
     fs::create_dir(&folder)?;
     Ok(Watch::start(&folder)?)
@@ -195,7 +195,7 @@ fn follow(arguments: &Arguments, mut watch: Watch, repository: &Repository, cont
     }
 }
 
-fn newest(repository: &Repository, since: Timestamp) -> Result<Reader, CommandError> {
+fn newest(repository: &Repository, since: Timestamp) -> Result<Reader, Failure> {
     let mut reader = Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
     reader.read_all(Some(since))?;
     Ok(reader)

@@ -1,7 +1,7 @@
 use crate::arguments;
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use crate::exit::{CommandResult, Exit};
+use agent_engine::error::Failure;
 
 /// Print the manual page (roff), or one for a single verb
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     command.build();
     let page = match &arguments.verb {
         None => command,
-        Some(verb) => {
-            command.find_subcommand(verb).cloned().ok_or_else(|| CommandError::usage(format!("`{verb}` is not a verb of `agent`")))?
-        }
+        Some(verb) => command.find_subcommand(verb).cloned().ok_or_else(|| Failure::usage(format!("`{verb}` is not a verb of `agent`")))?,
     };
     let mut roff = Vec::new();
     clap_mangen::Man::new(page).render(&mut roff).expect("memory takes it");

@@ -30,13 +30,14 @@ mod state;
 mod sync;
 mod templates;
 mod test;
+mod traced;
 mod tune;
 mod unpin;
 mod verify;
 mod versions;
 
 use crate::context::Context;
-use agent_engine::error::CommandResult;
+use crate::exit::CommandResult;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -1,13 +1,14 @@
 //! How the verbs that make versions tell what came of it.
 
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::difference;
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::{Kind, tag as tag_of};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::sync::{self, MainLacks};
 use agent_engine::versions::{self, Outcome};
@@ -21,7 +22,7 @@ pub fn published(
     repository: &Repository,
     context: &Context,
     push: bool,
-    make: impl FnMut() -> Result<Outcome, CommandError>,
+    make: impl FnMut() -> Result<Outcome, Failure>,
 ) -> CommandResult {
     let outcome = made(repository, push, make)?;
     let exit = report(verb, &outcome, &context.printer);
@@ -30,7 +31,7 @@ pub fn published(
 }
 
 /// Makes a version, pushes it where that is asked for, and looks where `main` stands to it.
-pub fn made(repository: &Repository, push: bool, mut make: impl FnMut() -> Result<Outcome, CommandError>) -> Result<Outcome, CommandError> {
+pub fn made(repository: &Repository, push: bool, mut make: impl FnMut() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     let mut outcome = if push { versions::made_and_pushed(repository, make)? } else { make()? };
     outcome.main = outcome.commit.as_ref().filter(|made| is_of_code(repository, made)).and_then(|_| main_lacks(repository));
     Ok(outcome)
@@ -79,17 +80,17 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     }
     if !outcome.plan.is_empty() {
         printer.say(&outcome.why);
-        return outcome.exit;
+        return outcome.refusal.into();
     }
-    let lead = match (outcome.done, outcome.exit) {
+    let lead = match (outcome.done, outcome.refusal) {
         (true, _) => Printer::styled(Style::Good, verb),
-        (false, Exit::Done) => Printer::styled(Style::Strong, "nothing done:"),
-        (false, Exit::NotEnoughEvidence) => Printer::styled(Style::Warning, "not enough evidence:"),
+        (false, None) => Printer::styled(Style::Strong, "nothing done:"),
+        (false, Some(FailureKind::NotEnoughEvidence)) => Printer::styled(Style::Warning, "not enough evidence:"),
         (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
     let lines = difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all");
     let told = std::iter::once(format!("{lead} {}", outcome.why)).chain(lines).collect::<Vec<_>>().join("\n");
-    if outcome.exit == Exit::Done {
+    if outcome.refusal.is_none() {
         printer.done(told, outcome.tag.as_deref());
     } else {
         printer.refused(told);
@@ -97,5 +98,5 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     if let Some(hint) = &outcome.hint {
         printer.hint(hint);
     }
-    outcome.exit
+    outcome.refusal.into()
 }

@@ -1,8 +1,7 @@
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::{CommandResult, Exit};
 use agent_core::version::tag;
 use agent_core::version::what::What;
-use agent_engine::error::CommandResult;
 use agent_engine::repository::{Repository, Writes};
 use serde_json::json;
 
@@ -27,7 +26,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
         return list(&repository, context);
     };
-    let what: What = what.parse().map_err(agent_engine::error::CommandError::usage)?;
+    let what: What = what.parse().map_err(agent_engine::error::Failure::usage)?;
     // a range is kept as it is, once it means something; anything else is the version it stands for
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };

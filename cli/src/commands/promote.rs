@@ -1,7 +1,8 @@
 use super::outcome;
+use crate::commands::traced::traced;
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::formats::manifest::{GateMode, GateTest};
-use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::versions::promotion::{self, Options};
 
@@ -28,7 +29,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
-    repository.observed("promote", || {
+    traced(&repository, "promote", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("promoted", &repository, context, push, || promotion::promote(&repository, &options))
     })

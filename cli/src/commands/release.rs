@@ -1,7 +1,8 @@
 use super::outcome;
+use crate::commands::traced::traced;
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::version::Bump;
-use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::versions::release::{self, Options};
 
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         dry_run: arguments.dry_run,
         ..Options::default()
     };
-    repository.observed("release", || {
+    traced(&repository, "release", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("released", &repository, context, push, || release::release(&repository, &options))
     })

@@ -1,7 +1,9 @@
 use super::outcome;
+use crate::commands::traced::traced;
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Writes;
 use agent_engine::versions::rollback::{self, Options};
 use semver::Version;
@@ -31,18 +33,17 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { version, reason: arguments.reason.clone(), again: arguments.again.clone(), dry_run: arguments.dry_run };
-    repository.observed("rollback", || {
+    traced(&repository, "rollback", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("rolled back", &repository, context, push, || rollback::rollback(&repository, &options))
     })
 }
 
-fn version(what: &What) -> Result<Version, CommandError> {
+fn version(what: &What) -> Result<Version, Failure> {
     match what {
         What::Version(version) => Ok(version.clone()),
         other => {
-            Err(CommandError::usage(format!("`{other}` is not a version"))
-                .with_hint("name one such as v0.1.2; `agent versions` lists them"))
+            Err(Failure::usage(format!("`{other}` is not a version")).with_hint("name one such as v0.1.2; `agent versions` lists them"))
         }
     }
 }

@@ -1,11 +1,12 @@
+use crate::commands::traced::traced;
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::{CommandResult, Exit};
 use agent_core::protocol::call_arguments;
 use agent_core::protocol::call_result::Answer;
 use agent_core::version::what::What;
 use agent_engine::child::{Child, ChildError};
 use agent_engine::conversations::{Header, Held};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError, Called};
@@ -37,7 +38,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
     let repository = context.repository()?;
-    repository.observed("run", || {
+    traced(&repository, "run", || {
         let mut held = arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
         let header = held.as_ref().and_then(Held::latest).map(|latest| &latest.header);
         let target = target(arguments, header, &repository)?;
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// Takes the conversation, after the calls that are under way in it.
-fn hold(id: &str, repository: &Repository) -> Result<Held, CommandError> {
+fn hold(id: &str, repository: &Repository) -> Result<Held, Failure> {
     if let Some(held) = Held::try_take(&repository.layout, id)? {
         return Ok(held);
     }
@@ -58,7 +59,7 @@ fn hold(id: &str, repository: &Repository) -> Result<Held, CommandError> {
 }
 
 /// A conversation that has begun keeps what it began with.
-fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository) -> Result<Target, CommandError> {
+fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository) -> Result<Target, Failure> {
     match (kept, &arguments.at) {
         (Some(kept), None) => repository.pinned(kept),
         (Some(kept), Some(at)) => {
@@ -66,7 +67,7 @@ fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository)
             let same = asked.commit == kept.commit && asked.state.revision == kept.revision;
             same.then_some(asked).ok_or_else(|| {
                 let began = kept.version.as_ref().map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
-                CommandError::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.id))
+                Failure::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.id))
                     .with_hint("leave `--at` out, or begin another conversation")
             })
         }
@@ -80,7 +81,7 @@ fn make(
     target: &Target,
     conversation: Option<&mut Held>,
     repository: &Repository,
-) -> Result<(Called, Answer), CommandError> {
+) -> Result<(Called, Answer), Failure> {
     let spec = spec::runner(target, repository)?;
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
@@ -90,7 +91,7 @@ fn make(
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)
             }
-            other => other.map_err(CommandError::from),
+            other => other.map_err(Failure::from),
         };
         let called = made.and_then(|called| {
             let answer = child.readable(&arguments.tool, called.result.answer())?;
@@ -105,10 +106,10 @@ async fn has_tool(child: &Child, tool: &str) -> Result<bool, ChildError> {
     Ok(child.tools().await?.iter().any(|known| known["name"] == tool))
 }
 
-async fn no_tool(child: &Child, tool: &str) -> Result<CommandError, ChildError> {
+async fn no_tool(child: &Child, tool: &str) -> Result<Failure, ChildError> {
     let tools = child.tools().await?;
     let names: Vec<_> = tools.iter().filter_map(|known| known["name"].as_str()).collect();
-    Ok(CommandError::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
+    Ok(Failure::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
 }
 
 fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (called, answer): &(Called, Answer), context: &Context) {

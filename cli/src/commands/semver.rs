@@ -1,10 +1,10 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use agent_core::contract::assessment::Assessment;
-use agent_core::formats::diagnose::Exit;
 use agent_core::version::what::What;
 use agent_core::version::{Bump, tag};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::target::contracts;
 
 /// Show what changed in the Contract and the bump it requires
@@ -28,11 +28,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn ends(range: &str) -> Result<(What, What), CommandError> {
+fn ends(range: &str) -> Result<(What, What), Failure> {
     let (from, to) = range.split_once("..").unwrap_or((range, ""));
     let parse = |text: &str, otherwise: &str| {
         let text = if text.is_empty() { otherwise } else { text };
-        text.parse::<What>().map_err(CommandError::usage)
+        text.parse::<What>().map_err(Failure::usage)
     };
     Ok((parse(from, "active")?, parse(to, "HEAD")?))
 }

@@ -1,7 +1,7 @@
 use crate::commands::access;
 use crate::context::Context;
+use crate::exit::CommandResult;
 use crate::printer::Printer;
-use agent_engine::error::CommandResult;
 use agent_serve::api::{architect, versions};
 use agent_serve::rest;
 use serde_json::json;
@@ -51,12 +51,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Api::Versions(Versions { address, access }) => {
             let access = access.access();
             let service = versions::service(&location, access.needs_token());
-            rest::serve(service, address, access, &location.notices, announce)
+            Ok(rest::serve(service, address, access, &location.notices, announce)?.into())
         }
         Api::Architect(Architect { address, access }) => {
             let access = access.access();
             let service = architect::service(&location, access.needs_token());
-            rest::serve(service, address, access, &location.notices, announce)
+            Ok(rest::serve(service, address, access, &location.notices, announce)?.into())
         }
     }
 }

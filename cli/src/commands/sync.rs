@@ -1,7 +1,7 @@
+use crate::commands::traced::traced;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandResult;
 use agent_engine::repository::Writes;
 use agent_engine::sync::{self, Options, Outcome};
 
@@ -32,7 +32,7 @@ Exit codes: 3 when what the remote serves is not a valid version, 4 when a perso
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
     let options = Options { remote: arguments.remote.clone(), dry_run: arguments.dry_run };
-    repository.observed("sync", || {
+    traced(&repository, "sync", || {
         let outcome = sync::sync(&repository, &options)?;
         report(&outcome, &context.printer);
         Ok(Exit::Done)

@@ -1,6 +1,6 @@
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use crate::exit::{CommandResult, Exit};
+use agent_engine::error::Failure;
 use agent_engine::templates::{self, Template};
 use serde_json::json;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ fn show(template: &Template, context: &Context) -> Exit {
 
 fn show_file(template: &Template, path: &PathBuf, context: &Context) -> CommandResult {
     let file = template.files().into_iter().find(|file| file.path == *path).ok_or_else(|| {
-        CommandError::usage(format!("the template {} has no file {}", template.name, path.display()))
+        Failure::usage(format!("the template {} has no file {}", template.name, path.display()))
             .with_hint(format!("`agent templates show {}` names its files", template.name))
     })?;
     let text = String::from_utf8_lossy(&file.bytes);

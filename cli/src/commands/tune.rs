@@ -1,12 +1,13 @@
 use super::outcome;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::protocol::call_arguments;
 use agent_core::state::signal::{self, Defaults, Occurrences, Signal};
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
 use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
@@ -88,7 +89,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(exit)
 }
 
-fn promote(repository: &Repository) -> Result<versions::Outcome, CommandError> {
+fn promote(repository: &Repository) -> Result<versions::Outcome, Failure> {
     outcome::made(repository, outcome::pushes(repository, false, false), || promotion::promote(repository, &promotion::Options::default()))
 }
 
@@ -101,7 +102,7 @@ struct Source {
 }
 
 impl Source {
-    fn open(arguments: &Arguments, context: &Context) -> Result<Self, CommandError> {
+    fn open(arguments: &Arguments, context: &Context) -> Result<Self, Failure> {
         let defaults = Defaults { tool: arguments.tool.clone(), conversation: arguments.conversation.clone() };
         let Some(path) = &arguments.signals else {
             let (sender, receiver) = mpsc::channel(1);
@@ -121,11 +122,11 @@ impl Source {
     }
 }
 
-fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, CommandError> {
+fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Failure> {
     let given = call_arguments::parse(&arguments.words)?;
-    agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(CommandError::usage)?;
+    agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(Failure::usage)?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("typed"));
-    signal::check_id(&id).map_err(CommandError::usage)?;
+    signal::check_id(&id).map_err(Failure::usage)?;
     let is_new = arguments.id.is_none();
     Ok(Signal { line: None, id, is_new, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
 }
@@ -167,7 +168,7 @@ fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed
     Ok(())
 }
 
-async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, CommandError> {
+async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, Failure> {
     let target = repository.target(&What::Active)?;
     let tuner = Tuner::start(repository, &target).await?;
     if source.single.is_some() {
@@ -179,12 +180,12 @@ async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repositor
     Ok(report)
 }
 
-fn expect_tool(tuner: &Tuner, arguments: &Arguments) -> Result<(), CommandError> {
+fn expect_tool(tuner: &Tuner, arguments: &Arguments) -> Result<(), Failure> {
     let tool = arguments.tool.as_deref().unwrap_or_default();
     if tuner.has(tool) {
         return Ok(());
     }
-    Err(CommandError::usage(format!("the Tuner has no tool `{tool}`")).with_hint(format!("its tools are: {}", tuner.tools().join(", "))))
+    Err(Failure::usage(format!("the Tuner has no tool `{tool}`")).with_hint(format!("its tools are: {}", tuner.tools().join(", "))))
 }
 
 async fn batch(
@@ -194,7 +195,7 @@ async fn batch(
     staging: &mut Staging,
     tuner: &Tuner,
     context: &Context,
-) -> Result<Report, CommandError> {
+) -> Result<Report, Failure> {
     let start = staging.snapshot()?;
     let mut report = Report::new(source.single.clone());
     let progress = source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None));
@@ -232,7 +233,7 @@ struct Report {
     before: String,
     after: String,
     retries: u64,
-    failure: Option<CommandError>,
+    failure: Option<Failure>,
 }
 
 impl Report {
@@ -299,14 +300,14 @@ impl Report {
 
     fn finish(&mut self, outcome: Outcome) {
         self.retries = outcome.retries;
-        self.failure = outcome.failure.map(CommandError::from);
+        self.failure = outcome.failure.map(Failure::from);
     }
 
     /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
     fn close(&mut self, source: Source) {
         if let (Some(reader), None) = (source.reader, &self.failure) {
-            let given_up = || CommandError::new(Exit::Surroundings, "`agent` failed while it read the signals; the cause is above");
-            self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(CommandError::from));
+            let given_up = || Failure::new(FailureKind::Surroundings, "`agent` failed while it read the signals; the cause is above");
+            self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(Failure::from));
         }
     }
 
@@ -357,12 +358,12 @@ impl Report {
         match self.rejected.first() {
             Some(rejected) if self.unsure > 0 && self.malformed == 0 => {
                 let message = format!("{} not counted: {}", counted(self.unsure, "signal"), rejected.error);
-                Err(CommandError::new(Exit::NotEnoughEvidence, message).with_hint(
+                Err(Failure::new(FailureKind::NotEnoughEvidence, message).with_hint(
                     "`agent sync` fetches what other clones counted; with `--unchecked` the signals count all the same. Send them again afterwards",
                 ))
             }
             Some(rejected) if self.single.is_some() => {
-                Err(CommandError::new(Exit::No, format!("the Tuner refused the signal: {}", rejected.error)))
+                Err(Failure::new(FailureKind::Refused, format!("the Tuner refused the signal: {}", rejected.error)))
             }
             _ if self.malformed > 0 => Ok(Exit::Input),
             _ if self.refused > 0 => Ok(Exit::No),

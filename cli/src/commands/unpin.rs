@@ -1,7 +1,7 @@
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::{CommandResult, Exit};
 use agent_core::formats::suggestion::did_you_mean;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Writes;
 use agent_engine::world::git::Unpinned;
 use serde_json::json;
@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();
     if !names.contains(name) {
         let suggestion = did_you_mean(name, names.iter().map(String::as_str));
-        return Err(CommandError::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
+        return Err(Failure::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
     }
     let removed = if arguments.dry_run {
         Unpinned { before: repository.git.pin(name)?, remotes: Vec::new() }

@@ -1,10 +1,11 @@
 use crate::context::Context;
+use crate::exit::CommandResult;
 use crate::printer::{Printer, Style};
 use agent_core::verification::history::BranchReport;
 use agent_core::verification::{Check, Report, SCHEMA, Status};
 use agent_core::version::tag;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::verification::{Subject, Verifier};
 use serde_json::json;
@@ -58,7 +59,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let status = worst(&reports, &branches).max(whole.as_ref().map_or(Status::Ok, |whole| whole.status));
     context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports, "branches": branches, "repository": whole}));
     tag_again(&repository, &verifier, context)?;
-    Ok(status.exit())
+    Ok(status.failure().into())
 }
 
 fn worst(reports: &[Report], branches: &[BranchReport]) -> Status {
@@ -66,7 +67,7 @@ fn worst(reports: &[Report], branches: &[BranchReport]) -> Status {
     versions.chain(branches.iter().map(|branch| branch.status)).max().unwrap_or(Status::Missing)
 }
 
-fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context) -> Result<(), CommandError> {
+fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context) -> Result<(), Failure> {
     let healed = repository.git.tag_again(verifier.untagged())?;
     healed.notes.iter().for_each(|note| context.printer.warn(note));
     if !healed.tags.is_empty() {

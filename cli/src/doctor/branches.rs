@@ -4,7 +4,7 @@ use super::Finding;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::history::{Chain, Link};
 use agent_core::version::tag;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::world::env::SKIP_HOOKS;
 use agent_engine::world::git::{ACTIVE, CommitInfo, Git, remote_active};
 use semver::Version;
@@ -32,7 +32,7 @@ enum Seen {
 /// Whether something is known that `active` should have, and has not.
 pub(super) fn forced_back(git: &Git) -> Finding {
     const CHECK: &str = "moved back";
-    let look = || -> Result<Option<(CommitInfo, Ahead)>, CommandError> {
+    let look = || -> Result<Option<(CommitInfo, Ahead)>, Failure> {
         let Some(tip) = git.reference(ACTIVE)? else { return Ok(None) };
         let tip = git.commit(&tip)?;
         Ok(ahead(git, &tip)?.map(|ahead| (tip, ahead)))
@@ -63,8 +63,8 @@ pub(super) fn forced_back(git: &Git) -> Finding {
 }
 
 /// The newest sound version that is known to have been made on top of the tip.
-fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, CommandError> {
-    let on_top = |commit: &ObjectId, seen: Seen| -> Result<Option<Ahead>, CommandError> {
+fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, Failure> {
+    let on_top = |commit: &ObjectId, seen: Seen| -> Result<Option<Ahead>, Failure> {
         let Some(version) = stands_on(git, commit, tip) else { return Ok(None) };
         Ok(Some(Ahead { version, commit: commit.clone(), seen }))
     };
@@ -144,7 +144,7 @@ pub(super) fn tags(git: &Git) -> Finding {
 }
 
 /// The versions whose tags are on a commit of no branch, or of another version; those on top of active aside, from which it was moved back.
-fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, CommandError> {
+fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, Failure> {
     let ours: HashSet<(&Version, &ObjectId)> = links.iter().map(|link| (link.version(), &link.commit)).collect();
     let tip = git.reference(ACTIVE)?.map(|tip| git.commit(&tip)).transpose()?;
     let mut foreign = Vec::new();

@@ -9,7 +9,7 @@ mod zip;
 pub use document::Met;
 
 use agent_core::child::variable::Variable;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_engine::world::env;
 use agent_engine::world::fs::{self, FsError};
 use agent_engine::world::process::{ProcessError, Run};
@@ -138,14 +138,14 @@ fn place(line: usize, column: usize) -> String {
 }
 
 impl Diagnose for InstallationError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Broken { .. } | Self::Taken { .. } => Exit::Input,
-            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } | Self::NoReference { .. } => Exit::Usage,
-            Self::NoHome => Exit::Surroundings,
-            Self::Overtaken(_) => Exit::Conflict,
-            Self::Command(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::Broken { .. } | Self::Taken { .. } => FailureKind::Input,
+            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } | Self::NoReference { .. } => FailureKind::Usage,
+            Self::NoHome => FailureKind::Surroundings,
+            Self::Overtaken(_) => FailureKind::Conflict,
+            Self::Command(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

@@ -5,7 +5,7 @@ pub mod project;
 
 use crate::adoption::package::Package;
 use crate::adoption::project::{Project, script_file};
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::first_version::{FIRST, can_begin};
 use crate::protocol::call_result::Answer;
 use crate::protocol::wire;
@@ -32,11 +32,11 @@ pub enum AdoptionError {
 }
 
 impl Diagnose for AdoptionError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Quote(_) | Self::Empty => Exit::Usage,
-            Self::Report(_) => Exit::Surroundings,
-            Self::NoServer | Self::Several(_) => Exit::Input,
+            Self::Quote(_) | Self::Empty => FailureKind::Usage,
+            Self::Report(_) => FailureKind::Surroundings,
+            Self::NoServer | Self::Several(_) => FailureKind::Input,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Textual feedback: an item of the inbox, and what became of it.
 
 use crate::formats::canonical;
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -106,10 +106,10 @@ pub enum FeedbackError {
 }
 
 impl Diagnose for FeedbackError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Empty | Self::TooLong { .. } => Exit::Usage,
-            Self::Document { .. } => Exit::Input,
+            Self::Empty | Self::TooLong { .. } => FailureKind::Usage,
+            Self::Document { .. } => FailureKind::Input,
         }
     }
 

@@ -13,7 +13,7 @@ mod schemas;
 pub use diff::{Change, bump, diff};
 
 use crate::formats::canonical;
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,10 +52,10 @@ pub enum ContractError {
 }
 
 impl Diagnose for ContractError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Nameless { .. } | Self::Twice { .. } | Self::NoSchema { .. } => Exit::Child,
-            Self::Document { .. } => Exit::Input,
+            Self::Nameless { .. } | Self::Twice { .. } | Self::NoSchema { .. } => FailureKind::Child,
+            Self::Document { .. } => FailureKind::Input,
         }
     }
 

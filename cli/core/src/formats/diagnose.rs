@@ -1,47 +1,45 @@
-//! What every error of the house can say of itself at the edge: the exit code, and how to mend it.
+//! What kind of failure an error is, and what the reader can do next.
 
-/// The public exit codes (see `agent help exit-codes`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    Done = 0,
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure it is. Each front maps it to its own codes: the terminal to exit codes, the servers to HTTP statuses and JSON-RPC codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
     /// What was asked was judged, and the answer is no.
-    No = 1,
+    Refused,
     /// The command line is wrong.
-    Usage = 2,
+    Usage,
     /// The repository, the manifest or an input file is wrong.
-    Input = 3,
-    /// Somebody else was first and retrying did not help; nothing was changed.
-    Conflict = 4,
+    Input,
+    /// Another process was first and retrying did not help; nothing was changed.
+    Conflict,
     /// A child failed: Runner, Tuner, Coder or scorer.
-    Child = 5,
+    Child,
     /// git or Python missing, store or remote unreachable.
-    Surroundings = 6,
+    Surroundings,
     /// Not enough evidence to say yes or no.
-    NotEnoughEvidence = 7,
-    Interrupted = 130,
+    NotEnoughEvidence,
 }
 
-impl Exit {
-    /// In a word, for telemetry.
+impl FailureKind {
+    /// The value of `error.type` in telemetry.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Done => "done",
-            Self::No => "no",
+            Self::Refused => "no",
             Self::Usage => "usage",
             Self::Input => "input",
             Self::Conflict => "conflict",
             Self::Child => "child",
             Self::Surroundings => "surroundings",
             Self::NotEnoughEvidence => "not_enough_evidence",
-            Self::Interrupted => "interrupted",
         }
     }
 }
 
 /// Implemented by each module's error, beside the knowledge of what went wrong.
 pub trait Diagnose: std::error::Error + Send + Sync + 'static {
-    fn exit(&self) -> Exit;
+    fn kind(&self) -> FailureKind;
 
     /// What the reader can do next, as one sentence.
     fn hint(&self) -> Option<String> {

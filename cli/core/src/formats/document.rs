@@ -1,7 +1,7 @@
 //! Documents that people write: text from any editor, JSON in which no key stands twice, read key by key, so that every complaint names its place and
 //! how to mend it.
 
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::json_text::repeated_key;
 use crate::formats::suggestion::did_you_mean;
 use serde::de::DeserializeOwned;
@@ -28,8 +28,8 @@ impl DocumentError {
 }
 
 impl Diagnose for DocumentError {
-    fn exit(&self) -> Exit {
-        Exit::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! `agent.toml`: entry points, gates, the Architect's coder, limits, the object store.
 
 use crate::child::variable::{self, Variable};
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::document;
 use crate::formats::first_version::{FIRST, can_begin};
 use semver::Version;
@@ -590,8 +590,8 @@ pub enum ManifestError {
 }
 
 impl Diagnose for ManifestError {
-    fn exit(&self) -> Exit {
-        Exit::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

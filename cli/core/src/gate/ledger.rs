@@ -14,7 +14,7 @@
 //! the same time in clones that had not fetched each other's ledger may share an index, and each adds its γ: the bound is then alpha times `Σ γ_{t_i}`, which `spent` gives.
 //! A candidate that was accepted in a clone and lost the race for `active` is no discovery: it is not in D, its attempt stays charged.
 
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::manifest::{GateMode, GateTest, Gated, Tier};
 use crate::formats::object_id::ObjectId;
 use crate::gate::Level;
@@ -110,8 +110,8 @@ pub enum LedgerError {
 }
 
 impl Diagnose for LedgerError {
-    fn exit(&self) -> Exit {
-        Exit::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

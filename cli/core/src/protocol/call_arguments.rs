@@ -16,8 +16,8 @@ pub enum ArgumentsError {
 }
 
 impl crate::formats::diagnose::Diagnose for ArgumentsError {
-    fn exit(&self) -> crate::formats::diagnose::Exit {
-        crate::formats::diagnose::Exit::Usage
+    fn kind(&self) -> crate::formats::diagnose::FailureKind {
+        crate::formats::diagnose::FailureKind::Usage
     }
 
     fn hint(&self) -> Option<String> {

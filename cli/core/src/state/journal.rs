@@ -6,7 +6,7 @@
 //! Folding the Journal gives the staging state: nothing else is needed, and nothing else is believed.
 
 use crate::formats::canonical;
-use crate::formats::diagnose::{Diagnose, Exit};
+use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::ObjectId;
 use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
@@ -35,8 +35,8 @@ pub enum JournalError {
 }
 
 impl Diagnose for JournalError {
-    fn exit(&self) -> Exit {
-        Exit::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What a tier run showed: results case by case, their summary, and the evaluation that a version's commit names by digest.
 
 use crate::formats::canonical;
-use crate::formats::diagnose::Exit;
+use crate::formats::diagnose::FailureKind;
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::digest;
 use crate::protocol::call_result::Answer;
@@ -552,14 +552,13 @@ impl Evaluation {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }
 
-    /// What a command ends with that judges by this and arrives at a verdict: where nothing but cases that could not be judged speaks against it, a child is at
-    /// fault.
-    pub fn exit(&self, verdict: Verdict) -> Exit {
+    /// Why a command that judges by this and arrives at `verdict` says no: where nothing but cases that could not be judged speaks against it, a child failed.
+    pub fn failure(&self, verdict: Verdict) -> Option<FailureKind> {
         match verdict {
-            Verdict::Pass => Exit::Done,
-            Verdict::NotEnoughEvidence => Exit::NotEnoughEvidence,
-            Verdict::Fail if self.failed_by_errors_alone() => Exit::Child,
-            Verdict::Fail => Exit::No,
+            Verdict::Pass => None,
+            Verdict::NotEnoughEvidence => Some(FailureKind::NotEnoughEvidence),
+            Verdict::Fail if self.failed_by_errors_alone() => Some(FailureKind::Child),
+            Verdict::Fail => Some(FailureKind::Refused),
         }
     }
 

@@ -11,7 +11,7 @@ pub mod tip;
 
 use crate::architect::evaluators::Effect;
 use crate::formats::canonical;
-use crate::formats::diagnose::Exit;
+use crate::formats::diagnose::FailureKind;
 use crate::formats::manifest::{Gated, Tier};
 use crate::formats::object_id::{ObjectId, digest};
 use crate::gate::ledger::Ledger;
@@ -170,11 +170,12 @@ impl Report {
 }
 
 impl Status {
-    pub const fn exit(self) -> Exit {
+    /// What kind of failure this is; a gap is none, it is made again from what is here.
+    pub const fn failure(self) -> Option<FailureKind> {
         match self {
-            Self::Ok | Self::Gap => Exit::Done,
-            Self::Missing => Exit::NotEnoughEvidence,
-            Self::Wrong => Exit::No,
+            Self::Ok | Self::Gap => None,
+            Self::Missing => Some(FailureKind::NotEnoughEvidence),
+            Self::Wrong => Some(FailureKind::Refused),
         }
     }
 

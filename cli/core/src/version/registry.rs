@@ -211,10 +211,10 @@ pub enum PinError {
 }
 
 impl crate::formats::diagnose::Diagnose for PinError {
-    fn exit(&self) -> crate::formats::diagnose::Exit {
+    fn kind(&self) -> crate::formats::diagnose::FailureKind {
         match self {
-            Self::Name { .. } => crate::formats::diagnose::Exit::Usage,
-            Self::Content { .. } => crate::formats::diagnose::Exit::Input,
+            Self::Name { .. } => crate::formats::diagnose::FailureKind::Usage,
+            Self::Content { .. } => crate::formats::diagnose::FailureKind::Input,
         }
     }
 

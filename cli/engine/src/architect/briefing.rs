@@ -2,7 +2,7 @@
 
 use crate::architect::trial::Baseline;
 use crate::conversations;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::inbox::Inbox;
 use crate::target::Target;
@@ -24,7 +24,7 @@ pub fn gather(
     baseline: &mut Baseline<'_>,
     inspirations: &[Inspiration],
     repository: &Repository,
-) -> Result<Brief, CommandError> {
+) -> Result<Brief, Failure> {
     let manifest = &active.manifest.architect;
     let failing = baseline.failing()?;
     let not_shown = failing.len().saturating_sub(CASES_SHOWN);
@@ -53,13 +53,13 @@ pub fn gather(
 }
 
 /// What the version that is served did so far.
-fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, CommandError> {
+fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, Failure> {
     let served = active.version.as_ref().map(ToString::to_string);
     let kpis = kpi::by_version(repository)?.0.into_iter().filter(|kpi| Some(&kpi.version) == served.as_ref());
     Ok(kpis.map(|kpi| serde_json::to_value(kpi).expect("a KPI is JSON")).collect())
 }
 
-fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conversation>, CommandError> {
+fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conversation>, Failure> {
     let mut found = Vec::new();
     for id in items.iter().filter_map(|item| item.conversation.as_deref()) {
         if let Some(conversation) = conversations::load(&repository.layout, id)? {
@@ -71,7 +71,7 @@ fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conv
 }
 
 /// What runs before this one tried for the same feedback.
-fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, CommandError> {
+fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, Failure> {
     let same = |run: &&crate::repository::run_report::Report| run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id));
     let runs = Inbox::new(&repository.git).runs()?;
     let failures = runs.iter().filter(same).flat_map(|run| {
@@ -81,7 +81,7 @@ fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>
     Ok(failures.collect())
 }
 
-fn budgets(active: &Target, repository: &Repository) -> Result<Value, CommandError> {
+fn budgets(active: &Target, repository: &Repository) -> Result<Value, Failure> {
     let commit = active.commit.as_ref().expect("active is a commit");
     let bytes = repository.git.read(commit, BUDGETS_FILE)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null))

@@ -2,7 +2,7 @@
 
 use crate::architect::change::Left;
 use crate::architect::coder::Coded;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::git::{Git, Mode, TreeEdit};
 use agent_core::architect::brief::Brief;
 use agent_core::architect::inspiration::{Inspiration, suggested};
@@ -46,7 +46,7 @@ impl Builtin {
     }
 
     /// The code that is served with the files of this attempt. A file that is there keeps its mode.
-    pub fn left(&self, attempt: u32, git: &Git, base: &ObjectId) -> Result<Left, CommandError> {
+    pub fn left(&self, attempt: u32, git: &Git, base: &ObjectId) -> Result<Left, Failure> {
         let mut edits = Vec::new();
         for (path, text) in self.chosen(attempt).into_iter().flat_map(|(_, files)| files) {
             let mode = git.entry(base, path)?.map(|entry| entry.mode).filter(|mode| *mode == Mode::Executable).unwrap_or(Mode::File);

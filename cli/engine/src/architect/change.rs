@@ -1,6 +1,6 @@
 //! What a coder left behind, as a commit: judged by its paths first.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::versions::evaluators;
@@ -46,7 +46,7 @@ pub struct Authorship<'a> {
 }
 
 /// Takes the difference between what a coder left and what it started from.
-pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, CommandError> {
+pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, Failure> {
     let base = active.commit.as_ref().expect("active is a commit");
     let tree = match left {
         Left::Tree(tree) => tree,
@@ -70,7 +70,7 @@ pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorshi
     Ok(Taken::Change(Change { commit, paths, effect }))
 }
 
-fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, CommandError> {
+fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, Failure> {
     let fallback = format!("architect: answer {}", by.feedback.join(", "));
     let message = by.message.unwrap_or(&fallback);
     let (subject, body) = message.split_once('\n').unwrap_or((message, ""));

@@ -3,7 +3,7 @@
 use crate::architect::coder::Coded;
 use crate::architect::run::is_cancelled;
 use crate::architect::workplace::Workplace;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::child_process;
 use crate::world::child_process::{ChildStdin, Hearing, Pipe};
 use crate::world::event_loop;
@@ -50,7 +50,7 @@ enum Ended {
 }
 
 impl CommandCoder<'_> {
-    pub fn code(&self, brief: &Brief) -> Result<Coded, CommandError> {
+    pub fn code(&self, brief: &Brief) -> Result<Coded, Failure> {
         let page = brief.to_markdown();
         for place in [self.folder, self.workplace.home()] {
             fs::write(&place.join(PAGE), page.as_bytes())?;

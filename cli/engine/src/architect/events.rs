@@ -1,7 +1,7 @@
 //! What happens in a run, as it happens: lines of JSON in `events.jsonl` of the run's folder, each on disk before the next thing is done. Whoever wants to know reads
 //! them, also from another process, and after the run's own is gone.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::clock;
 use crate::world::fs::{self, Durability};
 use agent_core::architect::run::Run;
@@ -58,12 +58,12 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn open(folder: &Path, run: &str) -> Result<Self, CommandError> {
+    pub fn open(folder: &Path, run: &str) -> Result<Self, Failure> {
         let last = read(folder, 0)?.last().map_or(0, |event| event.number);
         Ok(Self { file: folder.join(FILE), run: run.to_owned(), last })
     }
 
-    pub fn tell(&mut self, kind: Kind, progress: &Run, text: &str) -> Result<(), CommandError> {
+    pub fn tell(&mut self, kind: Kind, progress: &Run, text: &str) -> Result<(), Failure> {
         self.last += 1;
         let event = RunEvent {
             schema: SCHEMA.to_owned(),
@@ -82,7 +82,7 @@ impl Log {
 }
 
 /// The events after the one of this number, as far as they are whole.
-pub fn read(folder: &Path, after: u64) -> Result<Vec<RunEvent>, CommandError> {
+pub fn read(folder: &Path, after: u64) -> Result<Vec<RunEvent>, Failure> {
     let bytes = fs::read_if_there(&folder.join(FILE))?.unwrap_or_default();
     let whole = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let events = whole.filter_map(|line| serde_json::from_slice::<RunEvent>(line).ok());

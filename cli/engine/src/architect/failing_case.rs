@@ -1,6 +1,6 @@
 //! Feedback that nothing could answer becomes a case that fails, for a person to finish.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::versions::evaluators;
@@ -17,7 +17,7 @@ const FILE: &str = "tests/fast/feedback.jsonl";
 const PLACEHOLDER: &str = "a person says here what would answer: ";
 
 /// A commit on what is served with a failing case for each item; `None` where no tool takes what was said.
-pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &Repository) -> Result<Option<ObjectId>, CommandError> {
+pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &Repository) -> Result<Option<ObjectId>, Failure> {
     let cases: Vec<_> = items.iter().filter_map(|item| case(item, brief)).collect();
     if cases.is_empty() {
         return Ok(None);
@@ -47,7 +47,7 @@ fn case(item: &Feedback, brief: &Brief) -> Option<Value> {
 }
 
 /// The cases of a tree that are still as they were made, by id and file.
-pub fn unfinished(tree: &ObjectId, repository: &Repository) -> Result<BTreeSet<(String, String)>, CommandError> {
+pub fn unfinished(tree: &ObjectId, repository: &Repository) -> Result<BTreeSet<(String, String)>, Failure> {
     let files = evaluators::case_files(&repository.git, tree)?;
     let cases = files.iter().flat_map(|(_, path, text)| text.lines().map(move |line| (path, line)));
     Ok(cases.filter_map(|(path, line)| Some((placeholder(line)?, path.clone()))).collect())

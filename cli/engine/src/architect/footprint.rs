@@ -2,7 +2,7 @@
 //!
 //! Who moved a ref or wrote into the store cannot be told: what others do meanwhile counts as well, and ends the run.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::fs::{self, FsError, Stamp};
 use crate::world::git::{ACTIVE, Refs, Settings};
@@ -41,14 +41,14 @@ struct Written {
 
 impl Footprint {
     /// A confined coder reaches no more of what counts than its user's own configuration.
-    pub fn of(repository: &Repository, manifest: &Manifest, is_confined: bool) -> Result<Self, CommandError> {
+    pub fn of(repository: &Repository, manifest: &Manifest, is_confined: bool) -> Result<Self, Failure> {
         let settings = repository.git.settings()?;
         let wide = if is_confined { None } else { Some(Wide::of(repository, manifest)?) };
         Ok(Self { settings, wide })
     }
 
     /// What is not as it was, in words; as it was again, where that can be. What was found lies in the folder `evidence` then.
-    pub fn compare(&self, repository: &Repository, evidence: &Path) -> Result<Vec<String>, CommandError> {
+    pub fn compare(&self, repository: &Repository, evidence: &Path) -> Result<Vec<String>, Failure> {
         // first what git is told, before git is asked for anything
         let mut said = repository.git.put_back(&self.settings, evidence)?;
         if let Some(wide) = &self.wide {
@@ -60,7 +60,7 @@ impl Footprint {
 }
 
 impl Wide {
-    fn of(repository: &Repository, manifest: &Manifest) -> Result<Self, CommandError> {
+    fn of(repository: &Repository, manifest: &Manifest) -> Result<Self, Failure> {
         let layout = &repository.layout;
         let mut folders = vec![layout.environments(), layout.pending(), layout.discoveries(), layout.pythons()];
         folders.extend(store::folder(&manifest.store.url, layout.root()));
@@ -75,7 +75,7 @@ impl Wide {
         })
     }
 
-    fn compare(&self, repository: &Repository) -> Result<Vec<String>, CommandError> {
+    fn compare(&self, repository: &Repository) -> Result<Vec<String>, Failure> {
         let now = stamps(&self.folders)?;
         let changed = now.iter().filter(|(path, stamp)| self.files.get(*path) != Some(stamp)).map(|(path, _)| path);
         let gone = self.files.keys().filter(|path| !now.contains_key(*path));

@@ -5,7 +5,7 @@
 use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::run;
 use crate::conversations;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::inbox::{Inbox, entry};
 use crate::repository::records::INBOX;
@@ -19,7 +19,7 @@ use crate::world::process::{self, Run};
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::canonical;
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::digest;
 use agent_core::testing::evaluation::{held_out_folder, is_held_out};
@@ -61,7 +61,7 @@ struct Used {
 const USED: &str = "agent/idempotency-key@1";
 
 /// Once this returns without a warning, the item is on disk.
-pub fn submit(repository: &Repository, submission: &Submission) -> Result<Committed<Submitted>, CommandError> {
+pub fn submit(repository: &Repository, submission: &Submission) -> Result<Committed<Submitted>, Failure> {
     let conversation = submission.conversation.as_deref();
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
@@ -75,7 +75,7 @@ pub fn submit(repository: &Repository, submission: &Submission) -> Result<Commit
     submit_once(repository, item, key)
 }
 
-fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Committed<Submitted>, CommandError> {
+fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Committed<Submitted>, Failure> {
     let content = digest(canonical::to_compact(&json!([item.text, item.conversation])).as_bytes());
     let path = format!("keys/{}.json", digest(key.as_bytes()).trim_start_matches("sha256:"));
     let used = Used { schema: USED.to_owned(), item: item.id.clone(), content: content.clone() };
@@ -88,7 +88,7 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Com
     })?;
     let Some(before) = before else { return Ok(added.map(|()| Submitted::New(item))) };
     let before: Used =
-        serde_json::from_slice(&before).map_err(|error| CommandError::input(format!("inbox:{path} is not a record of a key: {error}")))?;
+        serde_json::from_slice(&before).map_err(|error| Failure::input(format!("inbox:{path} is not a record of a key: {error}")))?;
     if before.content != content {
         return Ok(Committed::whole(Submitted::OtherContent));
     }
@@ -96,14 +96,14 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Com
 }
 
 /// All feedback, newest first.
-pub fn feedback(repository: &Repository) -> Result<Vec<Feedback>, CommandError> {
+pub fn feedback(repository: &Repository) -> Result<Vec<Feedback>, Failure> {
     let mut items = Inbox::new(&repository.git).items()?;
     items.reverse();
     Ok(items)
 }
 
 /// All runs, newest first; one whose process is gone has ended by now.
-pub fn runs(repository: &Repository) -> Result<Vec<Report>, CommandError> {
+pub fn runs(repository: &Repository) -> Result<Vec<Report>, Failure> {
     let mut local = run::local_runs(repository)?;
     if !local.is_empty() {
         run::sweep_if_free(repository)?;
@@ -116,7 +116,7 @@ pub fn runs(repository: &Repository) -> Result<Vec<Report>, CommandError> {
     Ok(runs)
 }
 
-pub fn run(repository: &Repository, id: &str) -> Result<Option<Report>, CommandError> {
+pub fn run(repository: &Repository, id: &str) -> Result<Option<Report>, Failure> {
     Ok(runs(repository)?.into_iter().find(|run| run.run == id))
 }
 
@@ -139,20 +139,41 @@ pub enum NotStarted {
         status: Status,
     },
     NothingOpen,
-    Failed(CommandError),
+    /// The repository is not in a state that a run can begin from.
+    NotReady(Failure),
+    Failed(Failure),
 }
 
-impl From<CommandError> for NotStarted {
-    fn from(error: CommandError) -> Self {
+impl From<Failure> for NotStarted {
+    fn from(error: Failure) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// The first line on stdout of a process that `start` made.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "announced", rename_all = "snake_case")]
+pub enum Announcement {
+    /// The run is on record.
+    Started {
+        run: String,
+    },
+    NotStarted {
+        failure: Failure,
+    },
+}
+
+impl Announcement {
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("an announcement is JSON")
     }
 }
 
 /// Starts a run in a process of its own; once this returns, the run is on record.
 pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarted> {
     let items = chosen(repository, start)?;
-    let log = fs::unused_path(&repository.layout.temporary()).map_err(CommandError::from)?;
-    let stderr = fs::create_file(&log).map_err(CommandError::from)?;
+    let log = fs::unused_path(&repository.layout.temporary()).map_err(Failure::from)?;
+    let stderr = fs::create_file(&log).map_err(Failure::from)?;
     let mut command = Run::new(process::own_program()).arg("-C").arg(&repository.directory);
     command = command.args(["architect", "run", "--announce", "--no-wait"]);
     if let Some(coder) = start.coder {
@@ -161,18 +182,18 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     if let Some(asked) = Span::current().traceparent() {
         command = command.env(env::TRACEPARENT, asked);
     }
-    let mut process = command.args(&items).start_apart(stderr).map_err(CommandError::from)?;
-    let announced = process.first_line();
-    let Some(id) = announced.as_deref().map(str::trim).filter(|id| !id.is_empty()) else {
-        let code = process.wait();
-        let said = fs::read_if_there(&log).map_err(CommandError::from)?.unwrap_or_default();
-        fs::remove_if_there(&log).map_err(CommandError::from)?;
-        return Err(not_started(code, &String::from_utf8_lossy(&said)).into());
+    let mut process = command.args(&items).start_apart(stderr).map_err(Failure::from)?;
+    let announced = process.first_line().and_then(|line| serde_json::from_str(&line).ok());
+    let Some(Announcement::Started { run: id }) = announced else {
+        process.wait();
+        let stderr = fs::read_if_there(&log).map_err(Failure::from)?.unwrap_or_default();
+        fs::remove_if_there(&log).map_err(Failure::from)?;
+        return Err(not_started(announced, &String::from_utf8_lossy(&stderr)));
     };
     process.let_go();
     // what it says from now on is said there too
-    fs::rename(&log, &repository.layout.architect(id).join("agent.log")).map_err(CommandError::from)?;
-    run(repository, id)?.ok_or_else(|| CommandError::new(Exit::Child, format!("run {id} was announced and is not there")).into())
+    fs::rename(&log, &repository.layout.architect(&id).join("agent.log")).map_err(Failure::from)?;
+    run(repository, &id)?.ok_or_else(|| Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into())
 }
 
 fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStarted> {
@@ -190,22 +211,22 @@ fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStar
     Ok(start.feedback.clone())
 }
 
-/// What a process that started no run said of it, with the exit code it gave.
-fn not_started(code: Option<i32>, said: &str) -> CommandError {
-    let exits = [Exit::No, Exit::Usage, Exit::Input, Exit::Conflict, Exit::Surroundings, Exit::NotEnoughEvidence];
-    let exit = exits.into_iter().find(|exit| Some(*exit as i32) == code).unwrap_or(Exit::Child);
-    let said = said.trim();
-    let (message, hint) = said.split_once("\nhint: ").map_or((said, None), |(message, hint)| (message, Some(hint)));
-    let message = message.lines().last().unwrap_or_default();
-    let error = CommandError::new(exit, format!("the run was not started: {}", message.strip_prefix("error: ").unwrap_or(message)));
-    match hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
+/// Why the process of a run put none on record.
+fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
+    let failure = match announced {
+        Some(Announcement::NotStarted { failure }) => failure,
+        _ => Failure::new(FailureKind::Child, stderr.lines().last().unwrap_or("its process ended without a word").trim()),
+    };
+    let message = format!("the run was not started: {}", failure.messages.join(": "));
+    let failure = Failure { messages: vec![message], ..failure };
+    match failure.kind {
+        FailureKind::Input => NotStarted::NotReady(failure),
+        _ => NotStarted::Failed(failure),
     }
 }
 
 /// What happened in a run after the event of this number. One that went on elsewhere has left its end alone.
-pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<Vec<RunEvent>, CommandError> {
+pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<Vec<RunEvent>, Failure> {
     let folder = repository.layout.architect(&report.run);
     let found = events::read(&folder, after)?;
     if !found.is_empty() || report.finished.is_none() || !events::read(&folder, 0)?.is_empty() {
@@ -226,7 +247,7 @@ pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<
 
 /// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where none did. Files of held-out cases are named alone
 /// unless `shows_held_out`: what reads this may be what the cases are held out from.
-pub fn diff(repository: &Repository, report: &Report, shows_held_out: bool) -> Result<String, CommandError> {
+pub fn diff(repository: &Repository, report: &Report, shows_held_out: bool) -> Result<String, Failure> {
     let branch = || repository.git.reference(&format!("refs/heads/{}", report.branch.as_deref()?)).ok().flatten();
     let attempt = report.attempts.iter().rev().find_map(|attempt| attempt.commit.clone());
     let there = attempt.filter(|commit| repository.git.exists(commit));
@@ -241,4 +262,24 @@ pub fn diff(repository: &Repository, report: &Report, shows_held_out: bool) -> R
         let _ = writeln!(shown, "withheld (held-out cases): {}", change.path);
     }
     Ok(shown + &GitCommand::isolated(repository.git.root()).diff(&report.base, &commit, &folders)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kind, messages and hint of what ended the process of a run arrive as they were.
+    #[test]
+    fn an_announced_failure_keeps_its_kind_and_its_hint() {
+        let failure = Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
+        let line = Announcement::NotStarted { failure }.to_line();
+        let NotStarted::Failed(failure) = not_started(serde_json::from_str(&line).ok(), "error: something else") else { panic!() };
+        assert_eq!((failure.kind, failure.hint.as_deref()), (FailureKind::Conflict, Some("wait for it")));
+        assert_eq!(failure.messages, ["the run was not started: another run is going on"]);
+
+        let line = Announcement::NotStarted { failure: Failure::input("agent.toml has no coder") }.to_line();
+        assert!(matches!(not_started(serde_json::from_str(&line).ok(), ""), NotStarted::NotReady(_)));
+        let NotStarted::Failed(failure) = not_started(None, "thread panicked\n") else { panic!() };
+        assert_eq!((failure.kind, failure.messages), (FailureKind::Child, vec!["the run was not started: thread panicked".to_owned()]));
+    }
 }

@@ -10,7 +10,7 @@ use crate::architect::home::CoderHome;
 use crate::architect::trial::{self, Baseline};
 use crate::architect::workplace::{self, Workplace};
 use crate::architect::{briefing, failing_case};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::inbox::{Inbox, unknown};
 use crate::repository::run_report::{Attempt, Held, Report};
@@ -31,7 +31,7 @@ use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, St
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::{Exit, Messages as _};
+use agent_core::formats::diagnose::{FailureKind, Messages as _};
 use agent_core::formats::manifest::{CoderKind, EntryPoint, Store};
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::version::trailers::PERSON;
@@ -58,7 +58,7 @@ pub struct Assignment {
 }
 
 /// Carries a run out, one at a time in a clone. `begun` hears of it once it is on record.
-pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(&Report)) -> Result<Report, CommandError> {
+pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(&Report)) -> Result<Report, Failure> {
     let _lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
     let active = repository.target(&What::Active)?;
@@ -73,7 +73,7 @@ pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(
         span.set_some(names::RUN, Some(&conductor.report.run));
         let outcome = span.within(|| conductor.carry_out());
         if let Err(error) = &outcome {
-            span.fail(error.exit.as_str(), error.messages.join(": "));
+            span.fail(error.kind.as_str(), error.messages.join(": "));
         }
         Ok((conductor.report, outcome))
     };
@@ -105,12 +105,12 @@ fn released(report: &Report) -> Option<&str> {
 }
 
 /// Puts the run on record and takes its feedback.
-fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> Result<Report, CommandError> {
+fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> Result<Report, Failure> {
     let items = still_runnable(&assignment.items, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
     if coder == CoderKind::Command && manifest.architect.command.is_empty() {
-        return Err(CommandError::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
+        return Err(Failure::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
             .with_hint("name the program that edits the code, release that, and run it again"));
     }
     let inbox = Inbox::new(&repository.git);
@@ -127,20 +127,20 @@ fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> R
 }
 
 /// The items as they are now: while this run waited, another may have answered them.
-fn still_runnable(items: &[Feedback], repository: &Repository) -> Result<Vec<Feedback>, CommandError> {
+fn still_runnable(items: &[Feedback], repository: &Repository) -> Result<Vec<Feedback>, Failure> {
     let inbox = Inbox::new(&repository.git);
     items.iter().map(|item| runnable(inbox.item(&item.id)?)).collect()
 }
 
 /// The item, when a run that was asked for it may take it.
-pub fn runnable(item: Feedback) -> Result<Feedback, CommandError> {
+pub fn runnable(item: Feedback) -> Result<Feedback, Failure> {
     if item.status.can_be_run(true) {
         return Ok(item);
     }
-    Err(CommandError::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
+    Err(Failure::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
 }
 
-fn lock(repository: &Repository, waits: bool) -> Result<FileLock, CommandError> {
+fn lock(repository: &Repository, waits: bool) -> Result<FileLock, Failure> {
     let path = repository.layout.architect_lock();
     if let Some(lock) = FileLock::try_acquire(&path)? {
         return Ok(lock);
@@ -153,11 +153,11 @@ fn lock(repository: &Repository, waits: bool) -> Result<FileLock, CommandError> 
 }
 
 /// A run that has ended holds the lock for a moment longer; one that goes on is not waited for.
-fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, CommandError> {
+fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> {
     const LOOKS: usize = 100;
     for _ in 0..LOOKS {
         if let Some(run) = local_runs(repository)?.first() {
-            return Err(CommandError::new(Exit::Conflict, format!("run {} is going on", run.run))
+            return Err(Failure::new(FailureKind::Conflict, format!("run {} is going on", run.run))
                 .with_hint("wait for its end, or end it: `agent architect cancel RUN`"));
         }
         if let Some(lock) = FileLock::try_acquire(path)? {
@@ -165,11 +165,11 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, CommandEr
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(CommandError::new(Exit::Conflict, "another run is just being started"))
+    Err(Failure::new(FailureKind::Conflict, "another run is just being started"))
 }
 
 /// Ends the runs whose process is gone. Only whoever holds the lock may ask.
-fn sweep(repository: &Repository) -> Result<(), CommandError> {
+fn sweep(repository: &Repository) -> Result<(), Failure> {
     for mut report in local_runs(repository)? {
         workplace::clear(&repository.layout, &report.run)?;
         conclude_interrupted(repository, &mut report, "the process that carried the run is gone")?;
@@ -178,14 +178,14 @@ fn sweep(repository: &Repository) -> Result<(), CommandError> {
 }
 
 /// The same, where no run goes on.
-pub fn sweep_if_free(repository: &Repository) -> Result<(), CommandError> {
+pub fn sweep_if_free(repository: &Repository) -> Result<(), Failure> {
     match FileLock::try_acquire(&repository.layout.architect_lock())? {
         Some(_lock) => sweep(repository),
         None => Ok(()),
     }
 }
 
-fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), CommandError> {
+fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), Failure> {
     if !report.progress.phase.is_final() {
         let out = version_of(repository, report)?;
         let event = out.as_ref().map_or(Event::Interrupted, |(version, _)| Event::Released { version: tag(version) });
@@ -207,7 +207,7 @@ fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str)
 }
 
 /// The version that came of a run which could not say so any more: `active` moved, and then its process failed or was killed.
-fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Version, ObjectId)>, CommandError> {
+fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Version, ObjectId)>, Failure> {
     let Some(tip) = repository.tip()? else { return Ok(None) };
     for commit in repository.git.first_parents(&tip.commit) {
         let commit = commit?;
@@ -223,7 +223,7 @@ fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Versio
 }
 
 /// The runs of this clone that have not ended.
-pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, CommandError> {
+pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, Failure> {
     let folder = repository.layout.architect_runs();
     let mut unfinished = Vec::new();
     for run in fs::names(&folder)? {
@@ -239,14 +239,14 @@ pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, CommandError> 
 }
 
 /// Asks a run to stop, or takes a feedback item back.
-pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError> {
+pub fn cancel(repository: &Repository, id: &str) -> Result<String, Failure> {
     let inbox = Inbox::new(&repository.git);
     if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
         return withdraw(repository, &item);
     }
     if !local_runs(repository)?.iter().any(|run| run.run == id) {
         return match inbox.runs()?.iter().find(|run| run.run == id) {
-            Some(run) => Err(CommandError::input(format!("run `{id}` has ended: it is {}", run.status))),
+            Some(run) => Err(Failure::input(format!("run `{id}` has ended: it is {}", run.status))),
             None => Err(unknown("feedback item or run", id)),
         };
     }
@@ -258,13 +258,13 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, CommandError>
     Ok(format!("run {id} was asked to stop"))
 }
 
-fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandError> {
+fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, Failure> {
     match &item.status {
         Status::Taken { run } => {
-            Err(CommandError::input(format!("run `{run}` works on `{}`", item.id)).with_hint(format!("agent architect cancel {run}")))
+            Err(Failure::input(format!("run `{run}` works on `{}`", item.id)).with_hint(format!("agent architect cancel {run}")))
         }
         Status::Answered { version, .. } => {
-            Err(CommandError::input(format!("`{}` is answered by {version}", item.id)).with_hint("`agent rollback` takes a version back"))
+            Err(Failure::input(format!("`{}` is answered by {version}", item.id)).with_hint("`agent rollback` takes a version back"))
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
             repository.settle(Inbox::new(&repository.git).settle(std::slice::from_ref(item), &Status::Withdrawn)?);
@@ -274,13 +274,13 @@ fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, CommandE
 }
 
 /// Says what a branch changes of what judges; one with a case that nobody finished is not released.
-fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Result<(), CommandError> {
+fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Result<(), Failure> {
     let branch = repository.git.expect(reference)?;
     let served = repository.expect_tip()?.commit;
     let unfinished = failing_case::unfinished(&branch, repository)?;
     if let Some((case, file)) = unfinished.difference(&failing_case::unfinished(&served, repository)?).next() {
         let branch = reference.trim_start_matches("refs/heads/");
-        return Err(CommandError::input(format!("the case `{case}` in {file} of {branch} still expects what it was made with")).with_hint(
+        return Err(Failure::input(format!("the case `{case}` in {file} of {branch} still expects what it was made with")).with_hint(
             format!("say in its `expect` what would have been right, commit that to {branch}, then: agent architect accept {id}"),
         ));
     }
@@ -292,11 +292,11 @@ fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Resul
 }
 
 /// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
-pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<(Report, Outcome), CommandError> {
+pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<(Report, Outcome), Failure> {
     let inbox = Inbox::new(&repository.git);
     let mut report = inbox.runs()?.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("run that ended", id))?;
     let branch = report.branch.clone().ok_or_else(|| {
-        CommandError::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
+        Failure::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
     })?;
     let reference = format!("refs/heads/{branch}");
     look_at_accepted(repository, &reference, id)?;
@@ -310,7 +310,7 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
     let outcome = release::release(repository, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
     // accepted before, when the inbox could not be told
-    let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.exit == Exit::Done));
+    let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.refusal.is_none()));
     if let Some((version, commit)) = made {
         let version = tag(&version);
         let progress = Run { phase: machine::Phase::Released { version: version.clone() }, ..report.progress.clone() };
@@ -325,7 +325,7 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
     Ok((report, outcome))
 }
 
-fn conclude_accepted(repository: &Repository, inbox: &Inbox<'_>, report: &Report) -> Result<(), CommandError> {
+fn conclude_accepted(repository: &Repository, inbox: &Inbox<'_>, report: &Report) -> Result<(), Failure> {
     let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
     repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
     Ok(())
@@ -355,7 +355,7 @@ struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Gathers what the coder is told. `begun` is the run as it was put on record.
-    fn prepare(repository: &'a Repository, active: &'a Target, begun: &Report) -> Result<Self, CommandError> {
+    fn prepare(repository: &'a Repository, active: &'a Target, begun: &Report) -> Result<Self, Failure> {
         let mut report = begun.clone();
         let inbox = Inbox::new(&repository.git);
         let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
@@ -372,7 +372,7 @@ impl<'a> Conductor<'a> {
         Ok(Self { repository, active, items, brief, builtin, baseline, report, change: None, folder, log })
     }
 
-    fn carry_out(&mut self) -> Result<(), CommandError> {
+    fn carry_out(&mut self) -> Result<(), Failure> {
         let mut steps = VecDeque::from(self.take(Event::Start)?);
         while let Some(step) = steps.pop_front() {
             if let Some(event) = self.carry_out_step(&step)? {
@@ -383,7 +383,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Takes an event in and keeps where the run is now.
-    fn take(&mut self, event: Event) -> Result<Vec<Step>, CommandError> {
+    fn take(&mut self, event: Event) -> Result<Vec<Step>, Failure> {
         let (progress, steps) = machine::step(self.report.progress.clone(), event);
         self.report.follow(&progress);
         self.report.save(&self.folder)?;
@@ -392,12 +392,12 @@ impl<'a> Conductor<'a> {
     }
 
     /// Says it to whoever waits, and to whoever reads the events.
-    fn tell(&mut self, text: &str) -> Result<(), CommandError> {
+    fn tell(&mut self, text: &str) -> Result<(), Failure> {
         self.repository.notices.info(text);
         self.log.tell(Kind::Said, &self.report.progress, text.trim_start())
     }
 
-    fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, CommandError> {
+    fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, Failure> {
         let may_stop = matches!(step, Step::Code | Step::Try(_) | Step::Release);
         if may_stop && is_cancelled(&self.folder) {
             return Ok(Some(Event::Cancel));
@@ -423,7 +423,7 @@ impl<'a> Conductor<'a> {
         Ok(Some(event))
     }
 
-    fn note_failure(&mut self, event: &Event) -> Result<(), CommandError> {
+    fn note_failure(&mut self, event: &Event) -> Result<(), Failure> {
         if let Event::AttemptFailed { why }
         | Event::TrialFailed { why }
         | Event::ReleaseRefused { why }
@@ -437,19 +437,19 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    fn code_on_record(&mut self) -> Result<Event, CommandError> {
+    fn code_on_record(&mut self) -> Result<Event, Failure> {
         let span = Span::internal(&format!("coder {}", coder_name(self.report.coder)), "coder");
         span.set(names::CODER, coder_name(self.report.coder));
         let event = span.within(|| self.code());
         match &event {
             Ok(Event::AttemptFailed { why } | Event::NothingFits { why } | Event::ReachedOut { why }) => span.fail("no_change", why),
             Ok(_) => {}
-            Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+            Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
         }
         event
     }
 
-    fn code(&mut self) -> Result<Event, CommandError> {
+    fn code(&mut self) -> Result<Event, Failure> {
         let attempt = self.report.progress.attempt;
         self.tell(&format!("attempt {attempt} of {}", self.brief.attempts))?;
         self.report.attempts.push(Attempt::new(attempt));
@@ -477,7 +477,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Lets a program work in a place of its own: what it says, and what it left.
-    fn worked(&mut self, brief: &Brief, base: &ObjectId) -> Result<(Coded, Left), CommandError> {
+    fn worked(&mut self, brief: &Brief, base: &ObjectId) -> Result<(Coded, Left), Failure> {
         let held = self.held();
         self.report.attempt().held = Some(held);
         let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
@@ -512,12 +512,7 @@ impl<'a> Conductor<'a> {
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn command<'w>(
-        &'w self,
-        workplace: &'w Workplace<'w>,
-        home: Option<&'w CoderHome>,
-        held: Held,
-    ) -> Result<CommandCoder<'w>, CommandError> {
+    fn command<'w>(&'w self, workplace: &'w Workplace<'w>, home: Option<&'w CoderHome>, held: Held) -> Result<CommandCoder<'w>, Failure> {
         let manifest = &self.active.manifest;
         let layout = &self.repository.layout;
         let notices = self.repository.notices.clone();
@@ -540,7 +535,7 @@ impl<'a> Conductor<'a> {
         })
     }
 
-    fn take_change(&mut self, left: Left, said: String, message: Option<&str>) -> Result<Event, CommandError> {
+    fn take_change(&mut self, left: Left, said: String, message: Option<&str>) -> Result<Event, Failure> {
         self.tell(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
         let by = Authorship { message, feedback: &self.report.feedback, coder: coder_name(self.report.coder) };
         let taken = change::take(left, self.active, self.repository, &by)?;
@@ -563,7 +558,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn try_change(&mut self, trial: Trial) -> Result<Event, CommandError> {
+    fn try_change(&mut self, trial: Trial) -> Result<Event, Failure> {
         let change = self.change.as_ref().expect("what is tried was made");
         if let Some(lock) = self.other_packages(&change.commit)? {
             let why = format!(
@@ -587,7 +582,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// The lock file of a commit whose packages are not those that are served.
-    fn other_packages(&self, commit: &ObjectId) -> Result<Option<String>, CommandError> {
+    fn other_packages(&self, commit: &ObjectId) -> Result<Option<String>, Failure> {
         let git = &self.repository.git;
         let Some(lock) = self.repository.manifest(commit)?.python.lock else { return Ok(None) };
         let served = self.active.commit.as_ref().expect("active is a commit");
@@ -596,11 +591,11 @@ impl<'a> Conductor<'a> {
     }
 
     /// A commit as it would be served: its code and schema, and the state that is served, migrated where it has to be.
-    fn candidate(&self, commit: &ObjectId) -> Result<Target, CommandError> {
+    fn candidate(&self, commit: &ObjectId) -> Result<Target, Failure> {
         release::candidate(self.repository, self.repository.tip()?.as_ref(), commit)
     }
 
-    fn release(&mut self) -> Result<Event, CommandError> {
+    fn release(&mut self) -> Result<Event, Failure> {
         let commit = self.change.as_ref().expect("what is released was made").commit.clone();
         let target = self.candidate(&commit)?;
         let assessment = contracts::assessed(self.active, &target, self.repository)?;
@@ -616,7 +611,7 @@ impl<'a> Conductor<'a> {
         };
         let outcome = match release::release(self.repository, &options) {
             Ok(outcome) => outcome,
-            Err(error) if error.exit == Exit::Surroundings => return Err(error),
+            Err(error) if error.kind == FailureKind::Surroundings => return Err(error),
             Err(error) => return Ok(Event::ReleaseRefused { why: error.messages.join(": ") }),
         };
         match &outcome.version {
@@ -632,7 +627,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Whether there is evidence that the change helps before the tier of the release is looked at.
-    fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, CommandError> {
+    fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, Failure> {
         let attempt = self.report.attempts.last().expect("an attempt is under way");
         // an inspiration adds the tool that the feedback asks for; that another coder's tool is of use is not known
         let adds_tool = || assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
@@ -645,14 +640,14 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn keep_branch(&mut self) -> Result<(), CommandError> {
+    fn keep_branch(&mut self) -> Result<(), Failure> {
         match &self.change {
             Some(change) => self.make_branch(change.commit.clone()),
             None => Ok(()),
         }
     }
 
-    fn make_branch(&mut self, commit: ObjectId) -> Result<(), CommandError> {
+    fn make_branch(&mut self, commit: ObjectId) -> Result<(), Failure> {
         let branch = format!("architect/{}", self.report.run);
         let moved = self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
         self.repository.settle(moved);
@@ -661,14 +656,14 @@ impl<'a> Conductor<'a> {
         self.tell(&told)
     }
 
-    fn write_failing_case(&mut self) -> Result<(), CommandError> {
+    fn write_failing_case(&mut self) -> Result<(), Failure> {
         match failing_case::commit(&self.items, &self.brief, self.active, self.repository)? {
             Some(commit) => self.make_branch(commit),
             None => Ok(()),
         }
     }
 
-    fn conclude(&mut self) -> Result<(), CommandError> {
+    fn conclude(&mut self) -> Result<(), Failure> {
         self.report.finished = Some(clock::rfc3339(clock::now()));
         let concluded = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
         self.items = self.repository.settle(concluded);
@@ -696,7 +691,7 @@ pub fn is_cancelled(folder: &Path) -> bool {
 }
 
 /// What a confined coder has for a HOME.
-fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, CommandError> {
+fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, Failure> {
     let users = env::home().filter(|_| held == Held::Confined);
     Ok(users.map(|users| CoderHome::make(workplace.home().join("home"), users.into())).transpose()?)
 }

@@ -1,6 +1,6 @@
 //! Trials of a change: a tier on it, beside the same tier on the version that is served.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::run_report::TrialReport;
 use crate::target::Target;
@@ -10,7 +10,7 @@ use crate::testing::{self, Request};
 use crate::versions::evaluators;
 use agent_core::architect::brief::FailingCase;
 use agent_core::architect::run::Trial;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{GateMode, Gated, Tier};
 use agent_core::gate::{self, GateVerdict, Question};
 use agent_core::statistics::mcnemar::sign_test;
@@ -51,7 +51,7 @@ impl<'a> Baseline<'a> {
         Self { active, repository, measured: BTreeMap::new() }
     }
 
-    fn of(&mut self, tier: Tier) -> Result<&Measured, CommandError> {
+    fn of(&mut self, tier: Tier) -> Result<&Measured, Failure> {
         if !self.measured.contains_key(&tier) {
             let judges = evaluators::judging(self.repository, self.active)?;
             let measured = measure(self.active, &judges, tier, self.repository)?;
@@ -61,7 +61,7 @@ impl<'a> Baseline<'a> {
     }
 
     /// The cases that fail now, held-out ones aside, the worst first. Those that judge nothing yet are among them.
-    pub fn failing(&self) -> Result<Vec<FailingCase>, CommandError> {
+    pub fn failing(&self) -> Result<Vec<FailingCase>, Failure> {
         let mut failing = Vec::new();
         for tier in TOLD {
             let own = self.active.own_evaluators();
@@ -85,7 +85,7 @@ fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_
 type Written = (String, serde_json::Value);
 
 /// Place and content of each case of a tier, by id.
-fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, CommandError> {
+fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, Failure> {
     let cases = cases::load(&evaluators.files(&repository.git)?, tier)?.cases.list;
     Ok(cases
         .into_iter()
@@ -97,18 +97,18 @@ fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Re
         .collect())
 }
 
-fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<Measured, CommandError> {
+fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<Measured, Failure> {
     let outcome = testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
 /// Runs a tier on a change, by what judges on top of the version that is served: what the change brings judges nothing.
-pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, CommandError> {
+pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, Failure> {
     let evaluators = evaluators::judging(baseline.repository, baseline.active)?;
     let has_held_out = baseline.of(trial.tier)?.has_held_out();
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository) {
         Ok(measured) => measured,
-        Err(error) if error.exit == Exit::Child && has_held_out => return Ok(failed(trial, UNTOLD.to_owned())),
+        Err(error) if error.kind == FailureKind::Child && has_held_out => return Ok(failed(trial, UNTOLD.to_owned())),
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
@@ -129,11 +129,11 @@ pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result
 }
 
 /// A change that cannot even be run, or whose state cannot be carried over, is a failed trial and no failed command.
-pub fn is_the_changes_fault(error: &CommandError) -> bool {
-    matches!(error.exit, Exit::Child | Exit::Input)
+pub fn is_the_changes_fault(error: &Failure) -> bool {
+    matches!(error.kind, FailureKind::Child | FailureKind::Input)
 }
 
-pub fn broken(trial: Trial, error: &CommandError) -> TrialReport {
+pub fn broken(trial: Trial, error: &Failure) -> TrialReport {
     failed(trial, error.messages.join(": "))
 }
 
@@ -198,7 +198,7 @@ fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
 }
 
 /// Whether a case that a change adds fails on the version that is served and passes with the change.
-pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool, CommandError> {
+pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool, Failure> {
     let (repository, active) = (baseline.repository, baseline.active);
     let (old, new) = (active.own_evaluators(), change.own_evaluators());
     for tier in Tier::ALL {
@@ -207,7 +207,7 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
         if written_cases(&new, tier, repository)?.keys().all(|id| known.contains_key(id)) {
             continue;
         }
-        let passed = |target| -> Result<BTreeSet<String>, CommandError> {
+        let passed = |target| -> Result<BTreeSet<String>, Failure> {
             let measured = measure(target, &new, tier, repository)?;
             let passed = measured.results.into_iter().filter(|result| is_added(result) && result.outcome == Outcome::Passed);
             Ok(passed.map(|result| result.id).collect())

@@ -3,7 +3,7 @@
 //! Held-out cases are not in it, and nothing leads from it to the repository it was made from: no objects, refs, remotes, hooks or configuration.
 
 use crate::architect::change::Left;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::fs;
 use crate::world::git::{Edited, Git, HandedOut, Lost, TreeEdit};
 use crate::world::layout::Layout;
@@ -21,7 +21,7 @@ pub struct Workplace<'a> {
 }
 
 impl<'a> Workplace<'a> {
-    pub fn open(git: &'a Git, layout: &Layout, run: &str, base: &ObjectId) -> Result<Self, CommandError> {
+    pub fn open(git: &'a Git, layout: &Layout, run: &str, base: &ObjectId) -> Result<Self, Failure> {
         let home = place(layout, run);
         fs::remove_stubborn_folder(&home)?;
         let tree = without_held_out(git, base)?;
@@ -46,7 +46,7 @@ impl<'a> Workplace<'a> {
     }
 
     /// What the coder left: the only truth about what it did.
-    pub fn left(&self) -> Result<Left, CommandError> {
+    pub fn left(&self) -> Result<Left, Failure> {
         let edited = match self.git.edited(&self.folder(), &self.handed_out)? {
             Ok(edited) => edited,
             Err(Lost::Gone) => return Ok(Left::unfit("the coder removed the folder it was to work in")),
@@ -59,7 +59,7 @@ impl<'a> Workplace<'a> {
     }
 
     /// Why these edits are not even looked at as a tree.
-    fn refused(&self, edited: &Edited) -> Result<Option<String>, CommandError> {
+    fn refused(&self, edited: &Edited) -> Result<Option<String>, Failure> {
         if let Some(why) = paths::refused(&edited.changes) {
             return Ok(Some(why));
         }
@@ -83,7 +83,7 @@ impl Drop for Workplace<'_> {
 }
 
 /// The code of a commit as a coder gets to see it.
-fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, CommandError> {
+fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, Failure> {
     let files = git.files(base, "tests")?;
     let folders: BTreeSet<_> = files.iter().filter_map(|file| held_out_folder(&file.path)).collect();
     let edits: Vec<_> = folders.into_iter().map(|folder| TreeEdit::Remove { path: folder.to_owned() }).collect();
@@ -110,6 +110,6 @@ fn temporary(home: &Path) -> PathBuf {
 }
 
 /// Removes what a run that is dead left of its workplace.
-pub fn clear(layout: &Layout, run: &str) -> Result<(), CommandError> {
+pub fn clear(layout: &Layout, run: &str) -> Result<(), Failure> {
     Ok(fs::remove_stubborn_folder(&place(layout, run))?)
 }

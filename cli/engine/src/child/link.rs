@@ -6,7 +6,7 @@ use crate::world::lease::Lease;
 use crate::world::process::ProcessError;
 use agent_core::child::confinement::Confinement;
 use agent_core::child::last_words;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::Limits;
 use agent_core::protocol::call_result::{Unreadable, value_of};
 use agent_core::protocol::mcp::{self, Era, INTERNAL_ERROR, METHOD_NOT_FOUND};
@@ -247,8 +247,8 @@ fn shown_stderr(lines: &[String]) -> String {
 }
 
 impl Diagnose for ChildError {
-    fn exit(&self) -> Exit {
-        Exit::Child
+    fn kind(&self) -> FailureKind {
+        FailureKind::Child
     }
 
     fn hint(&self) -> Option<String> {

@@ -369,7 +369,7 @@ impl Driver {
 mod tests {
     use super::*;
     use crate::world::event_loop;
-    use agent_core::formats::diagnose::{Diagnose as _, Exit};
+    use agent_core::formats::diagnose::{Diagnose as _, FailureKind};
     use agent_core::formats::manifest::Limits;
     use std::time::Instant;
 
@@ -452,7 +452,7 @@ for line in sys.stdin:
             for part in expected {
                 assert!(first.to_string().contains(part), "{tool}: {first}");
             }
-            assert_eq!(first.exit(), Exit::Child);
+            assert_eq!(first.kind(), FailureKind::Child);
             let second = call(child, "echo").await.unwrap_err();
             assert_eq!(second.to_string(), first.to_string(), "a broken child stays broken");
         });
@@ -482,7 +482,7 @@ for line in sys.stdin:
                 let (wrong, slow) = tokio::join!(call(child, tool), slow);
                 let error = wrong.unwrap_err();
                 assert!(error.to_string().contains(expected), "{tool}: {error}");
-                assert_eq!((error.exit(), slow.unwrap()), (Exit::Child, "slow".to_owned()));
+                assert_eq!((error.kind(), slow.unwrap()), (FailureKind::Child, "slow".to_owned()));
             }
         });
     }

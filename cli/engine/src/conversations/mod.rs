@@ -11,7 +11,7 @@ pub use held::Held;
 
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::{ObjectId, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -42,13 +42,13 @@ pub enum ConversationError {
 }
 
 impl Diagnose for ConversationError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Id(_) => Exit::Usage,
-            Self::Damaged { .. } => Exit::Input,
-            Self::TooMuchData { .. } => Exit::Child,
-            Self::Busy { .. } | Self::Lost { .. } => Exit::Conflict,
-            Self::File(error) => error.exit(),
+            Self::Id(_) => FailureKind::Usage,
+            Self::Damaged { .. } => FailureKind::Input,
+            Self::TooMuchData { .. } => FailureKind::Child,
+            Self::Busy { .. } | Self::Lost { .. } => FailureKind::Conflict,
+            Self::File(error) => error.kind(),
         }
     }
 
@@ -344,13 +344,13 @@ mod tests {
         let file = layout.conversations().join("c1.jsonl");
         let mut held = Held::try_take(&layout, "c1").unwrap().unwrap();
         let busy = crate::world::event_loop::block_on(Held::take(&layout, "c1", Duration::from_millis(20))).unwrap().unwrap_err();
-        assert!(matches!(&busy, ConversationError::Busy { turn: 2, .. }) && busy.exit() == Exit::Conflict, "{busy}");
+        assert!(matches!(&busy, ConversationError::Busy { turn: 2, .. }) && busy.kind() == FailureKind::Conflict, "{busy}");
         assert!(busy.to_string().contains("`c1`"), "{busy}");
         // by hand, past the lock
         let by_hand = std::fs::read_to_string(&file).unwrap() + &serde_json::to_string(&turn(2)).unwrap() + "\n";
         std::fs::write(&file, by_hand).unwrap();
         let lost = held.keep(header(), turn(2)).unwrap_err();
-        assert!(matches!(&lost, ConversationError::Lost { turn: 2, .. }) && lost.exit() == Exit::Conflict, "{lost}");
+        assert!(matches!(&lost, ConversationError::Lost { turn: 2, .. }) && lost.kind() == FailureKind::Conflict, "{lost}");
         assert_eq!(load(&layout, "c1").unwrap().unwrap().turns, [turn(1), turn(2)]);
         std::fs::rename(&file, folder.path().join("away")).unwrap();
         assert!(matches!(held.keep(header(), turn(3)).unwrap_err(), ConversationError::Lost { turn: 3, .. }));

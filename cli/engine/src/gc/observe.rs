@@ -3,7 +3,7 @@
 use super::{Item, Kind, Snapshot, Stays};
 use crate::architect;
 use crate::conversations::{self, Silences};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::world::checkout::{Shelf, record_of};
 use crate::world::fs::{self, FileLock, FsError};
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 const RESULTS: [&str; 3] = ["parts", "results", "traces"];
 const EVALUATIONS: &str = "evals";
 
-pub fn observe(repository: &Repository) -> Result<Snapshot, CommandError> {
+pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     let layout = &repository.layout;
     let silences = Silences::observe(layout)?;
     let served = served(repository)?;
@@ -139,7 +139,7 @@ fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
 }
 
 /// The folder of an object store of files. A bucket has rules of its own for what is old.
-fn store(repository: &Repository) -> Result<Option<PathBuf>, CommandError> {
+fn store(repository: &Repository) -> Result<Option<PathBuf>, Failure> {
     let on_disk = repository.git.worktree().and_then(|folder| manifest_on_disk(&folder).ok());
     let Some(manifest) = on_disk.or_else(|| repository.served_manifest()) else { return Ok(None) };
     Ok(repository.store(&manifest)?.folder().map(Path::to_owned))
@@ -156,7 +156,7 @@ fn results(store: &Path) -> Result<Vec<Item>, FsError> {
 }
 
 /// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What another clone evaluated is that clone's.
-fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, CommandError> {
+fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, Failure> {
     let git = &repository.git;
     let of_commit = |path: PathBuf| ObjectId::parse(&name(&path)).filter(|commit| git.exists(commit)).map(|commit| (commit, path));
     let evaluated: Vec<_> = entries(&store.join(EVALUATIONS))?.into_iter().filter_map(of_commit).collect();
@@ -178,7 +178,7 @@ fn is_staged(path: &Path) -> bool {
 }
 
 /// The conversations that are over, by the manifest that is served; what no manifest limits goes on.
-fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, CommandError> {
+fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Failure> {
     let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
     let mut over = Vec::new();
     for id in silences.over(manifest.limits.conversation()) {
@@ -189,7 +189,7 @@ fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Comma
 }
 
 /// The code trees and state Revisions of the served branches, the pins, and HEAD.
-fn served(repository: &Repository) -> Result<BTreeSet<String>, CommandError> {
+fn served(repository: &Repository) -> Result<BTreeSet<String>, Failure> {
     let git = &repository.git;
     let mut commits: Vec<ObjectId> = git.version_branches()?.into_iter().map(|(_, tip)| tip).collect();
     commits.extend(git.resolve("HEAD")?);

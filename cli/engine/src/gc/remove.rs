@@ -1,7 +1,7 @@
 //! Removing things, each only where no process uses it by now.
 
 use super::{Item, Kind, Snapshot};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::spec;
 use crate::world::checkout::{Checkout, record_of};
@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Removes a thing; false where it is in use again, or gone already.
-pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Result<bool, CommandError> {
+pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Result<bool, Failure> {
     let layout = &repository.layout;
     let path = &item.path;
     match item.kind {
@@ -34,7 +34,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
         Kind::Result => leased(path, || in_place(path)),
         Kind::Leftover | Kind::Evaluation => in_place(path),
     }
-    .map_err(CommandError::from)
+    .map_err(Failure::from)
 }
 
 /// A server's own files in a checkout that goes are kept, which is said.
@@ -66,7 +66,7 @@ fn locked(lock: &Path, remove: impl FnOnce() -> Result<bool, FsError>) -> Result
     }
 }
 
-fn remove_workplace(repository: &Repository, path: &Path) -> Result<bool, CommandError> {
+fn remove_workplace(repository: &Repository, path: &Path) -> Result<bool, Failure> {
     let Some(_lock) = FileLock::try_acquire(&repository.layout.architect_lock())? else { return Ok(false) };
     repository.git.forget_worktree(path)?;
     fs::remove_stubborn_folder(path)?;
@@ -100,7 +100,7 @@ fn in_place(path: &Path) -> Result<bool, FsError> {
 
 /// What another process removed, or added to, is left to the next time.
 fn vanished(error: FsError) -> Result<bool, FsError> {
-    match error.kind() {
+    match error.io_kind() {
         ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty => Ok(false),
         _ => Err(error),
     }

@@ -5,7 +5,7 @@ use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
 use crate::world::process::ProcessError;
 use crate::world::python::on_path;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};
 use std::ffi::OsStr;
@@ -34,12 +34,12 @@ pub enum HooksError {
 }
 
 impl Diagnose for HooksError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::NoRepository(_) | Self::TwoBefore { .. } => Exit::Input,
-            Self::NoBinary => Exit::Surroundings,
-            Self::Git(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::NoRepository(_) | Self::TwoBefore { .. } => FailureKind::Input,
+            Self::NoBinary => FailureKind::Surroundings,
+            Self::Git(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

@@ -2,13 +2,13 @@
 //!
 //! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::records::INBOX;
 use crate::repository::run_report::Report;
 use crate::world::git::Git;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::tag;
 
 pub struct Inbox<'a> {
@@ -21,47 +21,47 @@ impl<'a> Inbox<'a> {
     }
 
     /// Once this returns without a warning, the item is on disk.
-    pub fn add(&self, item: &Feedback) -> Result<Committed<()>, CommandError> {
+    pub fn add(&self, item: &Feedback) -> Result<Committed<()>, Failure> {
         INBOX.edit(self.git, |_| Ok(Some((format!("feedback: {}", item.headline(60)), vec![entry(item)]))))
     }
 
     /// All items, oldest first.
-    pub fn items(&self) -> Result<Vec<Feedback>, CommandError> {
+    pub fn items(&self) -> Result<Vec<Feedback>, Failure> {
         let mut items = self
             .documents("items")?
             .into_iter()
             .map(|(path, bytes)| Ok(Feedback::parse(&bytes, &format!("inbox:{path}"))?))
-            .collect::<Result<Vec<_>, CommandError>>()?;
+            .collect::<Result<Vec<_>, Failure>>()?;
         items.sort_by(|one, other| (&one.at, &one.id).cmp(&(&other.at, &other.id)));
         Ok(items)
     }
 
-    pub fn item(&self, id: &str) -> Result<Feedback, CommandError> {
+    pub fn item(&self, id: &str) -> Result<Feedback, Failure> {
         self.items()?.into_iter().find(|item| item.id == id).ok_or_else(|| unknown("feedback item", id))
     }
 
     /// The runs that ended, oldest first.
-    pub fn runs(&self) -> Result<Vec<Report>, CommandError> {
+    pub fn runs(&self) -> Result<Vec<Report>, Failure> {
         let documents = self.documents("runs")?;
         let mut runs = documents
             .into_iter()
             .map(|(path, bytes)| Report::parse(&bytes, &format!("inbox:{path}")))
-            .collect::<Result<Vec<_>, CommandError>>()?;
+            .collect::<Result<Vec<_>, Failure>>()?;
         runs.sort_by(|one, other| (&one.started, &one.run).cmp(&(&other.started, &other.run)));
         Ok(runs)
     }
 
     /// What became of items.
-    pub fn settle(&self, items: &[Feedback], status: &Status) -> Result<Committed<Vec<Feedback>>, CommandError> {
+    pub fn settle(&self, items: &[Feedback], status: &Status) -> Result<Committed<Vec<Feedback>>, Failure> {
         self.record(items, status, None)
     }
 
     /// What became of items and of the run that worked on them, in one commit.
-    pub fn conclude(&self, items: &[Feedback], status: &Status, report: &Report) -> Result<Committed<Vec<Feedback>>, CommandError> {
+    pub fn conclude(&self, items: &[Feedback], status: &Status, report: &Report) -> Result<Committed<Vec<Feedback>>, Failure> {
         self.record(items, status, Some(report))
     }
 
-    fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Committed<Vec<Feedback>>, CommandError> {
+    fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Committed<Vec<Feedback>>, Failure> {
         let items: Vec<_> = items.iter().map(|item| item.now(status.clone())).collect();
         let run = report.map(|report| (format!("runs/{}.json", report.run), report.to_bytes()));
         let files: Vec<_> = items.iter().map(entry).chain(run).collect();
@@ -70,12 +70,12 @@ impl<'a> Inbox<'a> {
         Ok(INBOX.edit(self.git, |_| Ok(Some((subject.clone(), files.clone()))))?.map(|()| items))
     }
 
-    fn documents(&self, folder: &str) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
+    fn documents(&self, folder: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         Ok(INBOX.view(self.git)?.files(folder)?.into_iter().collect())
     }
 
     /// Why this may not be all of it: the inbox that a version of `active` was made with is not here.
-    pub fn lack(&self) -> Result<Option<String>, CommandError> {
+    pub fn lack(&self) -> Result<Option<String>, Failure> {
         let Some((version, head)) = INBOX.named_by_active(self.git)? else { return Ok(None) };
         let absent = head.commit().filter(|commit| !self.git.is_commit(commit));
         Ok(absent
@@ -88,6 +88,6 @@ pub fn entry(item: &Feedback) -> (String, Vec<u8>) {
     (format!("items/{}.json", item.id), item.to_bytes())
 }
 
-pub fn unknown(what: &str, id: &str) -> CommandError {
-    CommandError::new(Exit::Input, format!("there is no {what} `{id}`")).with_hint("`agent architect list` shows what there is")
+pub fn unknown(what: &str, id: &str) -> Failure {
+    Failure::new(FailureKind::Input, format!("there is no {what} `{id}`")).with_hint("`agent architect list` shows what there is")
 }

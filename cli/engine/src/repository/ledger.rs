@@ -3,12 +3,12 @@
 //! It holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its answer. Each version names the commit of the ledger it was made
 //! with, so a clone in which attempts are missing knows it and does not judge: their levels would be spent twice.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::records::{Record, View};
 use crate::world::clock;
 use crate::world::git::{Git, RecordEdit, TreeEdit};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::gate::ledger::{Asked, Entry, Ledger, SCHEMA};
 use agent_core::gate::{Comparison, GateVerdict, Level};
@@ -23,19 +23,19 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 pub const RECORD: Record = Record { name: "ledger", join, named: Some(|trailers| trailers.ledger.as_ref()) };
 
-fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
+fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if path != FILE {
         return Ok(one.max(other));
     }
     Ok(parse(one, path)?.join(&parse(other, path)?).to_text().into_bytes())
 }
 
-fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, CommandError> {
-    let text = String::from_utf8(bytes).map_err(|_| CommandError::input(format!("{origin} is not UTF-8")))?;
+fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, Failure> {
+    let text = String::from_utf8(bytes).map_err(|_| Failure::input(format!("{origin} is not UTF-8")))?;
     Ok(Ledger::parse(&text, origin)?)
 }
 
-fn of_view(view: &View<'_>) -> Result<Ledger, CommandError> {
+fn of_view(view: &View<'_>) -> Result<Ledger, Failure> {
     parse(view.read(FILE)?.unwrap_or_default(), &format!("{}:{FILE}", view.origin()))
 }
 
@@ -74,8 +74,8 @@ impl std::fmt::Display for Lack {
 }
 
 impl Lack {
-    fn refusal(&self, git: &Git) -> CommandError {
-        CommandError::new(Exit::NotEnoughEvidence, format!("{self}; nothing is judged here until it is back, since its levels are spent"))
+    fn refusal(&self, git: &Git) -> Failure {
+        Failure::new(FailureKind::NotEnoughEvidence, format!("{self}; nothing is judged here until it is back, since its levels are spent"))
             .with_hint(self.mend(git))
     }
 
@@ -103,13 +103,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer costs nothing.
-    pub fn judge(
-        &self,
-        comparison: &Comparison,
-        asked: &Asked,
-        state: &ObjectId,
-        alpha: f64,
-    ) -> Result<Committed<GateVerdict>, CommandError> {
+    pub fn judge(&self, comparison: &Comparison, asked: &Asked, state: &ObjectId, alpha: f64) -> Result<Committed<GateVerdict>, Failure> {
         if !comparison.is_tested() {
             return Ok(Committed::whole(comparison.judged(Level { value: alpha, index: None })));
         }
@@ -131,7 +125,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// All that the refs of this clone have; `None` where there is no ledger.
-    pub fn whole(&self) -> Result<Option<Ledger>, CommandError> {
+    pub fn whole(&self) -> Result<Option<Ledger>, Failure> {
         if self.git.record_heads(RECORD.name)?.is_empty() {
             return Ok(None);
         }
@@ -139,7 +133,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere and did not become a version here is no discovery.
-    pub fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, CommandError> {
+    pub fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, Failure> {
         if !ledger.has_discoveries() {
             return Ok(0);
         }
@@ -154,7 +148,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Refuses where attempts are missing that a version, or this clone itself, knows of.
-    pub fn expect_whole(&self) -> Result<(), CommandError> {
+    pub fn expect_whole(&self) -> Result<(), Failure> {
         match self.lack()?.map_or_else(|| self.never_fetched(), |lack| Ok(Some(lack)))? {
             Some(lack) => Err(lack.refusal(self.git)),
             None => Ok(()),
@@ -162,7 +156,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// The ledger of a remote, where nothing here says that there is one: no version names it, and it was never fetched. A remote that does not answer has none.
-    fn never_fetched(&self) -> Result<Option<Lack>, CommandError> {
+    fn never_fetched(&self) -> Result<Option<Lack>, Failure> {
         let Some(remote) = self.git.remotes().into_iter().next() else { return Ok(None) };
         let is_fetched = !self.git.references(&format!("{REMOTES}{remote}/"))?.is_empty();
         if is_fetched || !self.git.record_heads(RECORD.name)?.is_empty() {
@@ -175,7 +169,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// What is missing of the ledger that the versions of `active` name, and of what this clone itself has added to it.
-    pub fn lack(&self) -> Result<Option<Lack>, CommandError> {
+    pub fn lack(&self) -> Result<Option<Lack>, Failure> {
         let said = self.said()?;
         let heads = self.git.record_heads(RECORD.name)?;
         if said.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
@@ -196,19 +190,19 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// The commits of the ledger that are known to have been, and what says so.
-    fn said(&self) -> Result<Vec<(String, ObjectId)>, CommandError> {
+    fn said(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
         let named = RECORD.named_by_active(self.git)?;
         let named = named.and_then(|(version, head)| Some((format!("{} was made with", tag(&version)), head.commit()?.clone())));
         let remembered = self.git.remembered_head(RECORD.name)?.map(|commit| ("this clone wrote".to_owned(), commit));
         Ok(named.into_iter().chain(remembered).collect())
     }
 
-    fn at(&self, commit: &ObjectId) -> Result<Ledger, CommandError> {
+    fn at(&self, commit: &ObjectId) -> Result<Ledger, Failure> {
         parse(self.git.read(commit, FILE)?.unwrap_or_default(), &format!("{}:{FILE}", commit.short()))
     }
 
     /// Puts back what is missing and can still be found in this clone; says how many attempts that were.
-    pub fn restore(&self) -> Result<Committed<usize>, CommandError> {
+    pub fn restore(&self) -> Result<Committed<usize>, Failure> {
         let known: Vec<_> = self.said()?.into_iter().map(|(_, commit)| commit).filter(|commit| self.git.is_commit(commit)).collect();
         let mut restored = 0;
         let edited = self.git.edit_record(RECORD.name, || {
@@ -225,13 +219,13 @@ impl<'a> LedgerRef<'a> {
                 return Ok(None);
             }
             let edit = TreeEdit::file(FILE, self.git.write_blob(whole.to_text().as_bytes())?);
-            Ok::<_, CommandError>(Some(RecordEdit { subject: "gate: what was missing is put back".to_owned(), heads, edits: vec![edit] }))
+            Ok::<_, Failure>(Some(RecordEdit { subject: "gate: what was missing is put back".to_owned(), heads, edits: vec![edit] }))
         })?;
         Ok(edited.map(|_| restored))
     }
 
     /// What there is, in a line.
-    pub fn shown(&self) -> Result<String, CommandError> {
+    pub fn shown(&self) -> Result<String, Failure> {
         let ledger = of_view(&RECORD.view(self.git)?)?;
         if ledger.is_empty() {
             return Ok("no attempt has been charged yet".to_owned());

@@ -1,6 +1,6 @@
 //! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code, and whether its own code was taken out of service.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::git::{CommitInfo, Git, STATE_FILE};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
@@ -24,7 +24,7 @@ struct Decision {
 }
 
 /// The releases and rollbacks up to a version, newest first.
-fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<Decision, CommandError>> + 'a {
+fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<Decision, Failure>> + 'a {
     let mut undone: BTreeMap<Version, Rollback> = BTreeMap::new();
     let mut commits = git.first_parents(tip);
     std::iter::from_fn(move || {
@@ -47,7 +47,7 @@ fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<De
 }
 
 /// What is served and a commit lacks, newest first. A version that was taken out of service is not missed.
-pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked>, CommandError> {
+pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked>, Failure> {
     let mut lacked: Vec<Lacked> = Vec::new();
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
@@ -67,7 +67,7 @@ pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked
 }
 
 /// The version with the very code of a commit, where the newest such version was taken out of service.
-pub fn taken_out(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Option<TakenOut>, CommandError> {
+pub fn taken_out(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Option<TakenOut>, Failure> {
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
         if git.diff(Some(&decided.id), commit)?.iter().all(|change| is_not_served(&change.path)) {
@@ -84,7 +84,7 @@ fn is_not_served(path: &str) -> bool {
 
 /// Whether a commit has the code of a version: by descent from it or from what it released, or because its own history went through that very code, as it does
 /// where the version was brought in as one commit.
-fn contains(git: &Git, decided: &CommitInfo, commit: &ObjectId) -> Result<bool, CommandError> {
+fn contains(git: &Git, decided: &CommitInfo, commit: &ObjectId) -> Result<bool, Failure> {
     let source = decided.parents.last().filter(|_| decided.trailers.kind == Some(Kind::Release));
     for has in std::iter::once(&decided.id).chain(source) {
         if git.exists(has) && git.is_ancestor(has, commit)? {

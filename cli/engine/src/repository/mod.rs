@@ -12,18 +12,17 @@ pub mod run_report;
 pub mod sharing;
 pub mod soundness;
 
-use crate::error::{CommandError, CommandResult};
+use crate::error::Failure;
 use crate::notices::Notices;
 use crate::repository::past::RepositoryPast;
 use crate::staging::{Active, Staging};
 use crate::telemetry;
-use crate::telemetry::conventions::EXIT;
 use crate::world::fs::FsError;
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::Store;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::{Exit, Messages as _};
+use agent_core::formats::diagnose::{FailureKind, Messages as _};
 use agent_core::formats::document;
 use agent_core::formats::manifest::{self, Manifest, ManifestError};
 use agent_core::formats::object_id::ObjectId;
@@ -75,7 +74,7 @@ pub struct Location {
 
 impl Location {
     /// Opens the repository, and finishes what a killed command left undone.
-    pub fn open(&self) -> Result<Repository, CommandError> {
+    pub fn open(&self) -> Result<Repository, Failure> {
         let repository = self.look()?;
         let part = || repository.layout.overlay().map(|overlay| overlay.refusal().again());
         if let Some(refusal) = repository.refusal(Writes::Refs).or_else(part) {
@@ -86,7 +85,7 @@ impl Location {
     }
 
     /// The same for a command that has to write: where it cannot, that is said before anything is done.
-    pub fn open_to(&self, writes: Writes) -> Result<Repository, CommandError> {
+    pub fn open_to(&self, writes: Writes) -> Result<Repository, Failure> {
         if writes == Writes::Nothing {
             return self.open();
         }
@@ -98,7 +97,7 @@ impl Location {
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of a git command.
-    pub fn look(&self) -> Result<Repository, CommandError> {
+    pub fn look(&self) -> Result<Repository, Failure> {
         Ok(Repository::on(Git::discover(&self.directory)?, self))
     }
 }
@@ -156,7 +155,7 @@ impl Repository {
     }
 
     /// Makes what a killed command left undone; what cannot be made now is said, and hinders nobody who only reads.
-    pub fn finish(&self) -> Result<(), CommandError> {
+    pub fn finish(&self) -> Result<(), Failure> {
         for line in self.git.heal()?.lines() {
             self.notices.warn(line);
         }
@@ -164,14 +163,14 @@ impl Repository {
     }
 
     /// The manifest of a commit or tree.
-    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, CommandError> {
+    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, Failure> {
         let origin = format!("{}:{}", tree.short(), manifest::FILE);
         let bytes = self.git.read(tree, manifest::FILE)?.ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
         Ok(Manifest::read(&bytes, &origin)?)
     }
 
     /// The tip of what is served; `None` before the first release. One that is no sound version is an error.
-    pub fn tip(&self) -> Result<Option<Tip>, CommandError> {
+    pub fn tip(&self) -> Result<Option<Tip>, Failure> {
         self.git.reference(ACTIVE)?.map(|commit| self.version_at(&commit)).transpose()
     }
 
@@ -186,16 +185,16 @@ impl Repository {
     }
 
     /// The same, where there has to be one.
-    pub fn expect_tip(&self) -> Result<Tip, CommandError> {
+    pub fn expect_tip(&self) -> Result<Tip, Failure> {
         self.tip()?.ok_or_else(|| {
             let shallow = if self.git.is_shallow() { "; this clone is shallow, so it may only be missing here" } else { "" };
-            CommandError::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
+            Failure::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
                 .with_hint("`agent release` makes the first version of what is on `main`; in a fresh clone, `agent sync` fetches it")
         })
     }
 
     /// The state a commit holds; null where it holds none.
-    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {
+    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, Failure> {
         match self.git.read(commit, STATE_FILE)? {
             Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
             None => Ok(Value::Null),
@@ -203,12 +202,12 @@ impl Repository {
     }
 
     /// The object store that a manifest names.
-    pub fn store(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+    pub fn store(&self, manifest: &Manifest) -> Result<Store, Failure> {
         self.store_of(&manifest.store)
     }
 
     /// The same by its settings; what is waited for is said.
-    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
+    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, Failure> {
         let store = self.own_store(settings)?.over(&self.layout);
         // where more cannot be written, that was said when the repository was opened
         if self.layout.overlay().is_none()
@@ -219,22 +218,22 @@ impl Repository {
         Ok(store)
     }
 
-    fn own_store(&self, settings: &manifest::Store) -> Result<Store, CommandError> {
+    fn own_store(&self, settings: &manifest::Store) -> Result<Store, Failure> {
         let notices = self.notices.clone();
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
     /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
-    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, CommandError> {
+    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, Failure> {
         Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
 
     /// What is served, as far as staging needs to know.
-    pub fn active(&self) -> Result<Active, CommandError> {
+    pub fn active(&self) -> Result<Active, Failure> {
         self.active_at(&self.expect_tip()?)
     }
 
-    pub fn active_at(&self, tip: &Tip) -> Result<Active, CommandError> {
+    pub fn active_at(&self, tip: &Tip) -> Result<Active, Failure> {
         let base = Base { version: tip.version.clone(), commit: tip.commit.clone(), revision: tip.revision.clone() };
         let state = state_value(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
         let journal = self.git.commit(&tip.commit)?.trailers.journal;
@@ -242,11 +241,11 @@ impl Repository {
     }
 
     /// Staging on what is served; what had to be mended is said.
-    pub fn staging(&self) -> Result<Staging, CommandError> {
+    pub fn staging(&self) -> Result<Staging, Failure> {
         self.staging_on(&self.active()?)
     }
 
-    pub fn staging_on(&self, active: &Active) -> Result<Staging, CommandError> {
+    pub fn staging_on(&self, active: &Active) -> Result<Staging, Failure> {
         let staging = Staging::open(&self.layout, active, Box::new(RepositoryPast::new(&self.git, &self.layout)))?;
         for notice in staging.notices() {
             self.warn(&notice.to_string());
@@ -265,7 +264,7 @@ impl Repository {
     }
 
     /// What is on record.
-    pub fn records(&self) -> Result<telemetry::Records, CommandError> {
+    pub fn records(&self) -> Result<telemetry::Records, Failure> {
         let settings = self.served_manifest().map(|manifest| manifest.store).unwrap_or_default();
         Ok(telemetry::Records::new(self.layout.clone(), Store::open(&settings, self.layout.root())?.briefly()))
     }
@@ -273,21 +272,6 @@ impl Repository {
     /// The manifest of what is served, where something is.
     pub fn served_manifest(&self) -> Option<Manifest> {
         self.git.reference(ACTIVE).ok().flatten().and_then(|tip| self.manifest(&tip).ok())
-    }
-
-    /// A verb on record: a span from its beginning to its end, and what it does within.
-    pub fn observed(&self, verb: &str, work: impl FnOnce() -> CommandResult) -> CommandResult {
-        let _telemetry = self.telemetry();
-        let span = telemetry::Span::internal(&format!("agent {verb}"), "verb");
-        let ended = span.within(work);
-        match &ended {
-            Ok(exit) => span.set(EXIT, i64::from(*exit as u8)),
-            Err(error) => {
-                span.set(EXIT, i64::from(error.exit as u8));
-                span.fail(error.exit.as_str(), error.messages.join(": "));
-            }
-        }
-        ended
     }
 
     pub fn warn(&self, text: &str) {
@@ -308,20 +292,20 @@ impl Repository {
     }
 
     /// The working tree the user stands in; a bare repository has none.
-    pub fn worktree(&self) -> Result<std::path::PathBuf, CommandError> {
+    pub fn worktree(&self) -> Result<std::path::PathBuf, Failure> {
         self.git.worktree().ok_or_else(|| {
-            CommandError::new(Exit::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
+            Failure::new(FailureKind::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
         })
     }
 }
 
 /// A state file's content; `origin` names it in errors.
-pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, CommandError> {
+pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, Failure> {
     Ok(document::json(bytes, origin)?)
 }
 
 /// The manifest of a folder on disk.
-pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, CommandError> {
+pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, Failure> {
     let path = folder.join(manifest::FILE);
     let bytes = crate::world::fs::read_if_there(&path)?;
     let bytes = bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;

@@ -3,7 +3,7 @@
 //! Sealed Journals stay where they were made unless clones share a store. The ids that they counted travel by git, shortened to digests: the record `counted`
 //! has `journals/<digest of the Journal>`, written when something is shared with a remote.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::records::{COUNTED, View};
 use crate::repository::{Repository, state_value};
 use crate::staging::past::{CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest};
@@ -35,7 +35,7 @@ impl RepositoryPast {
         Self { git: git.clone(), layout: layout.clone() }
     }
 
-    fn look(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, CommandError> {
+    fn look(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, Failure> {
         if !self.git.is_commit(commit) {
             return Ok(Standing::Unknown);
         }
@@ -46,7 +46,7 @@ impl RepositoryPast {
         })
     }
 
-    fn fork_of(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, CommandError> {
+    fn fork_of(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, Failure> {
         for past in self.git.first_parents(commit) {
             let past = past?;
             let (Some((_, version)), Some(revision)) = (past.trailers.as_version(), &past.trailers.state) else { break };
@@ -65,7 +65,7 @@ impl RepositoryPast {
         Some(Manifest::read(&bytes, manifest::FILE).ok()?.store)
     }
 
-    fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, CommandError> {
+    fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, Failure> {
         let mut stores = Stores::new(self);
         let served = self.git.reference(ACTIVE)?;
         let mut silent = None;
@@ -79,14 +79,14 @@ impl RepositoryPast {
         }
         // it may be there: what was acknowledged is not given up because a store does not answer
         let Some(error) = silent else { return Ok(None) };
-        let mut error = CommandError::from(error);
+        let mut error = Failure::from(error);
         error
             .messages
             .insert(0, format!("{} of this clone is superseded, and the signals that it counted cannot be read now", tag(&sealed.version)));
         Err(error)
     }
 
-    fn counts_of(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, CommandError> {
+    fn counts_of(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, Failure> {
         let mut sources = Sources { git: &self.git, stores: Stores::new(self), tip: commit, shared: None };
         let mut counts = Counts::default();
         let mut found = 0;
@@ -147,7 +147,7 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn ids(&mut self, version: &ObjectId, journal: &str) -> Result<Option<Vec<IdDigest>>, CommandError> {
+    fn ids(&mut self, version: &ObjectId, journal: &str) -> Result<Option<Vec<IdDigest>>, Failure> {
         // most of them are where the newest version keeps its own; one that changed the store left those before it in another
         for commit in [self.tip, version] {
             if let Some(bytes) = self.stores.of(commit).and_then(|store| sealed_in(store, journal).ok().flatten()) {
@@ -178,7 +178,7 @@ fn path(journal: &str) -> String {
 }
 
 impl RepositoryPast {
-    fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, CommandError> {
+    fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, Failure> {
         let mut stores = Stores::new(self);
         let mut said = HashMap::new();
         let mut journals = 0;
@@ -225,12 +225,12 @@ impl Past for RepositoryPast {
     }
 }
 
-fn unknown(error: CommandError) -> PastError {
-    PastError { message: error.messages.join(": "), exit: error.exit, hint: error.hint }
+fn unknown(error: Failure) -> PastError {
+    PastError { message: error.messages.join(": "), kind: error.kind, hint: error.hint }
 }
 
 /// Puts the ids that the versions of `active` counted into the record, as far as their Journals are here: other clones cannot read them.
-pub fn share_counts(repository: &Repository) -> Result<Committed<()>, CommandError> {
+pub fn share_counts(repository: &Repository) -> Result<Committed<()>, Failure> {
     let new = unshared_counts(repository, usize::MAX)?;
     if new.is_empty() {
         return Ok(Committed::whole(()));
@@ -240,11 +240,11 @@ pub fn share_counts(repository: &Repository) -> Result<Committed<()>, CommandErr
 }
 
 /// Whether there are such ids.
-pub fn has_unshared_counts(repository: &Repository) -> Result<bool, CommandError> {
+pub fn has_unshared_counts(repository: &Repository) -> Result<bool, Failure> {
     Ok(!unshared_counts(repository, 1)?.is_empty())
 }
 
-fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
+fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let git = &repository.git;
     let Some(tip) = git.reference(ACTIVE)? else { return Ok(Vec::new()) };
     let past = RepositoryPast::new(git, &repository.layout);

@@ -3,7 +3,7 @@
 //! Where a record stands in git, and why each clone has refs of its own, says `world::git::records`. Here its heads become one set of files: each file that
 //! heads hold alike is taken as it is, and one that they hold differently is joined by the record's own rule, which gives the same in any order.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
 use agent_core::architect::feedback::Feedback;
 use agent_core::formats::committed::Committed;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Two versions of the file at a path, as one.
-pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError>;
+pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure>;
 
 /// What a commit says of a record.
 pub type Named = fn(&Trailers) -> Option<&RecordHead>;
@@ -35,7 +35,7 @@ pub const INBOX: Record = Record { name: "inbox", join: join_in_inbox, named: So
 pub const COUNTED: Record = Record { name: "counted", join: |_, one, other| Ok(one.max(other)), named: None };
 
 /// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run the one that ended in a version, or else ended later.
-fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, CommandError> {
+fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if path.starts_with("items/") {
         return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
     }
@@ -67,7 +67,7 @@ pub struct View<'a> {
 
 impl Record {
     /// All that this clone knows of the record: what its refs have, and what is still here of what they had.
-    pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, CommandError> {
+    pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
         let mut heads = git.record_heads(self.name)?;
         let named = self.named_by_active(git)?.and_then(|(_, head)| head.commit().cloned());
         let before: Vec<_> =
@@ -80,11 +80,11 @@ impl Record {
     }
 
     /// What its refs have, and nothing else.
-    pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, CommandError> {
+    pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
         self.view_of(git, git.record_heads(self.name)?)
     }
 
-    fn view_of<'a>(&self, git: &'a Git, heads: BTreeMap<ObjectId, String>) -> Result<View<'a>, CommandError> {
+    fn view_of<'a>(&self, git: &'a Git, heads: BTreeMap<ObjectId, String>) -> Result<View<'a>, Failure> {
         let heads = heads.into_iter().map(|(commit, reference)| Head { commit, reference }).collect();
         let mut view = View { git, heads, joined: BTreeMap::new() };
         for head in view.heads.get(1..).unwrap_or_default().to_vec() {
@@ -93,7 +93,7 @@ impl Record {
         Ok(view)
     }
 
-    fn take_in(&self, view: &mut View<'_>, head: &Head) -> Result<(), CommandError> {
+    fn take_in(&self, view: &mut View<'_>, head: &Head) -> Result<(), Failure> {
         let first = view.heads[0].commit.clone();
         for change in view.git.diff(Some(&first), &head.commit)? {
             let Some(theirs) = view.git.read(&head.commit, &change.path)? else { continue };
@@ -108,21 +108,17 @@ impl Record {
 
     /// Adds to the record what `change` makes of all that is known of it; asked anew whenever others were first. Once this returns without a
     /// warning, it is on disk.
-    pub fn edit(
-        &self,
-        git: &Git,
-        mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, CommandError>,
-    ) -> Result<Committed<()>, CommandError> {
+    pub fn edit(&self, git: &Git, mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, Failure>) -> Result<Committed<()>, Failure> {
         let edited = git.edit_record(self.name, || {
             let view = self.view(git)?;
             let Some((subject, files)) = change(&view)? else { return Ok(None) };
-            Ok::<_, CommandError>(Some(RecordEdit { subject, heads: view.commits(), edits: view.edits(files)? }))
+            Ok::<_, Failure>(Some(RecordEdit { subject, heads: view.commits(), edits: view.edits(files)? }))
         })?;
         Ok(edited.map(drop))
     }
 
     /// The one commit that has all that is known of the record, written where there are several heads; no ref is moved to it.
-    pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, CommandError> {
+    pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, Failure> {
         let view = self.view(git)?;
         match view.heads.as_slice() {
             [] => Ok(None),
@@ -132,7 +128,7 @@ impl Record {
     }
 
     /// The same, and this clone's own ref has it.
-    fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, CommandError> {
+    fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, Failure> {
         let heads = self.view(git)?.commits();
         if heads.len() < 2 {
             return Ok(Committed::whole(heads.into_iter().next()));
@@ -140,7 +136,7 @@ impl Record {
         git.edit_record(self.name, || {
             let view = self.view(git)?;
             let edits = view.edits(Vec::new())?;
-            Ok::<_, CommandError>(Some(RecordEdit { subject: self.join_subject(), heads: view.commits(), edits }))
+            Ok::<_, Failure>(Some(RecordEdit { subject: self.join_subject(), heads: view.commits(), edits }))
         })
     }
 
@@ -149,7 +145,7 @@ impl Record {
     }
 
     /// What a version that is about to be made says of the record. A clone that does not have what the version before named says the same again.
-    pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, CommandError> {
+    pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, Failure> {
         match self.named_by_active(git)? {
             Some((_, RecordHead::At(named))) if !git.is_commit(&named) => Ok(Committed::whole(RecordHead::At(named))),
             _ => Ok(self.head(git)?.map(|head| head.map_or(RecordHead::None, RecordHead::At))),
@@ -157,7 +153,7 @@ impl Record {
     }
 
     /// What the versions of `active` say they were made with: by the newest that says it, and `None` where none does.
-    pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, CommandError> {
+    pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, Failure> {
         let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else { return Ok(None) };
         for commit in git.first_parents(&tip) {
             let commit = commit?;
@@ -170,7 +166,7 @@ impl Record {
     }
 }
 
-fn unjoined(mut error: CommandError, view: &View<'_>, head: &Head) -> CommandError {
+fn unjoined(mut error: Failure, view: &View<'_>, head: &Head) -> Failure {
     error.messages.insert(0, format!("{} cannot be joined with {}", head.reference, view.heads[0].reference));
     error
 }
@@ -185,7 +181,7 @@ impl View<'_> {
         self.heads.iter().map(|head| head.reference.as_str()).collect::<Vec<_>>().join(" and ")
     }
 
-    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, CommandError> {
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
         if let Some(joined) = self.joined.get(path) {
             return Ok(Some(joined.clone()));
         }
@@ -195,7 +191,7 @@ impl View<'_> {
         }
     }
 
-    pub fn has(&self, path: &str) -> Result<bool, CommandError> {
+    pub fn has(&self, path: &str) -> Result<bool, Failure> {
         if self.joined.contains_key(path) {
             return Ok(true);
         }
@@ -206,7 +202,7 @@ impl View<'_> {
     }
 
     /// The files below a folder by their paths, sorted.
-    pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
+    pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
         let mut files = BTreeMap::new();
         if let Some(head) = self.heads.first() {
             for file in self.git.files(&head.commit, folder)? {
@@ -219,7 +215,7 @@ impl View<'_> {
     }
 
     /// What makes the first head's tree hold all that is known, and these files.
-    fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, CommandError> {
+    fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, Failure> {
         let mut all: BTreeMap<String, Vec<u8>> = self.joined.clone();
         all.extend(files);
         all.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, self.git.write_blob(&bytes)?))).collect()

@@ -1,6 +1,6 @@
 //! The refspecs by which plain `git fetch` and `git push` carry what is ours, and never fail over it.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
 use agent_core::version::record_refs::{fetch_refspecs, is_ours, push_refspec};
@@ -14,7 +14,7 @@ pub enum Standing {
     Missing,
 }
 
-pub fn standing(git: &Git, remote: &str) -> Result<Standing, CommandError> {
+pub fn standing(git: &Git, remote: &str) -> Result<Standing, Failure> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     let (fetch, push) = (ours(&command, &fetch)?, ours(&command, &push)?);
@@ -26,7 +26,7 @@ pub fn standing(git: &Git, remote: &str) -> Result<Standing, CommandError> {
 }
 
 /// Sets them up, in the place of those of earlier versions.
-pub fn set_up(git: &Git, remote: &str) -> Result<(), CommandError> {
+pub fn set_up(git: &Git, remote: &str) -> Result<(), Failure> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     replace(&command, &fetch, &fetch_refspecs(remote))?;
@@ -41,11 +41,11 @@ fn keys(remote: &str) -> [String; 2] {
     ["fetch", "push"].map(|direction| format!("remote.{remote}.{direction}"))
 }
 
-fn ours(command: &GitCommand, key: &str) -> Result<Vec<String>, CommandError> {
+fn ours(command: &GitCommand, key: &str) -> Result<Vec<String>, Failure> {
     Ok(command.config_values(key)?.into_iter().filter(|value| is_ours(value)).collect())
 }
 
-fn replace(command: &GitCommand, key: &str, wanted: &[String]) -> Result<(), CommandError> {
+fn replace(command: &GitCommand, key: &str, wanted: &[String]) -> Result<(), Failure> {
     let there = ours(command, key)?;
     for old in there.iter().filter(|value| !wanted.contains(value)) {
         command.remove_config(key, old)?;

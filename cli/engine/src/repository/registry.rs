@@ -1,6 +1,6 @@
 //! Versions by name: what a range or a pin means, and the registry with what the object store adds to it.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::Catalog;
 use agent_core::formats::committed::Warnings;
@@ -41,7 +41,7 @@ impl Repository {
         limit: usize,
         after: Option<&Version>,
         filter: &Filter,
-    ) -> Result<(Listing, Warnings), CommandError> {
+    ) -> Result<(Listing, Warnings), Failure> {
         let (page, more) = self.up_to_date(known, |catalog| {
             let (page, more) = self.git.page(catalog, limit, after, filter)?;
             let page: Vec<_> = page.into_iter().map(|version| (catalog.undone_by(&version).cloned(), version)).collect();
@@ -57,7 +57,7 @@ impl Repository {
     }
 
     /// One version of it; `None` where there is no such version.
-    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<(Entry, Warnings)>, CommandError> {
+    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<(Entry, Warnings)>, Failure> {
         if self.git.version_commit(version)?.is_none() {
             return Ok(None);
         }
@@ -67,18 +67,18 @@ impl Repository {
     }
 
     /// The newest version in service, or of those in a range.
-    pub fn known_newest(&self, known: &Known, range: Option<&VersionReq>) -> Result<Option<Version>, CommandError> {
+    pub fn known_newest(&self, known: &Known, range: Option<&VersionReq>) -> Result<Option<Version>, Failure> {
         self.up_to_date(known, |catalog| Ok(self.git.newest_known(catalog, range)?))
     }
 
-    fn up_to_date<T>(&self, known: &Known, look: impl FnOnce(&Catalog) -> Result<T, CommandError>) -> Result<T, CommandError> {
+    fn up_to_date<T>(&self, known: &Known, look: impl FnOnce(&Catalog) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut catalog = known.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         self.git.refresh(&mut catalog)?;
         look(&catalog)
     }
 
     /// The entries of versions, each with the rollback that took it out of service.
-    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<(Vec<Entry>, Warnings), CommandError> {
+    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<(Vec<Entry>, Warnings), Failure> {
         let mut found: Vec<Option<Entry>> = {
             let entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().map(|(_, version)| entries.get(version).cloned()).collect()
@@ -102,7 +102,7 @@ impl Repository {
     }
 
     /// A page of the registry, newest first; what the object store does not tell is said.
-    pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, CommandError> {
+    pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, Failure> {
         let mut listing = self.git.listing(limit, after, range)?;
         listing.agent = self.agent_name();
         self.say(self.add_tiers(&mut listing.versions));
@@ -110,7 +110,7 @@ impl Repository {
     }
 
     /// One version of the registry.
-    pub fn entry(&self, version: &Version) -> Result<Entry, CommandError> {
+    pub fn entry(&self, version: &Version) -> Result<Entry, Failure> {
         self.commit_of(version)?;
         let mut entries = [self.git.registered(version)?];
         self.say(self.add_tiers(&mut entries));
@@ -145,7 +145,7 @@ impl Repository {
     }
 
     /// The commit of a version. One of a branch whose tag is gone is tagged again.
-    pub fn commit_of(&self, version: &Version) -> Result<ObjectId, CommandError> {
+    pub fn commit_of(&self, version: &Version) -> Result<ObjectId, Failure> {
         if let Some(commit) = self.git.version_commit(version)? {
             return Ok(commit);
         }
@@ -159,18 +159,18 @@ impl Repository {
     }
 
     /// The newest version in service that a range means.
-    pub fn newest_in(&self, range: &VersionReq) -> Result<Version, CommandError> {
+    pub fn newest_in(&self, range: &VersionReq) -> Result<Version, Failure> {
         self.git.newest(Some(range))?.ok_or_else(|| {
             let hint = match self.git.latest() {
                 Ok(Some(latest)) => format!("the newest version is v{latest}; `agent versions` lists them all, and which are yanked"),
                 _ => self.why_no_versions(),
             };
-            CommandError::input(format!("no version in service matches `{range}`")).with_hint(hint)
+            Failure::input(format!("no version in service matches `{range}`")).with_hint(hint)
         })
     }
 
     /// The version that WHAT means.
-    pub fn version_named(&self, what: &What) -> Result<Version, CommandError> {
+    pub fn version_named(&self, what: &What) -> Result<Version, Failure> {
         match what {
             What::Version(version) => self.commit_of(version).map(|_| version.clone()),
             What::Range(range) => self.newest_in(range),
@@ -179,7 +179,7 @@ impl Repository {
                 let commit = self.commit_named(other)?;
                 let version = self.git.commit(&commit)?.trailers.version;
                 version.ok_or_else(|| {
-                    CommandError::input(format!("`{other}` is commit {}, which is not a version", commit.short()))
+                    Failure::input(format!("`{other}` is commit {}, which is not a version", commit.short()))
                         .with_hint("`agent versions` lists the versions")
                 })
             }
@@ -187,18 +187,18 @@ impl Repository {
     }
 
     /// What a name stands for: a pin if there is one, else whatever git knows by it.
-    pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, CommandError> {
+    pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, Failure> {
         match self.git.pin_meant(name)? {
             Some(what) => self.commit_named(&what),
             None => Ok(self.git.expect(name)?),
         }
     }
 
-    fn no_version(&self, version: &Version) -> CommandError {
+    fn no_version(&self, version: &Version) -> Failure {
         let known: Vec<String> = self.git.versions().unwrap_or_default().iter().map(tag).collect();
         let hint = if known.is_empty() { self.why_no_versions() } else { "`agent versions` lists them".to_owned() };
         let suggestion = did_you_mean(&tag(version), known.iter().map(String::as_str));
-        CommandError::input(format!("there is no v{version}{suggestion}")).with_hint(hint)
+        Failure::input(format!("there is no v{version}{suggestion}")).with_hint(hint)
     }
 
     fn why_no_versions(&self) -> String {

@@ -1,12 +1,12 @@
 //! What a run did: `agent/architect@1`, kept beside the run while it goes on and in the inbox once it ended.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::fs::{self, Durability};
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::feedback::Status;
 use agent_core::architect::run::{Evaluators, Phase, Run, SCHEMA};
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{CoderKind, Tier};
 use agent_core::formats::object_id::ObjectId;
 use serde::{Deserialize, Serialize};
@@ -104,13 +104,13 @@ const fn unchanged() -> Effect {
 }
 
 impl Report {
-    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, CommandError> {
+    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, Failure> {
         let report: Self =
-            serde_json::from_slice(bytes).map_err(|error| CommandError::input(format!("{origin} is not a report of a run: {error}")))?;
+            serde_json::from_slice(bytes).map_err(|error| Failure::input(format!("{origin} is not a report of a run: {error}")))?;
         if report.schema == SCHEMA {
             return Ok(report);
         }
-        Err(CommandError::input(format!("{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`", report.schema)))
+        Err(Failure::input(format!("{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`", report.schema)))
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -141,11 +141,12 @@ impl Report {
         }
     }
 
-    pub fn exit(&self) -> Exit {
+    /// Why the run has no version; `None` where it released one.
+    pub fn failure(&self) -> Option<FailureKind> {
         match &self.progress.phase {
-            Phase::Released { .. } => Exit::Done,
-            Phase::Refused { .. } if self.attempts.iter().all(|attempt| attempt.coder_failed) => Exit::Child,
-            _ => Exit::No,
+            Phase::Released { .. } => None,
+            Phase::Refused { .. } if self.attempts.iter().all(|attempt| attempt.coder_failed) => Some(FailureKind::Child),
+            _ => Some(FailureKind::Refused),
         }
     }
 
@@ -170,7 +171,7 @@ impl Report {
     }
 
     /// Writes `report.json` and `report.md` into the run's folder.
-    pub fn save(&self, folder: &Path) -> Result<(), CommandError> {
+    pub fn save(&self, folder: &Path) -> Result<(), Failure> {
         fs::replace(&folder.join("report.md"), self.to_markdown().as_bytes(), Durability::Rebuildable)?;
         fs::replace(&folder.join("report.json"), &self.to_bytes(), Durability::Rebuildable)?;
         Ok(())

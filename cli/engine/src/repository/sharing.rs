@@ -3,14 +3,14 @@
 //! A push of ours never takes anything from anybody: a record is pushed as the join of what the remote has and what is known here, under a lease on
 //! what was fetched; where another clone was faster, it is fetched and joined again.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::ledger;
 use crate::repository::past;
 use crate::repository::records::{COUNTED, INBOX, Record};
 use crate::world::git::{Git, Move, PrePush, Pushed};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_refspecs};
 use std::cmp::Ordering;
@@ -30,7 +30,7 @@ struct Plan {
 
 /// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were moved. `taken` are refs of the remote that a push
 /// under way moves itself.
-pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, CommandError> {
+pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, Failure> {
     let git = &repository.git;
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
@@ -54,15 +54,15 @@ pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) ->
         }
         return Ok(shared);
     }
-    Err(CommandError::new(Exit::Conflict, format!("others kept pushing to {remote}: {last}")).with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, format!("others kept pushing to {remote}: {last}")).with_hint("run it again; nothing was lost"))
 }
 
 /// What the remote has of ours, and nothing else.
-pub fn fetch(git: &Git, remote: &str) -> Result<(), CommandError> {
+pub fn fetch(git: &Git, remote: &str) -> Result<(), Failure> {
     Ok(git.fetch(remote, &fetch_refspecs(&git.remote_place(remote)))?)
 }
 
-fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, CommandError> {
+fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failure> {
     let mut plan = Plan::default();
     for record in RECORDS {
         let Some(joined) = record.joined(git)? else { continue };
@@ -98,7 +98,7 @@ fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Comma
 
 impl Plan {
     /// Of a pin here and there, the one that was set last stands in both places.
-    fn pin(&mut self, git: &Git, remote: &str, name: &str, blob: &ObjectId, taken: &BTreeSet<String>) -> Result<(), CommandError> {
+    fn pin(&mut self, git: &Git, remote: &str, name: &str, blob: &ObjectId, taken: &BTreeSet<String>) -> Result<(), Failure> {
         let reference = format!("{SHARED}{PINS}{name}");
         let Some(theirs) = seen(git, remote, &reference)? else { return self.push(git, remote, &reference, blob, taken) };
         let set_at = |reference: &str| git.pin_at(reference, name).ok().flatten().and_then(|(_, at)| at);
@@ -112,7 +112,7 @@ impl Plan {
         }
     }
 
-    fn push(&mut self, git: &Git, remote: &str, name: &str, to: &ObjectId, taken: &BTreeSet<String>) -> Result<(), CommandError> {
+    fn push(&mut self, git: &Git, remote: &str, name: &str, to: &ObjectId, taken: &BTreeSet<String>) -> Result<(), Failure> {
         let from = seen(git, remote, name)?;
         if from.as_ref() != Some(to) && !taken.contains(name) {
             self.there.push(Move { name: name.to_owned(), from, to: Some(to.clone()) });
@@ -122,13 +122,13 @@ impl Plan {
 }
 
 /// Where a ref of ours was at the remote when it was last fetched.
-fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, CommandError> {
+fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, Failure> {
     let below = name.strip_prefix(SHARED).unwrap_or(name);
     Ok(git.target(&format!("{REMOTES}{}/{below}", git.remote_place(remote)))?)
 }
 
 /// Whether there is something of ours here that the remote was not seen to have; the remote is not asked.
-pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, CommandError> {
+pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, Failure> {
     let git = &repository.git;
     if past::has_unshared_counts(repository)? {
         return Ok(true);

@@ -1,6 +1,6 @@
 //! What is served or judged is first looked at: the part of a version's verification that costs a few reads, once for each commit.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::env::SKIP_HOOKS;
 use crate::world::git::{ACTIVE, CommitInfo, link};
@@ -17,7 +17,7 @@ const LOOKED_BACK: usize = 1_000;
 
 impl Repository {
     /// A commit as the version that it says it is, where nothing speaks against that.
-    pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, CommandError> {
+    pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, Failure> {
         if let Some(tip) = self.known_sound(commit) {
             return Ok(tip);
         }
@@ -37,24 +37,19 @@ impl Repository {
     }
 
     /// The same, where it was asked for by its version.
-    pub fn sound_version(&self, version: &Version, commit: &ObjectId) -> Result<(), CommandError> {
+    pub fn sound_version(&self, version: &Version, commit: &ObjectId) -> Result<(), Failure> {
         let found = self.version_at(commit)?;
         if found.version == *version {
             return Ok(());
         }
-        Err(CommandError::input(format!(
-            "the tag {} is on commit {}, which says it is {}",
-            tag(version),
-            commit.short(),
-            tag(&found.version)
-        ))
-        .with_hint(
-            "tags are immutable: `agent doctor` shows which were moved; `git fetch origin --tags --force` brings the published ones",
-        ))
+        Err(Failure::input(format!("the tag {} is on commit {}, which says it is {}", tag(version), commit.short(), tag(&found.version)))
+            .with_hint(
+                "tags are immutable: `agent doctor` shows which were moved; `git fetch origin --tags --force` brings the published ones",
+            ))
     }
 
     /// What its own evaluation says against it, where that lies in a folder of this machine; a store that is further away costs too much to ask here.
-    fn says_nothing(&self, commit: &CommitInfo) -> Result<Option<String>, CommandError> {
+    fn says_nothing(&self, commit: &CommitInfo) -> Result<Option<String>, Failure> {
         let manifest = self.manifest(&commit.id)?;
         if manifest.store.is_remote() {
             return Ok(None);
@@ -64,7 +59,7 @@ impl Repository {
         Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None, FIRST), &stored)))
     }
 
-    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> CommandError {
+    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> Failure {
         let breach = breach.unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
         let version = commit.trailers.version.as_ref().map(|version| format!(" ({})", tag(version))).unwrap_or_default();
         let message = format!("commit {}{version} is not a valid version: {}", commit.id.short(), breach.why());
@@ -79,7 +74,7 @@ impl Repository {
             _ if is_tip => self.way_back(commit),
             _ => "`agent verify --all` shows more; `agent versions` lists the others".to_owned(),
         };
-        CommandError::input(message).with_hint(hint)
+        Failure::input(message).with_hint(hint)
     }
 
     /// To the newest sound version before a tip that is none.

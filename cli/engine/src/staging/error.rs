@@ -2,7 +2,7 @@
 
 use super::past::PastError;
 use crate::world::fs::FsError;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::state::journal::JournalError;
 use std::path::PathBuf;
 
@@ -32,13 +32,13 @@ pub enum StagingError {
 }
 
 impl Diagnose for StagingError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Fs(error) | Self::InDoubt(error) => error.exit(),
-            Self::Past(error) => error.exit(),
-            Self::Journal { source, .. } => source.exit(),
-            Self::Full | Self::TooLarge(_) => Exit::Input,
-            Self::Gone(_) => Exit::Conflict,
+            Self::Fs(error) | Self::InDoubt(error) => error.kind(),
+            Self::Past(error) => error.kind(),
+            Self::Journal { source, .. } => source.kind(),
+            Self::Full | Self::TooLarge(_) => FailureKind::Input,
+            Self::Gone(_) => FailureKind::Conflict,
         }
     }
 

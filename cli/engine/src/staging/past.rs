@@ -1,6 +1,6 @@
 //! What staging has to know of the past of `active`: which versions lie on the way to it, and which signals their Journals hold.
 
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::journal::{Base, SealedAs};
 use semver::Version;
@@ -75,13 +75,13 @@ pub trait Past: std::fmt::Debug {
 #[error("{message}")]
 pub struct PastError {
     pub message: String,
-    pub exit: Exit,
+    pub kind: FailureKind,
     pub hint: Option<String>,
 }
 
 impl Diagnose for PastError {
-    fn exit(&self) -> Exit {
-        self.exit
+    fn kind(&self) -> FailureKind {
+        self.kind
     }
 
     fn hint(&self) -> Option<String> {

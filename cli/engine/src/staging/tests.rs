@@ -4,7 +4,7 @@ use super::*;
 use crate::world::event_loop::block_on;
 use crate::world::layout::Layout;
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::{Diagnose as _, Exit};
+use agent_core::formats::diagnose::{Diagnose as _, FailureKind};
 use agent_core::formats::object_id::{self, ObjectId};
 use agent_core::state::journal::{self, Base, Draft, SET, SealedAs};
 use semver::Version;
@@ -70,7 +70,7 @@ impl Past for History {
 
     fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
         if self.published(&sealed.commit).is_some_and(|published| published.is_away) {
-            return Err(PastError { message: "the store does not answer".to_owned(), exit: Exit::Surroundings, hint: None });
+            return Err(PastError { message: "the store does not answer".to_owned(), kind: FailureKind::Surroundings, hint: None });
         }
         let published = self.0.lock().unwrap();
         Ok(published.iter().filter_map(|published| published.journal.clone()).find(|journal| object_id::digest(journal) == sealed.journal))
@@ -380,7 +380,7 @@ fn an_unreadable_middle_is_an_error_that_changes_nothing() {
     bytes[middle] ^= 1;
     std::fs::write(place.journal_file(), &bytes).unwrap();
     let error = place.open_on(&active(1)).unwrap_err();
-    assert_eq!(error.exit(), Exit::Input);
+    assert_eq!(error.kind(), FailureKind::Input);
     assert!(error.hint().unwrap().contains("agent state reset"));
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), bytes);
 
@@ -643,7 +643,7 @@ fn a_lost_journal_is_waited_for_while_its_store_does_not_answer() {
     let before = std::fs::read(place.journal_file()).unwrap();
     for _ in 0..2 {
         let error = place.open_on(&theirs).unwrap_err();
-        assert_eq!((error.exit(), error.to_string().as_str()), (Exit::Surroundings, "the store does not answer"));
+        assert_eq!((error.kind(), error.to_string().as_str()), (FailureKind::Surroundings, "the store does not answer"));
     }
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), before);
     place.versions.lock().unwrap()[0].is_away = false;

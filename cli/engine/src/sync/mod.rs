@@ -5,14 +5,14 @@
 
 mod observed;
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::sharing;
 use crate::staging::Notice;
 use crate::target::tuner;
 use crate::world::git::{ACTIVE, Git, GitError, Move, Moved, PrePush, Pushed, tag_ref};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::{Exit, Messages as _};
+use agent_core::formats::diagnose::{FailureKind, Messages as _};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN};
 use agent_core::version::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
@@ -90,11 +90,11 @@ struct Dropped {
     why: String,
 }
 
-pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     let remote = remote(&repository.git, options.remote.as_deref())?;
     for _ in 0..ATTEMPTS {
         let snapshot = observed::snapshot(repository, remote.as_deref())?;
-        let steps = sync::plan(&snapshot).map_err(|conflict| CommandError::new(Exit::Conflict, conflict.why).with_hint(conflict.mend))?;
+        let steps = sync::plan(&snapshot).map_err(|conflict| Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.mend))?;
         let mut run = Run { repository, outcome: Outcome::of(&snapshot) };
         if options.dry_run {
             run.outcome.plan = Some(steps.iter().map(ToString::to_string).collect());
@@ -104,11 +104,11 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Comma
             return Ok(run.outcome);
         }
     }
-    Err(CommandError::new(Exit::Conflict, "others kept moving `active`").with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, "others kept moving `active`").with_hint("run it again; nothing was lost"))
 }
 
 /// Fetches what a remote has of ours; a clone in which nothing is served begins with what the remote serves, which is then told. Nothing else moves.
-pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, CommandError> {
+pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, Failure> {
     sharing::fetch(git, remote)?;
     let Some(served) = observed::to_begin_with(git, remote)? else { return Ok(None) };
     let moved = git.move_legally(Move::create(ACTIVE, served.commit.clone()), REASON)?;
@@ -124,7 +124,7 @@ pub struct MainLacks {
 }
 
 /// What is left to do on `main` after a version was made.
-pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, CommandError> {
+pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, Failure> {
     let git = &repository.git;
     let Some(served) = git.reference(ACTIVE)? else { return Ok(None) };
     let remote = remote(git, None).ok().flatten();
@@ -133,7 +133,7 @@ pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, CommandE
 }
 
 /// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. Whoever is offline goes on, and is told.
-pub fn expect_level(repository: &Repository) -> Result<(), CommandError> {
+pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     let git = &repository.git;
     let Some(remote) = repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name) else { return Ok(()) };
     if !git.remotes().contains(&remote) {
@@ -154,22 +154,22 @@ pub fn expect_level(repository: &Repository) -> Result<(), CommandError> {
         return Ok(());
     }
     let message = format!("active of {remote} is at {}, which this clone lacks: a version made now would fork history", there.short());
-    Err(CommandError::new(Exit::Conflict, message).with_hint("agent sync, then run it again"))
+    Err(Failure::new(FailureKind::Conflict, message).with_hint("agent sync, then run it again"))
 }
 
 /// The remote to come together with; none where there is none.
-fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, CommandError> {
+fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
     const USUAL: &str = "origin";
     let remotes = git.remotes();
     let known = || remotes.join(", ");
     match (named, remotes.as_slice()) {
         (Some(named), _) if remotes.iter().any(|remote| remote == named) => Ok(Some(named.to_owned())),
-        (Some(named), []) => Err(CommandError::usage(format!("there is no remote `{named}`: this repository has none"))),
-        (Some(named), _) => Err(CommandError::usage(format!("there is no remote `{named}`; there are {}", known()))),
+        (Some(named), []) => Err(Failure::usage(format!("there is no remote `{named}`: this repository has none"))),
+        (Some(named), _) => Err(Failure::usage(format!("there is no remote `{named}`; there are {}", known()))),
         (None, []) => Ok(None),
         (None, [only]) => Ok(Some(only.clone())),
         (None, _) if remotes.iter().any(|remote| remote == USUAL) => Ok(Some(USUAL.to_owned())),
-        (None, _) => Err(CommandError::usage(format!("there are several remotes: {}", known())).with_hint("name one: agent sync REMOTE")),
+        (None, _) => Err(Failure::usage(format!("there are several remotes: {}", known())).with_hint("name one: agent sync REMOTE")),
     }
 }
 
@@ -231,7 +231,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// False when another process or clone was first: what was seen is no longer so.
-    fn all(&mut self, steps: &[Step]) -> Result<bool, CommandError> {
+    fn all(&mut self, steps: &[Step]) -> Result<bool, Failure> {
         for step in steps {
             if !self.one(step)? {
                 return Ok(false);
@@ -240,7 +240,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn one(&mut self, step: &Step) -> Result<bool, CommandError> {
+    fn one(&mut self, step: &Step) -> Result<bool, Failure> {
         match step {
             Step::Keep(lost) => self.keep(lost),
             Step::Serve { from, to } => self.serve(from.as_ref(), to),
@@ -261,7 +261,7 @@ impl Run<'_> {
         Ok(matches!(self.repository.settle(moved), Moved::All))
     }
 
-    fn keep(&mut self, lost: &Lost) -> Result<bool, CommandError> {
+    fn keep(&mut self, lost: &Lost) -> Result<bool, Failure> {
         let name = format!("{OWN}{}/{LOST}{}-{}", self.git().clone_id()?, tag(&lost.version), lost.commit.short());
         if !self.moved(Move::create(name.clone(), lost.commit.clone()))? {
             return Ok(false);
@@ -271,7 +271,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn serve(&mut self, from: Option<&Served>, to: &Served) -> Result<bool, CommandError> {
+    fn serve(&mut self, from: Option<&Served>, to: &Served) -> Result<bool, Failure> {
         let before = from.map(|from| from.commit.clone());
         if !self.moved(Move { name: ACTIVE.to_owned(), from: before.clone(), to: Some(to.commit.clone()) })? {
             return Ok(false);
@@ -303,7 +303,7 @@ impl Run<'_> {
         moved != Some(false)
     }
 
-    fn share(&mut self, remote: &str) -> Result<bool, CommandError> {
+    fn share(&mut self, remote: &str) -> Result<bool, Failure> {
         let shared = self.repository.settle(sharing::share(self.repository, remote, &BTreeSet::new())?);
         if !shared.is_empty() {
             self.outcome.did(format!("pushed to {remote}: {}", shared.join(", ")));
@@ -312,7 +312,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn push(&mut self, remote: &str, from: Option<&ObjectId>, to: &Served, untagged: &[Served]) -> Result<bool, CommandError> {
+    fn push(&mut self, remote: &str, from: Option<&ObjectId>, to: &Served, untagged: &[Served]) -> Result<bool, Failure> {
         let branch = Move { name: ACTIVE.to_owned(), from: from.cloned(), to: Some(to.commit.clone()) };
         let tags = untagged.iter().map(|made| Move::create(tag_ref(&made.version), made.commit.clone()));
         let moves: Vec<_> = std::iter::once(branch).chain(tags).collect();
@@ -327,7 +327,7 @@ impl Run<'_> {
     /// `main` is a convenience: what keeps it from moving is said.
     fn forward(&mut self, from: &ObjectId, to: &ObjectId, checkout: Checkout) -> bool {
         let git = self.git();
-        let moved = || -> Result<bool, CommandError> {
+        let moved = || -> Result<bool, Failure> {
             let folder = if checkout == Checkout::None { None } else { git.checkout_of(observed::MAIN)? };
             match folder {
                 Some(folder) => Ok(Git::fast_forward(&folder, to).map(|()| true)?),
@@ -345,7 +345,7 @@ impl Run<'_> {
         true
     }
 
-    fn replay(&mut self) -> Result<bool, CommandError> {
+    fn replay(&mut self) -> Result<bool, Failure> {
         let active = self.repository.active()?;
         let mut staging = self.repository.staging_on(&active)?;
         let returned =

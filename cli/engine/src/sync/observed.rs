@@ -1,10 +1,10 @@
 //! What is to be known of a clone and its remote before anything is brought together.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::lineage;
 use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::tip::Breach;
 use agent_core::version::record_refs::{self, OWN, Place};
@@ -20,7 +20,7 @@ pub const MAIN: &str = "refs/heads/main";
 const RECENT: usize = 4_096;
 
 /// Fetches what the remote serves, and looks.
-pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapshot, CommandError> {
+pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapshot, Failure> {
     let git = &repository.git;
     let here = git.reference(ACTIVE)?.map(|tip| version(git, &tip, "active")).transpose()?;
     let standing = match remote {
@@ -44,7 +44,7 @@ pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapsho
 }
 
 /// What a remote serves, where nothing is served here.
-pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, CommandError> {
+pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, Failure> {
     let there = git.fetch_active(remote)?;
     if git.reference(ACTIVE)?.is_some() {
         return Ok(None);
@@ -53,22 +53,16 @@ pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, CommandE
 }
 
 /// A commit as the version that it says it is.
-fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, CommandError> {
+fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, Failure> {
     let info = git.commit(commit)?;
     match &info.trailers.version {
         Some(version) if info.trailers.as_version().is_some() => Ok(Served { version: version.clone(), commit: commit.clone() }),
-        _ => Err(CommandError::input(format!("{whose} is at {}, which is not a version", commit.short()))
+        _ => Err(Failure::input(format!("{whose} is at {}, which is not a version", commit.short()))
             .with_hint("`agent doctor` tells what `active` was before, and how to go back there")),
     }
 }
 
-fn standing(
-    git: &Git,
-    remote: &str,
-    here: Option<&Served>,
-    seen: Option<&ObjectId>,
-    there: Option<ObjectId>,
-) -> Result<Standing, CommandError> {
+fn standing(git: &Git, remote: &str, here: Option<&Served>, seen: Option<&ObjectId>, there: Option<ObjectId>) -> Result<Standing, Failure> {
     let Some(there) = there else {
         return match here {
             Some(here) => Ok(Standing::Ahead { from: None, untagged: untagged(git, remote, here, None)? }),
@@ -94,19 +88,17 @@ fn standing(
 }
 
 /// What a remote serves, where it may be served here as well. Where tags are does not matter: those of this clone follow.
-fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, CommandError> {
+fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     let served = version(git, there, &format!("active of {remote}"))?;
     match git.breach(&git.commit(there)?)? {
-        Some(Breach::Commit(why)) => {
-            Err(CommandError::input(format!("active of {remote} is at {served}, which is not a valid version: {why}"))
-                .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more")))
-        }
+        Some(Breach::Commit(why)) => Err(Failure::input(format!("active of {remote} is at {served}, which is not a valid version: {why}"))
+            .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more"))),
         Some(Breach::Tag(_)) | None => Ok(served),
     }
 }
 
 /// The versions from what the remote serves up to ours that it has no tag of, oldest first.
-fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) -> Result<Vec<Served>, CommandError> {
+fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) -> Result<Vec<Served>, Failure> {
     let tagged = git.remote_refs(remote, &["refs/tags/v*".to_owned()])?;
     let mut untagged = Vec::new();
     for commit in git.first_parents(&here.commit) {
@@ -122,11 +114,12 @@ fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) ->
     Ok(untagged)
 }
 
-fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &ObjectId) -> CommandError {
+fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &ObjectId) -> Failure {
     let name = tag(version);
     let message =
         format!("{remote} has the tag {name} on {}, which its active does not have; here it is {}", tagged.short(), commit.id.short());
-    CommandError::new(Exit::Conflict, message).with_hint(format!("if nothing uses it: git push {remote} --delete {name}, then agent sync"))
+    Failure::new(FailureKind::Conflict, message)
+        .with_hint(format!("if nothing uses it: git push {remote} --delete {name}, then agent sync"))
 }
 
 /// The newest versions on the way to what is to be served.
@@ -138,7 +131,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn to(git: &'a Git, tip: &'a ObjectId) -> Result<Self, CommandError> {
+    fn to(git: &'a Git, tip: &'a ObjectId) -> Result<Self, Failure> {
         let mut way = Self { git, tip, commits: HashSet::new(), versions: BTreeMap::new() };
         for commit in git.first_parents(tip).take(RECENT) {
             let commit = commit?;
@@ -149,12 +142,12 @@ impl<'a> Way<'a> {
         Ok(way)
     }
 
-    fn has(&self, commit: &ObjectId) -> Result<bool, CommandError> {
+    fn has(&self, commit: &ObjectId) -> Result<bool, Failure> {
         Ok(self.commits.contains(commit) || self.git.is_ancestor(commit, self.tip)?)
     }
 
     /// Versions that were served here, or have the tag of a version that is, and stand aside; newest first.
-    fn lost(&self, here: Option<&Served>) -> Result<Vec<Lost>, CommandError> {
+    fn lost(&self, here: Option<&Served>) -> Result<Vec<Lost>, Failure> {
         let kept = self.kept()?;
         let was_served = here.map(|here| here.commit.clone()).into_iter().chain(self.git.past_tips(ACTIVE)?);
         let others = self.other_branches()?;
@@ -174,18 +167,18 @@ impl<'a> Way<'a> {
     }
 
     /// What is kept already.
-    fn kept(&self) -> Result<HashSet<ObjectId>, CommandError> {
+    fn kept(&self) -> Result<HashSet<ObjectId>, Failure> {
         let refs = self.git.references(OWN)?.into_iter();
         Ok(refs.filter(|(name, _)| record_refs::place(name) == Some(Place::Lost)).map(|(_, commit)| commit).collect())
     }
 
-    fn other_branches(&self) -> Result<Vec<ObjectId>, CommandError> {
+    fn other_branches(&self) -> Result<Vec<ObjectId>, Failure> {
         let branches = self.git.version_branches()?.into_iter();
         Ok(branches.filter(|(name, _)| name != ACTIVE).map(|(_, tip)| tip).collect())
     }
 
     /// Commits that have the tag of a version on this way, and are another.
-    fn tagged_aside(&self) -> Result<Vec<ObjectId>, CommandError> {
+    fn tagged_aside(&self) -> Result<Vec<ObjectId>, Failure> {
         let mut aside = Vec::new();
         for (version, commit) in &self.versions {
             aside.extend(self.git.version_commit(version)?.filter(|tagged| tagged != commit));
@@ -194,7 +187,7 @@ impl<'a> Way<'a> {
     }
 
     /// The versions from one back to where its way parts from this one. None where it stands on top of what is to be served, or shares nothing with it.
-    fn aside(&self, tip: &ObjectId, others: &[ObjectId]) -> Result<Vec<(ObjectId, Kind, Version)>, CommandError> {
+    fn aside(&self, tip: &ObjectId, others: &[ObjectId]) -> Result<Vec<(ObjectId, Kind, Version)>, Failure> {
         let mut found = Vec::new();
         for commit in self.git.first_parents(tip) {
             let commit = commit?;
@@ -213,7 +206,7 @@ impl<'a> Way<'a> {
     }
 
     /// The tags that superseded versions still have.
-    fn tags(&self, lost: &[Lost]) -> Result<Vec<Tag>, CommandError> {
+    fn tags(&self, lost: &[Lost]) -> Result<Vec<Tag>, Failure> {
         let mut tags = Vec::new();
         for Lost { version, commit, .. } in lost {
             if self.git.target(&tag_ref(version))?.as_ref() == Some(commit) {
@@ -225,7 +218,7 @@ impl<'a> Way<'a> {
 }
 
 /// Whether `main` has the code of the newest release or rollback, and whether it can be moved there.
-pub fn main(git: &Git, remote: Option<&str>, served: &ObjectId) -> Result<Main, CommandError> {
+pub fn main(git: &Git, remote: Option<&str>, served: &ObjectId) -> Result<Main, Failure> {
     let Some(at) = git.reference(MAIN)? else { return Ok(Main::Contains) };
     let Some(Lacked { version: lacks, .. }) = lineage::lacked(git, served, &at)?.into_iter().next() else { return Ok(Main::Contains) };
     let there = remote.map(|remote| git.reference(&format!("refs/remotes/{remote}/main"))).transpose()?.flatten();

@@ -34,10 +34,10 @@ pub enum CallError {
 }
 
 impl agent_core::formats::diagnose::Diagnose for CallError {
-    fn exit(&self) -> agent_core::formats::diagnose::Exit {
+    fn kind(&self) -> agent_core::formats::diagnose::FailureKind {
         match self {
-            Self::Child(error) => error.exit(),
-            Self::Conversation(error) => error.exit(),
+            Self::Child(error) => error.kind(),
+            Self::Conversation(error) => error.kind(),
         }
     }
 

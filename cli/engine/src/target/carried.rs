@@ -4,14 +4,14 @@
 //! That copy is as old as the last time that its author took one. What counts of it is how it differs from what it is a copy of: from the state where the history of
 //! the code and `active` parted, or from that of a version since then.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::{Carried, LastCarried, Repository, state_value};
 use crate::target::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
 use crate::target::definition::Target;
 use crate::target::migrations::{self, STEPS};
 use crate::world::fs;
 use crate::world::git::STATE_FILE;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::state::differences;
@@ -39,12 +39,12 @@ struct Made {
     schema: Option<Value>,
 }
 
-pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Carried, CommandError> {
+pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Carried, Failure> {
     Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
 }
 
 /// The same of the working tree, as what runs now. Where a release of it would be refused, it is its own copy, and that is said.
-pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Option<Value>, CommandError> {
+pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Option<Value>, Failure> {
     let key = format!("{} {} {} {}", tip.commit, beside.on, ObjectId::of_blob(beside.copy), fingerprint(repository, beside.code)?);
     if let Some(known) = repository.carried.borrow().as_ref().filter(|known| known.key == key) {
         return Ok(state(&known.carried));
@@ -79,7 +79,7 @@ pub fn is_as_served(
     tip: &Tip,
     (schema, copy): (Option<&ObjectId>, &ObjectId),
     on: &ObjectId,
-) -> Result<bool, CommandError> {
+) -> Result<bool, Failure> {
     let git = &repository.git;
     if git.entry(&tip.commit, STATE_SCHEMA_FILE)?.map(|entry| entry.id).as_ref() != schema {
         return Ok(false);
@@ -92,8 +92,8 @@ pub fn is_as_served(
 }
 
 /// The tree that a release of this one would serve, where that can be said at once.
-pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Result<Option<ObjectId>, CommandError> {
-    let id = |path| Ok::<_, CommandError>(repository.git.entry(tree, path)?.map(|entry| entry.id));
+pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Result<Option<ObjectId>, Failure> {
+    let id = |path| Ok::<_, Failure>(repository.git.entry(tree, path)?.map(|entry| entry.id));
     // what is served and no sound version is another matter
     let Ok(Some(tip)) = repository.tip() else { return Ok(Some(tree.clone())) };
     let Some(copy) = id(STATE_FILE)? else { return Ok(Some(tree.clone())) };
@@ -102,7 +102,7 @@ pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Resul
 }
 
 /// The schema beside code, as git knows it.
-pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, CommandError> {
+pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, Failure> {
     match &code.tree {
         Some(tree) => Ok(repository.git.entry(tree, STATE_SCHEMA_FILE)?.map(|entry| entry.id)),
         None => Ok(fs::read_if_there(&code.directory.join(STATE_SCHEMA_FILE))?.map(|bytes| ObjectId::of_blob(&document::normal(bytes)))),
@@ -110,15 +110,15 @@ pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<Object
 }
 
 /// What decides how a state comes to the schema of code.
-fn fingerprint(repository: &Repository, code: &Target) -> Result<String, CommandError> {
+fn fingerprint(repository: &Repository, code: &Target) -> Result<String, Failure> {
     if let Some(tree) = &code.tree {
-        let id = |path| Ok::<_, CommandError>(repository.git.entry(tree, path)?.map(|entry| entry.id.to_string()).unwrap_or_default());
+        let id = |path| Ok::<_, Failure>(repository.git.entry(tree, path)?.map(|entry| entry.id.to_string()).unwrap_or_default());
         return Ok(format!("{} {}", id(STATE_SCHEMA_FILE)?, id(STEPS)?));
     }
     let steps = code.directory.join(STEPS);
     let mut files = vec![code.directory.join(STATE_SCHEMA_FILE)];
     files.extend(fs::names(&steps)?.into_iter().map(|name| steps.join(name)).filter(|path| path.is_file()));
-    let read = |file| Ok::<_, CommandError>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
+    let read = |file| Ok::<_, Failure>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
     Ok(files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
@@ -131,7 +131,7 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    fn carry(&self) -> Result<Carried, CommandError> {
+    fn carry(&self) -> Result<Carried, Failure> {
         let Self { repository, tip, beside, .. } = self;
         let git = &repository.git;
         let served_schema = self.schema_at(&tip.commit)?;
@@ -167,7 +167,7 @@ impl Carrier<'_> {
     }
 
     /// What the changed copy is a copy of: of what lay there when the histories parted, or of a version since, whichever it differs from the least.
-    fn base(&self, parted: &ObjectId, revision: &ObjectId, theirs: &Value) -> Result<Value, CommandError> {
+    fn base(&self, parted: &ObjectId, revision: &ObjectId, theirs: &Value) -> Result<Value, Failure> {
         let before = Made { state: self.state_at(parted)?, schema: self.schema_made_under(parted, revision)? };
         // a copy that no schema fitted is compared as it is
         let mut base = self.forward(&before).unwrap_or(before.state);
@@ -197,30 +197,30 @@ impl Carrier<'_> {
         Ok(base)
     }
 
-    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, CommandError> {
+    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, Failure> {
         let Self { repository, beside, .. } = self;
         migrations::migrate(repository, state, schema.as_ref(), beside.code)
     }
 
-    fn state_at(&self, commit: &ObjectId) -> Result<Value, CommandError> {
+    fn state_at(&self, commit: &ObjectId) -> Result<Value, Failure> {
         let origin = format!("{}:{STATE_FILE}", commit.short());
-        let bytes = self.repository.git.read(commit, STATE_FILE)?.ok_or_else(|| CommandError::input(format!("there is no {origin}")))?;
+        let bytes = self.repository.git.read(commit, STATE_FILE)?.ok_or_else(|| Failure::input(format!("there is no {origin}")))?;
         state_value(&bytes, &origin)
     }
 
-    fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, CommandError> {
+    fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, Failure> {
         parsed_schema(self.repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())
     }
 
     /// The schema beside the copy when it was changed last.
-    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, CommandError> {
+    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, Failure> {
         let on = self.beside.on;
         let is_committed = self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
         if is_committed { self.schema_made_under(on, copy) } else { Ok(self.schema.clone()) }
     }
 
     /// The schema of the commit that brought a state: those after it may have another schema, and the same state still.
-    fn schema_made_under(&self, commit: &ObjectId, state: &ObjectId) -> Result<Option<Value>, CommandError> {
+    fn schema_made_under(&self, commit: &ObjectId, state: &ObjectId) -> Result<Option<Value>, Failure> {
         let git = &self.repository.git;
         let mut brought = commit.clone();
         for past in git.first_parents(commit) {
@@ -235,16 +235,16 @@ impl Carrier<'_> {
 }
 
 /// Why a release of code is refused whose copy of the state cannot be joined with what is served.
-pub fn refusal(carried: Carried, source: &str) -> Result<Value, CommandError> {
+pub fn refusal(carried: Carried, source: &str) -> Result<Value, Failure> {
     match carried {
         Carried::State(state) => Ok(state),
-        Carried::Conflict(places) => Err(CommandError::new(
-            Exit::Conflict,
+        Carried::Conflict(places) => Err(Failure::new(
+            FailureKind::Conflict,
             format!("the state was changed both on active and in {source}, differently: {}", places.join(", ")),
         )
         .with_hint(format!("take active's values over at these paths of {STATE_FILE} in the source, then release again"))),
         Carried::Older { served, known } => {
-            Err(CommandError::input(format!("the state that is served has schema version {served}, and {source} knows only {known}"))
+            Err(Failure::input(format!("the state that is served has schema version {served}, and {source} knows only {known}"))
                 .with_hint("migrations go forward only; `git merge active` brings the schema along"))
         }
     }

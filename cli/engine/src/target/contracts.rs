@@ -1,7 +1,7 @@
 //! The Contract of a target: both servers are started once and asked for their tools.
 
 use crate::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::{Repository, state_value};
 use crate::target::confinement::{self, Scratch};
 use crate::target::definition::Target;
@@ -22,20 +22,20 @@ use serde_json::Value;
 pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
 
 /// What a target promises.
-pub fn of(target: &Target, repository: &Repository) -> Result<Contract, CommandError> {
+pub fn of(target: &Target, repository: &Repository) -> Result<Contract, Failure> {
     let mut contract = recorded(target, repository)?;
     contract.state = state_schema(target, repository)?;
     Ok(contract)
 }
 
 /// The bump from one target to another, rule by rule.
-pub fn assessed(from: &Target, to: &Target, repository: &Repository) -> Result<Assessment, CommandError> {
+pub fn assessed(from: &Target, to: &Target, repository: &Repository) -> Result<Assessment, Failure> {
     let ends = (end(from, repository)?, end(to, repository)?);
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
 }
 
 /// The same between two commits from what is kept of their Contracts; `None` where it does not do. Starts nothing.
-pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &CommitInfo) -> Result<Option<Assessment>, CommandError> {
+pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &CommitInfo) -> Result<Option<Assessment>, Failure> {
     let is_code = |change: &PathChange| change.path != STATE_FILE;
     let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
     let unchanged = from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
@@ -47,7 +47,7 @@ pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &Commi
     };
     let Some((before, now)) = contracts else { return Ok(None) };
     let end = |commit: &CommitInfo, contract, code: &str| {
-        Ok::<_, CommandError>(End {
+        Ok::<_, Failure>(End {
             name: side_name(commit.trailers.version.as_ref(), &commit.id),
             version: commit.trailers.version.clone(),
             contract,
@@ -60,7 +60,7 @@ pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &Commi
 }
 
 /// The Contract of a commit, where its servers' tools are kept.
-pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, CommandError> {
+pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, Failure> {
     let store = repository.store(&repository.manifest(commit)?)?;
     let key = kept_key(&repository.git.code_tree(commit)?);
     let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) else { return Ok(None) };
@@ -72,7 +72,7 @@ fn kept_key(code: &ObjectId) -> String {
     format!("contracts/{code}.json")
 }
 
-fn end(target: &Target, repository: &Repository) -> Result<End, CommandError> {
+fn end(target: &Target, repository: &Repository) -> Result<End, Failure> {
     Ok(End {
         name: target.shown(),
         version: target.version.clone(),
@@ -82,7 +82,7 @@ fn end(target: &Target, repository: &Repository) -> Result<End, CommandError> {
     })
 }
 
-fn code_identity(target: &Target, repository: &Repository) -> Result<String, CommandError> {
+fn code_identity(target: &Target, repository: &Repository) -> Result<String, Failure> {
     match &target.commit {
         Some(commit) => Ok(code_of(repository, commit)?.to_string()),
         None => Ok(target.what.to_string()),
@@ -90,13 +90,13 @@ fn code_identity(target: &Target, repository: &Repository) -> Result<String, Com
 }
 
 /// Everything but the learned state, as a tree: a migration or a schema is code too.
-pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, CommandError> {
+pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, Failure> {
     let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
 /// What the authors say of the commits between that were not reverted; versions are commits that nobody wrote.
-fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, CommandError> {
+fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, Failure> {
     let head = match &to.commit {
         Some(commit) => commit.clone(),
         None => repository.git.expect("HEAD")?,
@@ -105,7 +105,7 @@ fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<S
     messages_between(repository, base, &head)
 }
 
-fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -> Result<Vec<String>, CommandError> {
+fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -> Result<Vec<String>, Failure> {
     let commits = repository.git.between(base, head)?;
     let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
     let commits = infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| Commit {
@@ -117,7 +117,7 @@ fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -
 }
 
 /// The tools of a code tree never change: what its servers listed once is kept.
-fn recorded(target: &Target, repository: &Repository) -> Result<Contract, CommandError> {
+fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failure> {
     let Some(code) = &target.code else {
         return listed(target, repository).map(|(contract, _)| contract);
     };
@@ -138,7 +138,7 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Comman
 /// The Contract, and what each server says of itself.
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
-fn listed(target: &Target, repository: &Repository) -> Result<Listed, CommandError> {
+fn listed(target: &Target, repository: &Repository) -> Result<Listed, Failure> {
     let mut runner = spec::runner(target, repository)?;
     confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
     let scratch = Scratch::take(&repository.layout)?;
@@ -202,7 +202,7 @@ async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, Chil
 }
 
 /// What a server of this target said of itself when its Contract was recorded: from here, else from the store.
-pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result<Option<Discovery>, CommandError> {
+pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result<Option<Discovery>, Failure> {
     let Some(code) = &target.code else { return Ok(None) };
     let here = repository.layout.discovery(&discovery_name(code, role));
     if let Some(discovery) = fs::read_if_there(&here)?.and_then(|bytes| Discovery::parse(&bytes)) {
@@ -213,7 +213,7 @@ pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result
     Ok(Discovery::parse(&bytes))
 }
 
-pub fn keep_discovery(repository: &Repository, target: &Target, role: Role, discovery: &Discovery) -> Result<(), CommandError> {
+pub fn keep_discovery(repository: &Repository, target: &Target, role: Role, discovery: &Discovery) -> Result<(), Failure> {
     let Some(code) = &target.code else { return Ok(()) };
     let bytes = serde_json::to_vec(discovery).expect("a record serialises");
     fs::replace(&repository.layout.discovery(&discovery_name(code, role)), &bytes, fs::Durability::Rebuildable)?;
@@ -229,13 +229,13 @@ fn discovery_key(code: &ObjectId, role: Role) -> String {
 }
 
 /// The schema of a target's state, if it has one.
-pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, CommandError> {
+pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, Failure> {
     match target.tree.as_ref().or(target.commit.as_ref()) {
         Some(tree) => parsed_schema(repository.git.read(tree, STATE_SCHEMA_FILE)?, &target.shown()),
         None => parsed_schema(fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, "worktree"),
     }
 }
 
-pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, CommandError> {
+pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, Failure> {
     bytes.map(|bytes| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"))).transpose()
 }

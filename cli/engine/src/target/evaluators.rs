@@ -4,7 +4,7 @@
 
 use crate::world::fs::{self, FsError};
 use crate::world::git::{Entry, Git, GitError, Mode, TreeEdit};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::{self, Manifest, Tier};
 use agent_core::formats::object_id::{ObjectId, digest};
@@ -30,11 +30,11 @@ pub enum EvaluatorsError {
 }
 
 impl Diagnose for EvaluatorsError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Document(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
-            Self::Git(error) => error.exit(),
+            Self::Document(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
+            Self::Git(error) => error.kind(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A step is a Python file with `def migrate(state): ...` that gives back the new state. It is run in the environment of the version it belongs to.
 
 use crate::child::{ChildSpec, Role};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts::{STATE_SCHEMA_FILE, state_schema};
@@ -13,7 +13,7 @@ use crate::world::event_loop;
 use crate::world::toolchain::Toolchain;
 use crate::world::{env, fs};
 use agent_core::contract::STATE_VERSION_KEY;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::state::Rules;
 use serde_json::{Value, json};
@@ -38,11 +38,11 @@ json.dump(state, out, allow_nan=False)
 const STATE_LIMIT: u64 = 256 << 20;
 
 /// The state as the target's schema wants it; `from` is the schema it was made under.
-pub fn migrate(repository: &Repository, state: &Value, from: Option<&Value>, to: &Target) -> Result<Value, CommandError> {
+pub fn migrate(repository: &Repository, state: &Value, from: Option<&Value>, to: &Target) -> Result<Value, Failure> {
     let schema = state_schema(to, repository)?;
     let steps = match (version(from), version(schema.as_ref())) {
         (Some(old), Some(new)) if new < old => {
-            return Err(CommandError::input(format!("the state has schema version {old}, and {} knows only {new}", to.shown()))
+            return Err(Failure::input(format!("the state has schema version {old}, and {} knows only {new}", to.shown()))
                 .with_hint("migrations go forward only; `agent rollback` brings back an earlier version with its state"));
         }
         (Some(old), Some(new)) => (old + 1..=new).map(|number| step(repository, to, number)).collect::<Result<Vec<_>, _>>()?,
@@ -53,9 +53,9 @@ pub fn migrate(repository: &Repository, state: &Value, from: Option<&Value>, to:
 }
 
 /// The state in its canonical form, where the target's schema takes it.
-pub fn check(state: &Value, schema: Option<&Value>, to: &Target) -> Result<Value, CommandError> {
-    Rules::new(schema).map_err(CommandError::input)?.check(state).map_err(|problem| {
-        CommandError::input(format!("the state that {} would be served with does not fit it: {problem}", to.shown()))
+pub fn check(state: &Value, schema: Option<&Value>, to: &Target) -> Result<Value, Failure> {
+    Rules::new(schema).map_err(Failure::input)?.check(state).map_err(|problem| {
+        Failure::input(format!("the state that {} would be served with does not fit it: {problem}", to.shown()))
             .with_hint(format!("raise `{STATE_VERSION_KEY}` in {STATE_SCHEMA_FILE} and write the step that makes the state fit"))
     })
 }
@@ -66,21 +66,21 @@ pub fn version(schema: Option<&Value>) -> Option<u64> {
 
 pub const STEPS: &str = "state/migrations";
 
-fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, String), CommandError> {
+fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, String), Failure> {
     let name = format!("{STEPS}/{number}.py");
     let bytes = match to.tree.as_ref().or(to.commit.as_ref()) {
         Some(tree) => repository.git.read(tree, &name)?,
         None => fs::read_if_there(&to.directory.join(&name))?,
     };
     let bytes = bytes.ok_or_else(|| {
-        CommandError::input(format!("the state's schema goes to version {number} in {}, but there is no {name}", to.shown()))
+        Failure::input(format!("the state's schema goes to version {number} in {}, but there is no {name}", to.shown()))
             .with_hint("write it: a function `migrate(state)` that gives back the state in its new form")
     })?;
     Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// A step is code of the version that is to be tested, and confined as its Tuner is.
-fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, CommandError> {
+fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &Target) -> Result<Value, Failure> {
     let python = &to.manifest.python;
     let _in_use = spec::verified(to, repository)?;
     let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| repository.notices.info(said))?;
@@ -95,7 +95,7 @@ fn run(repository: &Repository, state: &Value, steps: &[(String, String)], to: &
     let migrating = scratch.given_to(spec).pipe();
     let given = json!({"steps": steps, "state": state}).to_string();
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let failed = |why: &str| CommandError::new(Exit::Child, format!("the migration failed ({}): {why}", names()));
+    let failed = |why: &str| Failure::new(FailureKind::Child, format!("the migration failed ({}): {why}", names()));
     let limit = to.manifest.limits.longest_call();
     let exchanged = || event_loop::block_on(async { timeout(limit, migrating.exchange_within(given.into_bytes(), STATE_LIMIT)).await });
     // who asks may be in an event loop already

@@ -1,7 +1,7 @@
 //! From WHAT to the target it names: a checkout of the code, one state, the manifest.
 
 use crate::conversations::Header;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::target::carried::{self, Beside};
 use crate::target::definition::{State, Target};
@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 impl Repository {
-    pub fn target(&self, what: &What) -> Result<Target, CommandError> {
+    pub fn target(&self, what: &What) -> Result<Target, Failure> {
         match what {
             What::Staging => {
                 let staged = self.staging()?.snapshot()?;
@@ -36,7 +36,7 @@ impl Repository {
 
     /// The same for a tier. The working tree is tested as a snapshot, in a checkout of its own: its results are kept under a tree, so they have to be of this tree
     /// and of nothing else that lies in the user's folder.
-    pub fn target_to_test(&self, what: &What) -> Result<Target, CommandError> {
+    pub fn target_to_test(&self, what: &What) -> Result<Target, Failure> {
         if *what != What::Worktree {
             return self.target(what);
         }
@@ -44,13 +44,13 @@ impl Repository {
         let why = match self.git.snapshot_worktree(&directory, &self.layout) {
             Ok(tree) if self.git.entry(&tree, layout::HOME)?.is_none() => return self.snapshot_target(&tree),
             Ok(_) => format!("git tracks files below {0}/ (git rm -r --cached {0})", layout::HOME),
-            Err(error) => CommandError::from(error).messages.join(": "),
+            Err(error) => Failure::from(error).messages.join(": "),
         };
         self.warn(&format!("the working tree is tested where it stands, and no result is kept: {why}"));
         self.worktree_target()
     }
 
-    fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, CommandError> {
+    fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, Failure> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
         let manifest = self.git.read(tree, manifest::FILE)?;
         let manifest = manifest.ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
@@ -73,14 +73,14 @@ impl Repository {
     }
 
     /// What a release of the working tree would serve: its code with the state that is served, and with what was changed in `copy`, which lies beside the code.
-    fn under_carried_state(&self, copy: &[u8], code: impl FnOnce(State) -> Result<Target, CommandError>) -> Result<Target, CommandError> {
+    fn under_carried_state(&self, copy: &[u8], code: impl FnOnce(State) -> Result<Target, Failure>) -> Result<Target, Failure> {
         let Some((tip, on)) = self.served_and_head()? else { return code(self.state_of(copy, STATE_FILE)?) };
         let served = self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
         self.carried_onto(code(served)?, copy, &tip, &on)
     }
 
     /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that it is, or is to be made on.
-    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, CommandError> {
+    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, Failure> {
         let tree = target.tree.clone().expect("a tree is tested");
         let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
         match self.tip()? {
@@ -89,7 +89,7 @@ impl Repository {
         }
     }
 
-    fn carried_onto(&self, mut target: Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<Target, CommandError> {
+    fn carried_onto(&self, mut target: Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<Target, Failure> {
         target.state = self.carried_state(&target, copy, tip, on)?;
         if let Some(tree) = &target.tree {
             target.tree = Some(self.with_state(tree, &target.state.revision)?);
@@ -97,7 +97,7 @@ impl Repository {
         Ok(target)
     }
 
-    fn carried_state(&self, code: &Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<State, CommandError> {
+    fn carried_state(&self, code: &Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<State, Failure> {
         let schema = carried::schema_id(self, code)?;
         let served = || self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()));
         if carried::is_as_served(self, tip, (schema.as_ref(), &ObjectId::of_blob(copy)), on)? {
@@ -113,7 +113,7 @@ impl Repository {
     }
 
     /// What is served, and what the working tree is on. None where either is lacking; what is served and no sound version is left alone, which is said.
-    fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, CommandError> {
+    fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, Failure> {
         let tip = match self.tip() {
             Ok(tip) => tip,
             Err(error) => {
@@ -125,27 +125,26 @@ impl Repository {
     }
 
     /// A tree with another state.
-    pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, CommandError> {
+    pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, Failure> {
         Ok(self.git.edit_tree(Some(&self.git.tree_of(tree)?), &[TreeEdit::file(STATE_FILE, blob.clone())])?)
     }
 
     /// The code of the working tree, for what asks nothing of its state; it is that which is served.
-    pub fn worktree_code(&self, state: State) -> Result<Target, CommandError> {
+    pub fn worktree_code(&self, state: State) -> Result<Target, Failure> {
         folder_target(self.worktree()?, state)
     }
 
     /// The working tree as a commit on HEAD that no ref leads to, with the state that a release of it would serve.
-    pub fn worktree_commit(&self) -> Result<ObjectId, CommandError> {
+    pub fn worktree_commit(&self) -> Result<ObjectId, Failure> {
         let head = self.git.commit(&self.git.expect("HEAD")?)?;
         let tree = self.target_to_test(&What::Worktree)?.tree;
-        let tree =
-            tree.ok_or_else(|| CommandError::input("git makes no tree of this working tree, so it has no difference to a version"))?;
+        let tree = tree.ok_or_else(|| Failure::input("git makes no tree of this working tree, so it has no difference to a version"))?;
         let spec = CommitSpec { tree, parents: vec![head.id], message: "the working tree\n".to_owned() };
         Ok(self.git.write_commit_at(&spec, head.time)?)
     }
 
     /// The commit that is to be run as what was named: one that is named as a version has to be that version.
-    fn sound_commit(&self, what: &What) -> Result<ObjectId, CommandError> {
+    fn sound_commit(&self, what: &What) -> Result<ObjectId, Failure> {
         let version = match what {
             What::Version(version) => version.clone(),
             What::Range(range) => self.newest_in(range)?,
@@ -161,7 +160,7 @@ impl Repository {
     }
 
     /// The commit a version, a range, a pin or any revision names.
-    pub fn commit_named(&self, what: &What) -> Result<ObjectId, CommandError> {
+    pub fn commit_named(&self, what: &What) -> Result<ObjectId, Failure> {
         match what {
             What::Active | What::Staging => Ok(self.expect_tip()?.commit),
             What::Worktree => Ok(self.git.expect("HEAD")?),
@@ -171,7 +170,7 @@ impl Repository {
         }
     }
 
-    fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, CommandError> {
+    fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, Failure> {
         let version = self.git.commit(commit)?.trailers.version;
         let bytes = self.git.read(commit, STATE_FILE)?.ok_or_else(|| no_state(commit.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
@@ -179,21 +178,21 @@ impl Repository {
     }
 
     /// The code of a commit with a state of its own choosing: a candidate that no commit holds yet.
-    pub fn candidate(&self, what: &What, commit: &ObjectId, state: &Value) -> Result<Target, CommandError> {
+    pub fn candidate(&self, what: &What, commit: &ObjectId, state: &Value) -> Result<Target, Failure> {
         let state = self.materialised(state)?;
         let blob = self.git.write_blob(&canonical::to_bytes(&state.value))?;
         Ok(Target { tree: Some(self.with_state(commit, &blob)?), ..self.code_at(what, commit, state)? })
     }
 
     /// A whole tree that no commit need hold.
-    pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, CommandError> {
+    pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, Failure> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state(tree.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", tree.short()))?;
         Ok(Target { commit: None, tree: Some(tree.clone()), ..self.code_at(what, tree, state)? })
     }
 
     /// What a conversation began with, for as long as it lasts.
-    pub fn pinned(&self, header: &Header) -> Result<Target, CommandError> {
+    pub fn pinned(&self, header: &Header) -> Result<Target, Failure> {
         let Some(commit) = &header.commit else {
             return self.worktree_target();
         };
@@ -203,7 +202,7 @@ impl Repository {
         Ok(Target { version, ..self.code_at(&What::Name(commit.to_string()), commit, state)? })
     }
 
-    fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, CommandError> {
+    fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, Failure> {
         let code = self.git.write_code_tree(commit)?;
         let manifest = self.manifest(commit)?;
         let checkout = self.checkout(&code, &manifest)?;
@@ -221,7 +220,7 @@ impl Repository {
     }
 
     /// Compiled for the interpreter that children run on. Where there is none, their start will tell.
-    fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, CommandError> {
+    fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, Failure> {
         let words = std::iter::once(&manifest.runner).chain(&manifest.tuner).flat_map(|entry| entry.command.clone()).collect();
         let interpreter = python::find(&self.layout, &manifest.python.requires).ok();
         let compiler = interpreter.map(|interpreter| Compiler::new(&interpreter, words));
@@ -231,17 +230,17 @@ impl Repository {
     }
 
     /// A link to packages of Node, where the manifest asks for them. That they are there is seen to when a child starts.
-    fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, CommandError> {
+    fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, Failure> {
         let Some(node) = &manifest.node else { return Ok(None) };
         let read = |path: &Path| {
             let path = path.to_str().unwrap_or_default();
-            self.git.read(code, path).map_err(CommandError::from)
+            self.git.read(code, path).map_err(Failure::from)
         };
         let packages = Packages::of(&self.layout, node, read)?;
         Ok(Some(LinkTo { at: Path::new(&node.lock).with_file_name(MODULES), to: packages.modules(), kind: packages.kind() }))
     }
 
-    fn worktree_target(&self) -> Result<Target, CommandError> {
+    fn worktree_target(&self) -> Result<Target, Failure> {
         let directory = self.worktree()?;
         let path = directory.join(STATE_FILE);
         let bytes = crate::world::fs::read_if_there(&path)?.ok_or_else(|| no_state(&directory.display().to_string()))?;
@@ -251,14 +250,14 @@ impl Repository {
     }
 
     /// What a target is as a git tree; `None` for the folder of the working tree.
-    pub fn tree_of(&self, target: &Target) -> Result<Option<ObjectId>, CommandError> {
+    pub fn tree_of(&self, target: &Target) -> Result<Option<ObjectId>, Failure> {
         match (&target.tree, &target.commit) {
             (None, Some(commit)) => Ok(Some(self.git.tree_of(commit)?)),
             (tree, _) => Ok(tree.clone()),
         }
     }
 
-    fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, CommandError> {
+    fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, Failure> {
         let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
         // a mark that an editor put there is nothing that every JSON parser takes
@@ -266,12 +265,12 @@ impl Repository {
         Ok(State { revision, file, value })
     }
 
-    fn materialised(&self, value: &Value) -> Result<State, CommandError> {
+    fn materialised(&self, value: &Value) -> Result<State, Failure> {
         self.state_of(&canonical::to_bytes(value), STATE_FILE)
     }
 }
 
-fn folder_target(directory: PathBuf, state: State) -> Result<Target, CommandError> {
+fn folder_target(directory: PathBuf, state: State) -> Result<Target, Failure> {
     Ok(Target {
         what: What::Worktree,
         commit: None,
@@ -285,7 +284,7 @@ fn folder_target(directory: PathBuf, state: State) -> Result<Target, CommandErro
     })
 }
 
-fn no_state(of: &str) -> CommandError {
-    CommandError::input(format!("{of} has no {STATE_FILE}"))
+fn no_state(of: &str) -> Failure {
+    Failure::input(format!("{of} has no {STATE_FILE}"))
         .with_hint("an agent repository tracks the state it serves; `agent init` shows a whole one")
 }

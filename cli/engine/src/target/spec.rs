@@ -1,7 +1,7 @@
 //! How the Runner and the Tuner of a target are started, and the programs of the evaluators.
 
 use crate::child::{ChildSpec, Role, Skipping};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::definition::Target;
@@ -14,27 +14,27 @@ use crate::world::git::{Mode, TreeEdit};
 use crate::world::layout::Layout;
 use crate::world::python::{self, Bytecode};
 use crate::world::toolchain::Toolchain;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::protocol::wire;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
-pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
+pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
     let verified = verified(target, repository)?;
     runner_on(verified.as_ref(), target, repository)
 }
 
 /// The same on a checkout that was just verified.
-pub fn runner_on(verified: Option<&Verified>, target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
+pub fn runner_on(verified: Option<&Verified>, target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
     of_target(verified, (Role::Runner, &target.manifest.runner), target, repository)
 }
 
 /// The specification of a target's Tuner.
-pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, CommandError> {
+pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
     let entry = target.manifest.tuner.as_ref().ok_or_else(|| {
-        CommandError::new(Exit::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
+        Failure::new(FailureKind::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
             .with_hint("write a Tuner (`agent templates show minimal` has one) and name it under [tuner]")
     })?;
     let verified = verified(target, repository)?;
@@ -42,11 +42,11 @@ pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Comm
 }
 
 /// The checkout of a target, as git has it. One that was not is made again, which is said.
-pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, CommandError> {
+pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, Failure> {
     target.checkout.as_ref().map(|checkout| verify(checkout, &target.shown(), repository)).transpose()
 }
 
-fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, CommandError> {
+fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, Failure> {
     let verified = checkout.verify(&repository.git)?;
     if let Some(difference) = &verified.mended {
         let place = checkout.path().display();
@@ -94,7 +94,7 @@ fn of_target(
     (role, entry): (Role, &EntryPoint),
     target: &Target,
     repository: &Repository,
-) -> Result<ChildSpec, CommandError> {
+) -> Result<ChildSpec, Failure> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let toolchain = Toolchain::of(layout, &target.directory, manifest, &|said| repository.notices.info(said))?;
@@ -134,7 +134,7 @@ const HARNESS: &str = "harness";
 
 /// The process that runs the scorers. Nothing of the code under test is in reach of an import: its folder holds evaluators alone, the harness is
 /// `agent`'s own, and no variable tells Python to look elsewhere.
-pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository) -> Result<Scorer, CommandError> {
+pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository) -> Result<Scorer, Failure> {
     let layout = &repository.layout;
     let git = &repository.git;
     let mut files = judging.put_below(EVALUATORS);

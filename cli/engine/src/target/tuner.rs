@@ -2,7 +2,7 @@
 
 use crate::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::conversations::{self, ConversationError, Reward};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
 use crate::target::confinement::{self, Scratch};
@@ -46,11 +46,11 @@ pub enum TuningError {
 }
 
 impl agent_core::formats::diagnose::Diagnose for TuningError {
-    fn exit(&self) -> agent_core::formats::diagnose::Exit {
+    fn kind(&self) -> agent_core::formats::diagnose::FailureKind {
         match self {
-            Self::Child(error) => error.exit(),
-            Self::Staging(error) => error.exit(),
-            Self::Conversation(error) => error.exit(),
+            Self::Child(error) => error.kind(),
+            Self::Staging(error) => error.kind(),
+            Self::Conversation(error) => error.kind(),
         }
     }
 
@@ -74,7 +74,7 @@ pub enum Tuned {
 }
 
 /// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
-pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), CommandError> {
+pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), Failure> {
     let mut spec = spec::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
         confinement::confine(&mut spec, entry, false, target, repository)?;
@@ -95,14 +95,14 @@ pub struct Tuner {
 
 impl Tuner {
     /// Starts the Tuner of a target (active's, as a rule).
-    pub async fn start(repository: &Repository, target: &Target) -> Result<Self, CommandError> {
+    pub async fn start(repository: &Repository, target: &Target) -> Result<Self, Failure> {
         Self::start_within(target.manifest.limits.memory(), repository, target).await
     }
 
     /// The same under another limit of memory.
-    pub async fn start_within(memory: Option<u64>, repository: &Repository, target: &Target) -> Result<Self, CommandError> {
+    pub async fn start_within(memory: Option<u64>, repository: &Repository, target: &Target) -> Result<Self, Failure> {
         let schema = contracts::state_schema(target, repository)?;
-        let rules = Rules::new(schema.as_ref()).map_err(CommandError::input)?;
+        let rules = Rules::new(schema.as_ref()).map_err(Failure::input)?;
         let (mut spec, scratch) = confined(repository, target)?;
         spec.memory = memory;
         let child = Child::start(&spec).await?;
@@ -185,7 +185,7 @@ impl Tuner {
 }
 
 /// Staging on what is served now, its signals replayed where they began on something older.
-pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, CommandError> {
+pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, Failure> {
     let active = repository.active()?;
     let mut staging = repository.staging()?;
     let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
@@ -194,13 +194,13 @@ pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Stagi
 }
 
 /// Brings staging forward through the Tuner that is served now; what did not come through as it was is said.
-pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -> Result<Rebased, CommandError> {
+pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -> Result<Rebased, Failure> {
     let target = repository.target(&What::Active)?;
     let rebased = event_loop::block_on(async {
         let tuner = Tuner::start(repository, &target).await?;
         let rebased = rebase(staging, active, &tuner).await;
         tuner.end().await;
-        rebased.map_err(CommandError::from)
+        rebased.map_err(Failure::from)
     })??;
     let rebased = repository.settle(rebased);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));

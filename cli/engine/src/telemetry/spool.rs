@@ -6,7 +6,7 @@ use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use jiff::civil::{Date, DateTime};
 use std::fs::File;
 use std::io::Write as _;
@@ -49,10 +49,10 @@ pub enum SpoolError {
 }
 
 impl Diagnose for SpoolError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Fs(error) => error.exit(),
-            Self::Store(error) => error.exit(),
+            Self::Fs(error) => error.kind(),
+            Self::Store(error) => error.kind(),
         }
     }
 

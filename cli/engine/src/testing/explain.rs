@@ -4,7 +4,7 @@ use super::history::History;
 use super::known::{Known, RunKey};
 use super::memo::{environment, platform};
 use super::subject::{judging, scoring};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::cases;
@@ -37,7 +37,7 @@ pub enum Why {
 }
 
 /// `None` when the tier has no such case.
-pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -> Result<Option<Explanation>, CommandError> {
+pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -> Result<Option<Explanation>, Failure> {
     let evaluators = target.own_evaluators();
     let files = evaluators.files(&repository.git)?;
     let cases = cases::load(&files, tier)?.cases;
@@ -50,7 +50,7 @@ pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -
     Ok(Some(Explanation { id: id.to_owned(), place: case.place.clone(), tier, why }))
 }
 
-fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str), tree: &ObjectId) -> Result<Why, CommandError> {
+fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str), tree: &ObjectId) -> Result<Why, Failure> {
     let store = repository.store(&target.manifest)?;
     let mut known = Known::new(&store, &repository.layout, RunKey::new(repository, &target.manifest, &target.manifest, tree)?);
     known.read()?;
@@ -63,7 +63,7 @@ fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str
     })
 }
 
-fn since_last_run(repository: &Repository, target: &Target, tier: Tier, tree: &ObjectId) -> Result<Vec<String>, CommandError> {
+fn since_last_run(repository: &Repository, target: &Target, tier: Tier, tree: &ObjectId) -> Result<Vec<String>, Failure> {
     let last = History::read(&repository.layout, tier).last;
     let Some(last) = last.filter(|last| repository.git.exists(&last.tree)) else { return Ok(Vec::new()) };
     let mut changed: Vec<_> = repository.git.diff(Some(&last.tree), tree)?.into_iter().map(|change| change.path).collect();

@@ -3,7 +3,7 @@
 
 use super::memo::platforms;
 use super::pending::Pending;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::fs::FsError;
 use crate::world::layout::Layout;
@@ -29,7 +29,7 @@ pub struct RunKey(String);
 
 impl RunKey {
     /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which cases and scorers these are counts case by case.
-    pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, CommandError> {
+    pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, Failure> {
         let parts = json!(["agent/run@3", repository.git.code_tree(tree)?, platforms(repository, manifest, evaluators)?]);
         Ok(Self(short_digest(canonical::to_compact(&parts).as_bytes())))
     }
@@ -104,7 +104,7 @@ impl<'a> Known<'a> {
     }
 
     /// Reads what the store and killed runs hold.
-    pub fn read(&mut self) -> Result<(), CommandError> {
+    pub fn read(&mut self) -> Result<(), Failure> {
         let adopted = Pending::adopt(self.layout, &self.run.0)?;
         let read = self.read_packs();
         for (pending, text) in adopted {
@@ -116,7 +116,7 @@ impl<'a> Known<'a> {
         read
     }
 
-    fn read_packs(&mut self) -> Result<(), CommandError> {
+    fn read_packs(&mut self) -> Result<(), Failure> {
         let store = self.store.briefly();
         let mut packs: Vec<_> = store.list(&self.run.folder())?.into_iter().map(Pack::at).collect();
         packs.sort();
@@ -183,7 +183,7 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    fn put(&mut self) -> Result<(), CommandError> {
+    fn put(&mut self) -> Result<(), Failure> {
         let number = self.packs.last().map_or(0, |newest| newest.number) + 1;
         if self.packs.len() < PACKS {
             let Pack { key, .. } = self.run.pack(number, &self.news);
@@ -211,7 +211,7 @@ impl<'a> Known<'a> {
 /// Results that did not reach the store, and where they are instead.
 #[derive(Debug)]
 pub struct Unkept {
-    pub error: CommandError,
+    pub error: Failure,
     pub beside: Option<PathBuf>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::outcome::TierOutcome;
 use super::request::Request;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::evaluators::Evaluators;
 use crate::templates;
@@ -31,7 +31,7 @@ impl CacheKey {
         (manifest, code, revision): (&Manifest, &ObjectId, &ObjectId),
         evaluators: &Evaluators,
         request: &Request,
-    ) -> Result<Option<Self>, CommandError> {
+    ) -> Result<Option<Self>, Failure> {
         let Some(identity) = evaluators.identity(&repository.git)? else { return Ok(None) };
         let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
         let platforms = platforms(repository, manifest, &evaluators.manifest)?;
@@ -50,7 +50,7 @@ impl CacheKey {
 }
 
 /// Where it runs, as far as that can change an answer.
-pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, CommandError> {
+pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, Failure> {
     let interpreter = python::find(&repository.layout, &manifest.python.requires)?;
     let node = manifest.node.as_ref().map(|_| node::version(&repository.layout)).transpose()?;
     let words = [interpreter.implementation, interpreter.version, std::env::consts::OS.to_owned(), std::env::consts::ARCH.to_owned()];
@@ -58,7 +58,7 @@ pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<V
 }
 
 /// Where the code runs, and where its evaluators do; what it is held to, where that is not what its own manifest says.
-pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<Vec<Value>, CommandError> {
+pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<Vec<Value>, Failure> {
     let of_code = platform(repository, code)?;
     let of_evaluators = if (&code.python.requires, &code.node) == (&evaluators.python.requires, &evaluators.node) {
         of_code.clone()

@@ -2,7 +2,7 @@
 
 use super::memo::platform;
 use super::outcome::TierOutcome;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::store::{Store, StoreError};
 use agent_core::formats::canonical;
@@ -16,7 +16,7 @@ use serde_json::json;
 pub struct PartsKey(String);
 
 impl PartsKey {
-    pub fn new(repository: &Repository, manifest: &Manifest, tier: Tier, tree: &ObjectId) -> Result<Self, CommandError> {
+    pub fn new(repository: &Repository, manifest: &Manifest, tier: Tier, tree: &ObjectId) -> Result<Self, Failure> {
         let parts = json!(["agent/parts@2", tier, tree, platform(repository, manifest)?]);
         Ok(Self(format!("parts/{}", short_digest(canonical::to_compact(&parts).as_bytes()))))
     }

@@ -1,6 +1,6 @@
 //! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::carried;
@@ -12,7 +12,7 @@ use crate::testing::request::Request;
 use crate::world::git::STATE_FILE;
 use crate::world::store::Store;
 use crate::world::toolchain;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::budget::Budget;
@@ -46,21 +46,21 @@ impl Precheck {
     }
 
     /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the commit that it is, or is to be made on.
-    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Said, CommandError> {
+    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Said, Failure> {
         match self.tier_of(repository, tree, on) {
             Ok(None) => Ok(Said::Nothing),
             Ok(Some(outcome)) => Ok(said(outcome)),
             // the same on a machine that is slow, or has no Python: a server will tell
-            Err(error) => match error.exit {
-                Exit::NotEnoughEvidence => Ok(self.out_of_time()),
-                Exit::Surroundings => Ok(Said::Skipped(error.messages.join(": "))),
+            Err(error) => match error.kind {
+                FailureKind::NotEnoughEvidence => Ok(self.out_of_time()),
+                FailureKind::Surroundings => Ok(Said::Skipped(error.messages.join(": "))),
                 _ => Err(error),
             },
         }
     }
 
     /// The outcome, unless the cache already says that there is nothing against it.
-    fn tier_of(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Option<TierOutcome>, CommandError> {
+    fn tier_of(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Option<TierOutcome>, Failure> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
         let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
         let at_once = on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
@@ -108,7 +108,7 @@ fn verdict_within(budget: Budget, outcome: &TierOutcome) -> Verdict {
 }
 
 /// One small read, and no process.
-fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Request) -> Result<bool, CommandError> {
+fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Request) -> Result<bool, Failure> {
     let manifest = repository.manifest(tree)?;
     let Some(state) = repository.git.entry(tree, STATE_FILE)? else { return Ok(false) };
     let store = Store::open(&manifest.store, repository.layout.root())?.briefly();
@@ -119,9 +119,9 @@ fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Reque
 }
 
 /// Installing packages takes longer than any hook may.
-fn expect_environment(repository: &Repository, target: &Target) -> Result<(), CommandError> {
+fn expect_environment(repository: &Repository, target: &Target) -> Result<(), Failure> {
     if toolchain::is_ready(&repository.layout, &target.directory, &target.manifest)? {
         return Ok(());
     }
-    Err(CommandError::new(Exit::Surroundings, "its environment is not made yet (`agent test` makes it)"))
+    Err(Failure::new(FailureKind::Surroundings, "its environment is not made yet (`agent test` makes it)"))
 }

@@ -5,7 +5,7 @@
 
 use super::outcome::TierOutcome;
 use super::request::Request;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Past, Span, conventions as names};
 use crate::testing::subject::Ran;
@@ -38,8 +38,8 @@ impl Record {
     pub(super) fn of(
         mut self,
         on_event: &mut dyn FnMut(&Event),
-        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<Ran, CommandError>,
-    ) -> Result<Ran, CommandError> {
+        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<Ran, Failure>,
+    ) -> Result<Ran, Failure> {
         if !self.span.is_recorded() {
             return work(on_event);
         }
@@ -52,7 +52,7 @@ impl Record {
         });
         match &ended {
             Ok(ran) => self.conclude(&ran.outcome),
-            Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+            Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
         }
         ended
     }

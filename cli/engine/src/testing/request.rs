@@ -1,6 +1,6 @@
 //! What is asked of a run of a tier.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::world::clock;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::suggestion::did_you_mean;
@@ -67,12 +67,12 @@ impl Request {
     }
 
     /// Leaves out the cases that were not asked for.
-    pub(super) fn narrow(&self, cases: &mut Cases) -> Result<(), CommandError> {
+    pub(super) fn narrow(&self, cases: &mut Cases) -> Result<(), Failure> {
         if let Some(only) = &self.only {
             let there: BTreeSet<&str> = cases.list.iter().map(|case| case.id.as_str()).collect();
             if let Some(missing) = only.iter().find(|id| !there.contains(id.as_str())) {
                 let suggestion = did_you_mean(missing, there.iter().copied());
-                return Err(CommandError::input(format!("there is no case `{missing}` in {}{suggestion}", self.tier)));
+                return Err(Failure::input(format!("there is no case `{missing}` in {}{suggestion}", self.tier)));
             }
             cases.list.retain(|case| only.contains(&case.id));
         }

@@ -1,6 +1,6 @@
 //! A tier of a target: from the cache, or run.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::{Evaluators, Source};
@@ -26,7 +26,7 @@ pub fn run_tier(
     evaluators: &Evaluators,
     request: &Request,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<TierOutcome, CommandError> {
+) -> Result<TierOutcome, Failure> {
     // where a change would keep results, it could have put some
     let store = repository.store(&evaluators.manifest)?;
     let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));

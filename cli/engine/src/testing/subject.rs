@@ -6,7 +6,7 @@ use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::outcome::TierOutcome;
 use super::request::Request;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::confinement;
@@ -20,7 +20,7 @@ use crate::world::checkout::Watch;
 use crate::world::child_process;
 use crate::world::env;
 use crate::world::store::Store;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::testing::budget::{self, Budget, Budgets};
@@ -63,7 +63,7 @@ pub(super) struct Subject<'a> {
 
 impl Subject<'_> {
     /// The key of the whole tier, where it can be known as a whole.
-    pub(super) fn memo_key(&self) -> Result<Option<CacheKey>, CommandError> {
+    pub(super) fn memo_key(&self) -> Result<Option<CacheKey>, Failure> {
         let Self { repository, target, evaluators, request, .. } = self;
         match &self.tree {
             Some(tree) if !request.keep_goldens && request.only.is_none() && request.repeats == 1 => {
@@ -90,7 +90,7 @@ impl Subject<'_> {
         }
     }
 
-    fn known(&self) -> Result<Option<Known<'_>>, CommandError> {
+    fn known(&self) -> Result<Option<Known<'_>>, Failure> {
         let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else { return Ok(None) };
         let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
         if let Err(error) = known.read() {
@@ -99,7 +99,7 @@ impl Subject<'_> {
         Ok(Some(known))
     }
 
-    fn run_key(&self, tree: &ObjectId) -> Result<RunKey, CommandError> {
+    fn run_key(&self, tree: &ObjectId) -> Result<RunKey, Failure> {
         RunKey::new(self.repository, &self.target.manifest, &self.evaluators.manifest, tree)
     }
 
@@ -120,7 +120,7 @@ impl Subject<'_> {
     }
 
     /// The whole story of what was found as a whole, for who asked to hear it.
-    pub(super) fn tell(&self, found: &TierOutcome, on_event: &mut dyn FnMut(&Event)) -> Result<(), CommandError> {
+    pub(super) fn tell(&self, found: &TierOutcome, on_event: &mut dyn FnMut(&Event)) -> Result<(), Failure> {
         if !self.request.tells_all {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, CommandError> {
+    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, Failure> {
         let Self { target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
@@ -212,7 +212,7 @@ impl Subject<'_> {
     }
 
     /// What was answered, or judged, from a checkout that was not as git has it at all times says nothing about the target.
-    fn changed(&self, watches: Vec<Watched>) -> Result<Option<CommandError>, CommandError> {
+    fn changed(&self, watches: Vec<Watched>) -> Result<Option<Failure>, Failure> {
         let mut changed = None;
         for Watched { of, place, watch } in watches {
             if let Some(difference) = watch.end(&self.repository.git)? {
@@ -221,14 +221,14 @@ impl Subject<'_> {
                 let place = place.display();
                 let mend =
                     format!("{place} is as git has it again: run it again. A Runner may write to its scratch folder, not beside its code");
-                changed.get_or_insert(CommandError::new(Exit::Surroundings, what).with_hint(mend));
+                changed.get_or_insert(Failure::new(FailureKind::Surroundings, what).with_hint(mend));
             }
         }
         Ok(changed)
     }
 
     /// What is to be run.
-    fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, CommandError> {
+    fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, Failure> {
         let Self { repository, request, .. } = self;
         let target = &Target { manifest: self.target.manifest.held_to(&self.evaluators.manifest), ..self.target.clone() };
         let verified = spec::verified(target, repository)?;
@@ -262,7 +262,7 @@ impl Subject<'_> {
         fold: &mut TierFold,
         watches: &mut Vec<Watched>,
         on_event: &RefCell<&mut dyn FnMut(&Event)>,
-    ) -> Result<Work, CommandError> {
+    ) -> Result<Work, Failure> {
         let Self { repository, request, .. } = self;
         let files = self.evaluators.files(&repository.git)?;
         let TierCases { mut cases, digest } = cases::load(&files, request.tier)?;
@@ -293,7 +293,7 @@ impl Subject<'_> {
         Ok(work.judged_by(judges).kept_secret_by(digest))
     }
 
-    fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, CommandError> {
+    fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, Failure> {
         let Scorer { spec, checkout, verified } = spec::scorer(self.evaluators, judging, self.repository)?;
         let watch = checkout.watch(verified, &self.repository.git)?;
         watches.push(Watched { of: "the evaluators".to_owned(), place: checkout.path().to_owned(), watch });
@@ -312,7 +312,7 @@ impl Subject<'_> {
 }
 
 /// The cases of a tier, its budget, and the digests of what judges, as evaluators have them.
-pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definitions), CommandError> {
+pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definitions), Failure> {
     let TierCases { cases, digest } = cases::load(files, tier)?;
     let judging = judging(files, &cases)?;
     let (budget, definitions) = definitions(files, tier, digest, judging.as_ref())?;
@@ -320,7 +320,7 @@ pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definiti
 }
 
 /// What the programs that score see; `None` where no case is scored by one.
-pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Judging<'a>>, CommandError> {
+pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Judging<'a>>, Failure> {
     Ok(cases.list.iter().any(Case::is_scored).then(|| files.judging()).transpose()?)
 }
 
@@ -333,7 +333,7 @@ pub(super) fn scoring(judging: Option<&Judging<'_>>) -> String {
     judging.map_or_else(String::new, of)
 }
 
-fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Judging<'_>>) -> Result<(Budget, Definitions), CommandError> {
+fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Judging<'_>>) -> Result<(Budget, Definitions), Failure> {
     let budgets = files.budgets()?;
     let budget = match &budgets {
         None => Budget::default(),

@@ -10,7 +10,7 @@ use crate::world::limits;
 use crate::world::process::ProcessError;
 use crate::world::store::Store;
 use crate::world::temporary::Temporary;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -44,13 +44,13 @@ pub enum TierError {
 }
 
 impl Diagnose for TierError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Child(error) => error.exit(),
-            Self::Scorer(error) => error.exit(),
-            Self::Process(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
-            Self::OutOfTime { .. } => Exit::NotEnoughEvidence,
+            Self::Child(error) => error.kind(),
+            Self::Scorer(error) => error.kind(),
+            Self::Process(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
+            Self::OutOfTime { .. } => FailureKind::NotEnoughEvidence,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What judges, as the trees of commits have it; the same for all versions that have the same.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::evaluators::{Evaluators, Source::Objects};
 use crate::testing;
@@ -40,7 +40,7 @@ impl<'a> JudgesByTree<'a> {
 }
 
 impl Repository {
-    fn judge(&self, evaluators: &Evaluators, tier: Tier) -> Result<Arc<Judge>, CommandError> {
+    fn judge(&self, evaluators: &Evaluators, tier: Tier) -> Result<Arc<Judge>, Failure> {
         let (cases, budget, definitions) = testing::defined(&evaluators.files(&self.git)?, tier)?;
         let cases = cases.list.iter().map(|case| (case.id.clone(), as_defined(case))).collect();
         Ok(Arc::new(Judge { definitions, budget, cases }))

@@ -1,6 +1,6 @@
 //! The stored evidence of versions, read once for a version and for the one on top of it.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
 use crate::world::store::{Store, evaluation_key, results_key};
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         Self { repository, stores: RefCell::default(), held: VecDeque::new() }
     }
 
-    pub fn of(&mut self, commit: &CommitInfo) -> Result<Evidence, CommandError> {
+    pub fn of(&mut self, commit: &CommitInfo) -> Result<Evidence, Failure> {
         if let Some((_, evidence)) = self.held.iter().find(|(held, _)| *held == commit.id) {
             return Ok(evidence.clone());
         }
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Ok(evidence)
     }
 
-    fn read(&self, commit: &CommitInfo) -> Result<Evidence, CommandError> {
+    fn read(&self, commit: &CommitInfo) -> Result<Evidence, Failure> {
         let store = self.store(&commit.id)?;
         let evaluation = store.get(&evaluation_key(commit.id.as_str()))?;
         let read = evaluation.as_deref().and_then(Evaluation::from_bytes);
@@ -78,17 +78,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The results by the evaluators before it.
-    pub fn before(&self, commit: &CommitInfo) -> Result<Option<Vec<u8>>, CommandError> {
+    pub fn before(&self, commit: &CommitInfo) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.store(&commit.id)?.get(&record::before_key(commit.id.as_str()))?)
     }
 
-    pub fn journal(&self, commit: &CommitInfo) -> Result<Option<Vec<u8>>, CommandError> {
+    pub fn journal(&self, commit: &CommitInfo) -> Result<Option<Vec<u8>>, Failure> {
         let Some(digest) = &commit.trailers.journal else { return Ok(None) };
         Ok(self.store(&commit.id)?.get(&journal_key(digest))?)
     }
 
     /// The store that the commit's manifest names; the usual one where that cannot be read.
-    fn store(&self, commit: &ObjectId) -> Result<Store, CommandError> {
+    fn store(&self, commit: &ObjectId) -> Result<Store, Failure> {
         let settings = self.repository.manifest(commit).map(|manifest| manifest.store).unwrap_or_default();
         if let Some(store) = self.stores.borrow().get(&settings.url) {
             return Ok(store.clone());

@@ -6,7 +6,7 @@ mod judges;
 mod kept;
 mod rerun;
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::ledger::LedgerRef;
 use crate::repository::records::INBOX;
 use crate::repository::{Repository, state_value};
@@ -58,7 +58,7 @@ pub struct Verifier<'a> {
 }
 
 impl<'a> Verifier<'a> {
-    pub fn new(repository: &'a Repository) -> Result<Self, CommandError> {
+    pub fn new(repository: &'a Repository) -> Result<Self, Failure> {
         let chains = repository.git.chains()?;
         let mut places = HashMap::new();
         for (number, chain) in chains.iter().enumerate() {
@@ -89,7 +89,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Every version of the branches, newest first, and every tag that names another commit than these.
-    pub fn all(&self) -> Result<Vec<Subject>, CommandError> {
+    pub fn all(&self) -> Result<Vec<Subject>, Failure> {
         let mut seen = BTreeSet::new();
         let links = self.chains.iter().flat_map(|chain| &chain.links).filter(|link| seen.insert(&link.commit));
         let mut all: Vec<Subject> = links.map(|link| Subject { version: link.version().clone(), commit: link.commit.clone() }).collect();
@@ -105,7 +105,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// What concerns no version alone; reads every pack.
-    pub fn repository_report(&self) -> Result<RepositoryReport, CommandError> {
+    pub fn repository_report(&self) -> Result<RepositoryReport, Failure> {
         let git = &self.repository.git;
         let wrong = |check, message| Check { check, status: Status::Wrong, message };
         let mut checks: Vec<Check> =
@@ -120,18 +120,18 @@ impl<'a> Verifier<'a> {
     }
 
     /// One version, checked; whatever cannot be read is a finding and no error, unless the store does not answer.
-    pub fn verify(&mut self, subject: &Subject) -> Result<Report, CommandError> {
+    pub fn verify(&mut self, subject: &Subject) -> Result<Report, Failure> {
         let commit = match self.repository.git.commit(&subject.commit) {
             Ok(commit) => commit,
             Err(error) => {
-                let why = CommandError::from(error).messages.join(": ");
+                let why = Failure::from(error).messages.join(": ");
                 return Ok(Report::unreadable(&subject.version, &subject.commit, &why));
             }
         };
         Ok(verify(&self.facts(&subject.version, commit)?))
     }
 
-    fn facts(&mut self, version: &Version, commit: CommitInfo) -> Result<Facts, CommandError> {
+    fn facts(&mut self, version: &Version, commit: CommitInfo) -> Result<Facts, Failure> {
         let git = &self.repository.git;
         let objects = self.integrity.of_commit(&commit.id, &commit.tree);
         let chain = self.places.get(&commit.id).map(|(chain, position)| (&self.chains[*chain], *position));
@@ -194,7 +194,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// The version it stands on, with what a gate needs of it.
-    fn base(&mut self, commit: &CommitInfo) -> Result<Option<Base>, CommandError> {
+    fn base(&mut self, commit: &CommitInfo) -> Result<Option<Base>, Failure> {
         let git = &self.repository.git;
         let Some(parent) = commit.parents.first().and_then(|parent| git.commit(parent).ok()) else { return Ok(None) };
         let Some((_, version)) = parent.trailers.as_version() else { return Ok(None) };
@@ -263,7 +263,7 @@ impl<'a> Verifier<'a> {
         self.ledger.get_or_init(read).clone()
     }
 
-    fn in_inbox(&self, items: &[String]) -> Result<Vec<String>, CommandError> {
+    fn in_inbox(&self, items: &[String]) -> Result<Vec<String>, Failure> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
@@ -289,7 +289,7 @@ impl<'a> Verifier<'a> {
 
 impl Repository {
     /// The commit that is to be looked at as a version: a branch's tip itself, and what a tag names.
-    pub fn subject(&self, what: &agent_core::version::what::What) -> Result<Option<Subject>, CommandError> {
+    pub fn subject(&self, what: &agent_core::version::what::What) -> Result<Option<Subject>, Failure> {
         use agent_core::version::what::What;
         let commit = match what {
             What::Active => match self.git.reference(crate::world::git::ACTIVE)? {

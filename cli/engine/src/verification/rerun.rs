@@ -1,6 +1,6 @@
 //! The evidence of a version, run again: its tiers under the evaluators that judged, without what is known, and its Journal through the Tuner.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::Evaluators;
@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 impl Verifier<'_> {
     /// Runs the evidence of a version again, as far as it is here.
-    pub fn run_again(&mut self, commit: &CommitInfo) -> Result<Vec<Check>, CommandError> {
+    pub fn run_again(&mut self, commit: &CommitInfo) -> Result<Vec<Check>, Failure> {
         let evidence = self.kept.of(commit)?;
         let read = evidence.evaluation.as_deref().and_then(Evaluation::from_bytes);
         let Some(evaluation) = read.filter(|evaluation| Some(evaluation.digest()) == commit.trailers.eval) else {
@@ -69,11 +69,11 @@ struct Rerun<'a> {
 
 impl Rerun<'_> {
     /// Any commit as what runs, whatever speaks against serving it.
-    fn target(&self, commit: &ObjectId) -> Result<Target, CommandError> {
+    fn target(&self, commit: &ObjectId) -> Result<Target, Failure> {
         self.repository.target(&What::Name(commit.to_string()))
     }
 
-    fn own(&self, tier: Tier, summary: &TierSummary, evidence: &Evidence) -> Result<Finding, CommandError> {
+    fn own(&self, tier: Tier, summary: &TierSummary, evidence: &Evidence) -> Result<Finding, Failure> {
         let stored = evidence.results.get(&tier).filter(|stored| Some(&stored.digest) == summary.results.as_ref());
         let Some(fold) = stored.and_then(|stored| stored.fold.as_ref().ok()) else {
             return Ok(missing(format!("there are no results of {tier}, case by case, to compare with")));
@@ -83,13 +83,7 @@ impl Rerun<'_> {
         self.compared(&target, &evaluators, (tier.as_str(), tier), &results(fold), summary)
     }
 
-    fn by_those_before(
-        &self,
-        tier: Tier,
-        summary: &TierSummary,
-        stored: Option<&Results>,
-        base: &ObjectId,
-    ) -> Result<Finding, CommandError> {
+    fn by_those_before(&self, tier: Tier, summary: &TierSummary, stored: Option<&Results>, base: &ObjectId) -> Result<Finding, Failure> {
         let Some(fold) = stored.and_then(|stored| stored.fold.as_ref().ok()) else {
             return Ok(missing(format!("there are no results of {tier} by the evaluators before it to compare with")));
         };
@@ -98,7 +92,7 @@ impl Rerun<'_> {
         self.compared(&self.target(&self.commit.id)?, &evaluators, (&named, tier), &results(fold), summary)
     }
 
-    fn baseline(&self, tier: Tier, pairs: &StoredPairs, base: &ObjectId) -> Result<Finding, CommandError> {
+    fn baseline(&self, tier: Tier, pairs: &StoredPairs, base: &ObjectId) -> Result<Finding, Failure> {
         let target = self.target(base)?;
         let evaluators = target.own_evaluators();
         let paired = pairs.baseline();
@@ -117,7 +111,7 @@ impl Rerun<'_> {
         (name, tier): (&str, Tier),
         recorded: &[CaseResult],
         summary: &TierSummary,
-    ) -> Result<Finding, CommandError> {
+    ) -> Result<Finding, Failure> {
         let outcome = self.tier(target, evaluators, &Request::anew(tier))?;
         let mut again = Again::new(recorded, outcome.results());
         self.settle(target, evaluators, tier, &mut again, Clone::clone)?;
@@ -132,7 +126,7 @@ impl Rerun<'_> {
         tier: Tier,
         again: &mut Again,
         as_compared: impl Fn(&CaseResult) -> CaseResult,
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), Failure> {
         for _ in 0..MORE_RUNS {
             let open = again.open();
             if open.is_empty() {
@@ -144,13 +138,13 @@ impl Rerun<'_> {
         Ok(())
     }
 
-    fn tier(&self, target: &Target, evaluators: &Evaluators, request: &Request) -> Result<TierOutcome, CommandError> {
+    fn tier(&self, target: &Target, evaluators: &Evaluators, request: &Request) -> Result<TierOutcome, Failure> {
         let slow_ms = [(request.tier, testing::slow_cases(self.repository, request.tier))].into();
         testing::run_tier(self.repository, target, evaluators, request, &mut self.repository.notices.tiers(slow_ms))
     }
 
     /// Its updates through the Tuner of the version it was made from.
-    fn journal(&self, bytes: &[u8]) -> Result<Finding, CommandError> {
+    fn journal(&self, bytes: &[u8]) -> Result<Finding, Failure> {
         let mut walked = Vec::new();
         let begun = Fold::begin(bytes).and_then(|begin| {
             journal::walk(bytes, |record, state| walked.push((record.clone(), state.clone())))?;
@@ -163,7 +157,7 @@ impl Rerun<'_> {
             let tuner = Tuner::start(self.repository, &target).await?;
             let mismatch = replay::journal(&tuner, &start, &walked, || advance(1)).await;
             tuner.end().await;
-            Ok::<_, CommandError>(mismatch?)
+            Ok::<_, Failure>(mismatch?)
         })??;
         Ok(match mismatch {
             None => ok(format!("{} updates of its Journal replayed through the Tuner, each to the same bytes", walked.len())),

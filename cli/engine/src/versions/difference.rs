@@ -1,6 +1,6 @@
 //! `agent versions diff`: the difference of two versions, from git and from what the object store keeps. It starts nothing.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::contracts;
 use crate::versions::stored::Kept;
@@ -16,12 +16,7 @@ use agent_core::testing::evaluation::is_held_out;
 use std::collections::BTreeSet;
 
 /// The tiers named, or all that either side has.
-pub fn difference(
-    repository: &Repository,
-    from: &ObjectId,
-    to: &ObjectId,
-    tiers: &BTreeSet<Tier>,
-) -> Result<VersionDifference, CommandError> {
+pub fn difference(repository: &Repository, from: &ObjectId, to: &ObjectId, tiers: &BTreeSet<Tier>) -> Result<VersionDifference, Failure> {
     let (from, to) = (repository.git.commit(from)?, repository.git.commit(to)?);
     let mut missing = Vec::new();
     let state = differences(&repository.state_at(&from.id)?, &repository.state_at(&to.id)?);
@@ -43,7 +38,7 @@ pub fn difference(
 }
 
 /// The lines of the code that differ. Those of held-out cases are shown where `shows_held_out`; the learned state is no code.
-pub fn code(repository: &Repository, from: &CommitInfo, to: &CommitInfo, shows_held_out: bool) -> Result<CodeDifference, CommandError> {
+pub fn code(repository: &Repository, from: &CommitInfo, to: &CommitInfo, shows_held_out: bool) -> Result<CodeDifference, Failure> {
     let mut changes = repository.git.diff(Some(&from.id), &to.id)?;
     changes.retain(|change| change.path != STATE_FILE);
     let left_off = changes.len().saturating_sub(code_difference::FILES);
@@ -73,7 +68,7 @@ fn contract(
     from: &CommitInfo,
     to: &CommitInfo,
     missing: &mut Vec<Missing>,
-) -> Result<Option<Assessment>, CommandError> {
+) -> Result<Option<Assessment>, Failure> {
     let assessed = contracts::assessed_from_kept(repository, from, to)?;
     if assessed.is_none() {
         let [one, two] = [name(from), name(to)];
@@ -92,7 +87,7 @@ fn compared(
     to: &CommitInfo,
     wanted: &BTreeSet<Tier>,
     missing: &mut Vec<Missing>,
-) -> Result<Vec<TierComparison>, CommandError> {
+) -> Result<Vec<TierComparison>, Failure> {
     let kept = [Kept::of(repository, from)?, Kept::of(repository, to)?];
     let there = || kept.iter().flat_map(Kept::tiers).collect();
     let tiers: BTreeSet<Tier> = if wanted.is_empty() { there() } else { wanted.clone() };

@@ -1,6 +1,6 @@
 //! Which evaluators judge a version, and what a change does to them: gathered from git objects, judged in core.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::{Evaluators, Source};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What judges that which is made on top of a version. Cases that coders added since a person last released are not among it: whoever could add cases that
 /// judge the next change could outweigh the others with them.
-pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, CommandError> {
+pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, Failure> {
     let own = served.own_evaluators();
     match &served.commit {
         Some(commit) if served.manifest.architect.evaluators == EvaluatorChanges::AllowAdditions => {
@@ -29,12 +29,12 @@ pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, C
 }
 
 /// The same by commit: whose evaluators judge what is made on top of a version.
-pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, CommandError> {
+pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, Failure> {
     decided_or(git, served, served)
 }
 
 /// The commit whose evaluators a person decided on, where coders may add cases to those of `served`, else `otherwise`.
-fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<ObjectId, CommandError> {
+fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<ObjectId, Failure> {
     let bytes = git.read(served, manifest::FILE).ok().flatten();
     let manifest = bytes.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
     let allows_additions = manifest.is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions);
@@ -42,7 +42,7 @@ fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<Obje
 }
 
 /// The commit whose evaluators the evaluation of a version was made with. A rollback has the evaluation of the version that it serves again.
-pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, CommandError> {
+pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, Failure> {
     let parent = version.parents.first().filter(|parent| git.exists(parent));
     // where coders may not add cases, a version's own tree has what judged it, and what differs there is found
     match (version.trailers.kind, parent) {
@@ -62,7 +62,7 @@ pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, CommandErr
 }
 
 /// The newest version at or before this one whose evaluators a person decided on.
-fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, CommandError> {
+fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, Failure> {
     let mut again = None;
     let mut newest = version.clone();
     for commit in git.first_parents(version) {
@@ -84,7 +84,7 @@ fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, CommandError> {
 }
 
 /// What a version that a coder made did to the evaluators of the one it replaced. Both are commits or trees.
-pub fn between(repository: &Repository, served: &ObjectId, new: &ObjectId) -> Result<Effect, CommandError> {
+pub fn between(repository: &Repository, served: &ObjectId, new: &ObjectId) -> Result<Effect, Failure> {
     let changed = repository.git.diff(Some(served), new)?;
     let (old, new_manifest) = (repository.manifest(served)?, repository.manifest(new)?);
     let judges = judges(&repository.git, served)?;
@@ -99,7 +99,7 @@ pub fn of(
     new: &ObjectId,
     manifest: &Manifest,
     touched: &[Evaluator],
-) -> Result<Effect, CommandError> {
+) -> Result<Effect, Failure> {
     let mode = manifest.architect.evaluators;
     let Some(paths) = files_to_read(touched, mode) else { return Ok(effect(touched, mode, None)) };
     let files = paths.into_iter().map(|path| case_file(&repository.git, served, new, path)).collect::<Result<Vec<_>, _>>()?;
@@ -107,7 +107,7 @@ pub fn of(
 }
 
 /// The files that cases of a tree name as their judges.
-pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, CommandError> {
+pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, Failure> {
     let texts = case_files(git, tree)?.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>();
     let mut judges = judging_words(texts.iter().map(String::as_str));
     // the others are options, and programs of the machine
@@ -115,7 +115,7 @@ pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, CommandErr
     Ok(judges)
 }
 
-fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, CommandError> {
+fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, Failure> {
     let mut served: BTreeMap<Tier, Cases> = BTreeMap::new();
     for (tier, path, text) in case_files(git, tree)? {
         served.entry(tier).or_default().read(&text, &path)?;
@@ -124,7 +124,7 @@ fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, Com
 }
 
 /// Tier, path and text of every file of cases.
-pub fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, CommandError> {
+pub fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, Failure> {
     let mut files = Vec::new();
     for tier in Tier::ALL {
         for file in git.files(tree, &format!("tests/{tier}"))?.into_iter().filter(|file| file.path.strip_suffix(".jsonl").is_some()) {
@@ -134,6 +134,6 @@ pub fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, Strin
     Ok(files)
 }
 
-fn case_file(git: &Git, served: &ObjectId, new: &ObjectId, path: &str) -> Result<CaseFile, CommandError> {
+fn case_file(git: &Git, served: &ObjectId, new: &ObjectId, path: &str) -> Result<CaseFile, Failure> {
     Ok(CaseFile { path: path.to_owned(), before: git.read(served, path)?, after: git.read(new, path)? })
 }

@@ -1,6 +1,6 @@
 //! The evidence a version rests on: an evaluation made on its tree before its commit exists, and the gate against what it replaces.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::ledger::LedgerRef;
 use crate::target::Target;
@@ -11,7 +11,7 @@ use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
 use crate::versions::stored::Kept;
 use crate::world::store::{Store, evaluation_key, results_key};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{Gated, Tier};
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::gate::ledger::Asked;
@@ -73,14 +73,14 @@ struct StoredRecord {
 
 impl StoredRecord {
     /// The record that a commit names, from the store.
-    fn of(store: &Store, commit: &ObjectId, named: Option<&String>) -> Result<Option<Self>, CommandError> {
+    fn of(store: &Store, commit: &ObjectId, named: Option<&String>) -> Result<Option<Self>, Failure> {
         let Some(named) = named else { return Ok(None) };
         let bytes = store.get(&record::key(commit.as_str()))?.filter(|bytes| digest(bytes) == *named);
         let bytes = bytes.ok_or_else(|| not_in_store("record of the gate", commit))?;
         Ok(Some(Self { bytes, before: store.get(&record::before_key(commit.as_str()))? }))
     }
 
-    fn store(&self, store: &Store, commit: &ObjectId) -> Result<(), CommandError> {
+    fn store(&self, store: &Store, commit: &ObjectId) -> Result<(), Failure> {
         if let Some(before) = &self.before {
             store.put(&record::before_key(commit.as_str()), before.clone())?;
         }
@@ -88,8 +88,8 @@ impl StoredRecord {
     }
 }
 
-fn not_in_store(what: &str, commit: &ObjectId) -> CommandError {
-    CommandError::new(Exit::NotEnoughEvidence, format!("the {what} of {} is not in the object store", commit.short()))
+fn not_in_store(what: &str, commit: &ObjectId) -> Failure {
+    Failure::new(FailureKind::NotEnoughEvidence, format!("the {what} of {} is not in the object store", commit.short()))
         .with_hint("fetch the store of the clone that made it, or release the commit it came from again")
 }
 
@@ -104,7 +104,7 @@ pub enum Judges {
 
 impl Evidence {
     /// Runs the tier on a candidate, and on the baseline where that is not in the cache. `record` and `decide` come after it.
-    pub fn measure(repository: &Repository, judged: &Judged<'_>) -> Result<Self, CommandError> {
+    pub fn measure(repository: &Repository, judged: &Judged<'_>) -> Result<Self, Failure> {
         let Judged { candidate, judges, baseline, gated, .. } = *judged;
         if baseline.is_some() {
             LedgerRef::new(&repository.git).expect_whole()?;
@@ -144,7 +144,7 @@ impl Evidence {
         repository: &Repository,
         judged: &Judged<'_>,
         (baseline, evaluators): (&Target, &Evaluators),
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), Failure> {
         let Judged { candidate, gated, .. } = *judged;
         let old = evaluate(repository, baseline, evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
@@ -160,7 +160,7 @@ impl Evidence {
     }
 
     /// Lets the gate compare the candidate with the baseline, at the level that the ledger leaves it, and keeps that in the ledger.
-    pub fn record(&mut self, repository: &Repository, judged: &Judged<'_>) -> Result<(), CommandError> {
+    pub fn record(&mut self, repository: &Repository, judged: &Judged<'_>) -> Result<(), Failure> {
         let Judged { candidate, gated, .. } = *judged;
         let Baseline { commit, old, before } = self.baseline.take().expect("a baseline was measured");
         let results = before.as_ref().unwrap_or(&self.outcomes[0]);
@@ -192,7 +192,7 @@ impl Evidence {
     }
 
     /// The evidence an earlier version already has, for a new version with the very same tree.
-    pub fn of_version(repository: &Repository, commit: &ObjectId) -> Result<Self, CommandError> {
+    pub fn of_version(repository: &Repository, commit: &ObjectId) -> Result<Self, Failure> {
         let info = repository.git.commit(commit)?;
         let store = repository.store(&repository.manifest(commit)?)?;
         let stored = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
@@ -220,7 +220,7 @@ impl Evidence {
     }
 
     /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.
-    pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), CommandError> {
+    pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), Failure> {
         let store = repository.store_of_evidence(&repository.manifest(commit)?)?;
         testing::store_evaluation(&store, commit, &self.evaluation, &self.outcomes)?;
         self.record.as_ref().map_or(Ok(()), |record| record.store(&store, commit))
@@ -246,10 +246,8 @@ impl Evidence {
 
     /// Why there will be no version; `None` when there may be one.
     pub fn refusal(&self) -> Option<Outcome> {
-        let exit = self.evaluation.exit(self.decision());
-        let refused =
-            || Outcome { verdict: Some(self.verdict()), worse: self.worse.clone(), ..Outcome::refused(self.reasons().join("; "), exit) };
-        (exit != Exit::Done).then(refused)
+        let kind = self.evaluation.failure(self.decision())?;
+        Some(Outcome { verdict: Some(self.verdict()), worse: self.worse.clone(), ..Outcome::refused(self.reasons().join("; "), kind) })
     }
 
     /// Whether cases came out better than with what it replaces.
@@ -306,7 +304,7 @@ fn recorded(
     baseline: &ObjectId,
     now: &TierOutcome,
     judged: &TierOutcome,
-) -> Result<(Option<String>, Vec<String>), CommandError> {
+) -> Result<(Option<String>, Vec<String>), Failure> {
     let kept = Kept::own(repository, &repository.git.commit(baseline)?)?;
     let named = kept.tier(now.tier).and_then(|(summary, _)| summary.results.clone());
     let same = named.is_some() && named == now.summary.results;
@@ -317,7 +315,7 @@ fn recorded(
 }
 
 /// The Contract's digest; code that is served already promises what its version says.
-fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Target>) -> Result<String, CommandError> {
+fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Target>) -> Result<String, Failure> {
     if let Some(baseline) = baseline.filter(|baseline| baseline.code == candidate.code)
         && let Some(commit) = &baseline.commit
         && let Some(recorded) = repository.git.commit(commit)?.trailers.contract
@@ -327,6 +325,6 @@ fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Targe
     Ok(contracts::of(candidate, repository)?.digest())
 }
 
-fn evaluate(repository: &Repository, target: &Target, evaluators: &Evaluators, tier: Tier) -> Result<TierOutcome, CommandError> {
+fn evaluate(repository: &Repository, target: &Target, evaluators: &Evaluators, tier: Tier) -> Result<TierOutcome, Failure> {
     testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})
 }

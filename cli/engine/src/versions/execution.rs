@@ -1,6 +1,6 @@
 //! A plan carried out: the very steps that `--dry-run` prints, one after another.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::ledger;
 use crate::repository::records;
@@ -9,7 +9,7 @@ use crate::versions::evidence::{Evidence, Judged};
 use crate::versions::publish::Outcome;
 use crate::world::git::{CommitSpec, Publication, Published};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Manifest;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::promotion::Tip;
@@ -86,7 +86,7 @@ impl Made {
 
 impl Execution<'_> {
     /// Carries out the steps of a plan. Once the branch has moved the version is out: what fails after that is a warning.
-    pub fn carry_out(mut self, steps: &[Step]) -> Result<Executed, CommandError> {
+    pub fn carry_out(mut self, steps: &[Step]) -> Result<Executed, Failure> {
         let mut made = Made::default();
         for step in steps {
             if let Some(end) = self.step(step, &mut made)? {
@@ -98,7 +98,7 @@ impl Execution<'_> {
     }
 
     /// Carries out one step; something where it was the last.
-    fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<Executed>, CommandError> {
+    fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<Executed>, Failure> {
         let repository = self.repository;
         match (step, &self.basis) {
             (Step::RunTier { .. }, Basis::Tier(judged)) => made.evidence = Some(Evidence::measure(repository, judged)?),
@@ -126,7 +126,7 @@ impl Execution<'_> {
     }
 
     /// The updates up to the snapshot go to the object store; nothing where another process took them.
-    fn archive_journal(&mut self) -> Result<Option<String>, CommandError> {
+    fn archive_journal(&mut self) -> Result<Option<String>, Failure> {
         let Staged { staging, snapshot, manifest } = self.staged.as_mut().expect("only staging has a Journal");
         let sealed = match staging.sealed(snapshot.seq) {
             Err(StagingError::Gone(_)) => return Ok(None),
@@ -136,7 +136,7 @@ impl Execution<'_> {
         Ok(Some(sealed.digest))
     }
 
-    fn write_commit(&self, undoes: &[Version], made: &Made) -> Result<ObjectId, CommandError> {
+    fn write_commit(&self, undoes: &[Version], made: &Made) -> Result<ObjectId, Failure> {
         let Self { repository, candidate, tree, .. } = self;
         let evidence = made.evidence();
         let words = (self.words)(evidence);
@@ -162,7 +162,7 @@ impl Execution<'_> {
     }
 
     /// The commit point; nothing where another process moved the branch.
-    fn publish(&self, commit: &ObjectId) -> Result<Option<Tip>, CommandError> {
+    fn publish(&self, commit: &ObjectId) -> Result<Option<Tip>, Failure> {
         let Candidate { branch, expect, version, revision, .. } = self.candidate.clone();
         let publication = Publication { branch, expect, commit: commit.clone(), version: version.clone() };
         match self.repository.settle(self.repository.git.publish(&publication)?) {
@@ -185,7 +185,7 @@ impl Execution<'_> {
 }
 
 /// The tag is on a commit that the branch does not have: another clone was first and its branch was not fetched.
-fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
+fn tag_taken(candidate: &Candidate, by: &ObjectId) -> Failure {
     let tag = tag(&candidate.version);
     let hint = match candidate.expect {
         Some(_) => "`agent sync` brings both together; then run it again",
@@ -193,6 +193,6 @@ fn tag_taken(candidate: &Candidate, by: &ObjectId) -> CommandError {
             "`agent sync` brings both together, where another clone released it; else name the first version in agent.toml: first_version = \"X.Y.Z\""
         }
     };
-    CommandError::new(Exit::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
+    Failure::new(FailureKind::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
         .with_hint(hint)
 }

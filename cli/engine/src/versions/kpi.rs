@@ -1,7 +1,7 @@
 //! What each version did while it served, from what is on record. What was read of the store once is kept, so that the next look reads what is new.
 
 use crate::conversations;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::inbox::Inbox;
 use crate::telemetry::{Records, Signal, Source};
@@ -18,12 +18,12 @@ use std::collections::BTreeSet;
 const SCHEMA: &str = "agent/tally@1";
 
 /// By version, newest version first.
-pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), CommandError> {
+pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), Failure> {
     since(repository, Timestamp::UNIX_EPOCH)
 }
 
 /// The same from the beginning of the hour that holds a moment. A store that does not answer takes what it has out of it, and nothing else.
-pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), CommandError> {
+pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), Failure> {
     let records = repository.records()?;
     let mut tally = Kept::read(repository).brought_up_to_date(repository, &records)?;
     for (version, at) in feedback(repository)? {
@@ -57,7 +57,7 @@ impl Kept {
     }
 
     /// With what is on its way to the store, which is read anew each time.
-    fn brought_up_to_date(mut self, repository: &Repository, records: &Records) -> Result<Tally, CommandError> {
+    fn brought_up_to_date(mut self, repository: &Repository, records: &Records) -> Result<Tally, Failure> {
         let mut under_way = Tally::default();
         let mut is_new = false;
         for signal in [Signal::Traces, Signal::Logs] {
@@ -87,7 +87,7 @@ impl Kept {
 }
 
 /// A line that cannot be read is somebody else's.
-fn take(tally: &mut Tally, signal: Signal, records: &Records, source: &Source) -> Result<(), CommandError> {
+fn take(tally: &mut Tally, signal: Signal, records: &Records, source: &Source) -> Result<(), Failure> {
     for line in records.read(source)?.lines() {
         match signal {
             Signal::Traces => otlp::spans(line).unwrap_or_default().iter().for_each(|span| tally.take_span(span)),
@@ -98,7 +98,7 @@ fn take(tally: &mut Tally, signal: Signal, records: &Records, source: &Source) -
 }
 
 /// Each item with the version it is about: that of its conversation.
-fn feedback(repository: &Repository) -> Result<Vec<(String, u64)>, CommandError> {
+fn feedback(repository: &Repository) -> Result<Vec<(String, u64)>, Failure> {
     let items = Inbox::new(&repository.git).items()?;
     Ok(items.iter().filter_map(|item| Some((version_of(item, repository)?, nanoseconds(item.at.parse().ok()?)))).collect())
 }

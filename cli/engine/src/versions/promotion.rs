@@ -1,6 +1,6 @@
 //! Staging becomes active: replayed if active has moved, judged, published, sealed.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::staging::Staging;
 use crate::sync;
@@ -33,11 +33,11 @@ impl Options {
     }
 }
 
-pub fn promote(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+pub fn promote(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     publish::on_record("promotion", || make(repository, options))
 }
 
-fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
@@ -50,7 +50,7 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandEr
 }
 
 /// One try; `None` when somebody else moved active meanwhile.
-fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, CommandError> {
+fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, Failure> {
     let tip = repository.expect_tip()?;
     let active = repository.active_at(&tip)?;
     let mut staging = repository.staging_on(&active)?;
@@ -78,11 +78,11 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
     }
 }
 
-fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, CommandError> {
+fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, Failure> {
     let gated = repository.manifest(&tip.commit)?.promote.gated();
     let gated = Gated { gate: options.gate.unwrap_or(gated.gate), test: options.test.unwrap_or(gated.test), ..gated };
     match gated.problem() {
-        Some((key, problem)) => Err(CommandError::usage(format!("the gate's `{key}` {problem}"))),
+        Some((key, problem)) => Err(Failure::usage(format!("the gate's `{key}` {problem}"))),
         None => Ok(gated),
     }
 }
@@ -93,7 +93,7 @@ fn judge(
     (candidate, steps): (&Candidate, &[Step]),
     staged: &crate::staging::Snapshot,
     staging: &mut Staging,
-) -> Result<Option<Outcome>, CommandError> {
+) -> Result<Option<Outcome>, Failure> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
     let judged = Judged { candidate: &target, judges: Judges::Served, baseline: Some(&baseline), gated: &snapshot.gated, given };

@@ -1,10 +1,10 @@
 //! What came of making a version: `agent/outcome@1`.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::sync::MainLacks;
 use crate::telemetry::{Span, conventions as names};
 use crate::versions::evidence::Evidence;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::comparison::Flip;
 use agent_core::version::promotion::Tip;
@@ -43,8 +43,9 @@ pub struct Outcome {
     /// It could be a version, but no evidence shows that it helps.
     #[serde(skip)]
     pub is_unproven: bool,
+    /// Why it was refused; `None` where it is done, or nothing had to be done.
     #[serde(skip)]
-    pub exit: Exit,
+    pub refusal: Option<FailureKind>,
 }
 
 impl Outcome {
@@ -64,13 +65,13 @@ impl Outcome {
             main: None,
             plan: Vec::new(),
             is_unproven: false,
-            exit: Exit::Done,
+            refusal: None,
         }
     }
 
     /// It was judged, and the answer is no.
-    pub fn refused(why: impl Into<String>, exit: Exit) -> Self {
-        Self { exit, ..Self::nothing(why) }
+    pub fn refused(why: impl Into<String>, kind: FailureKind) -> Self {
+        Self { refusal: Some(kind), ..Self::nothing(why) }
     }
 
     /// The same, with what to do next.
@@ -82,7 +83,7 @@ impl Outcome {
     /// A run does not release what nothing shows to help, however little speaks against it.
     pub fn unproven(evidence: &Evidence) -> Self {
         let why = "it passes, but no case came out better than before: nothing shows that it helps, so a person decides";
-        Self { is_unproven: true, verdict: Some(evidence.verdict()), ..Self::refused(why, Exit::No) }
+        Self { is_unproven: true, verdict: Some(evidence.verdict()), ..Self::refused(why, FailureKind::Refused) }
     }
 
     pub fn planned(steps: &[Step]) -> Self {
@@ -102,25 +103,25 @@ impl Outcome {
 }
 
 /// The making of a version, on record.
-pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcome, CommandError>) -> Result<Outcome, CommandError> {
+pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     let span = Span::internal(kind, kind);
     let made = span.within(work);
     match &made {
         Ok(outcome) => {
             span.set_some(names::VERSION, outcome.version.as_ref());
             span.set_some(names::COMMIT_ID, outcome.commit.as_ref());
-            if outcome.exit != Exit::Done {
-                span.fail(outcome.exit.as_str(), &outcome.why);
+            if let Some(kind) = outcome.refusal {
+                span.fail(kind.as_str(), &outcome.why);
             }
         }
-        Err(error) => span.fail(error.exit.as_str(), error.messages.join(": ")),
+        Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
     }
     made
 }
 
 /// Races were lost too often.
-pub fn too_many_races(branch: &str) -> CommandError {
-    CommandError::new(Exit::Conflict, format!("others kept moving `{branch}`; nothing was changed")).with_hint("run it again")
+pub fn too_many_races(branch: &str) -> Failure {
+    Failure::new(FailureKind::Conflict, format!("others kept moving `{branch}`; nothing was changed")).with_hint("run it again")
 }
 
 /// `v0.1.3 -> v0.1.4 (patch)`.

@@ -1,24 +1,24 @@
 //! A version that is made on top of what a remote serves, and pushed there.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::sync::{self, Options};
 use crate::versions::Outcome;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 
 /// Before a version is made that takes long: this clone gets what the remote serves where versions are pushed, and else has to have it.
-pub fn level(repository: &Repository, push: bool) -> Result<(), CommandError> {
+pub fn level(repository: &Repository, push: bool) -> Result<(), Failure> {
     if push { sync::sync(repository, &options(repository)).map(drop) } else { sync::expect_level(repository) }
 }
 
 /// Pushes a version that is made already; says where to. One that was superseded meanwhile is a conflict.
-pub fn push_made(repository: &Repository, version: &str, commit: &ObjectId) -> Result<String, CommandError> {
+pub fn push_made(repository: &Repository, version: &str, commit: &ObjectId) -> Result<String, Failure> {
     let after = sync::sync(repository, &options(repository))?;
     let Some(remote) = after.remote() else { return Err(no_remote()) };
     if after.has_lost(commit) {
         let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
-        return Err(CommandError::new(Exit::Conflict, format!("another clone published first, and {version} is superseded"))
+        return Err(Failure::new(FailureKind::Conflict, format!("another clone published first, and {version} is superseded"))
             .with_hint(mends.join("; ")));
     }
     Ok(remote.to_owned())
@@ -28,15 +28,12 @@ fn options(repository: &Repository) -> Options {
     Options { remote: repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name), dry_run: false }
 }
 
-fn no_remote() -> CommandError {
-    CommandError::usage("there is no remote to push to").with_hint("git remote add origin ADDRESS")
+fn no_remote() -> Failure {
+    Failure::usage("there is no remote to push to").with_hint("git remote add origin ADDRESS")
 }
 
 /// Makes a version and pushes it; makes it again on top of what another clone published meanwhile.
-pub fn made_and_pushed(
-    repository: &Repository,
-    mut attempt: impl FnMut() -> Result<Outcome, CommandError>,
-) -> Result<Outcome, CommandError> {
+pub fn made_and_pushed(repository: &Repository, mut attempt: impl FnMut() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     let options = options(repository);
     for _ in 0..super::ATTEMPTS {
         let before = sync::sync(repository, &options)?;
@@ -49,10 +46,10 @@ pub fn made_and_pushed(
             return Ok(Outcome { pushed, ..made });
         }
     }
-    Err(CommandError::new(Exit::Conflict, "other clones kept publishing first").with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, "other clones kept publishing first").with_hint("run it again; nothing was lost"))
 }
 
-fn unpushed(mut error: CommandError, made: &Outcome) -> CommandError {
+fn unpushed(mut error: Failure, made: &Outcome) -> Failure {
     if let Some(tag) = &made.tag {
         error.messages.insert(0, format!("{tag} is made here, and could not be pushed"));
         error.hint.get_or_insert_with(|| "`agent sync` pushes it".to_owned());

@@ -1,6 +1,6 @@
 //! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::lineage;
 use crate::sync;
@@ -16,7 +16,7 @@ use crate::versions::publish::{self, Outcome};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
 use agent_core::contract::assessment::Assessment;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::promotion::Tip;
 use agent_core::version::publication::{Candidate, Step};
@@ -40,11 +40,11 @@ pub struct Options {
     pub again: Option<String>,
 }
 
-pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     publish::on_record("release", || make(repository, options))
 }
 
-fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
@@ -57,7 +57,7 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandEr
     Err(publish::too_many_races("active"))
 }
 
-fn source(repository: &Repository, options: &Options) -> Result<ObjectId, CommandError> {
+fn source(repository: &Repository, options: &Options) -> Result<ObjectId, Failure> {
     match &options.revision {
         Some(revision) => Ok(repository.git.expect(revision)?),
         None => match repository.git.resolve("refs/heads/main")? {
@@ -76,7 +76,7 @@ struct Seen {
 }
 
 /// One try; `None` when somebody else moved active meanwhile.
-fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, CommandError> {
+fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, Failure> {
     let seen = observe(repository, source, options)?;
     if let Some(refused) = for_a_person(repository, &seen, options)? {
         return Ok(Some(refused));
@@ -92,16 +92,16 @@ fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Res
 }
 
 /// Law 5: what a coder made is no version when the evaluators of what is served now are not those it brings, whatever it started from.
-fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Result<Option<Outcome>, CommandError> {
+fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Result<Option<Outcome>, Failure> {
     let unattended = is_unattended(options.coder.as_deref());
     let (Some(served), Some(tree), true) = (&seen.snapshot.served, &seen.candidate.tree, unattended) else { return Ok(None) };
     Ok(match evaluators::between(repository, &served.tip.commit, tree)? {
-        Effect::Person { why } => Some(Outcome::refused(why, Exit::No)),
+        Effect::Person { why } => Some(Outcome::refused(why, FailureKind::Refused)),
         Effect::None | Effect::Additions { .. } => None,
     })
 }
 
-fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Seen, CommandError> {
+fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Seen, Failure> {
     let tip = repository.tip()?;
     let candidate = candidate(repository, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
@@ -113,7 +113,7 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
         Some(tip) => (lineage::lacked(&repository.git, &tip.commit, source)?, lineage::taken_out(&repository.git, &tip.commit, source)?),
         None => (Vec::new(), None),
     };
-    let served = tip.map(|tip| Ok::<_, CommandError>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
+    let served = tip.map(|tip| Ok::<_, Failure>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
     let snapshot = Snapshot {
         branch: "active".to_owned(),
         served,
@@ -131,7 +131,7 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
 }
 
 /// The source as it would be served: under the state of active, carried over.
-pub fn candidate(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, CommandError> {
+pub fn candidate(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, Failure> {
     let what = What::Name(source.to_string());
     let code = repository.target(&what)?;
     let state = match tip {
@@ -159,7 +159,7 @@ fn name_of(repository: &Repository, source: &ObjectId, options: &Options) -> Nam
     Named { name: if is_branch { asked } else { source.short() }.to_owned(), is_here: head == Some(full) }
 }
 
-fn lacks(source: &Named, lacked: &[Lacked]) -> CommandError {
+fn lacks(source: &Named, lacked: &[Lacked]) -> Failure {
     let name = &source.name;
     let versions: Vec<_> = lacked.iter().map(|lacked| tag(&lacked.version)).collect();
     let mut message = format!("{name} lacks the code of {}, which is served: a release of {name} would take it out", versions.join(", "));
@@ -173,12 +173,12 @@ fn lacks(source: &Named, lacked: &[Lacked]) -> CommandError {
     if rollbacks.len() == lacked.len() {
         hint = format!("{hint}; to serve again what was taken out of service, as {name} has it: agent release --again REASON");
     }
-    CommandError::new(Exit::Conflict, message).with_hint(hint)
+    Failure::new(FailureKind::Conflict, message).with_hint(hint)
 }
 
-fn is_taken_out(source: &Named, TakenOut { version, by, reason }: &TakenOut) -> CommandError {
+fn is_taken_out(source: &Named, TakenOut { version, by, reason }: &TakenOut) -> Failure {
     let (name, version, by) = (&source.name, tag(version), tag(by));
-    CommandError::new(Exit::Conflict, format!("{name} has the code of {version}, which {by} took out of service{}", because(reason)))
+    Failure::new(FailureKind::Conflict, format!("{name} has the code of {version}, which {by} took out of service{}", because(reason)))
         .with_hint("to serve it again: agent release --again REASON")
 }
 
@@ -194,7 +194,7 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
     let because = strongest.map(|change| format!(": {} [{}]", change.message, change.rule)).unwrap_or_default();
     Outcome::refused(
         format!("a {declared} was declared, but the change asks for a {computed}{because}; `agent semver` lists why"),
-        Exit::No,
+        FailureKind::Refused,
     )
 }
 
@@ -204,7 +204,7 @@ fn judge(
     (candidate, steps): (&Candidate, &[Step]),
     bump: Option<Bump>,
     options: &Options,
-) -> Result<Option<Outcome>, CommandError> {
+) -> Result<Option<Outcome>, Failure> {
     let judges = if is_unattended(options.coder.as_deref()) { Judges::Served } else { Judges::Own };
     let gated = &seen.snapshot.gated;
     let again = served_again(&seen.snapshot, options.again.as_deref());

@@ -1,11 +1,11 @@
 //! Back to an earlier tree, as a new PATCH; what is undone counts as yanked.
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::sync;
 use crate::versions::execution::{Basis, Executed, Execution, Words};
 use crate::versions::publish::{self, Outcome};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::rollback::{self, Past, Plan, Publish, Snapshot};
 use agent_core::version::tag;
 use semver::Version;
@@ -18,11 +18,11 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     publish::on_record("rollback", || make(repository, options))
 }
 
-fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandError> {
+fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
@@ -48,7 +48,7 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, CommandEr
 }
 
 /// The versions of active, newest first.
-fn history(repository: &Repository) -> Result<Vec<Past>, CommandError> {
+fn history(repository: &Repository) -> Result<Vec<Past>, Failure> {
     let tip = repository.expect_tip()?;
     let mut undone = Vec::new();
     let mut history = Vec::new();
@@ -67,7 +67,7 @@ fn history(repository: &Repository) -> Result<Vec<Past>, CommandError> {
     Ok(history)
 }
 
-fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<Option<Outcome>, CommandError> {
+fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<Option<Outcome>, Failure> {
     let Publish { candidate, target, undoes, steps } = plan;
     let execution = Execution {
         repository,
@@ -93,16 +93,17 @@ fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<O
     })
 }
 
-fn is_taken_out(version: &Version) -> CommandError {
+fn is_taken_out(version: &Version) -> Failure {
     let version = tag(version);
-    CommandError::new(Exit::Conflict, format!("a rollback took {version} out of service"))
+    Failure::new(FailureKind::Conflict, format!("a rollback took {version} out of service"))
         .with_hint(format!("to serve it again: agent rollback {version} --again REASON"))
 }
 
-fn no_target(options: &Options) -> CommandError {
+fn no_target(options: &Options) -> Failure {
     match &options.version {
-        Some(version) => CommandError::input(format!("there is no v{version} before the version that is served"))
-            .with_hint("`agent versions` lists them"),
-        None => CommandError::new(Exit::No, "there is no earlier version to go back to"),
+        Some(version) => {
+            Failure::input(format!("there is no v{version} before the version that is served")).with_hint("`agent versions` lists them")
+        }
+        None => Failure::new(FailureKind::Refused, "there is no earlier version to go back to"),
     }
 }

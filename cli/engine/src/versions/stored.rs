@@ -4,7 +4,7 @@
 //! evaluation of its own at `evals/{commit}/{tier}.json`, written once, with its results at `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence
 //! can test it, and nothing lies where that evidence belongs. (An earlier `agent` kept late results at `evals/{commit}/{tier}.jsonl`.)
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::testing::{self, TierOutcome};
 use crate::world::git::CommitInfo;
@@ -51,7 +51,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    pub fn of(repository: &Repository, commit: &CommitInfo) -> Result<Self, CommandError> {
+    pub fn of(repository: &Repository, commit: &CommitInfo) -> Result<Self, Failure> {
         let mut kept = Self::own(repository, commit)?;
         for tier in Tier::ALL {
             if !kept.tiers.contains_key(&tier) {
@@ -63,7 +63,7 @@ impl Kept {
     }
 
     /// The tiers of the evaluation that the commit names alone.
-    pub fn own(repository: &Repository, commit: &CommitInfo) -> Result<Self, CommandError> {
+    pub fn own(repository: &Repository, commit: &CommitInfo) -> Result<Self, Failure> {
         let store = repository.store(&repository.manifest(&commit.id)?)?;
         let mut kept = Self { store, commit: commit.id.clone(), tiers: BTreeMap::new() };
         let own = kept.evaluation(&evaluation_key(commit.id.as_str()))?;

@@ -1,7 +1,7 @@
 //! Files: whole or not at all.
 
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,20 +22,20 @@ impl FsError {
         move |source| Self { action, path, source }
     }
 
-    pub fn kind(&self) -> std::io::ErrorKind {
+    pub fn io_kind(&self) -> std::io::ErrorKind {
         self.source.kind()
     }
 
     /// Whether this place cannot be written for now: it is read-only, another user's, or full.
     pub fn is_refused(&self) -> bool {
         use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        matches!(self.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        matches!(self.io_kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
     }
 
     /// The same error once more.
     #[must_use]
     pub fn again(&self) -> Self {
-        let source = self.source.raw_os_error().map_or_else(|| self.kind().into(), std::io::Error::from_raw_os_error);
+        let source = self.source.raw_os_error().map_or_else(|| self.io_kind().into(), std::io::Error::from_raw_os_error);
         Self { action: self.action, path: self.path.clone(), source }
     }
 }
@@ -58,8 +58,8 @@ pub fn refusal(folder: &Path) -> Option<FsError> {
 }
 
 impl Diagnose for FsError {
-    fn exit(&self) -> Exit {
-        Exit::Surroundings
+    fn kind(&self) -> FailureKind {
+        FailureKind::Surroundings
     }
 
     fn hint(&self) -> Option<String> {
@@ -226,7 +226,7 @@ pub fn replace_view(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<(), F
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::write(under_way, bytes).map_err(FsError::while_doing("write", under_way))?;
     match rename(under_way, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+        Err(error) if error.io_kind() == std::io::ErrorKind::CrossesDevices => {
             remove_if_there(under_way)?;
             // a fixed name again, so that kills leave one file at most
             let mut beside = std::ffi::OsString::from(".");

@@ -1,6 +1,6 @@
 //! Files that a user names to be read. Each is opened once and read from its start to its end, so that a pipe does as well as a file.
 
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -20,8 +20,8 @@ pub enum InputError {
 }
 
 impl Diagnose for InputError {
-    fn exit(&self) -> Exit {
-        Exit::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! The signals that ask a server to end, waited for beside its work.
 
-use crate::error::CommandError;
-use agent_core::formats::diagnose::Exit;
+use crate::error::Failure;
+use agent_core::formats::diagnose::FailureKind;
 
 /// The signals that end a server.
 pub struct Interrupt {
@@ -10,9 +10,9 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    pub fn expected() -> Result<Self, CommandError> {
+    pub fn expected() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot listen for signals: {error}"));
+        let failed = |error: std::io::Error| Failure::new(FailureKind::Surroundings, format!("cannot listen for signals: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,

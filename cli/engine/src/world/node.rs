@@ -5,7 +5,7 @@ use crate::world::layout::Layout;
 use crate::world::process::{ProcessError, Run};
 use crate::world::python::{MARKER, is_finished, lock_of, on_path};
 use agent_core::adoption::package::{self, Package, PackageError};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::Node;
 use serde_json::json;
 use std::ffi::OsStr;
@@ -39,12 +39,12 @@ pub enum NodeError {
 }
 
 impl Diagnose for NodeError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::NoLock { .. } | Self::Package(_) => Exit::Input,
-            Self::NotFound { .. } | Self::Environment { .. } => Exit::Surroundings,
-            Self::Process(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::NoLock { .. } | Self::Package(_) => FailureKind::Input,
+            Self::NotFound { .. } | Self::Environment { .. } => FailureKind::Surroundings,
+            Self::Process(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

@@ -180,7 +180,7 @@ mod tests {
     fn a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let refused = Output::File(folder.path().to_owned()).write(b"x").unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::IsADirectory);
+        assert_eq!(refused.io_kind(), ErrorKind::IsADirectory);
         assert!(Output::File(folder.path().to_owned()).open().is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Programs that run to their end: the only file that names duct.
 
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ fn streams(stdout: &str, stderr: &str) -> String {
 }
 
 impl Diagnose for ProcessError {
-    fn exit(&self) -> Exit {
-        Exit::Surroundings
+    fn kind(&self) -> FailureKind {
+        FailureKind::Surroundings
     }
 
     fn hint(&self) -> Option<String> {
@@ -249,9 +249,9 @@ impl Apart {
         read.is_ok_and(|count| count > 0).then_some(line)
     }
 
-    /// Its exit code; `None` after a signal.
-    pub fn wait(mut self) -> Option<i32> {
-        self.child.wait().ok()?.code()
+    /// Waits for its end.
+    pub fn wait(mut self) {
+        let _ = self.child.wait();
     }
 
     /// Leaves it to itself; its end is collected, should this process live to see it.

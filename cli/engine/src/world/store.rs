@@ -6,7 +6,7 @@ mod s3;
 use crate::world::fs::{self, FileSystem, FsError};
 use crate::world::layout::Layout;
 use crate::world::overlay::Overlay;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{Store as Settings, Tier};
 pub use agent_core::version::registry::evaluation_key;
 use bound::Bound;
@@ -38,10 +38,10 @@ pub enum StoreError {
 }
 
 impl Diagnose for StoreError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Url { .. } => Exit::Input,
-            Self::Failed { .. } => Exit::Surroundings,
+            Self::Url { .. } => FailureKind::Input,
+            Self::Failed { .. } => FailureKind::Surroundings,
         }
     }
 
@@ -467,7 +467,7 @@ mod tests {
     fn says<T: std::fmt::Debug>(outcome: Result<T, StoreError>, expected: &str) {
         let error = outcome.unwrap_err();
         let why = std::error::Error::source(&error).unwrap().to_string();
-        assert!(why.contains(expected) && error.exit() == Exit::Surroundings, "{why}");
+        assert!(why.contains(expected) && error.kind() == FailureKind::Surroundings, "{why}");
     }
 
     #[test]
@@ -515,11 +515,11 @@ mod tests {
     fn what_cannot_be_served_is_said() {
         let folder = tempfile::tempdir().unwrap();
         for wrong in ["gs://bucket", "s3://", "bucket"] {
-            assert_eq!(open(wrong, folder.path()).unwrap_err().exit(), Exit::Input, "{wrong}");
+            assert_eq!(open(wrong, folder.path()).unwrap_err().kind(), FailureKind::Input, "{wrong}");
         }
         std::fs::write(folder.path().join("file"), "").unwrap();
         let store = open("file:file/store", folder.path()).unwrap();
-        assert_eq!(store.get("a").unwrap_err().exit(), Exit::Surroundings);
-        assert_eq!(store.put("a", b"x".to_vec()).unwrap_err().exit(), Exit::Surroundings);
+        assert_eq!(store.get("a").unwrap_err().kind(), FailureKind::Surroundings);
+        assert_eq!(store.put("a", b"x".to_vec()).unwrap_err().kind(), FailureKind::Surroundings);
     }
 }

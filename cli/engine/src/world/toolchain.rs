@@ -4,7 +4,7 @@ use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::node::{MODULES, NodeError, Packages};
 use crate::world::python::{self, Bytecode, Installer, PythonError, on_path};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Manifest, Python};
 use agent_core::formats::suggestion::did_you_mean;
 use std::ffi::{OsStr, OsString};
@@ -23,12 +23,12 @@ pub enum ToolchainError {
 }
 
 impl Diagnose for ToolchainError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::NoProgram { .. } => Exit::Input,
-            Self::Python(error) => error.exit(),
-            Self::Node(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::NoProgram { .. } => FailureKind::Input,
+            Self::Python(error) => error.kind(),
+            Self::Node(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

@@ -18,9 +18,10 @@ pub(crate) mod tasks;
 pub(crate) mod tuner;
 pub(crate) mod watching;
 
+use crate::listen::Ended;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
-use agent_engine::error::CommandResult;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::tuner::Tuner;
 use agent_engine::world::event_loop;
@@ -29,16 +30,16 @@ use shim::{Server, Shim};
 use std::rc::Rc;
 
 /// Serves a Runner: to one host over stdio, or to many over HTTP.
-pub fn serve_runner(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> CommandResult {
+pub fn serve_runner(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> Result<Ended, Failure> {
     serve::<Runner>(repository, at, shadow, over_http)
 }
 
 /// The same of a Tuner; its signals go to staging.
-pub fn serve_tuner(repository: Repository, at: What, over_http: Option<http::Options>) -> CommandResult {
+pub fn serve_tuner(repository: Repository, at: What, over_http: Option<http::Options>) -> Result<Ended, Failure> {
     serve::<Tuner>(repository, Traffic::all(at), None, over_http)
 }
 
-fn serve<S: Server>(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> CommandResult {
+fn serve<S: Server>(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> Result<Ended, Failure> {
     let serve = async {
         let shim = Shim::<S>::new(repository, at, shadow);
         let _telemetry = shim.repository.telemetry();

@@ -8,7 +8,7 @@ use agent_core::protocol::discovery::Discovery;
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::{Child, ChildError, Opening, Role};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::target::Target;
 use agent_engine::target::contracts;
 use serde_json::value::RawValue;
@@ -290,7 +290,7 @@ impl<S: Server> Pool<S> {
 
 impl<S: Server> Shim<S> {
     /// The child for a target: the running one, under a newer state too; an older one while the new one starts; else a new one.
-    pub async fn acquire(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, CommandError> {
+    pub async fn acquire(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, Failure> {
         match self.running(key, target) {
             Some(served) => Ok(served),
             // seldom, and large: it would make every call's future as large
@@ -298,7 +298,7 @@ impl<S: Server> Shim<S> {
         }
     }
 
-    async fn start_in_turn(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, CommandError> {
+    async fn start_in_turn(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, Failure> {
         let (gate, failed_before) = self.pool.with(key, |slot| (Rc::clone(&slot.gate), slot.failures.count));
         let _turn = gate.lock().await;
         if let Some(served) = self.running(key, target) {
@@ -385,7 +385,7 @@ impl<S: Server> Shim<S> {
     }
 
     /// A child of its own for a target; what it says unasked is heard.
-    async fn start(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Rc<Running<S>>, CommandError> {
+    async fn start(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Rc<Running<S>>, Failure> {
         let mut server = S::start(self, &key.0, target, &self.opening(key.1)).await?;
         let messages = server.child_mut().take_messages();
         let tools = tools_of(server.child()).await?;
@@ -483,11 +483,11 @@ struct Failures {
     count: usize,
     in_a_row: usize,
     last: Option<Instant>,
-    error: Option<CommandError>,
+    error: Option<Failure>,
 }
 
 impl Failures {
-    fn add(&mut self, error: Option<&CommandError>) {
+    fn add(&mut self, error: Option<&Failure>) {
         let calm = self.last.is_none_or(|last| last.elapsed() > STEADY);
         self.in_a_row = if calm { 1 } else { self.in_a_row + 1 };
         self.last = Some(Instant::now());
@@ -497,7 +497,7 @@ impl Failures {
         }
     }
 
-    fn since(&self, count: usize) -> Option<CommandError> {
+    fn since(&self, count: usize) -> Option<Failure> {
         self.error.clone().filter(|_| self.count > count)
     }
 

@@ -6,7 +6,7 @@
 
 use crate::mcp::pool::Route;
 use crate::mcp::shim::Shim;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::staging::Snapshot;
 use agent_engine::target::tuner::Tuner;
 use agent_engine::world::fs::{self, Durability, FileLock};
@@ -47,7 +47,7 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
     }
 }
 
-fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), CommandError> {
+fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     let promoter = &shim.promoter;
     let target = shim.current(&Route::Plan(shim.traffic.main()))?;
     let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
@@ -73,7 +73,7 @@ fn waiting(staged: &Snapshot, tried: u64) -> u64 {
     staged.updates.min(staged.seq - tried)
 }
 
-fn tried(layout: &Layout) -> Result<u64, CommandError> {
+fn tried(layout: &Layout) -> Result<u64, Failure> {
     let bytes = fs::read_if_there(&layout.auto_promotion())?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice::<Tried>(&bytes).ok()).map_or(0, |tried| tried.seq))
 }
@@ -92,7 +92,7 @@ fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
     });
 }
 
-fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), CommandError> {
+fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     let layout = &shim.repository.layout;
     let Some(lock) = FileLock::try_acquire(&layout.auto_promotion_lock())? else {
         look_after(shim, ANOTHER);

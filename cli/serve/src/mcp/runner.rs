@@ -4,7 +4,7 @@ use crate::mcp::json_rpc;
 use crate::mcp::pool::{ProtocolVersion, Route, Served};
 use crate::mcp::session::Caller;
 use crate::mcp::shim::{self, CallFailure, Server, Shim};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::protocol::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
@@ -12,7 +12,7 @@ use agent_core::protocol::wire;
 use agent_core::state::signal::CONVERSATION_ARGUMENT;
 use agent_engine::child::{Child, ChildError, Opening, Role};
 use agent_engine::conversations::{Header, Held};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError};
 use agent_engine::target::spec;
@@ -35,7 +35,7 @@ impl Server for Runner {
     const MAY_LAG: bool = true;
     const IS_SHARED: bool = false;
 
-    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure> {
         let mut spec = spec::runner(target, &shim.repository)?;
         spec.memory = target.manifest.limits.serving_memory();
         let data = if *route == Route::Shadow { Some(copied_data(shim).await?) } else { None };
@@ -142,7 +142,7 @@ struct Named {
 
 impl Named {
     /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
-    async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, CommandError> {
+    async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, Failure> {
         let id = call::conversation_of(params);
         let of_host = caller.own_conversation(params).filter(|_| id.is_none());
         let route = Route::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
@@ -187,7 +187,7 @@ impl Named {
 }
 
 /// Takes the conversation, also from other shims and commands.
-async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
+async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
     let layout = &shim.repository.layout;
     if let Some(held) = Held::try_take(layout, id)? {
         return Ok(held);
@@ -197,7 +197,7 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, CommandError> {
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_host: Option<&str>) -> Result<Served<Runner>, CommandError> {
+async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_host: Option<&str>) -> Result<Served<Runner>, Failure> {
     let shim = caller.shim();
     let place = match conversation.map(Held::id).or(of_host) {
         Some(id) => shim.traffic.pick(id),
@@ -214,7 +214,7 @@ async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_hos
     }
 }
 
-async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, CommandError> {
+async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, Failure> {
     let shim = caller.shim();
     let target = Rc::new(shim.repository.pinned(header)?);
     let by_call = |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
@@ -234,11 +234,11 @@ async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, hea
 }
 
 /// A shadow writes into a copy of the data that is served, made apart from the calls that go on meanwhile.
-async fn copied_data(shim: &Shim<Runner>) -> Result<DataCopy, CommandError> {
+async fn copied_data(shim: &Shim<Runner>) -> Result<DataCopy, Failure> {
     let layout = shim.repository.layout.clone();
     let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
     let copied =
-        copied.map_err(|error| CommandError::new(Exit::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
+        copied.map_err(|error| Failure::new(FailureKind::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
     if copied.is_empty_instead {
         shim.repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
     }

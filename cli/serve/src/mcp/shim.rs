@@ -13,7 +13,7 @@ use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
 use agent_engine::child::{Child, ChildError, Opening, Role, RpcError};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::world::git::{ACTIVE, RefStamp};
@@ -41,7 +41,7 @@ pub(crate) trait Server: Sized + 'static {
     const ROLE: Role;
     /// Whether calls may go to the child of an older version while the one for a newer version starts.
     const MAY_LAG: bool;
-    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, CommandError>;
+    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure>;
     fn child(&self) -> &Child;
     fn child_mut(&mut self) -> &mut Child;
     async fn end(self);
@@ -62,10 +62,10 @@ pub(crate) trait Server: Sized + 'static {
 /// Why a call has no result.
 pub enum CallFailure<S: Server> {
     Child(ChildError, Rc<Running<S>>),
-    Ours(CommandError),
+    Ours(Failure),
 }
 
-impl<S: Server, E: Into<CommandError>> From<E> for CallFailure<S> {
+impl<S: Server, E: Into<Failure>> From<E> for CallFailure<S> {
     fn from(error: E) -> Self {
         Self::Ours(error.into())
     }
@@ -268,11 +268,11 @@ impl<S: Server> Shim<S> {
     }
 
     /// What is served where no call says otherwise.
-    pub async fn serving(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Served<S>, CommandError> {
+    pub async fn serving(self: &Rc<Self>, caller: Caller<'_, S>) -> Result<Served<S>, Failure> {
         self.serving_route(caller, &caller.route(None)).await
     }
 
-    pub async fn serving_route(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Served<S>, CommandError> {
+    pub async fn serving_route(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Served<S>, Failure> {
         let target = self.current(route)?;
         let key = self.key(caller, route, &target);
         self.acquire(&key, &target).await
@@ -289,7 +289,7 @@ impl<S: Server> Shim<S> {
     }
 
     /// What the server says of itself: as recorded, and while Python starts; without a record, once it has.
-    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Rc<Discovery>, CommandError> {
+    pub async fn discovery(self: &Rc<Self>, caller: Caller<'_, S>, route: &Route) -> Result<Rc<Discovery>, Failure> {
         let target = self.current(route)?;
         let key = self.key(caller, route, &target);
         if let Some(served) = self.pool.alive(&key) {
@@ -326,7 +326,7 @@ impl<S: Server> Shim<S> {
     }
 
     /// What a line is to serve now; resolved again only when it may have moved.
-    pub fn current(&self, route: &Route) -> Result<Rc<Target>, CommandError> {
+    pub fn current(&self, route: &Route) -> Result<Rc<Target>, Failure> {
         let what = self.what(route);
         let is_followed = matches!(what, What::Staging | What::Worktree);
         let known = self.targets.borrow().get(route).cloned();
@@ -342,7 +342,7 @@ impl<S: Server> Shim<S> {
     }
 
     /// What is to be served from now on. While that cannot be served, the last good target goes on; the log says so once.
-    fn resolved(&self, route: &Route, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, CommandError> {
+    fn resolved(&self, route: &Route, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, Failure> {
         let error = match self.repository.target(what) {
             Ok(target) => {
                 self.refused.borrow_mut().remove(route);
@@ -458,12 +458,12 @@ impl Turns {
     }
 }
 
-fn internal(error: &CommandError) -> RpcError {
+fn internal(error: &Failure) -> RpcError {
     json_rpc::error(mcp::INTERNAL_ERROR, error_text(error))
 }
 
 /// An error in one text, for a reader who sees no exit code.
-pub fn error_text(error: &CommandError) -> String {
+pub fn error_text(error: &Failure) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
 }

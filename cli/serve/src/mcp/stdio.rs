@@ -1,10 +1,10 @@
 //! Lines in, lines out: the host's side of the shim.
 
+use crate::listen::Ended;
 use crate::mcp::session::{About, Outlet, Session};
 use crate::mcp::shim::{Server, Shim};
-use agent_core::formats::diagnose::Exit;
 use agent_engine::conversations;
-use agent_engine::error::CommandResult;
+use agent_engine::error::Failure;
 use agent_engine::world::clock::fresh_id;
 use agent_engine::world::interrupt::Interrupt;
 use agent_engine::world::{env, stdout};
@@ -23,7 +23,7 @@ const LINES_AHEAD: usize = 256;
 const READ_CHUNK: usize = 64 << 10;
 
 /// Serves one host until it closes its end.
-pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
+pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
     let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
@@ -34,7 +34,7 @@ pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
                 Some(line) => session.take(&line),
                 None => break,
             },
-            () = interrupt.received() => return Ok(Exit::Interrupted),
+            () = interrupt.received() => return Ok(Ended::Interrupted),
         }
     }
     // what is under way is answered, unless nobody reads answers any more
@@ -45,7 +45,7 @@ pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> CommandResult {
     }
     session.close().await;
     shim.end().await;
-    Ok(Exit::Done)
+    Ok(Ended::Stopped)
 }
 
 /// Everything goes out the one way there is.

@@ -13,7 +13,7 @@ use agent_core::protocol::wire;
 use agent_core::state;
 use agent_core::state::signal::{self, Signal};
 use agent_engine::child::{Child, Opening, Role};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::target::Target;
 use agent_engine::target::call;
 use agent_engine::target::tuner::{self, Batch, Settled, Tuner, TuningError};
@@ -32,7 +32,7 @@ impl Server for Tuner {
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
 
-    async fn start(shim: &Shim<Self>, _line: &Route, target: &Target, _opening: &Opening) -> Result<Self, CommandError> {
+    async fn start(shim: &Shim<Self>, _line: &Route, target: &Target, _opening: &Opening) -> Result<Self, Failure> {
         let memory = target.manifest.limits.serving_memory();
         Self::start_within(memory, &shim.repository, target).await
     }

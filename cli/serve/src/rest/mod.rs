@@ -24,8 +24,9 @@ pub use route::{Kind, Route};
 
 use crate::access::Access;
 use crate::listen;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use crate::listen::Ended;
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::notices::Notices;
 use agent_engine::world::event_loop;
 use agent_engine::world::limits;
@@ -47,12 +48,12 @@ pub struct Service<W> {
     pub schemas: &'static str,
     pub routes: Vec<Route<W>>,
     /// What a worker opens for itself: a repository belongs to one thread.
-    pub open: Box<dyn Fn() -> Result<W, CommandError> + Send + Sync>,
+    pub open: Box<dyn Fn() -> Result<W, Failure> + Send + Sync>,
     /// More lines for `/metrics`, in the text format of Prometheus.
     pub metrics: OwnMetrics<W>,
 }
 
-type OwnMetrics<W> = fn(&mut W) -> Result<String, CommandError>;
+type OwnMetrics<W> = fn(&mut W) -> Result<String, Failure>;
 
 /// What the door and the workers share.
 struct Shared {
@@ -71,7 +72,7 @@ pub fn serve<W: 'static>(
     access: Access,
     notices: &Notices,
     announce: impl FnOnce(SocketAddr),
-) -> CommandResult {
+) -> Result<Ended, Failure> {
     // what is wrong with the surroundings is said now, not to the first client
     (service.open)()?;
     let (listener, at) = listen::listen(address, &access)?;
@@ -86,7 +87,7 @@ fn start<W: 'static>(
     mut service: Service<W>,
     access: Access,
     notices: &Notices,
-) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), CommandError> {
+) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), Failure> {
     let (metrics, streams, document) = (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
     service.routes.extend(common(&document, &metrics, &streams, service.metrics));
     let open_paths = service.routes.iter().filter(|route| route.is_open).map(|route| route.path).collect();
@@ -108,9 +109,9 @@ fn front(
     shared: Arc<Shared>,
     lanes: Vec<std::os::unix::net::UnixStream>,
     limits: Limits,
-    told: impl Future<Output = Exit>,
-) -> CommandResult {
-    let failed = |error: std::io::Error| CommandError::new(Exit::Surroundings, format!("cannot serve: {error}"));
+    told: impl Future<Output = Ended>,
+) -> Result<Ended, Failure> {
+    let failed = |error: std::io::Error| Failure::new(FailureKind::Surroundings, format!("cannot serve: {error}"));
     let serving = async {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
@@ -131,7 +132,7 @@ fn workers() -> usize {
     (2 * limits::cores()).clamp(4, 16)
 }
 
-async fn told_to_end() -> Exit {
+async fn told_to_end() -> Ended {
     let stopped = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => signal.recv().await,
@@ -139,8 +140,8 @@ async fn told_to_end() -> Exit {
         }
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
-        _ = stopped => Exit::Done,
+        _ = tokio::signal::ctrl_c() => Ended::Interrupted,
+        _ = stopped => Ended::Stopped,
     }
 }
 

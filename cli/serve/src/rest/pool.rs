@@ -9,8 +9,8 @@ use super::problem::Problem;
 use super::reply::Reply;
 use super::route::{Found, find};
 use super::{Service, Shared};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandError;
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::world::temporary::{self, Temporary};
 use std::io::Cursor;
 use std::os::unix::net::UnixStream;
@@ -23,9 +23,9 @@ use tiny_http::{Header, Response, Server, StatusCode};
 pub(super) const STREAM_HEADER: &str = "Agent-Stream";
 
 /// Starts the workers; gives the connections to them, one for each.
-pub(super) fn start<W: 'static>(service: &Arc<Service<W>>, shared: &Arc<Shared>, workers: usize) -> Result<Vec<UnixStream>, CommandError> {
+pub(super) fn start<W: 'static>(service: &Arc<Service<W>>, shared: &Arc<Shared>, workers: usize) -> Result<Vec<UnixStream>, Failure> {
     let failed =
-        |error: &dyn std::fmt::Display| CommandError::new(Exit::Surroundings, format!("cannot start the pool of workers: {error}"));
+        |error: &dyn std::fmt::Display| Failure::new(FailureKind::Surroundings, format!("cannot start the pool of workers: {error}"));
     // a folder that only this user may enter, and that is gone again once the connections stand
     let folder = Temporary::outside(temporary::SERVE).map_err(|error| failed(&error))?;
     let path = folder.path().join("pool");

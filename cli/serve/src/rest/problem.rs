@@ -1,8 +1,8 @@
 //! What went wrong with a request, as RFC 9457 has it.
 
 use crate::access::Denied;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandError;
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use serde::Serialize;
 
 pub const MEDIA: &str = "application/problem+json";
@@ -107,15 +107,15 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<CommandError> for Problem {
-    /// What a command would say, with the status for its exit code. Whoever looks for what may not be there says 404 itself.
-    fn from(error: CommandError) -> Self {
-        let status = match error.exit {
-            Exit::Usage => 400,
-            Exit::Conflict | Exit::No | Exit::NotEnoughEvidence => 409,
-            Exit::Child => 502,
-            Exit::Surroundings | Exit::Interrupted => 503,
-            Exit::Input | Exit::Done => 500,
+impl From<Failure> for Problem {
+    /// What a command would say, with the status for its kind. Whoever looks for what may not be there says 404 itself.
+    fn from(error: Failure) -> Self {
+        let status = match error.kind {
+            FailureKind::Usage => 400,
+            FailureKind::Conflict | FailureKind::Refused | FailureKind::NotEnoughEvidence => 409,
+            FailureKind::Child => 502,
+            FailureKind::Surroundings => 503,
+            FailureKind::Input => 500,
         };
         let problem = Self::new(status, error.messages.join(": "));
         match error.hint {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_command_s_error_is_told_whole() {
-        let error = CommandError::new(Exit::Surroundings, "cannot read `a`").with_hint("is the network there?");
+        let error = Failure::new(FailureKind::Surroundings, "cannot read `a`").with_hint("is the network there?");
         let problem: serde_json::Value = serde_json::from_slice(&Problem::from(error).to_bytes()).unwrap();
         assert_eq!(
             problem,

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 struct Served {
     address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<Exit>>,
+    thread: Option<std::thread::JoinHandle<Ended>>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ impl Served {
             let (shared, lanes) = start(service(), access, &Notices::to(Silent)).unwrap();
             let told = async {
                 let _ = told.await;
-                Exit::Done
+                Ended::Stopped
             };
             front(listener, shared, lanes, limits, told).unwrap()
         });
@@ -110,7 +110,7 @@ impl Drop for Served {
     fn drop(&mut self) {
         drop(self.end.take());
         let exit = self.thread.take().unwrap().join();
-        assert!(std::thread::panicking() || matches!(exit, Ok(Exit::Done)));
+        assert!(std::thread::panicking() || matches!(exit, Ok(Ended::Stopped)));
     }
 }
 

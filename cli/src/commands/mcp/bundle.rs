@@ -1,13 +1,14 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::installation::{
     self,
     bundle::{self, About},
 };
 use agent_core::child::variable::Variable;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::digest;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::target::contracts;
 use agent_engine::world::fs;
 use agent_engine::world::output::Output;
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let named = || Output::File(format!("{}-{}.mcpb", about.name, about.version).into());
     let out = arguments.out.clone().unwrap_or_else(named).within(&context.directory);
     if out.is_stdout() && (context.printer.is_json() || arguments.publish_as.is_some()) {
-        return Err(CommandError::usage("the bundle and the JSON both want stdout").with_hint("write the bundle to a file with `--out`"));
+        return Err(Failure::usage("the bundle and the JSON both want stdout").with_hint("write the bundle to a file with `--out`"));
     }
     let program = fs::read_if_there(Path::new(&process::own_program()))?.ok_or_else(no_program)?;
     let bytes = bundle::bundle(&about, &program).ok_or_else(no_program)?;
@@ -75,24 +76,24 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn no_program() -> CommandError {
+fn no_program() -> Failure {
     let shown = env::binary().map_or_else(|| "its own file".to_owned(), |path| path.display().to_string());
-    CommandError::new(Exit::Surroundings, format!("agent cannot read {shown} to put it into a bundle"))
+    Failure::new(FailureKind::Surroundings, format!("agent cannot read {shown} to put it into a bundle"))
 }
 
 /// As the registry wants names: a namespace, a slash, a name.
-fn check(name: &str) -> Result<(), CommandError> {
+fn check(name: &str) -> Result<(), Failure> {
     let fits = |part: &str, more: &str| {
         !part.is_empty()
             && part.chars().all(|character| character.is_ascii_alphanumeric() || ".-".contains(character) || more.contains(character))
     };
     match name.split_once('/') {
         Some((namespace, rest)) if fits(namespace, "") && fits(rest, "_") && name.len() <= 200 => Ok(()),
-        _ => Err(CommandError::usage(format!("`{name}` is not a name of the MCP registry")).with_hint("such as io.github.me/estimates")),
+        _ => Err(Failure::usage(format!("`{name}` is not a name of the MCP registry")).with_hint("such as io.github.me/estimates")),
     }
 }
 
-fn about(context: &Context, env: &[Variable]) -> Result<About, CommandError> {
+fn about(context: &Context, env: &[Variable]) -> Result<About, Failure> {
     let repository = context.repository()?;
     let tip = repository.expect_tip()?;
     let active = repository.target(&What::Active)?;

@@ -1,13 +1,13 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::installation::host::{Host, Scope};
 use crate::installation::{self, Done, Launch, Met, Passed, Plan, Request, Server, Token};
 use crate::printer::{Printer, Style};
 use agent_core::child::variable::{self, Variable};
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Manifest;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::manifest_on_disk;
 use agent_engine::world::env;
 use serde_json::json;
@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandError> {
+fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure> {
     let repository = context.repository()?;
     let (folder, manifest) = match repository.git.worktree() {
         Some(folder) => {
@@ -110,11 +110,11 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, CommandE
     let folder = folder.canonicalize().unwrap_or(folder);
     let kinds: Vec<_> = Kind::EACH.into_iter().filter(|kind| is_chosen(*kind, arguments, &manifest)).collect();
     if arguments.http.is_some() && kinds.len() > 1 {
-        return Err(CommandError::usage("`--http` names one server, and more than one is to be installed")
+        return Err(Failure::usage("`--http` names one server, and more than one is to be installed")
             .with_hint("choose one, as in `--server runner`"));
     }
     if arguments.at != Traffic::all(What::Active) && !kinds.contains(&Kind::Runner) {
-        return Err(CommandError::usage("`--at` is for the Runner, which is not among the servers"));
+        return Err(Failure::usage("`--at` is for the Runner, which is not among the servers"));
     }
     let name = name(arguments.name.as_deref(), &manifest)?;
     let server = |kind| server(kind, &name, arguments, (&folder, &manifest));
@@ -128,26 +128,25 @@ fn is_chosen(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> bool {
 }
 
 /// Some hosts accept letters, digits, `-` and `_` alone.
-pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, CommandError> {
+pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, Failure> {
     let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
     match given {
         Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
         Some(name) => {
-            Err(CommandError::usage(format!("`{name}` is not a name that every host accepts"))
-                .with_hint("use letters, digits, `-` and `_`"))
+            Err(Failure::usage(format!("`{name}` is not a name that every host accepts")).with_hint("use letters, digits, `-` and `_`"))
         }
         None => Ok(manifest.name.chars().map(|character| if fits(character) { character } else { '-' }).collect()),
     }
 }
 
-fn server(kind: Kind, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, CommandError> {
+fn server(kind: Kind, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, Failure> {
     let name = if kind == Kind::Runner { name.to_owned() } else { format!("{name}-{}", kind.as_str()) };
     if let Some(url) = &arguments.http {
         return Ok(Server { name, launch: Launch::Url { url: url.clone(), token: token(arguments)? } });
     }
     let text = |path: &Path| {
         let path = path.to_str().map(str::to_owned);
-        path.ok_or_else(|| CommandError::input(format!("{} is not UTF-8, which no host's configuration can hold", folder.display())))
+        path.ok_or_else(|| Failure::input(format!("{} is not UTF-8, which no host's configuration can hold", folder.display())))
     };
     let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), kind.as_str().to_owned()];
     if kind == Kind::Runner && arguments.at != Traffic::all(What::Active) {
@@ -171,9 +170,9 @@ fn variables(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> Vec<Pass
 }
 
 /// The token that the host presents to the server, as a variable's name, and its value where that is set here.
-fn token(arguments: &Arguments) -> Result<Option<Token>, CommandError> {
+fn token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     match &arguments.token_env {
-        Some(name) if !variable::is_name(name) => Err(CommandError::usage(format!("`{name}` is not a name of a variable"))),
+        Some(name) if !variable::is_name(name) => Err(Failure::usage(format!("`{name}` is not a name of a variable"))),
         Some(name) => Ok(Some(Token { variable: name.clone(), value: env::token_in(name) })),
         None => Ok(env::token().map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) })),
     }

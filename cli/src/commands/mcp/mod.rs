@@ -3,9 +3,10 @@ mod install;
 
 use crate::commands::access;
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_serve::api::architect;
 use agent_serve::mcp;
 use agent_serve::mcp::http::{self, address::Address};
@@ -84,26 +85,26 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.action {
         Action::Runner(Serve { at, shadow, transport }) => {
             let options = transport.options()?;
-            mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)
+            Ok(mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)?.into())
         }
         Action::Tuner(ServeTuner { at, transport }) => {
             let options = transport.options()?;
-            mcp::serve_tuner(context.repository()?, at.clone(), options)
+            Ok(mcp::serve_tuner(context.repository()?, at.clone(), options)?.into())
         }
-        Action::Architect(serve) => architect::mcp::serve(&context.location(), serve.transport.options()?),
+        Action::Architect(serve) => Ok(architect::mcp::serve(&context.location(), serve.transport.options()?)?.into()),
         Action::Install(arguments) => install::run(arguments, context),
         Action::Bundle(arguments) => bundle::run(arguments, context),
     }
 }
 
 impl Transport {
-    fn options(&self) -> Result<Option<http::Options>, CommandError> {
+    fn options(&self) -> Result<Option<http::Options>, Failure> {
         let Some(address) = self.http.clone() else {
-            let wrong = CommandError::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");
+            let wrong = Failure::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");
             return if self.access.is_default() { Ok(None) } else { Err(wrong) };
         };
         let idle_limit = Duration::try_from_secs_f64(self.session_idle);
-        let idle_limit = idle_limit.map_err(|_| CommandError::usage("`--session-idle` is not a number of seconds"))?;
+        let idle_limit = idle_limit.map_err(|_| Failure::usage("`--session-idle` is not a number of seconds"))?;
         Ok(Some(http::Options { address, access: self.access.access(), idle_limit }))
     }
 }

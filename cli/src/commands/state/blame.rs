@@ -1,12 +1,12 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::state::Path;
 use agent_core::state::journal::{self, Fold, JournalError};
 use agent_core::version::registry::journal_key;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, state_value};
 use agent_engine::world::git::{CommitInfo, STATE_FILE};
 use semver::Version;
@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     steps.extend(by_versions(&repository, path, arguments.limit.saturating_sub(steps.len()))?);
     steps.truncate(arguments.limit);
     if steps.is_empty() {
-        return Err(CommandError::input(format!("neither staging nor any version has, or had, anything at `{path}`"))
+        return Err(Failure::input(format!("neither staging nor any version has, or had, anything at `{path}`"))
             .with_hint("`agent state show` prints all of staging"));
     }
     for step in &steps {
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// The updates of staging that changed the key, oldest first.
-fn by_signals(repository: &Repository, path: &Path) -> Result<Vec<Step>, CommandError> {
+fn by_signals(repository: &Repository, path: &Path) -> Result<Vec<Step>, Failure> {
     let mut staging = repository.staging()?;
     let bytes = staging.journal()?;
     updates(&bytes, path, None).map_err(|error| staging.unreadable(error).into())
@@ -80,7 +80,7 @@ fn updates(journal: &[u8], path: &Path, version: Option<&Version>) -> Result<Vec
 }
 
 /// The versions of active that changed the key, newest first; a promotion as the signals of its Journal, where the object store has it.
-fn by_versions(repository: &Repository, path: &Path, limit: usize) -> Result<Vec<Step>, CommandError> {
+fn by_versions(repository: &Repository, path: &Path, limit: usize) -> Result<Vec<Step>, Failure> {
     let tip = repository.expect_tip()?;
     let mut steps = Vec::new();
     let mut newer: Option<(CommitInfo, Option<Value>)> = None;
@@ -111,7 +111,7 @@ fn of_version(
     made: &CommitInfo,
     old: Option<Value>,
     new: Option<Value>,
-) -> Result<Vec<Step>, CommandError> {
+) -> Result<Vec<Step>, Failure> {
     let sealed = match &made.trailers.journal {
         Some(named) => repository.store(&repository.manifest(&made.id)?)?.get(&journal_key(named))?.filter(|bytes| digest(bytes) == *named),
         None => None,
@@ -133,7 +133,7 @@ fn whole_version(made: &CommitInfo, old: Option<Value>, new: Option<Value>) -> S
     Step { by: format!("{version} ({kind})"), detail, old, new }
 }
 
-fn value_at(repository: &Repository, commit: &ObjectId, path: &Path) -> Result<Option<Value>, CommandError> {
+fn value_at(repository: &Repository, commit: &ObjectId, path: &Path) -> Result<Option<Value>, Failure> {
     let Some(bytes) = repository.git.read(commit, STATE_FILE)? else { return Ok(None) };
     Ok(path.get(&state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?).cloned())
 }

@@ -1,14 +1,15 @@
 use super::{own_draft, rules};
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state;
 use agent_core::state::journal::CAS;
 use agent_core::state::signal;
 use agent_core::version::tags;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Writes;
 use agent_engine::staging::{Append, Known};
 use agent_engine::world::clock::fresh_id;
@@ -36,14 +37,14 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let expected = ObjectId::parse(&arguments.expect)
-        .ok_or_else(|| CommandError::usage(format!("`{}` is not a Revision: those have 40 hex digits", arguments.expect)))?;
+        .ok_or_else(|| Failure::usage(format!("`{}` is not a Revision: those have 40 hex digits", arguments.expect)))?;
     if let Some(id) = &arguments.id {
-        signal::check_id(id).map_err(CommandError::usage)?;
+        signal::check_id(id).map_err(Failure::usage)?;
     }
     let given = read_state()?;
     let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let active = repository.active()?;
-    let after = rules(&repository, &active)?.check(&given).map_err(CommandError::input)?;
+    let after = rules(&repository, &active)?.check(&given).map_err(Failure::input)?;
     let mut staging = repository.staging()?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("cas"));
     let known = if arguments.id.is_some() { staging.has_counted(&id)? } else { Known::No };
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let counted = known == Known::Yes;
     let asked = json!({"expect": expected});
     if counted && staging.counted_content(&id)?.is_some_and(|before| before != signal::content(CAS, &asked, None)) {
-        return Err(CommandError::new(Exit::Conflict, format!("`{id}` was counted before, with other content"))
+        return Err(Failure::new(FailureKind::Conflict, format!("`{id}` was counted before, with other content"))
             .with_hint("a new update needs a new id"));
     }
     if !counted {
@@ -75,21 +76,24 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn unsure(id: &str, versions: &[Version]) -> CommandError {
+fn unsure(id: &str, versions: &[Version]) -> Failure {
     let versions = tags(versions);
-    CommandError::new(Exit::NotEnoughEvidence, format!("it is not known here which updates {versions} counted, so `{id}` may count twice"))
-        .with_hint("`agent sync` fetches what other clones counted")
+    Failure::new(
+        FailureKind::NotEnoughEvidence,
+        format!("it is not known here which updates {versions} counted, so `{id}` may count twice"),
+    )
+    .with_hint("`agent sync` fetches what other clones counted")
 }
 
-fn read_state() -> Result<Value, CommandError> {
+fn read_state() -> Result<Value, Failure> {
     let mut bytes = Vec::new();
     let limit = state::MAX_BYTES as u64 * 2;
     let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
-    read.map_err(|error| CommandError::input(format!("stdin cannot be read: {error}")))?;
-    document::json(&bytes, "stdin").map_err(|error| CommandError::from(error).with_hint("the whole new state, as JSON, goes to stdin"))
+    read.map_err(|error| Failure::input(format!("stdin cannot be read: {error}")))?;
+    document::json(&bytes, "stdin").map_err(|error| Failure::from(error).with_hint("the whole new state, as JSON, goes to stdin"))
 }
 
-fn conflict(expected: &ObjectId, now: &ObjectId) -> CommandError {
-    CommandError::new(Exit::Conflict, format!("staging is {now}, not {expected}: another process was first, and nothing was changed"))
+fn conflict(expected: &ObjectId, now: &ObjectId) -> Failure {
+    Failure::new(FailureKind::Conflict, format!("staging is {now}, not {expected}: another process was first, and nothing was changed"))
         .with_hint("read `agent state show --json` again and make the new state from that")
 }

@@ -1,11 +1,11 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::value::shown_or;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::{Difference, differences};
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn state(repository: &Repository, what: &What) -> Result<(ObjectId, Value), CommandError> {
+fn state(repository: &Repository, what: &What) -> Result<(ObjectId, Value), Failure> {
     if *what == What::Staging {
         let snapshot = repository.staging()?.snapshot()?;
         return Ok((snapshot.revision, snapshot.state));

@@ -1,9 +1,8 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::value::shown;
-use agent_core::formats::diagnose::Exit;
 use agent_core::state::journal::{self, Record};
-use agent_engine::error::CommandResult;
 use serde_json::json;
 
 /// List what staging was told since it began, newest first

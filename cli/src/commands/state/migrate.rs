@@ -1,8 +1,7 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
 use agent_core::version::what::What;
-use agent_engine::error::CommandResult;
 use agent_engine::target::contracts::state_schema;
 use agent_engine::target::migrations;
 use serde_json::json;

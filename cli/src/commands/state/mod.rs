@@ -11,9 +11,10 @@ mod show;
 mod verify;
 
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::state::Rules;
 use agent_core::state::journal::Draft;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, state_value};
 use agent_engine::staging::Active;
 use agent_engine::target::contracts::STATE_SCHEMA_FILE;
@@ -54,10 +55,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// What a state may be, by the schema of the version that is served.
-fn rules(repository: &Repository, active: &Active) -> Result<Rules, CommandError> {
+fn rules(repository: &Repository, active: &Active) -> Result<Rules, Failure> {
     let bytes = repository.git.read(&active.base.commit, STATE_SCHEMA_FILE)?;
     let schema = bytes.map(|bytes| state_value(&bytes, STATE_SCHEMA_FILE)).transpose()?;
-    Rules::new(schema.as_ref()).map_err(CommandError::input)
+    Rules::new(schema.as_ref()).map_err(Failure::input)
 }
 
 /// An update that no Tuner made.

@@ -1,6 +1,5 @@
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandResult;
+use crate::exit::{CommandResult, Exit};
 use agent_engine::repository::Writes;
 use agent_engine::staging::{Discarded, Staging};
 use serde_json::json;

@@ -1,10 +1,10 @@
 use super::{own_draft, rules};
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::{CommandResult, Exit};
 use agent_core::protocol::call_arguments;
 use agent_core::state::journal::SET;
 use agent_core::state::{Path, Rules};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::{Append, Snapshot, Staging};
 use agent_engine::world::clock::fresh_id;
@@ -46,20 +46,20 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn parse(change: &str) -> Result<(Path, Value), CommandError> {
+fn parse(change: &str) -> Result<(Path, Value), Failure> {
     let (path, value) = change
         .split_once('=')
-        .ok_or_else(|| CommandError::usage(format!("`{change}` is not a PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
-    let value = call_arguments::value_of(value).map_err(|flaw| CommandError::usage(format!("the value of `{path}`: {flaw}")))?;
-    Ok((path.parse().map_err(CommandError::usage)?, value))
+        .ok_or_else(|| Failure::usage(format!("`{change}` is not a PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
+    let value = call_arguments::value_of(value).map_err(|flaw| Failure::usage(format!("the value of `{path}`: {flaw}")))?;
+    Ok((path.parse().map_err(Failure::usage)?, value))
 }
 
-fn edited(before: &Snapshot, changes: &[(Path, Value)], rules: &Rules) -> Result<Value, CommandError> {
+fn edited(before: &Snapshot, changes: &[(Path, Value)], rules: &Rules) -> Result<Value, Failure> {
     let mut state = before.state.clone();
     for (path, value) in changes {
-        path.set(&mut state, value.clone()).map_err(CommandError::input)?;
+        path.set(&mut state, value.clone()).map_err(Failure::input)?;
     }
-    rules.check(&state).map_err(CommandError::input)
+    rules.check(&state).map_err(Failure::input)
 }
 
 /// The edit, made again on the fresh state as often as somebody else was first.
@@ -68,7 +68,7 @@ fn append(
     staging: &mut Staging,
     changes: &[(Path, Value)],
     rules: &Rules,
-) -> Result<(agent_core::formats::object_id::ObjectId, agent_core::formats::object_id::ObjectId), CommandError> {
+) -> Result<(agent_core::formats::object_id::ObjectId, agent_core::formats::object_id::ObjectId), Failure> {
     let arguments: Vec<_> = changes.iter().map(|(path, value)| json!({"path": path.to_string(), "value": value})).collect();
     for lost in 0.. {
         if lost >= PATIENCE {

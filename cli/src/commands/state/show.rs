@@ -1,8 +1,8 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
 use agent_core::state::Path;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let part = match &arguments.key {
         None => &state,
         Some(path) => path.get(&state).ok_or_else(|| {
-            CommandError::input(format!("{} has nothing at `{path}`", document["which"].as_str().unwrap_or_default()))
+            Failure::input(format!("{} has nothing at `{path}`", document["which"].as_str().unwrap_or_default()))
                 .with_hint("`agent state show` prints all of it")
         })?,
     };
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn active(repository: &Repository) -> Result<(Value, Value), CommandError> {
+fn active(repository: &Repository) -> Result<(Value, Value), Failure> {
     let active = repository.active()?;
     let document = json!({
         "schema": "agent/state@1", "which": "active", "version": active.base.version, "revision": active.base.revision,
@@ -51,7 +51,7 @@ fn active(repository: &Repository) -> Result<(Value, Value), CommandError> {
     Ok((document, active.state))
 }
 
-fn staging(repository: &Repository) -> Result<(Value, Value), CommandError> {
+fn staging(repository: &Repository) -> Result<(Value, Value), Failure> {
     let snapshot = repository.staging()?.snapshot()?;
     let version = (!snapshot.dirty).then_some(&snapshot.base.version);
     let document = json!({

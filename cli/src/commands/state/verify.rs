@@ -1,9 +1,10 @@
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::state::journal::{self, Fold, Record};
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::replay::{self, Mismatch};
 use agent_engine::target::tuner::Tuner;
@@ -34,7 +35,7 @@ pub fn run(_arguments: &Arguments, context: &Context) -> CommandResult {
             Ok(Exit::Done)
         }
         Some(Mismatch { record, what }) => {
-            Err(CommandError::new(Exit::No, format!("update {} (`{}`, signal `{}`) {what}", record.seq, record.tool, record.id))
+            Err(Failure::new(FailureKind::Refused, format!("update {} (`{}`, signal `{}`) {what}", record.seq, record.tool, record.id))
                 .with_hint("a Tuner tool must be a function of state, signal and conversation alone: no clock, no randomness, no files"))
         }
     }
@@ -45,7 +46,7 @@ async fn replayed(
     start: &Value,
     walked: &[(Record, Value)],
     context: &Context,
-) -> Result<Option<Mismatch>, CommandError> {
+) -> Result<Option<Mismatch>, Failure> {
     let tuner = Tuner::start(repository, &repository.target(&What::Active)?).await?;
     let progress = Progress::start(&context.printer, "replaying", Some(walked.len() as u64));
     let mismatch = replay::journal(&tuner, start, walked, || progress.advance(1)).await;

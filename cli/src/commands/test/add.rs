@@ -1,7 +1,8 @@
 //! `agent test add`: a conversation that went wrong becomes a case.
 
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::{CommandResult, Exit};
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::manifest::Tier;
 use agent_core::testing::case::Cases;
@@ -9,7 +10,7 @@ use agent_core::testing::evaluation::{CaseResult, Outcome};
 use agent_core::testing::expectation::Expectation;
 use agent_core::version::what::What;
 use agent_engine::conversations::{self, Conversation, Turn};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, manifest_on_disk};
 use agent_engine::target::evaluators::{Evaluators, Source, TESTS};
 use agent_engine::testing::cases;
@@ -65,7 +66,7 @@ struct Added {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
     let conversation = conversations::load(&repository.layout, &arguments.conversation)?.ok_or_else(|| {
-        CommandError::input(format!("there is no conversation `{}` here", arguments.conversation))
+        Failure::input(format!("there is no conversation `{}` here", arguments.conversation))
             .with_hint("`agent run TOOL --conversation ID` keeps one, and so does a host that names one; they lie in .agent/conversations")
     })?;
     let worktree = repository.worktree()?;
@@ -85,7 +86,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// The case, checked as the file's reader would check it.
-fn case_of(arguments: &Arguments, conversation: &Conversation, there: &Cases) -> Result<Added, CommandError> {
+fn case_of(arguments: &Arguments, conversation: &Conversation, there: &Cases) -> Result<Added, Failure> {
     let turns = turns(arguments, conversation)?;
     let id = arguments.id.clone().unwrap_or_else(|| arguments.conversation.clone());
     let mut written: Vec<_> = turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
@@ -95,28 +96,27 @@ fn case_of(arguments: &Arguments, conversation: &Conversation, there: &Cases) ->
     let line = json!({"id": id, "turns": written}).to_string();
     let file = format!("{}/{}/{FILE}", TESTS, arguments.tier);
     if let Some(taken) = there.list.iter().find(|case| case.id == id) {
-        return Err(CommandError::usage(format!("the id `{id}` is taken by {}", taken.place)).with_hint("give another one with `--id`"));
+        return Err(Failure::usage(format!("the id `{id}` is taken by {}", taken.place)).with_hint("give another one with `--id`"));
     }
     Cases::default().read(&line, &file)?;
     Ok(Added { id, file, line })
 }
 
-fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'a [Turn], CommandError> {
+fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'a [Turn], Failure> {
     let count = conversation.turns.len();
     let wanted = arguments.turn.map_or(count, |turn| usize::try_from(turn).unwrap_or(usize::MAX));
     match conversation.turns.get(..wanted).filter(|turns| !turns.is_empty()) {
         Some(turns) => Ok(turns),
-        None => Err(CommandError::usage(format!("conversation `{}` has {count} turns, not {wanted}", arguments.conversation))),
+        None => Err(Failure::usage(format!("conversation `{}` has {count} turns, not {wanted}", arguments.conversation))),
     }
 }
 
-fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, CommandError> {
+fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Failure> {
     if let Some(written) = &arguments.expect {
-        let value: Value = document::parse(written).map_err(|flaw| {
-            CommandError::usage(format!("--expect: {flaw}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'")
-        })?;
+        let value: Value = document::parse(written)
+            .map_err(|flaw| Failure::usage(format!("--expect: {flaw}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'"))?;
         let checked = Expectation::parse(value.clone(), "--expect");
-        return checked.map(|_| value).map_err(|error| CommandError::usage(error.to_string()).with_hint(error.mend));
+        return checked.map(|_| value).map_err(|error| Failure::usage(error.to_string()).with_hint(error.mend));
     }
     if arguments.golden {
         return Ok(json!({"golden": format!("golden/{}.json", file_name(id))}));
@@ -125,7 +125,7 @@ fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Co
         // of any form, as long as the tool does not fail
         return Ok(json!({"schema": {}}));
     }
-    Err(CommandError::usage("nothing says what the last turn should have answered: it did not fail")
+    Err(Failure::usage("nothing says what the last turn should have answered: it did not fail")
         .with_hint("say it with `--expect JSON`, or take what the Runner answers now with `--golden`"))
 }
 
@@ -145,7 +145,7 @@ fn append(path: &Path, line: &str) -> Result<(), FsError> {
 }
 
 /// Runs the case, once its golden file holds what it answers; why not, where that could not be done.
-fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, CommandError> {
+fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, Failure> {
     let target = repository.target_to_test(&What::Worktree)?;
     let only = Some([added.id.clone()].into());
     let request = Request { only, keep_goldens: arguments.golden, ..Request::anew(arguments.tier) };
@@ -161,15 +161,15 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
         outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
     }
     let result = outcome.into_results().into_iter().find(|result| result.id == added.id);
-    result.ok_or_else(|| CommandError::new(Exit::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))
+    result.ok_or_else(|| Failure::new(FailureKind::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))
 }
 
-fn report(arguments: &Arguments, added: &Added, result: &Result<CaseResult, CommandError>, context: &Context) {
+fn report(arguments: &Arguments, added: &Added, result: &Result<CaseResult, Failure>, context: &Context) {
     context.printer.data(told(arguments, result));
     context.printer.json(&document(arguments, added, Some(result)));
 }
 
-fn told(arguments: &Arguments, result: &Result<CaseResult, CommandError>) -> String {
+fn told(arguments: &Arguments, result: &Result<CaseResult, Failure>) -> String {
     match result {
         Ok(result) if result.outcome != Outcome::Passed => {
             let why = result.why.as_deref().unwrap_or("no reason was given");
@@ -182,7 +182,7 @@ fn told(arguments: &Arguments, result: &Result<CaseResult, CommandError>) -> Str
     }
 }
 
-fn document(arguments: &Arguments, added: &Added, result: Option<&Result<CaseResult, CommandError>>) -> Value {
+fn document(arguments: &Arguments, added: &Added, result: Option<&Result<CaseResult, Failure>>) -> Value {
     let case: Value = serde_json::from_str(&added.line).expect("the line is ours");
     let (outcome, why) = match result {
         None => (Value::Null, None),

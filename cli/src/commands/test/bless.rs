@@ -3,16 +3,16 @@
 use super::{Arguments, request, tiers};
 use crate::context::Context;
 use agent_core::version::what::What;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::testing::{self, Request};
 use agent_engine::world::fs::{self, Durability};
 
 /// Shows what the golden files would become, and writes them unless it is a dry run.
-pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), CommandError> {
+pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), Failure> {
     if arguments.at != What::Worktree {
-        return Err(CommandError::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
+        return Err(Failure::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
     }
     let worktree = repository.worktree()?;
     let evaluators = target.own_evaluators();

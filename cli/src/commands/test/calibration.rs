@@ -2,16 +2,16 @@
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
 use crate::report::table;
 use agent_core::formats::canonical;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;
 use agent_core::gate::calibration::{Calibration, Calibrator, Rate, SCHEMA};
 use agent_core::testing::trace::Reuse;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::testing::{self, Request};
@@ -39,10 +39,10 @@ fn measure(
     target: &Target,
     (tier, rounds): (Tier, u32),
     context: &Context,
-) -> Result<Calibration, CommandError> {
+) -> Result<Calibration, Failure> {
     let fresh = Request { reuse: Reuse::Nothing, ..request(arguments, tier) };
     let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
-    let run = || -> Result<_, CommandError> {
+    let run = || -> Result<_, Failure> {
         let outcome = testing::run_tier(repository, target, &target.own_evaluators(), &fresh, &mut |_| {})?;
         progress.advance(1);
         Ok(outcome.into_results())
@@ -71,7 +71,7 @@ fn measure(
 }
 
 /// Beside the results of its code; what is no commit's is not kept.
-fn keep(repository: &Repository, target: &Target, calibration: &Calibration) -> Result<(), CommandError> {
+fn keep(repository: &Repository, target: &Target, calibration: &Calibration) -> Result<(), Failure> {
     let Some(code) = &target.code else { return Ok(()) };
     let bytes = canonical::to_bytes(&serde_json::to_value(calibration).expect("a calibration is JSON"));
     let name = digest(&bytes).trim_start_matches("sha256:").to_owned();

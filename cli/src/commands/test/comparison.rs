@@ -8,7 +8,7 @@ use agent_core::gate::{self, GateVerdict};
 use agent_core::testing::comparison::{Side, TierComparison};
 use agent_core::testing::evaluation::{CaseResult, Evaluation, Verdict};
 use agent_core::version::what::What;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::repository::ledger::LedgerRef;
 use agent_engine::testing::{Request, TierOutcome};
@@ -68,7 +68,7 @@ pub(super) fn compare(
     outcomes: &[TierOutcome],
     against: &What,
     context: &Context,
-) -> Result<Comparison, CommandError> {
+) -> Result<Comparison, Failure> {
     LedgerRef::new(&repository.git).expect_whole()?;
     let baseline = repository.target_to_test(against)?;
     let gated = &manifest.promote.gated();

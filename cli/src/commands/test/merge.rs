@@ -3,14 +3,15 @@
 use super::comparison::{self, Comparison};
 use super::{judged, keep, reporting, tiers};
 use crate::context::Context;
-use agent_core::formats::diagnose::Exit;
+use crate::exit::CommandResult;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::manifest::{Manifest, Tier};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::evaluation::Evaluation;
 use agent_core::testing::part::{Merge, MergedTier};
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::testing::parts::{self, PartsKey};
 use agent_engine::testing::{Request, TierOutcome, evaluation_of};
@@ -72,10 +73,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if !has_stdout {
         reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
-    Ok(evaluation.exit(verdict))
+    Ok(evaluation.failure(verdict).into())
 }
 
-fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, CommandError> {
+fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, Failure> {
     let mut merge = Merge::default();
     for file in &arguments.files {
         let shown = file.display().to_string();
@@ -86,17 +87,17 @@ fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, Command
 }
 
 /// Each tier has its own parts, but they make one evaluation.
-fn one_tree(tiers: &[MergedTier]) -> Result<(Option<String>, String), CommandError> {
+fn one_tree(tiers: &[MergedTier]) -> Result<(Option<String>, String), Failure> {
     let mut heads = tiers.iter().map(|tier| (tier.head.tree.clone(), tier.head.state.clone()));
     let first = heads.next().expect("a file holds a tier at least");
     if heads.any(|head| head != first) {
-        let error = CommandError::input("the parts of one tier are of another tree or state than those of another tier");
+        let error = Failure::input("the parts of one tier are of another tree or state than those of another tier");
         return Err(error.with_hint("merge them one tier at a time"));
     }
     Ok(first)
 }
 
-fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, CommandError> {
+fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, Failure> {
     let commit = repository.commit_named(&arguments.at)?;
     let tree = repository.git.tree_of(&commit)?;
     let manifest = repository.manifest(&commit)?;
@@ -106,7 +107,7 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, C
         let found = parts::find(&store, &PartsKey::new(repository, &manifest, tier, &tree)?)?;
         if found.is_empty() {
             let shown = commit.short();
-            return Err(CommandError::new(Exit::NotEnoughEvidence, format!("no part of {tier} at {shown} is in the object store"))
+            return Err(Failure::new(FailureKind::NotEnoughEvidence, format!("no part of {tier} at {shown} is in the object store"))
                 .with_hint(format!(
                     "`agent test --tier {tier} --at {shown} --shard I/N` puts part I of N there, on a machine with the same Python"
                 )));
@@ -119,7 +120,7 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, C
 }
 
 /// The commit the parts were run for, if they tell, it is here, and it is what they say.
-fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<ObjectId>, CommandError> {
+fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<ObjectId>, Failure> {
     let named = tiers.iter().flat_map(|tier| &tier.commits).filter_map(|commit| ObjectId::parse(commit));
     for commit in named.filter(|commit| repository.git.exists(commit)) {
         let tree = repository.git.tree_of(&commit)?.to_string();
@@ -138,7 +139,7 @@ fn compare(
     manifest: &Manifest,
     (evaluation, outcomes): (&mut Evaluation, &[TierOutcome]),
     context: &Context,
-) -> Result<Option<Comparison>, CommandError> {
+) -> Result<Option<Comparison>, Failure> {
     let Some(against) = &arguments.against else { return Ok(None) };
     let requests: Vec<_> = outcomes.iter().map(|outcome| Request::new(outcome.tier)).collect();
     comparison::compare(&requests, repository, (manifest, evaluation), outcomes, against, context).map(Some)

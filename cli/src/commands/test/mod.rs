@@ -10,8 +10,8 @@ mod watch;
 use crate::commands::test::comparison::Comparison;
 use crate::commands::test::events::Events;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report::progress::TierProgress;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::evaluation::{Evaluation, Verdict};
@@ -20,7 +20,7 @@ use agent_core::testing::part::Part;
 use agent_core::testing::repetition;
 use agent_core::testing::trace::Reuse;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::testing::parts::{self, PartsKey};
@@ -170,7 +170,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         reporting::tell(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
-    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { evaluation.exit(verdict) })
+    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { evaluation.failure(verdict).into() })
 }
 
 fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
@@ -187,8 +187,7 @@ fn explain(arguments: &Arguments, repository: &Repository, target: &Target, id: 
             return Ok(Exit::Done);
         }
     }
-    Err(CommandError::input(format!("there is no case `{id}`"))
-        .with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
+    Err(Failure::input(format!("there is no case `{id}`")).with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
 }
 
 /// The tiers, narrow ones first, each once.
@@ -218,7 +217,7 @@ fn run_tiers(
     target: &Target,
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<Vec<TierOutcome>, CommandError> {
+) -> Result<Vec<TierOutcome>, Failure> {
     let slow_ms = requests.iter().map(|request| (request.tier, testing::slow_cases(repository, request.tier))).collect();
     let mut progress = TierProgress::new(&context.printer, slow_ms);
     let mut on_event = |event: &Event| {
@@ -239,7 +238,7 @@ fn run_target(
     repository: &Repository,
     target: &Target,
     context: &Context,
-) -> Result<Vec<TierOutcome>, CommandError> {
+) -> Result<Vec<TierOutcome>, Failure> {
     let mut events = Events::to(arguments.events.as_ref(), &context.directory)?;
     if matches!(arguments.executor, Place::Ray) {
         let outcomes = run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
@@ -260,7 +259,7 @@ fn run_target(
     Ok(outcomes)
 }
 
-fn keep_part(repository: &Repository, target: &Target, (tier, part): (Tier, Part), lines: &str) -> Result<(), CommandError> {
+fn keep_part(repository: &Repository, target: &Target, (tier, part): (Tier, Part), lines: &str) -> Result<(), Failure> {
     let (Some(tree), Some(_)) = (&target.tree, commit_to_keep(target)) else { return Ok(()) };
     let key = PartsKey::new(repository, &target.manifest, tier, tree)?;
     Ok(parts::keep(&repository.store(&target.manifest)?, &key, part, lines)?)
@@ -279,7 +278,7 @@ fn keep(
     evaluation: &mut Evaluation,
     outcomes: &[TierOutcome],
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<(), Failure> {
     evaluation.commit = Some(commit.to_string());
     let names_its_own = repository.git.commit(commit)?.trailers.eval.is_some();
     if names_its_own || !testing::store_evaluation(store, commit, evaluation, outcomes)? {

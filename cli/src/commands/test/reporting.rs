@@ -4,7 +4,7 @@ use super::comparison::Comparison;
 use crate::context::Context;
 use crate::report::{TestReport, TierReport, annotations, difference, html, human, junit, markdown};
 use agent_core::testing::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::testing::TierOutcome;
 use agent_engine::world::fs::{self, Durability, FsError};
 use agent_engine::world::output::Output;
@@ -66,10 +66,10 @@ pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict,
 }
 
 /// Whether what goes to stdout is one of the files that were asked for, and nothing beside it.
-pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &Context) -> Result<bool, CommandError> {
+pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &Context) -> Result<bool, Failure> {
     let wanted = reports.iter().map(|file| &file.output).chain(events).filter(|output| output.is_stdout()).count();
     if wanted + usize::from(context.printer.is_json()) > 1 {
-        return Err(CommandError::usage("more than one of `--json`, `--events -` and `--report KIND=-` want stdout")
+        return Err(Failure::usage("more than one of `--json`, `--events -` and `--report KIND=-` want stdout")
             .with_hint("write the others to files"));
     }
     Ok(wanted > 0)

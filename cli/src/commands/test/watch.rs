@@ -2,17 +2,18 @@
 
 use super::{Arguments, once};
 use crate::context::Context;
+use crate::exit::CommandResult;
 use agent_core::version::what::What;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::world::watch::Watch;
 
 pub(super) fn watch(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
     if arguments.at != What::Worktree {
-        return Err(CommandError::usage("`--watch` looks at the working tree, so it goes with `--at worktree` alone"));
+        return Err(Failure::usage("`--watch` looks at the working tree, so it goes with `--at worktree` alone"));
     }
     if context.printer.is_json() {
-        return Err(CommandError::usage("`--watch` has no end, so there is no one JSON document of it"));
+        return Err(Failure::usage("`--watch` has no end, so there is no one JSON document of it"));
     }
     let root = repository.worktree()?;
     // before the first run, so that no save is missed

@@ -1,10 +1,9 @@
 use super::parse_what;
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::report;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
 use agent_core::version::what::What;
-use agent_engine::error::CommandResult;
 use agent_engine::repository::Repository;
 use agent_engine::versions::difference::difference;
 

@@ -1,15 +1,14 @@
 mod diff;
 
 use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::table;
-use agent_core::formats::diagnose::Exit;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::registry::{Entry, Resolved, most_measured};
 use agent_core::version::what::What;
 use agent_core::version::{tag, tags};
-use agent_engine::error::CommandResult;
 use agent_engine::repository::Repository;
 use semver::{Version, VersionReq};
 

@@ -4,7 +4,7 @@
 pub mod probe;
 
 use crate::child::{ChildSpec, Role};
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::definition::Target;
 use crate::world::clock::fresh_id;
@@ -45,13 +45,7 @@ const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Confines code under test: a Runner in a tier, or a Tuner. It reads the system, its interpreter, its code and its state, and what its `entry` of the
 /// manifest names; folders to write are added by who makes them. The repository stays out of reach, with its cases and its object store.
-pub fn confine(
-    spec: &mut ChildSpec,
-    entry: &EntryPoint,
-    network: bool,
-    target: &Target,
-    repository: &Repository,
-) -> Result<(), CommandError> {
+pub fn confine(spec: &mut ChildSpec, entry: &EntryPoint, network: bool, target: &Target, repository: &Repository) -> Result<(), Failure> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let holes = holes(repository, manifest);
@@ -88,21 +82,21 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, CommandError> {
+    fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, Failure> {
         let paths = entry.read.iter().map(|path| at_home(path)).map(|path| path.canonicalize().unwrap_or(path));
         let (devices, folders): (Vec<_>, Vec<_>) = paths.partition(|path| path.starts_with(ALL_DEVICES));
         let refused = |path: &PathBuf| Some((path.clone(), manifest::refusal(path.to_str()?)?));
         if let Some((path, why)) = folders.iter().chain(&devices).find_map(refused) {
-            return Err(CommandError::input(format!("agent.toml: `read` leads to {}: {why}", path.display())));
+            return Err(Failure::input(format!("agent.toml: `read` leads to {}: {why}", path.display())));
         }
         let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         let is_in_hole = |path: &&PathBuf| holes.iter().any(|hole| path.starts_with(resolved(hole)));
         if let Some(path) = folders.iter().find(is_in_hole) {
-            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
+            return Err(Failure::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
                 .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"));
         }
         if let Some(path) = devices.iter().find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device())) {
-            return Err(CommandError::input(format!("agent.toml: `read` names {}, which is not a character device", path.display()))
+            return Err(Failure::input(format!("agent.toml: `read` names {}, which is not a character device", path.display()))
                 .with_hint("name devices one by one; a disk would hold every file of the repository"));
         }
         Ok(Self { folders, devices })

@@ -2,7 +2,7 @@
 
 use super::outcome::TierOutcome;
 use super::request::Request;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::Target;
@@ -17,7 +17,7 @@ use crate::world::git_command::GitCommand;
 use crate::world::process::Run;
 use crate::world::python;
 use agent_core::child::last_words;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::event::Event;
@@ -38,11 +38,11 @@ pub fn run_tiers(
     target: &Target,
     requests: &[Request],
     on_event: &mut dyn FnMut(&Event),
-) -> Result<Vec<TierOutcome>, CommandError> {
+) -> Result<Vec<TierOutcome>, Failure> {
     let interpreter = interpreter(repository, target)?;
     let tree = repository
         .tree_of(target)?
-        .ok_or_else(|| CommandError::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
+        .ok_or_else(|| Failure::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
     let folder = repository.layout.temporary_folder("ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
     repository.notices.detail(format!("Ray runs on {}", interpreter.display()));
@@ -52,7 +52,7 @@ pub fn run_tiers(
 }
 
 /// The one Python here that has ray: named, of the agent's lock, or on PATH.
-fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, CommandError> {
+fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, Failure> {
     let _in_use = spec::verified(target, repository)?;
     let own =
         || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| repository.notices.info(said)).ok();
@@ -62,7 +62,7 @@ fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, Comm
     };
     let has_ray = |python: &PathBuf| Run::new(python).args(["-c", HAS_RAY]).finish().is_ok_and(|finished| finished.success());
     candidates.into_iter().find(has_ray).ok_or_else(|| {
-        CommandError::new(Exit::Surroundings, "no Python here has `ray`").with_hint(format!(
+        Failure::new(FailureKind::Surroundings, "no Python here has `ray`").with_hint(format!(
             "install the cluster's version of it (`pip install ray`), or name a Python that has it: {}=PATH",
             env::RAY_PYTHON
         ))
@@ -70,7 +70,7 @@ fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, Comm
 }
 
 /// What the driver reads; the files it names are in `folder`.
-fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder: &Path) -> Result<Vec<u8>, CommandError> {
+fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder: &Path) -> Result<Vec<u8>, Failure> {
     // one commit with this tree and nothing before it: all that a task needs
     let spec = CommitSpec { tree: tree.clone(), parents: Vec::new(), message: "what a cluster tests\n".to_owned() };
     let commit = repository.git.write_commit(&spec)?;
@@ -78,7 +78,7 @@ fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder:
     let pack = git.run().args(["pack-objects", "--quiet", "--revs", "--stdout"]).stdin(format!("{commit}\n")).succeed()?.stdout;
     let at = folder.join("pack");
     fs::write(&at, &pack)?;
-    let binary = env::binary().ok_or_else(|| CommandError::new(Exit::Surroundings, "the path of this program cannot be found"))?;
+    let binary = env::binary().ok_or_else(|| Failure::new(FailureKind::Surroundings, "the path of this program cannot be found"))?;
     let first = &requests[0];
     let asked = json!({"commit": commit, "pack": at, "binary": binary, "parts": first.shards, "arguments": arguments(requests)});
     Ok(asked.to_string().into_bytes())
@@ -107,7 +107,7 @@ async fn drive(
     input: Vec<u8>,
     notices: &Notices,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<(Merge, Ended), CommandError> {
+) -> Result<(Merge, Ended), Failure> {
     let notices = notices.clone();
     let pipe = Pipe {
         command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
@@ -168,17 +168,17 @@ impl Told {
 }
 
 /// What the parts make; a part that failed counts for what it told before.
-fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], target: &Target) -> Result<Vec<TierOutcome>, CommandError> {
+fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], target: &Target) -> Result<Vec<TierOutcome>, Failure> {
     let tiers: Vec<MergedTier> = merge.finish().collect();
     let is_there = |tier| tiers.iter().any(|merged| merged.head.tier == tier && merged.fold.missing() == 0);
     let is_whole = requests.iter().all(|request| is_there(request.tier));
     if ended.code != Some(0) && !is_whole {
         let exit = match ended.code {
-            Some(3) => Exit::Input,
-            Some(6) => Exit::Surroundings,
-            _ => Exit::Child,
+            Some(3) => FailureKind::Input,
+            Some(6) => FailureKind::Surroundings,
+            _ => FailureKind::Child,
         };
-        let mut error = CommandError::new(exit, "the cluster did not run all parts");
+        let mut error = Failure::new(exit, "the cluster did not run all parts");
         error.messages.push(last_words::shown(&ended.said).join("\n"));
         return Err(
             error.with_hint("RAY_ADDRESS says where the cluster is; `ray status` asks it; its Python and its ray have to be those here")
@@ -187,7 +187,7 @@ fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], 
     if let Some(other) =
         tiers.iter().find(|tier| tier.head.tree.as_deref() != Some(tree.as_str()) || tier.head.state != target.state.revision.as_str())
     {
-        return Err(CommandError::new(Exit::Child, format!("the cluster tested another tree for {} than it was sent", other.head.tier)));
+        return Err(Failure::new(FailureKind::Child, format!("the cluster tested another tree for {} than it was sent", other.head.tier)));
     }
     Ok(tiers.into_iter().map(TierOutcome::from).collect())
 }

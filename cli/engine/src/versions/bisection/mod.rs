@@ -2,7 +2,7 @@
 
 mod signals;
 
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::SCORERS;
@@ -11,7 +11,7 @@ use crate::testing::{self, Request};
 use crate::versions::stored::{Kept, KeptCase};
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{Bisection, Commit, Conclusion, Effort, How, Look, SCHEMA, Seen, search};
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::suggestion::did_you_mean;
@@ -32,7 +32,7 @@ pub struct Options {
 }
 
 /// Finds the version, and what in it. `on_look` hears of each point that is looked at.
-pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMut(&Look)) -> Result<Bisection, CommandError> {
+pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMut(&Look)) -> Result<Bisection, Failure> {
     let history = history(repository, &options.bad)?;
     let good = options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
     let last = history.last().expect("a history has the bad version");
@@ -83,7 +83,7 @@ fn never_good(case: &str, first: &str, named: bool) -> String {
 }
 
 /// The versions up to the bad one along first parents, oldest first.
-fn history(repository: &Repository, bad: &What) -> Result<Vec<CommitInfo>, CommandError> {
+fn history(repository: &Repository, bad: &What) -> Result<Vec<CommitInfo>, Failure> {
     let commit = repository.commit_of(&repository.version_named(bad)?)?;
     let mut history = Vec::new();
     for commit in repository.git.first_parents(&commit) {
@@ -97,12 +97,12 @@ fn history(repository: &Repository, bad: &What) -> Result<Vec<CommitInfo>, Comma
     Ok(history)
 }
 
-fn place_of(repository: &Repository, good: &What, history: &[CommitInfo]) -> Result<usize, CommandError> {
+fn place_of(repository: &Repository, good: &What, history: &[CommitInfo]) -> Result<usize, Failure> {
     let commit = repository.commit_of(&repository.version_named(good)?)?;
     let earlier = &history[..history.len() - 1];
     earlier.iter().position(|version| version.id == commit).ok_or_else(|| {
         let bad = history.last().map(shown).unwrap_or_default();
-        CommandError::input(format!("`{good}` is not a version that {bad} was made from")).with_hint("`agent versions` lists them in order")
+        Failure::input(format!("`{good}` is not a version that {bad} was made from")).with_hint("`agent versions` lists them in order")
     })
 }
 
@@ -115,7 +115,7 @@ fn shown(commit: &CommitInfo) -> String {
 }
 
 /// The narrowest tier with the case, by what is stored, else by the files.
-fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier, CommandError> {
+fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier, Failure> {
     let kept = Kept::of(repository, at)?;
     for tier in Tier::ALL {
         if matches!(kept.case(tier, case)?, Some(KeptCase::Result(_))) {
@@ -134,18 +134,18 @@ fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier,
     Err(no_case(case, &shown(at), &known))
 }
 
-fn case_ids(repository: &Repository, target: &Target, tier: Tier) -> Result<BTreeSet<String>, CommandError> {
+fn case_ids(repository: &Repository, target: &Target, tier: Tier) -> Result<BTreeSet<String>, Failure> {
     Ok(cases::load(&target.own_evaluators().files(&repository.git)?, tier)?.cases.list.into_iter().map(|case| case.id).collect())
 }
 
-fn unknown(repository: &Repository, at: &CommitInfo, tier: Tier, case: &str) -> Result<CommandError, CommandError> {
+fn unknown(repository: &Repository, at: &CommitInfo, tier: Tier, case: &str) -> Result<Failure, Failure> {
     let target = repository.target(&What::Version(version(at).clone()))?;
     Ok(no_case(case, &format!("{tier} of {}", shown(at)), &case_ids(repository, &target, tier)?))
 }
 
-fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> CommandError {
+fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> Failure {
     let suggestion = did_you_mean(case, known.iter().map(String::as_str));
-    CommandError::input(format!("there is no case `{case}` in {place}{suggestion}"))
+    Failure::input(format!("there is no case `{case}` in {place}{suggestion}"))
         .with_hint("`--bad` names another version, `--tier` another tier")
 }
 
@@ -171,7 +171,7 @@ impl<'a> Search<'a> {
         Self { repository, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
     }
 
-    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<Seen>, CommandError> {
+    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<Seen>, Failure> {
         if let Some(look) = self.seen.get(&point) {
             return Ok(Some(look.seen));
         }
@@ -192,7 +192,7 @@ impl<'a> Search<'a> {
         Ok(Some(seen))
     }
 
-    fn stored(&self, point: usize) -> Result<Option<KeptCase>, CommandError> {
+    fn stored(&self, point: usize) -> Result<Option<KeptCase>, Failure> {
         let same_tree = &self.by_tree[&self.history[point].tree];
         for point in std::iter::once(&point).chain(same_tree.iter().filter(|other| **other != point)) {
             if let Some(stored) = Kept::of(self.repository, &self.history[*point])?.case(self.tier, self.case)? {
@@ -204,14 +204,14 @@ impl<'a> Search<'a> {
 }
 
 /// Runs one case; `None` where the target has no such case. Code that cannot run it fails it.
-fn run_case(repository: &Repository, target: &Target, tier: Tier, case: &str) -> Result<Option<CaseResult>, CommandError> {
+fn run_case(repository: &Repository, target: &Target, tier: Tier, case: &str) -> Result<Option<CaseResult>, Failure> {
     if !case_ids(repository, target, tier)?.contains(case) {
         return Ok(None);
     }
     let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
     match testing::run_tier(repository, target, &target.own_evaluators(), &request, &mut |_| {}) {
         Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
-        Err(error) if error.exit == Exit::Child => {
+        Err(error) if error.kind == FailureKind::Child => {
             let why = Some(error.messages.join(": "));
             Ok(Some(CaseResult { outcome: Outcome::Errored, score: 0.0, why, ..CaseResult::passed(case) }))
         }
@@ -225,7 +225,7 @@ fn broken(
     found: &mut Bisection,
     (good, bad): (&CommitInfo, &CommitInfo),
     on_look: &mut dyn FnMut(&Look),
-) -> Result<(), CommandError> {
+) -> Result<(), Failure> {
     found.found = true;
     found.kind = bad.trailers.kind;
     let kind = bad.trailers.kind.map_or("version", Kind::as_str);
@@ -242,7 +242,7 @@ fn broken(
     Ok(())
 }
 
-fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> Result<Vec<Commit>, CommandError> {
+fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> Result<Vec<Commit>, Failure> {
     let mut commits = Vec::new();
     for id in repository.git.between(good, bad)? {
         let info = repository.git.commit(&id)?;
@@ -255,7 +255,7 @@ fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> 
 }
 
 /// What judged the two ends differently.
-fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad: &CommitInfo) -> Result<Vec<&'static str>, CommandError> {
+fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad: &CommitInfo) -> Result<Vec<&'static str>, Failure> {
     let mut redefined = Vec::new();
     let place = |look: &Option<Look>| look.as_ref().and_then(|look| look.place.clone());
     if let (Some(before), Some(now)) = (place(&found.good), place(&found.bad))
@@ -270,7 +270,7 @@ fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad:
 }
 
 /// The text at `FILE:LINE` of a commit.
-fn line_at(repository: &Repository, commit: &ObjectId, place: &str) -> Result<Option<String>, CommandError> {
+fn line_at(repository: &Repository, commit: &ObjectId, place: &str) -> Result<Option<String>, Failure> {
     let Some((file, line)) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse::<usize>().ok()?))) else {
         return Ok(None);
     };

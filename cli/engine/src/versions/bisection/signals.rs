@@ -1,7 +1,7 @@
 //! Inside a promotion: which of its signals broke the case. Its sealed Journal gives the state after each of them.
 
 use super::run_case;
-use crate::error::CommandError;
+use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{Bisection, Conclusion, Effort, How, Look, Seen, Signal, search};
@@ -19,7 +19,7 @@ pub(super) fn search_journal(
     promotion: &CommitInfo,
     named: &str,
     on_look: &mut dyn FnMut(&Look),
-) -> Result<(), CommandError> {
+) -> Result<(), Failure> {
     let store = repository.store(&repository.manifest(&promotion.id)?)?;
     let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else {
         found.why.push_str("; its Journal is not in the store, so the signal cannot be named");
@@ -30,7 +30,7 @@ pub(super) fn search_journal(
     let conclusion = search(last + 1, Some(0), |point, _: Effort| {
         // both ends were seen as versions
         if point == 0 || point == last {
-            return Ok::<_, CommandError>(Some(if point == 0 { Seen::Passed } else { Seen::Failed }));
+            return Ok::<_, Failure>(Some(if point == 0 { Seen::Passed } else { Seen::Failed }));
         }
         let target = repository.candidate(&What::Name(promotion.id.to_string()), &promotion.id, &steps.state(point)?)?;
         let result = run_case(repository, &target, found.tier, &found.case)?;
@@ -57,7 +57,7 @@ struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    fn of(journal: &'a [u8]) -> Result<Self, CommandError> {
+    fn of(journal: &'a [u8]) -> Result<Self, Failure> {
         let (mut records, mut signals) = (Vec::new(), 0);
         journal::walk(journal, |record, _| {
             signals += 1;
@@ -74,7 +74,7 @@ impl<'a> Steps<'a> {
     }
 
     /// The state after the first `point` of them. The Journal is walked again, so that no more than one state is held.
-    fn state(&self, point: usize) -> Result<Value, CommandError> {
+    fn state(&self, point: usize) -> Result<Value, Failure> {
         let mut state = Fold::begin(self.journal)?.state;
         let (wanted, mut number) = (self.counted(point), 0);
         journal::walk(self.journal, |_, after| {

@@ -22,7 +22,7 @@ use crate::world::git::{Git, GitError, Listed, Mode};
 use crate::world::layout::Layout;
 use crate::world::lease::Lease;
 use crate::world::temporary::Temporary;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::{ObjectId, digest};
 use compare::{Comparison, Keeps, compare, read, wanted};
 use record::{Record, clock_is_past};
@@ -47,11 +47,11 @@ pub enum CheckoutError {
 }
 
 impl Diagnose for CheckoutError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::NotAsGitHasIt { .. } => Exit::Surroundings,
-            Self::Git(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::NotAsGitHasIt { .. } => FailureKind::Surroundings,
+            Self::Git(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 

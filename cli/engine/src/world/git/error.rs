@@ -1,6 +1,6 @@
 use crate::world::fs::FsError;
 use crate::world::process::ProcessError;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::legality::Breach;
 use agent_core::version::registry::PinError;
@@ -122,22 +122,22 @@ fn is_refused(why: &str) -> bool {
 }
 
 impl Diagnose for GitError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Process(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
-            Self::Pin(error) => error.exit(),
-            Self::NotMoved { why, .. } if is_locked(why) => Exit::Conflict,
-            Self::NotMoved { why, .. } if is_refused(why) => Exit::No,
-            Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => Exit::No,
+            Self::Process(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
+            Self::Pin(error) => error.kind(),
+            Self::NotMoved { why, .. } if is_locked(why) => FailureKind::Conflict,
+            Self::NotMoved { why, .. } if is_refused(why) => FailureKind::Refused,
+            Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => FailureKind::Refused,
             Self::NotMoved { .. }
             | Self::InDoubt { .. }
             | Self::NotPushed { was_judged: false, .. }
             | Self::NotFetched { .. }
             | Self::LeftOut { .. }
-            | Self::Random { .. } => Exit::Surroundings,
-            Self::Busy { .. } => Exit::Conflict,
-            _ => Exit::Input,
+            | Self::Random { .. } => FailureKind::Surroundings,
+            Self::Busy { .. } => FailureKind::Conflict,
+            _ => FailureKind::Input,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::tests::Repository;
 use super::*;
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::trailers::Trailers;
 use agent_core::version::{self, Bump, Kind};
@@ -142,7 +142,7 @@ fn a_hook_that_refuses_is_heard() {
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let error = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap_err();
     assert!(error.to_string().contains("active is frozen today"), "{error}");
-    assert_eq!(error.exit(), Exit::No);
+    assert_eq!(error.kind(), FailureKind::Refused);
     assert_eq!(repository.id("active"), first);
 }
 
@@ -280,7 +280,7 @@ fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
     git.heal().unwrap();
     assert!(lock.exists());
     let error = git.publish(&publication).unwrap_err();
-    assert_eq!(error.exit(), Exit::Conflict, "{error}");
+    assert_eq!(error.kind(), FailureKind::Conflict, "{error}");
     assert!(error.to_string().contains("active.lock"), "{error}");
     std::fs::remove_file(&lock).unwrap();
     assert_eq!(git.publish(&publication).unwrap(), DONE);
@@ -371,7 +371,7 @@ fn what_is_against_the_laws_is_not_published() {
     let tree = git.edit_tree(Some(&honest.tree), &[TreeEdit::file("runner/__main__.py", code)]).unwrap();
     let sly = git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message: honest.message }).unwrap();
     let error = git.publish(&publication(Some(&first), &sly, &patch(1))).unwrap_err();
-    assert_eq!(error.exit(), Exit::No);
+    assert_eq!(error.kind(), FailureKind::Refused);
     let reason = "a promotion changes runner/__main__.py (a-promotion-touches-only-state)";
     assert_eq!(error.to_string(), format!("against the laws of this repository: {reason}"));
     assert_eq!(error.hint().unwrap(), "commit the code to `main`, then `agent release`");
@@ -428,6 +428,6 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let next = candidate(&git, &theirs, &patch(2), "{\"n\":2}\n");
     let next = publication(Some(&theirs), &next, &patch(2));
-    assert_eq!(git.push(remote, &next.moves(), PrePush::Runs).unwrap_err().exit(), Exit::No);
-    assert_eq!(git.push("/no/such/remote", &next.moves(), PrePush::Runs).unwrap_err().exit(), Exit::Surroundings);
+    assert_eq!(git.push(remote, &next.moves(), PrePush::Runs).unwrap_err().kind(), FailureKind::Refused);
+    assert_eq!(git.push("/no/such/remote", &next.moves(), PrePush::Runs).unwrap_err().kind(), FailureKind::Surroundings);
 }

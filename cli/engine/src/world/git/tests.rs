@@ -3,7 +3,7 @@
 use super::*;
 use crate::world::process::{Finished, Run};
 use agent_core::bisection::difference::PathStatus;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ fn reads_what_git_wrote() {
     let changed: Vec<_> = git.diff(Some(&first), &second).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
     assert_eq!(changed, [("agent.toml".to_owned(), PathStatus::Removed), ("runner/tools.py".to_owned(), PathStatus::Added)]);
     assert_eq!(git.resolve("no-such-branch").unwrap(), None);
-    assert_eq!(git.expect("no-such-branch").unwrap_err().exit(), Exit::Input);
+    assert_eq!(git.expect("no-such-branch").unwrap_err().kind(), FailureKind::Input);
     assert!(git.is_ancestor(&first, &second).unwrap() && !git.is_ancestor(&second, &first).unwrap());
 }
 
@@ -222,7 +222,7 @@ fn what_cannot_be_opened_is_named() {
     let nowhere = tempfile::tempdir().unwrap();
     let error = Git::discover(nowhere.path()).unwrap_err();
     assert!(matches!(error, GitError::NotARepository { .. }), "{error:?}");
-    assert_eq!(error.exit(), Exit::Input);
+    assert_eq!(error.kind(), FailureKind::Input);
 
     let reftable = Repository::new(&["--ref-format=reftable"]);
     let error = Git::discover(reftable.path()).unwrap_err();

@@ -15,7 +15,7 @@ use crate::world::layout::Layout;
 use crate::world::process::{ProcessError, Run};
 use agent_core::adoption::AdoptionError;
 use agent_core::adoption::project::ProjectError;
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Python};
 use agent_core::formats::object_id;
 use agent_core::formats::python_version::{PythonRequirement, PythonVersion};
@@ -61,12 +61,14 @@ fn list(found: &[String]) -> String {
 }
 
 impl Diagnose for PythonError {
-    fn exit(&self) -> Exit {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } | Self::NoProject { .. } | Self::Project(_) => Exit::Input,
-            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => Exit::Surroundings,
-            Self::Report(error) => error.exit(),
-            Self::Fs(error) => error.exit(),
+            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } | Self::NoProject { .. } | Self::Project(_) => {
+                FailureKind::Input
+            }
+            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => FailureKind::Surroundings,
+            Self::Report(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
         }
     }
 
@@ -595,9 +597,9 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     fn a_python_that_is_not_there_is_named_with_what_was_found() {
         let repository = Repository::new();
         let error = find(&repository.layout, ">=4").unwrap_err();
-        assert_eq!(error.exit(), Exit::Surroundings);
+        assert_eq!(error.kind(), FailureKind::Surroundings);
         assert!(error.to_string().starts_with("no Python >=4 was found\n  python3: Python 3."), "{error}");
-        assert_eq!(find(&repository.layout, "newest").unwrap_err().exit(), Exit::Input);
+        assert_eq!(find(&repository.layout, "newest").unwrap_err().kind(), FailureKind::Input);
     }
 
     #[test]
@@ -624,7 +626,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let digest = lock.rsplit(':').next().unwrap().trim().to_owned();
         repository.write("requirements.lock", &lock.replace(&digest, &"0".repeat(64)));
         let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
-        assert_eq!(error.exit(), Exit::Surroundings);
+        assert_eq!(error.kind(), FailureKind::Surroundings);
         let PythonError::Environment { source, .. } = &error else { panic!("{error}") };
         assert!(source.to_string().contains(&digest), "{source}");
         let left = std::fs::read_dir(repository.layout.home().join("environments")).unwrap();
@@ -636,9 +638,9 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let repository = Repository::new();
         repository.write("requirements.lock", "# made by hand\n-e .\n");
         let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
-        assert_eq!(error.exit(), Exit::Input);
+        assert_eq!(error.kind(), FailureKind::Input);
         assert!(error.to_string().starts_with("requirements.lock:2: `-e .`"), "{error}");
-        assert_eq!(repository.interpreter(Some("missing.lock")).0.unwrap_err().exit(), Exit::Input);
+        assert_eq!(repository.interpreter(Some("missing.lock")).0.unwrap_err().kind(), FailureKind::Input);
     }
 
     #[test]

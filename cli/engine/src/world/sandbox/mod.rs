@@ -6,7 +6,7 @@ pub mod attempts;
 mod calls;
 
 use agent_core::child::confinement::{Access, Confinement, Kind, Rule};
-use agent_core::formats::diagnose::{Diagnose, Exit};
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetError, Scope, make_bitflags,
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 pub struct SandboxError(String);
 
 impl Diagnose for SandboxError {
-    fn exit(&self) -> Exit {
-        Exit::Surroundings
+    fn kind(&self) -> FailureKind {
+        FailureKind::Surroundings
     }
 }
 

@@ -1,14 +1,15 @@
 //! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the protocol.
 
 use super::schemas::{of_one_type, resolved, without_nulls};
+use crate::listen::Ended;
 use crate::mcp::http;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::committed::WithWarnings;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_engine::architect;
 use agent_engine::architect::events::RunEvent;
 use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
-use agent_engine::error::{CommandError, CommandResult};
+use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::repository::Repository;
 use agent_engine::repository::inbox;
@@ -32,7 +33,7 @@ const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback i
     wait for its end with `run_status` and `wait`. A run tests its change and ends in a new version, or in a report of why not.";
 
 /// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
-pub fn serve(location: &Location, over_http: Option<http::Options>) -> CommandResult {
+pub fn serve(location: &Location, over_http: Option<http::Options>) -> Result<Ended, Failure> {
     // what is wrong with the repository is said now, not to the first call
     let repository = location.open()?;
     let _telemetry = repository.telemetry();
@@ -46,7 +47,7 @@ pub fn serve(location: &Location, over_http: Option<http::Options>) -> CommandRe
     })?
 }
 
-async fn serve_host(desk: Desk, location: &Location) -> CommandResult {
+async fn serve_host(desk: Desk, location: &Location) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let serving = async {
         match desk.serve(rmcp::transport::stdio()).await {
@@ -56,8 +57,8 @@ async fn serve_host(desk: Desk, location: &Location) -> CommandResult {
         }
     };
     tokio::select! {
-        () = serving => Ok(Exit::Done),
-        () = interrupt.received() => Ok(Exit::Interrupted),
+        () = serving => Ok(Ended::Stopped),
+        () = interrupt.received() => Ok(Ended::Interrupted),
     }
 }
 
@@ -99,7 +100,7 @@ impl ServerHandler for Desk {
     }
 }
 
-fn told(error: &CommandError) -> String {
+fn told(error: &Failure) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
 }
@@ -108,20 +109,15 @@ impl Desk {
     /// Does something with the repository on a thread of its own: git and files block.
     async fn at_desk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Repository) -> Result<T, CommandError> + Send + 'static,
-    ) -> Result<T, CommandError> {
+        work: impl FnOnce(&Repository) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
         let location = self.location.clone();
         let done = tokio::task::spawn_blocking(move || work(&location.open()?)).await;
-        done.unwrap_or_else(|error| Err(CommandError::new(Exit::Surroundings, format!("it was given up: {error}"))))
+        done.unwrap_or_else(|error| Err(Failure::new(FailureKind::Surroundings, format!("it was given up: {error}"))))
     }
 
     /// What a tool gives, on record as one operation.
-    async fn answer(
-        &self,
-        tool: &'static Described,
-        arguments: Value,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Value, CommandError> {
+    async fn answer(&self, tool: &'static Described, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, Failure> {
         let (protocol, traceparent) = (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
         let transport = self.transport;
         self.at_desk(move |repository| {
@@ -142,7 +138,7 @@ impl Desk {
     }
 
     /// A run as it is, or as it ended; what happens meanwhile is told as progress.
-    async fn status(&self, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, CommandError> {
+    async fn status(&self, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, Failure> {
         const LOOK: Duration = Duration::from_millis(200);
         let wish: Watched = parsed(arguments)?;
         let mut after = 0;
@@ -179,8 +175,8 @@ async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
     let _ = context.peer.notify_progress(ProgressNotificationParam::new(token, event.number as f64).with_message(message)).await;
 }
 
-fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, CommandError> {
-    serde_json::from_value(arguments).map_err(|error| CommandError::usage(format!("the arguments are wrong: {error}")))
+fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, Failure> {
+    serde_json::from_value(arguments).map_err(|error| Failure::usage(format!("the arguments are wrong: {error}")))
 }
 
 fn document(value: &impl serde::Serialize) -> Value {
@@ -189,7 +185,7 @@ fn document(value: &impl serde::Serialize) -> Value {
 
 // ---- the tools
 
-type Answer = fn(&Repository, Value) -> Result<Value, CommandError>;
+type Answer = fn(&Repository, Value) -> Result<Value, Failure>;
 
 /// A tool as data.
 struct Described {
@@ -352,20 +348,20 @@ struct Watched {
     wait: bool,
 }
 
-fn give(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn give(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let new: NewFeedback = parsed(arguments)?;
     let submission = Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
     let Committed { value, warnings } = operations::submit(repository, &submission)?;
     match value {
         Submitted::New(item) | Submitted::Again(item) => Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() })),
         Submitted::OtherContent => {
-            Err(CommandError::usage("this key came before, with another content").with_hint("a new item needs a new key"))
+            Err(Failure::usage("this key came before, with another content").with_hint("a new item needs a new key"))
         }
-        Submitted::NoConversation => Err(CommandError::input("there is no such conversation here").with_hint("leave `conversation` out")),
+        Submitted::NoConversation => Err(Failure::input("there is no such conversation here").with_hint("leave `conversation` out")),
     }
 }
 
-fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
     let mut items = operations::feedback(repository)?;
     let next = (items.len() > limit).then(|| items[limit.max(1) - 1].id.clone());
@@ -373,18 +369,18 @@ fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, Com
     Ok(json!({"schema": "agent/feedback-list@1", "feedback": items, "next": next}))
 }
 
-fn start(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn start(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let wish: Start = parsed(arguments)?;
     let run = operations::start(repository, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => inbox::unknown("feedback item", &id),
-        NotStarted::NotRunnable { id, status } => CommandError::input(format!("`{id}` is {}", status.as_str())),
-        NotStarted::NothingOpen => CommandError::input("there is no open feedback").with_hint("give some with `give_feedback`"),
-        NotStarted::Failed(error) => error,
+        NotStarted::NotRunnable { id, status } => Failure::input(format!("`{id}` is {}", status.as_str())),
+        NotStarted::NothingOpen => Failure::input("there is no open feedback").with_hint("give some with `give_feedback`"),
+        NotStarted::NotReady(error) | NotStarted::Failed(error) => error,
     })?;
     Ok(document(&run))
 }
 
-fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let limit = parsed::<Listed>(arguments)?.limit.unwrap_or(A_PAGE);
     let mut runs = operations::runs(repository)?;
     let next = (runs.len() > limit).then(|| runs[limit.max(1) - 1].run.clone());
@@ -392,18 +388,18 @@ fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, Command
     Ok(json!({"schema": "agent/runs@1", "runs": runs, "next": next}))
 }
 
-fn found(repository: &Repository, id: &str) -> Result<Report, CommandError> {
+fn found(repository: &Repository, id: &str) -> Result<Report, Failure> {
     operations::run(repository, id)?.ok_or_else(|| inbox::unknown("run", id))
 }
 
-fn diff(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn diff(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
     // a model may read it, and a model may be the coder
     let diff = operations::diff(repository, &run, false)?;
     Ok(json!({"schema": "agent/run-diff@1", "run": run.run, "diff": diff}))
 }
 
-fn cancel(repository: &Repository, arguments: Value) -> Result<Value, CommandError> {
+fn cancel(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
     let told = architect::cancel(repository, &run.run)?;
     Ok(json!({"schema": "agent/cancellation@1", "run": run.run, "message": told}))

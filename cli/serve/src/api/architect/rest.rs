@@ -5,11 +5,11 @@ use crate::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
 use agent_core::architect::feedback::{Feedback, TEXT_LIMIT};
 use agent_core::formats::committed::Committed;
 use agent_core::formats::committed::WithWarnings;
-use agent_core::formats::diagnose::Exit;
+use agent_core::formats::diagnose::FailureKind;
 use agent_engine::architect;
 use agent_engine::architect::events::{Kind as What, RunEvent};
 use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::repository::Repository;
 use agent_engine::repository::run_report::Report;
@@ -193,8 +193,7 @@ fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         NotStarted::NoFeedback(id) => Problem::not_found(format!("there is no feedback item `{id}`")),
         NotStarted::NotRunnable { id, status } => Problem::new(409, format!("`{id}` is {}", status.as_str())),
         NotStarted::NothingOpen => Problem::new(409, "there is no open feedback"),
-        // the repository is not such that a run could begin
-        NotStarted::Failed(error) if error.exit == Exit::Input => CommandError { exit: Exit::Conflict, ..error }.into(),
+        NotStarted::NotReady(error) => Failure { kind: FailureKind::Conflict, ..error }.into(),
         NotStarted::Failed(error) => error.into(),
     })?;
     Ok(Reply::json(&run).status(202).header("Location", format!("/v1/runs/{}", run.run)).once())
@@ -254,14 +253,14 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// Whether nothing comes after an event. A client that has seen the last one reconnects, unless the answer is 204.
-fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, CommandError> {
+fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, Failure> {
     // `ended` is written before the run is known to be finished
     let left = operations::happened(repository, run, after.saturating_sub(1))?;
     let has_seen_the_end = left.first().is_some_and(|event| event.number == after && event.kind == What::Ended);
     Ok(has_seen_the_end || (run.finished.is_some() && left.iter().all(|event| event.number <= after)))
 }
 
-fn follow(mut run: Report, mut after: u64, events: &Events, location: &Location) -> Result<(), CommandError> {
+fn follow(mut run: Report, mut after: u64, events: &Events, location: &Location) -> Result<(), Failure> {
     let repository = location.look()?;
     for look in 1_usize.. {
         for event in operations::happened(&repository, &run, after)? {
@@ -294,7 +293,7 @@ fn shown(event: &RunEvent) -> Event {
 
 // ---- metrics
 
-fn measured(repository: &Repository) -> Result<String, CommandError> {
+fn measured(repository: &Repository) -> Result<String, Failure> {
     let items = operations::feedback(repository)?;
     let mut text = "# HELP agent_feedback_items Feedback in the inbox.\n# TYPE agent_feedback_items gauge\n".to_owned();
     for status in STATUSES {

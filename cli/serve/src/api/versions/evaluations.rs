@@ -8,7 +8,7 @@ use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
 use agent_core::version::registry::evaluation_key;
 use agent_core::version::tag;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::versions::stored::Kept;
 use serde_json::{Map, Value, json};
@@ -102,7 +102,7 @@ impl Cases {
         if summary.results.is_some() && self.shows_held_out { reply.immutable() } else { reply }
     }
 
-    fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, CommandError> {
+    fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, Failure> {
         let key = (commit.id.clone(), tier, summary.results.clone());
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, results)) = held().iter().find(|(known, _)| *known == key) {
@@ -158,7 +158,7 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// The case's own line, as it stands in the commit. What is held out stays there.
-fn definition(repository: &Repository, commit: &CommitInfo, result: &CaseResult) -> Result<Option<Value>, CommandError> {
+fn definition(repository: &Repository, commit: &CommitInfo, result: &CaseResult) -> Result<Option<Value>, Failure> {
     let place = result.place.as_deref().filter(|_| !result.is_held_out()).and_then(|place| place.rsplit_once(':'));
     let Some((path, Ok(line))) = place.map(|(path, line)| (path, line.parse::<usize>())) else { return Ok(None) };
     let Some(bytes) = repository.git.read(&commit.id, path)? else { return Ok(None) };

@@ -4,7 +4,7 @@ use super::{Named, Reader, VERSION};
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::protocol::kpi::Kpi;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::versions::kpi;
 use agent_engine::world::clock::rfc3339;
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ fn moment(nanoseconds: u64) -> String {
 }
 
 /// In the text format of Prometheus.
-pub(super) fn metrics(reader: &mut Reader) -> Result<String, CommandError> {
+pub(super) fn metrics(reader: &mut Reader) -> Result<String, Failure> {
     let (kpis, _) = kpi::by_version(&reader.repository)?;
     let mut text = String::new();
     for (name, kind, help, value) in MEASURES {

@@ -52,9 +52,9 @@ impl FromStr for Named {
 impl Reader {
     /// The commit of the version that a part of the path names.
     fn commit(&self, Named(version): &Named) -> Result<CommitInfo, Problem> {
-        let commit = self.repository.git.version_commit(version).map_err(agent_engine::error::CommandError::from)?;
+        let commit = self.repository.git.version_commit(version).map_err(agent_engine::error::Failure::from)?;
         let commit = commit.ok_or_else(|| no_version(version))?;
-        Ok(self.repository.git.commit(&commit).map_err(agent_engine::error::CommandError::from)?)
+        Ok(self.repository.git.commit(&commit).map_err(agent_engine::error::Failure::from)?)
     }
 }
 
@@ -77,7 +77,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
             let reader = Reader { repository: location.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
-            reader.repository.git.note_untagged().map_err(agent_engine::error::CommandError::from)?;
+            reader.repository.git.note_untagged().map_err(agent_engine::error::Failure::from)?;
             // a long history is walked now, once, and not while the first client waits
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)

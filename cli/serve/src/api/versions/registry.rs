@@ -5,7 +5,7 @@ use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::version::registry::{Filter, Resolved};
 use agent_core::version::what::What;
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use semver::{Version, VersionReq};
 
 const KINDS: Kind = Kind::OneOf(&["promotion", "release", "rollback"]);
@@ -55,7 +55,7 @@ fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let what: What = call.query("range")?.ok_or_else(|| Problem::bad_request("there is no `range`"))?;
     let version = named(reader, &what, true)?;
-    let commit = reader.repository.git.version_commit(&version).map_err(CommandError::from)?.ok_or_else(|| no_version(&version))?;
+    let commit = reader.repository.git.version_commit(&version).map_err(Failure::from)?.ok_or_else(|| no_version(&version))?;
     Ok(Reply::json(&Resolved::new(&what, version, commit)))
 }
 
@@ -67,7 +67,7 @@ fn named(reader: &Reader, what: &What, may_be_pin: bool) -> Result<Version, Prob
         What::Version(version) => Ok(version.clone()),
         What::Range(range) => repository.known_newest(&reader.known, Some(range))?.ok_or_else(nothing),
         What::Active => Ok(repository.tip()?.ok_or_else(nothing)?.version),
-        What::Name(name) if may_be_pin => match repository.git.pin_meant(name).map_err(CommandError::from)? {
+        What::Name(name) if may_be_pin => match repository.git.pin_meant(name).map_err(Failure::from)? {
             Some(pinned) => named(reader, &pinned, false),
             None => Err(nothing()),
         },

@@ -6,7 +6,7 @@ use agent_core::formats::object_id::digest;
 use agent_core::state::journal::{self, Record};
 use agent_core::version::registry::journal_key;
 use agent_core::version::{Kind as Made, tag};
-use agent_engine::error::CommandError;
+use agent_engine::error::Failure;
 use agent_engine::repository::inbox::Inbox;
 use agent_engine::versions::difference::{code, difference};
 use agent_engine::world::clock::rfc3339;
@@ -100,7 +100,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Named(version) = call.path("version")?;
     let trailers = &commit.trailers;
     let base = trailers.base.as_ref().filter(|base| reader.repository.git.exists(base));
-    let base = base.map(|base| reader.repository.git.commit(base)).transpose().map_err(CommandError::from)?;
+    let base = base.map(|base| reader.repository.git.commit(base)).transpose().map_err(Failure::from)?;
     let entry = reader.repository.known_entry(&reader.known, &version)?;
     let journal = trailers.journal.as_deref().map(|named| {
         // whether it is kept is not known of a store that does not answer
@@ -121,7 +121,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// What people and Coders committed for a release.
-fn commits(reader: &Reader, commit: &CommitInfo, base: Option<&CommitInfo>) -> Result<Vec<Value>, CommandError> {
+fn commits(reader: &Reader, commit: &CommitInfo, base: Option<&CommitInfo>) -> Result<Vec<Value>, Failure> {
     let (Some(Made::Release), Some(base)) = (commit.trailers.kind, base) else { return Ok(Vec::new()) };
     let git = &reader.repository.git;
     let between = git.between(&base.id, &commit.id)?.into_iter().filter(|id| *id != commit.id);
@@ -131,7 +131,7 @@ fn commits(reader: &Reader, commit: &CommitInfo, base: Option<&CommitInfo>) -> R
 }
 
 /// The items that the version answers, with their words where the inbox has them.
-fn feedback(reader: &Reader, ids: &[String]) -> Result<Vec<Value>, CommandError> {
+fn feedback(reader: &Reader, ids: &[String]) -> Result<Vec<Value>, Failure> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -145,7 +145,7 @@ fn feedback(reader: &Reader, ids: &[String]) -> Result<Vec<Value>, CommandError>
 }
 
 /// The sealed Journal of a version; `None` where it is not kept.
-fn journal_of(reader: &Reader, commit: &CommitInfo, named: &str) -> Result<Option<Vec<Record>>, CommandError> {
+fn journal_of(reader: &Reader, commit: &CommitInfo, named: &str) -> Result<Option<Vec<Record>>, Failure> {
     let store = reader.repository.store(&reader.repository.manifest(&commit.id)?)?;
     let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else { return Ok(None) };
     Ok(Some(journal::records(&bytes)?))

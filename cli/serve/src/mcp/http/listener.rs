@@ -2,14 +2,15 @@
 
 use crate::budget::Budget;
 use crate::listen;
+use crate::listen::Ended;
 use crate::mcp::http::Options;
 use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::front::{BODIES_LIMIT, Front, PATH};
 use crate::mcp::http::sessions::HttpSessions;
 use crate::mcp::session::Session;
 use crate::mcp::shim::{Server, Shim};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::{CommandError, CommandResult};
+use agent_core::formats::diagnose::FailureKind;
+use agent_engine::error::Failure;
 use agent_engine::notices::Notices;
 use agent_engine::world::interrupt::Interrupt;
 use agent_engine::world::limits;
@@ -40,7 +41,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// Serves until it is interrupted.
-pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> CommandResult {
+pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let listener = listen(&shim.repository.notices, &options)?;
     shim.expect_many_hosts();
@@ -64,12 +65,12 @@ pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Com
     drop(connections);
     let _ = timeout(GRACE, closer).await;
     shim.end().await;
-    Ok(Exit::Interrupted)
+    Ok(Ended::Interrupted)
 }
 
-pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener, CommandError> {
+pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener, Failure> {
     let (listener, at) = listen::listen(&options.address.to_string(), &options.access)?;
-    let failed = |error| CommandError::new(Exit::Surroundings, format!("cannot listen on {at}: {error}"));
+    let failed = |error| Failure::new(FailureKind::Surroundings, format!("cannot listen on {at}: {error}"));
     let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
     limits::allow_open_files(CONNECTIONS as u64 + 256);
     notices.info(format!("serving MCP at http://{at}{PATH}"));

@@ -2,12 +2,12 @@
 
 use crate::access::Access;
 use crate::budget::Budget;
+use crate::listen::Ended;
 use crate::mcp::http::Options;
 use crate::mcp::http::front::{BODIES_LIMIT, check, read};
 use crate::mcp::http::listener::{CONNECTIONS, GRACE, listen, next_connection, serve_connection};
 use crate::mcp::http::reply::{Reply, closing};
-use agent_core::formats::diagnose::Exit;
-use agent_engine::error::CommandResult;
+use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::world::interrupt::Interrupt;
 use http_body_util::combinators::BoxBody;
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Serves until it is interrupted; each session has a handler of its own.
-pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: &Location, options: Options) -> CommandResult {
+pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: &Location, options: Options) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let listener = listen(&location.notices, &options)?;
     let mut sessions = LocalSessionManager::default();
@@ -55,7 +55,7 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: 
     let _ = ending.send(true);
     ended.cancel();
     let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
-    Ok(Exit::Interrupted)
+    Ok(Ended::Interrupted)
 }
 
 struct TypedServer<H> {
