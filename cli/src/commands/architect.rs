@@ -95,9 +95,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
         (Some(Action::Run { items, coder, no_wait, announce }), _) => {
-            let wish = Wish { coder: *coder, waits: !no_wait, announces: *announce };
-            let ended = work(items, wish, &repository, context);
-            if let (true, Err(failure)) = (wish.announces, &ended) {
+            let options = RunOptions { coder: *coder, waits: !no_wait, announces: *announce };
+            let ended = work(items, options, &repository, context);
+            if let (true, Err(failure)) = (options.announces, &ended) {
                 context.printer.data(Announcement::NotStarted { failure: failure.clone() }.to_line());
             }
             ended
@@ -123,41 +123,41 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
         return Ok(Exit::Done);
     }
     context.printer.say(format!("{} is in the inbox", item.id));
-    let wish = Wish { coder: arguments.coder, waits: true, announces: false };
-    carry_out(vec![item], wish, repository, context)
+    let options = RunOptions { coder: arguments.coder, waits: true, announces: false };
+    carry_out(vec![item], options, repository, context)
 }
 
-/// How a run is to go about it.
+/// How a run is carried out.
 #[derive(Debug, Clone, Copy)]
-struct Wish {
+struct RunOptions {
     coder: Option<CoderKind>,
     waits: bool,
     announces: bool,
 }
 
-fn work(ids: &[String], wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
+fn work(ids: &[String], options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
     let inbox = Inbox::new(&repository.git);
     if ids.is_empty() {
-        return oldest(&inbox, wish, repository, context);
+        return oldest(&inbox, options, repository, context);
     }
     let items = ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
-    carry_out(items, wish, repository, context)
+    carry_out(items, options, repository, context)
 }
 
-fn oldest(inbox: &Inbox<'_>, wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
+fn oldest(inbox: &Inbox<'_>, options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
     if let Some(item) = inbox.items()?.into_iter().find(|item| item.status.can_be_run(false)) {
-        return carry_out(vec![item], wish, repository, context);
+        return carry_out(vec![item], options, repository, context);
     }
     context.printer.json(&json!({"schema": SCHEMA, "run": null, "status": "nothing-open"}));
     context.printer.done("there is no open feedback", None);
     Ok(Exit::Done)
 }
 
-fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context: &Context) -> CommandResult {
+fn carry_out(items: Vec<Feedback>, options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
     let _telemetry = repository.telemetry();
-    let assignment = Assignment { items, coder: wish.coder, waits: wish.waits };
+    let assignment = Assignment { items, coder: options.coder, waits: options.waits };
     let announce = |report: &Report| {
-        if wish.announces {
+        if options.announces {
             context.printer.data(Announcement::Started { run: report.run.clone() }.to_line());
         }
     };
@@ -165,7 +165,7 @@ fn carry_out(items: Vec<Feedback>, wish: Wish, repository: &Repository, context:
     versions::level(repository, push)?;
     let report = architect::conduct(repository, &assignment, &announce)?;
     let pushed = if push { pushed(&report, repository) } else { None };
-    if wish.announces {
+    if options.announces {
         return Ok(report.failure().into());
     }
     context.printer.json(&report);

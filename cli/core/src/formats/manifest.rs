@@ -432,15 +432,24 @@ pub enum CoderKind {
     Command,
 }
 
+impl CoderKind {
+    pub const ALL: [Self; 2] = [Self::Builtin, Self::Command];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Command => "command",
+        }
+    }
+}
+
 impl std::str::FromStr for CoderKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "builtin" => Ok(Self::Builtin),
-            "command" => Ok(Self::Command),
-            other => Err(format!("`{other}` is not a coder; it is one of builtin, command")),
-        }
+        let names = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|coder| coder.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is not a coder; it is one of {}", names.join(", ")))
     }
 }
 

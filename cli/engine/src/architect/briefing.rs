@@ -1,4 +1,4 @@
-//! Gathers what a coder is told.
+//! Gathers the brief of a coder.
 
 use crate::architect::trial::Baseline;
 use crate::conversations;

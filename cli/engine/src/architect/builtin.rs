@@ -1,41 +1,38 @@
 //! The coder that needs no model: it applies the inspirations that the feedback and the failing cases suggest, one an attempt.
 
 use crate::architect::change::Left;
-use crate::architect::coder::Coded;
+use crate::architect::coder::{Coded, Coder, Setting};
 use crate::error::Failure;
-use crate::world::git::{Git, Mode, TreeEdit};
+use crate::world::git::{Mode, TreeEdit};
 use agent_core::architect::brief::Brief;
 use agent_core::architect::inspiration::{Inspiration, suggested};
-use agent_core::formats::object_id::ObjectId;
 use std::collections::BTreeMap;
 
 /// The inspirations that are suggested and fit the code as it is, with the files they make.
-pub struct Builtin {
+pub struct Builtin<'a> {
+    setting: Setting<'a>,
     fitting: Vec<(Inspiration, BTreeMap<String, String>)>,
     /// Suggested, but not made for this code: id and why.
     passed_over: Vec<(String, String)>,
 }
 
-impl Builtin {
-    pub fn new(all: &[Inspiration], brief: &Brief, read: &dyn Fn(&str) -> Option<String>) -> Self {
+impl<'a> Builtin<'a> {
+    pub fn new(setting: Setting<'a>, all: &[Inspiration], brief: &Brief) -> Self {
+        let git = &setting.repository.git;
+        let read = |path: &str| git.read(&setting.base, path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         let feedback: Vec<_> = brief.feedback.iter().map(|item| item.text.as_str()).collect();
         let failing: Vec<_> = brief.failing.iter().map(|case| case.case.to_string()).collect();
-        let mut builtin = Self { fitting: Vec::new(), passed_over: Vec::new() };
+        let (mut fitting, mut passed_over) = (Vec::new(), Vec::new());
         for one in suggested(all, &feedback.join("\n"), &failing) {
-            match one.applied(read) {
-                Ok(files) => builtin.fitting.push((one.clone(), files)),
-                Err(why) => builtin.passed_over.push((one.id.clone(), why)),
+            match one.applied(&read) {
+                Ok(files) => fitting.push((one.clone(), files)),
+                Err(why) => passed_over.push((one.id.clone(), why)),
             }
         }
-        builtin
+        Self { setting, fitting, passed_over }
     }
 
-    /// How many attempts there are to make: one for each that fits, and one to find that none does.
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.fitting.len()).unwrap_or(u32::MAX).max(1)
-    }
-
-    pub fn code(&self, attempt: u32) -> Coded {
+    fn coded(&self, attempt: u32) -> Coded {
         let Some((inspiration, _)) = self.chosen(attempt) else {
             return Coded::NothingFits { why: self.nothing_fits() };
         };
@@ -46,7 +43,8 @@ impl Builtin {
     }
 
     /// The code that is served with the files of this attempt. A file that is there keeps its mode.
-    pub fn left(&self, attempt: u32, git: &Git, base: &ObjectId) -> Result<Left, Failure> {
+    fn left(&self, attempt: u32) -> Result<Left, Failure> {
+        let (git, base) = (&self.setting.repository.git, &self.setting.base);
         let mut edits = Vec::new();
         for (path, text) in self.chosen(attempt).into_iter().flat_map(|(_, files)| files) {
             let mode = git.entry(base, path)?.map(|entry| entry.mode).filter(|mode| *mode == Mode::Executable).unwrap_or(Mode::File);
@@ -65,5 +63,20 @@ impl Builtin {
             [] => "no inspiration answers this feedback".to_owned(),
             reasons => format!("no inspiration that answers this feedback fits the code ({})", reasons.join("; ")),
         }
+    }
+}
+
+impl Coder for Builtin<'_> {
+    /// One for each inspiration that fits, and one to find that none does.
+    fn attempts(&self) -> Option<u32> {
+        Some(u32::try_from(self.fitting.len()).unwrap_or(u32::MAX).max(1))
+    }
+
+    fn is_curated(&self) -> bool {
+        true
+    }
+
+    fn code(&self, brief: &Brief) -> Result<(Coded, Left), Failure> {
+        Ok((self.coded(brief.attempt), self.left(brief.attempt)?))
     }
 }

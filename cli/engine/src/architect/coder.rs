@@ -1,9 +1,50 @@
-//! What edits the code for a run.
+//! What edits the code for a run; `coders` lists those there are.
 
-/// What a coder made of its brief. What it changed is seen elsewhere; this is only what it says.
+use crate::architect::change::Left;
+use crate::error::Failure;
+use crate::repository::Repository;
+use crate::repository::run_report::Held;
+use crate::target::Target;
+use agent_core::architect::brief::Brief;
+use agent_core::formats::object_id::ObjectId;
+use std::path::PathBuf;
+
+pub trait Coder {
+    /// How many attempts it has; `None` leaves that to agent.toml.
+    fn attempts(&self) -> Option<u32> {
+        None
+    }
+
+    /// How far it is confined to its workplace; `None` for one that runs no program.
+    fn held(&self) -> Option<Held> {
+        None
+    }
+
+    /// Whether its changes were written and reviewed beforehand, one an attempt: a tool that one of them adds counts as what the feedback asks for.
+    fn is_curated(&self) -> bool {
+        false
+    }
+
+    /// Makes the attempt that the brief names: what came of it, and the code that it left.
+    fn code(&self, brief: &Brief) -> Result<(Coded, Left), Failure>;
+}
+
+/// The run that a coder works for.
+pub struct Setting<'a> {
+    pub repository: &'a Repository,
+    pub active: &'a Target,
+    /// The commit that is edited.
+    pub base: ObjectId,
+    /// The run's folder, for what is kept of its attempts.
+    pub folder: PathBuf,
+    pub run: String,
+}
+
+/// How an attempt of a coder ended. What it changed is read from its workplace, not from this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coded {
     Done {
+        /// The last line of its output.
         said: String,
         /// The commit message it wants.
         message: Option<String>,

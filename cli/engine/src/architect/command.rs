@@ -1,7 +1,7 @@
 //! The coder that is any program: the brief on stdin and in a file, edits in its workplace, a time limit, its whole process group ended.
 
+use crate::architect::cancellation;
 use crate::architect::coder::Coded;
-use crate::architect::run::is_cancelled;
 use crate::architect::workplace::Workplace;
 use crate::error::Failure;
 use crate::world::child_process;
@@ -21,17 +21,17 @@ use tokio::io::AsyncWriteExt as _;
 
 /// A longer commit message is none.
 const MESSAGE_LIMIT: u64 = 64 << 10;
-/// What the coder is told and says in files.
+/// Files of the brief, and of the commit message that the coder may write.
 const PAGE: &str = "brief.md";
 const DATA: &str = "brief.json";
 const MESSAGE: &str = "message.txt";
-/// How often a run looks whether somebody cancelled it.
+/// How often a run checks for a request to stop.
 const CANCEL_CHECK: Duration = Duration::from_millis(200);
 
 pub struct CommandCoder<'a> {
     pub command: Vec<OsString>,
     pub workplace: &'a Workplace<'a>,
-    /// The run's: where the brief and the coder's words are kept for people.
+    /// The run's: where the brief and the coder's output are kept for people.
     pub folder: &'a Path,
     /// Variables of this process that are not for it.
     pub withheld: Vec<OsString>,
@@ -40,7 +40,7 @@ pub struct CommandCoder<'a> {
     /// Its own HOME; without it, its user's.
     pub home: Option<&'a Path>,
     pub time_limit: Duration,
-    pub heard: child_process::Listener,
+    pub listener: child_process::Listener,
 }
 
 enum Ended {
@@ -56,26 +56,26 @@ impl CommandCoder<'_> {
             fs::write(&place.join(PAGE), page.as_bytes())?;
             fs::write(&place.join(DATA), brief.to_json().as_bytes())?;
         }
-        let (ended, said) = event_loop::block_on(self.carry_out(page.into_bytes()))??;
-        fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), said.log().as_bytes())?;
+        let (ended, output) = event_loop::block_on(self.carry_out(page.into_bytes()))??;
+        fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), output.log().as_bytes())?;
         Ok(match ended {
-            Ended::Exited { success: true, .. } => Coded::Done { said: said.last().to_owned(), message: self.message() },
+            Ended::Exited { success: true, .. } => Coded::Done { said: output.last().to_owned(), message: self.message() },
             Ended::Exited { status, .. } => {
-                Coded::Failed { why: format!("the coder `{}` failed with {status}{}", self.shown(), said.told()) }
+                Coded::Failed { why: format!("the coder `{}` failed with {status}{}", self.shown(), output.last_lines()) }
             }
             Ended::TimedOut => Coded::Failed {
                 why: format!(
                     "the coder `{}` was not done after {} s and was ended{}",
                     self.shown(),
                     self.time_limit.as_secs_f64(),
-                    said.told()
+                    output.last_lines()
                 ),
             },
             Ended::Cancelled => Coded::Cancelled,
         })
     }
 
-    async fn carry_out(&self, brief: Vec<u8>) -> Result<(Ended, Said), process::ProcessError> {
+    async fn carry_out(&self, brief: Vec<u8>) -> Result<(Ended, Output), process::ProcessError> {
         let pipe = Pipe {
             command: self.command.clone(),
             directory: self.workplace.folder(),
@@ -83,12 +83,12 @@ impl CommandCoder<'_> {
             withheld: self.withheld(),
             confinement: self.confinement.clone(),
             memory: None,
-            listener: Some(self.heard.clone()),
+            listener: Some(self.listener.clone()),
         };
         let (mut coder, stdin, stdout) = pipe.start()?;
         let mut stdout = Hearing::of(stdout, None);
         let ended = tokio::select! {
-            status = told(stdin, brief, coder.wait()) => Ended::Exited {
+            status = send_brief(stdin, brief, coder.wait()) => Ended::Exited {
                 success: status.is_some_and(|status| status.success()),
                 status: status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string()),
             },
@@ -98,12 +98,12 @@ impl CommandCoder<'_> {
         // nothing the coder started edits on
         coder.end_at_once().await;
         stdout.to_the_end().await;
-        Ok((ended, Said { stdout: stdout.lines(), stderr: coder.stderr_tail() }))
+        Ok((ended, Output { stdout: stdout.lines(), stderr: coder.stderr_tail() }))
     }
 
     async fn cancelled(&self) {
         let mut ticks = tokio::time::interval(CANCEL_CHECK);
-        while !is_cancelled(self.folder) {
+        while !cancellation::is_requested(self.folder) {
             ticks.tick().await;
         }
     }
@@ -141,25 +141,25 @@ impl CommandCoder<'_> {
 }
 
 /// What a coder wrote, as far as it is kept.
-struct Said {
+struct Output {
     stdout: Vec<String>,
     stderr: Vec<String>,
 }
 
-impl Said {
+impl Output {
     fn log(&self) -> String {
         self.stdout.iter().chain(&self.stderr).flat_map(|line| [line, "\n"]).collect()
     }
 
-    /// The last thing it had to say: on stdout, unless it wrote to stderr alone.
+    /// The last line of stdout, or of stderr where stdout is empty.
     fn last(&self) -> &str {
         last(&self.stdout).or(last(&self.stderr)).unwrap_or_default()
     }
 
     /// Both streams, each with its last line.
-    fn told(&self) -> String {
-        let stdout = last(&self.stdout).map(|said| format!("; it said: {said}"));
-        let stderr = last(&self.stderr).map(|said| format!("; on stderr: {said}"));
+    fn last_lines(&self) -> String {
+        let stdout = last(&self.stdout).map(|line| format!("; it said: {line}"));
+        let stderr = last(&self.stderr).map(|line| format!("; on stderr: {line}"));
         stdout.into_iter().chain(stderr).collect()
     }
 }
@@ -168,8 +168,8 @@ fn last(lines: &[String]) -> Option<&str> {
     lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty())
 }
 
-/// Waits for the coder's end and tells it the brief meanwhile. One that does not read its stdin is fine: the brief is in a file as well.
-async fn told(mut stdin: ChildStdin, brief: Vec<u8>, end: impl Future<Output = Option<ExitStatus>>) -> Option<ExitStatus> {
+/// Writes the brief to the coder's stdin and waits for its exit. A coder may leave its stdin unread: the brief is in a file as well.
+async fn send_brief(mut stdin: ChildStdin, brief: Vec<u8>, end: impl Future<Output = Option<ExitStatus>>) -> Option<ExitStatus> {
     let mut end = pin!(end);
     tokio::select! {
         status = &mut end => return status,

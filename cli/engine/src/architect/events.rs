@@ -1,5 +1,5 @@
-//! What happens in a run, as it happens: lines of JSON in `events.jsonl` of the run's folder, each on disk before the next thing is done. Whoever wants to know reads
-//! them, also from another process, and after the run's own is gone.
+//! The event log of a run: lines of JSON in `events.jsonl` of the run's folder, each on disk before the next step begins. Other processes may read it, during the run
+//! and after it.
 
 use crate::error::Failure;
 use crate::world::clock;
@@ -15,11 +15,11 @@ const FILE: &str = "events.jsonl";
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Began,
-    /// The run went on to where `status` says.
+    /// The run entered the phase that `status` names.
     Moved,
-    /// A word for people.
+    /// A message for people.
     Said,
-    /// Nothing comes after it; what came of the run is in its report and in the inbox.
+    /// The last event; the result of the run is in its report and in the inbox.
     Ended,
 }
 
@@ -49,7 +49,7 @@ pub struct RunEvent {
     pub text: String,
 }
 
-/// The events of one run, to be added to by whoever carries it.
+/// The event log of one run; the process of the run appends to it.
 #[derive(Debug)]
 pub struct Log {
     file: PathBuf,
@@ -63,7 +63,7 @@ impl Log {
         Ok(Self { file: folder.join(FILE), run: run.to_owned(), last })
     }
 
-    pub fn tell(&mut self, kind: Kind, progress: &Run, text: &str) -> Result<(), Failure> {
+    pub fn append(&mut self, kind: Kind, progress: &Run, text: &str) -> Result<(), Failure> {
         self.last += 1;
         let event = RunEvent {
             schema: SCHEMA.to_owned(),
@@ -100,10 +100,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = Run::new(Limits { attempts: 1, release_tier: Tier::Full });
         assert_eq!(read(folder.path(), 0).unwrap(), []);
-        Log::open(folder.path(), "r-1").unwrap().tell(Kind::Began, &run, "a\nb").unwrap();
+        Log::open(folder.path(), "r-1").unwrap().append(Kind::Began, &run, "a\nb").unwrap();
         fs::append(&folder.path().join(FILE), b"{\"schema\":\"agent/run-ev", Durability::Durable).unwrap();
         assert_eq!(read(folder.path(), 0).unwrap().len(), 1);
-        Log::open(folder.path(), "r-1").unwrap().tell(Kind::Ended, &run, "done").unwrap();
+        Log::open(folder.path(), "r-1").unwrap().append(Kind::Ended, &run, "done").unwrap();
         let events = read(folder.path(), 0).unwrap();
         assert_eq!(events.iter().map(|event| (event.number, event.kind)).collect::<Vec<_>>(), [(1, Kind::Began), (2, Kind::Ended)]);
         assert_eq!((events[0].text.as_str(), events[0].status.as_str()), ("a\nb", "queued"));

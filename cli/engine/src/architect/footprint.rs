@@ -1,6 +1,6 @@
 //! What a coder that nothing holds may have done outside of its workplace. Seen before it works, compared after it.
 //!
-//! Who moved a ref or wrote into the store cannot be told: what others do meanwhile counts as well, and ends the run.
+//! Which process moved a ref or wrote into the store is not known: what others do meanwhile counts as well, and ends the run.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -49,13 +49,13 @@ impl Footprint {
 
     /// What is not as it was, in words; as it was again, where that can be. What was found lies in the folder `evidence` then.
     pub fn compare(&self, repository: &Repository, evidence: &Path) -> Result<Vec<String>, Failure> {
-        // first what git is told, before git is asked for anything
-        let mut said = repository.git.put_back(&self.settings, evidence)?;
+        // the configuration first, before git is run
+        let mut traces = repository.git.put_back(&self.settings, evidence)?;
         if let Some(wide) = &self.wide {
-            said.extend(repository.git.refs_put_back(&wide.refs)?);
-            said.extend(wide.compare(repository)?);
+            traces.extend(repository.git.refs_put_back(&wide.refs)?);
+            traces.extend(wide.compare(repository)?);
         }
-        Ok(said)
+        Ok(traces)
     }
 }
 

@@ -4,14 +4,17 @@
 
 mod briefing;
 mod builtin;
+mod cancellation;
 mod change;
 mod coder;
+mod coders;
 mod command;
 pub mod events;
 mod failing_case;
 mod footprint;
 mod home;
 pub mod operations;
+mod program;
 mod run;
 mod trial;
 mod workplace;

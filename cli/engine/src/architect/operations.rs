@@ -1,6 +1,6 @@
-//! What another program may ask of the Architect, whichever door it comes by: feedback in, runs started, looked at and stopped.
+//! The operations of the Architect for the terminal, REST and MCP: add feedback; start, list and stop runs.
 //!
-//! A run is a process of its own that outlives who asked for it; all that is known of it is read from the repository, so that any door sees every run.
+//! A run is a process of its own that outlives its caller. Its state is read from the repository, so that every front lists every run.
 
 use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::run;
@@ -33,7 +33,7 @@ use std::fmt::Write as _;
 pub struct Submission {
     pub text: String,
     pub conversation: Option<String>,
-    /// Who or what says it.
+    /// Where it comes from: a person, REST or MCP.
     pub source: &'static str,
     /// The same key with the same content is the same item, however often it is sent.
     pub key: Option<String>,
@@ -177,7 +177,7 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     let mut command = Run::new(process::own_program()).arg("-C").arg(&repository.directory);
     command = command.args(["architect", "run", "--announce", "--no-wait"]);
     if let Some(coder) = start.coder {
-        command = command.args(["--coder", run::coder_name(coder)]);
+        command = command.args(["--coder", coder.as_str()]);
     }
     if let Some(asked) = Span::current().traceparent() {
         command = command.env(env::TRACEPARENT, asked);
@@ -191,7 +191,7 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
         return Err(not_started(announced, &String::from_utf8_lossy(&stderr)));
     };
     process.let_go();
-    // what it says from now on is said there too
+    // its stderr goes to this file to the end
     fs::rename(&log, &repository.layout.architect(&id).join("agent.log")).map_err(Failure::from)?;
     run(repository, &id)?.ok_or_else(|| Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into())
 }
@@ -215,7 +215,7 @@ fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStar
 fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
     let failure = match announced {
         Some(Announcement::NotStarted { failure }) => failure,
-        _ => Failure::new(FailureKind::Child, stderr.lines().last().unwrap_or("its process ended without a word").trim()),
+        _ => Failure::new(FailureKind::Child, stderr.lines().last().unwrap_or("its process ended without a message").trim()),
     };
     let message = format!("the run was not started: {}", failure.messages.join(": "));
     let failure = Failure { messages: vec![message], ..failure };

@@ -1,21 +1,16 @@
 //! One run from its feedback to its end.
 
-use crate::architect::builtin::Builtin;
 use crate::architect::change::{self, Authorship, Change, Left, Taken};
-use crate::architect::coder::Coded;
-use crate::architect::command::CommandCoder;
+use crate::architect::coder::{Coded, Coder, Setting};
 use crate::architect::events::{Kind, Log};
-use crate::architect::footprint::Footprint;
-use crate::architect::home::CoderHome;
 use crate::architect::trial::{self, Baseline};
-use crate::architect::workplace::{self, Workplace};
-use crate::architect::{briefing, failing_case};
+use crate::architect::workplace;
+use crate::architect::{briefing, cancellation, coders, failing_case};
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::inbox::{Inbox, unknown};
-use crate::repository::run_report::{Attempt, Held, Report};
+use crate::repository::run_report::{Attempt, Report};
 use crate::target::Target;
-use crate::target::confinement;
 use crate::target::contracts;
 use crate::telemetry::{Span, conventions as names};
 use crate::templates;
@@ -23,7 +18,7 @@ use crate::versions::release::{self, Options};
 use crate::versions::{Outcome, evaluators};
 use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
-use crate::world::{clock, env, git_command, python, sandbox};
+use crate::world::{clock, env};
 use agent_core::architect::brief::{Brief, Rejected};
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::feedback::{Feedback, Status};
@@ -31,8 +26,8 @@ use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, St
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::{FailureKind, Messages as _};
-use agent_core::formats::manifest::{CoderKind, EntryPoint, Store};
+use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::version::trailers::PERSON;
 use agent_core::version::what::What;
@@ -40,13 +35,8 @@ use agent_core::version::{Bump, tag};
 use semver::Version;
 use serde_json::json;
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Its presence in a run's folder asks the run to stop.
-const CANCEL_FILE: &str = "cancel";
 
 /// What a run is to work on, and with what.
 pub struct Assignment {
@@ -57,7 +47,7 @@ pub struct Assignment {
     pub waits: bool,
 }
 
-/// Carries a run out, one at a time in a clone. `begun` hears of it once it is on record.
+/// Carries a run out, one at a time in a clone. `begun` is called once it is on record.
 pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(&Report)) -> Result<Report, Failure> {
     let _lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
@@ -65,7 +55,7 @@ pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(
     let mut report = begin(repository, &active, assignment)?;
     begun(&report);
     let carried_out = || {
-        let mut conductor = Conductor::prepare(repository, &active, &report)?;
+        let mut conductor = Execution::prepare(repository, &active, &report)?;
         let span = match env::traceparent() {
             Some(asked) => Span::continuing("architect run", names::RUN_KIND, Some(&asked)),
             None => Span::internal("architect run", names::RUN_KIND),
@@ -109,10 +99,7 @@ fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> R
     let items = still_runnable(&assignment.items, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
-    if coder == CoderKind::Command && manifest.architect.command.is_empty() {
-        return Err(Failure::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
-            .with_hint("name the program that edits the code, release that, and run it again"));
-    }
+    coders::expect_configured(coder, active)?;
     let inbox = Inbox::new(&repository.git);
     let run = new_run_id(&items, inbox.runs()?.len());
     let progress = Run::new(Limits { attempts: manifest.architect.attempts.max(1), release_tier: manifest.release.tier });
@@ -120,9 +107,9 @@ fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> R
     let folder = repository.layout.architect(&run);
     report.save(&folder)?;
     repository.settle(inbox.settle(&items, &Status::Taken { run: run.clone() })?);
-    let told = format!("run {run} on {}, coder {}", active.shown(), coder_name(coder));
-    repository.notices.info(&told);
-    Log::open(&folder, &run)?.tell(Kind::Began, &report.progress, &told)?;
+    let notice = format!("run {run} on {}, coder {}", active.shown(), coder.as_str());
+    repository.notices.info(&notice);
+    Log::open(&folder, &run)?.append(Kind::Began, &report.progress, &notice)?;
     Ok(report)
 }
 
@@ -168,7 +155,7 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> 
     Err(Failure::new(FailureKind::Conflict, "another run is just being started"))
 }
 
-/// Ends the runs whose process is gone. Only whoever holds the lock may ask.
+/// Ends the runs whose process is gone. The caller holds the lock.
 fn sweep(repository: &Repository) -> Result<(), Failure> {
     for mut report in local_runs(repository)? {
         workplace::clear(&repository.layout, &report.run)?;
@@ -203,7 +190,7 @@ fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str)
     repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
     let folder = repository.layout.architect(&report.run);
     report.save(&folder)?;
-    Log::open(&folder, &report.run)?.tell(Kind::Ended, &report.progress, report.why.as_deref().unwrap_or_default())
+    Log::open(&folder, &report.run)?.append(Kind::Ended, &report.progress, report.why.as_deref().unwrap_or_default())
 }
 
 /// The version that came of a run which could not say so any more: `active` moved, and then its process failed or was killed.
@@ -215,7 +202,7 @@ fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Versio
             break;
         }
         let trailers = commit.trailers;
-        if trailers.feedback == report.feedback && trailers.coder.as_deref() == Some(coder_name(report.coder)) {
+        if trailers.feedback == report.feedback && trailers.coder.as_deref() == Some(report.coder.as_str()) {
             return Ok(trailers.version.map(|version| (version, commit.id)));
         }
     }
@@ -230,7 +217,7 @@ pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, Failure> {
         let path = folder.join(run).join("report.json");
         let Some(bytes) = fs::read_if_there(&path)? else { continue };
         let report = Report::parse(&bytes, &path.display().to_string())?;
-        // one that knows its end has not told the inbox before it says when that was
+        // `finished` is set after the inbox has the result
         if report.finished.is_none() {
             unfinished.push(report);
         }
@@ -254,7 +241,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, Failure> {
         sweep(repository)?;
         return Ok(format!("the process of run {id} had already ended; the run is marked as interrupted now"));
     }
-    fs::write(&repository.layout.architect(id).join(CANCEL_FILE), b"")?;
+    cancellation::request(&repository.layout.architect(id))?;
     Ok(format!("run {id} was asked to stop"))
 }
 
@@ -273,7 +260,7 @@ fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, Failure>
     }
 }
 
-/// Says what a branch changes of what judges; one with a case that nobody finished is not released.
+/// Which evaluators a branch changes; one with an unfinished case is not released.
 fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Result<(), Failure> {
     let branch = repository.git.expect(reference)?;
     let served = repository.expect_tip()?.commit;
@@ -309,7 +296,7 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
     };
     let outcome = release::release(repository, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
-    // accepted before, when the inbox could not be told
+    // accepted before, and the inbox was not updated then
     let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.refusal.is_none()));
     if let Some((version, commit)) = made {
         let version = tag(&version);
@@ -340,12 +327,12 @@ fn released_before(repository: &Repository, report: &Report, branch: &str) -> Op
     made.find_map(|commit| commit.trailers.version.map(|version| (version, commit.id)))
 }
 
-struct Conductor<'a> {
+struct Execution<'a> {
     repository: &'a Repository,
     active: &'a Target,
     items: Vec<Feedback>,
     brief: Brief,
-    builtin: Option<Builtin>,
+    coder: Box<dyn Coder + 'a>,
     baseline: Baseline<'a>,
     report: Report,
     change: Option<Change>,
@@ -353,8 +340,8 @@ struct Conductor<'a> {
     log: Log,
 }
 
-impl<'a> Conductor<'a> {
-    /// Gathers what the coder is told. `begun` is the run as it was put on record.
+impl<'a> Execution<'a> {
+    /// Gathers the brief. `begun` is the run as it was put on record.
     fn prepare(repository: &'a Repository, active: &'a Target, begun: &Report) -> Result<Self, Failure> {
         let mut report = begun.clone();
         let inbox = Inbox::new(&repository.git);
@@ -362,14 +349,15 @@ impl<'a> Conductor<'a> {
         let mut baseline = Baseline::new(active, repository);
         let inspirations = templates::inspirations();
         let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository)?;
-        let read = |path: &str| repository.git.read(&begun.base, path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-        let builtin = (report.coder == CoderKind::Builtin).then(|| Builtin::new(&inspirations, &brief, &read));
-        let attempts = builtin.as_ref().map_or(report.progress.limits.attempts, Builtin::count);
-        report.progress.limits.attempts = attempts;
         let folder = repository.layout.architect(&report.run);
+        let base = begun.base.clone();
+        let setting = Setting { repository, active, base, folder: folder.clone(), run: report.run.clone() };
+        let coder = coders::of(report.coder, setting, &inspirations, &brief);
+        let attempts = coder.attempts().unwrap_or(report.progress.limits.attempts);
+        report.progress.limits.attempts = attempts;
         let log = Log::open(&folder, &report.run)?;
         let brief = Brief { attempts, ..brief };
-        Ok(Self { repository, active, items, brief, builtin, baseline, report, change: None, folder, log })
+        Ok(Self { repository, active, items, brief, coder, baseline, report, change: None, folder, log })
     }
 
     fn carry_out(&mut self) -> Result<(), Failure> {
@@ -387,19 +375,19 @@ impl<'a> Conductor<'a> {
         let (progress, steps) = machine::step(self.report.progress.clone(), event);
         self.report.follow(&progress);
         self.report.save(&self.folder)?;
-        self.log.tell(Kind::Moved, &progress, self.report.why.as_deref().unwrap_or_default())?;
+        self.log.append(Kind::Moved, &progress, self.report.why.as_deref().unwrap_or_default())?;
         Ok(steps)
     }
 
-    /// Says it to whoever waits, and to whoever reads the events.
-    fn tell(&mut self, text: &str) -> Result<(), Failure> {
+    /// Sends a notice to the caller, and appends it to the event log.
+    fn notify(&mut self, text: &str) -> Result<(), Failure> {
         self.repository.notices.info(text);
-        self.log.tell(Kind::Said, &self.report.progress, text.trim_start())
+        self.log.append(Kind::Said, &self.report.progress, text.trim_start())
     }
 
     fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, Failure> {
         let may_stop = matches!(step, Step::Code | Step::Try(_) | Step::Release);
-        if may_stop && is_cancelled(&self.folder) {
+        if may_stop && cancellation::is_requested(&self.folder) {
             return Ok(Some(Event::Cancel));
         }
         let event = match step {
@@ -431,15 +419,15 @@ impl<'a> Conductor<'a> {
         | Event::ReachedOut { why } = event
         {
             self.report.attempt().why = Some(why.clone());
-            let told = self.report.attempts.last().and_then(|attempt| self.report.not_taken(attempt)).unwrap_or_default();
-            self.tell(&format!("  {told}"))?;
+            let reason = self.report.attempts.last().and_then(|attempt| self.report.not_taken(attempt)).unwrap_or_default();
+            self.notify(&format!("  {reason}"))?;
         }
         Ok(())
     }
 
     fn code_on_record(&mut self) -> Result<Event, Failure> {
-        let span = Span::internal(&format!("coder {}", coder_name(self.report.coder)), "coder");
-        span.set(names::CODER, coder_name(self.report.coder));
+        let span = Span::internal(&format!("coder {}", self.report.coder.as_str()), "coder");
+        span.set(names::CODER, self.report.coder.as_str());
         let event = span.within(|| self.code());
         match &event {
             Ok(Event::AttemptFailed { why } | Event::NothingFits { why } | Event::ReachedOut { why }) => span.fail("no_change", why),
@@ -451,15 +439,12 @@ impl<'a> Conductor<'a> {
 
     fn code(&mut self) -> Result<Event, Failure> {
         let attempt = self.report.progress.attempt;
-        self.tell(&format!("attempt {attempt} of {}", self.brief.attempts))?;
+        self.notify(&format!("attempt {attempt} of {}", self.brief.attempts))?;
         self.report.attempts.push(Attempt::new(attempt));
         self.change = None;
         let brief = self.brief_of(attempt);
-        let base = self.active.commit.clone().expect("active is a commit");
-        let (coded, left) = match &self.builtin {
-            Some(builtin) => (builtin.code(attempt), builtin.left(attempt, &self.repository.git, &base)?),
-            None => self.worked(&brief, &base)?,
-        };
+        self.report.attempt().held = self.coder.held();
+        let (coded, left) = self.coder.code(&brief)?;
         match coded {
             Coded::Done { said, message } => self.take_change(left, said, message.as_deref()),
             Coded::Failed { why } => {
@@ -476,35 +461,6 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Lets a program work in a place of its own: what it says, and what it left.
-    fn worked(&mut self, brief: &Brief, base: &ObjectId) -> Result<(Coded, Left), Failure> {
-        let held = self.held();
-        self.report.attempt().held = Some(held);
-        let workplace = Workplace::open(&self.repository.git, &self.repository.layout, &self.report.run, base)?;
-        let footprint = Footprint::of(self.repository, &self.active.manifest, held == Held::Confined)?;
-        let home = coder_home(&workplace, held)?;
-        let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
-        if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
-            self.repository.notices.warn(format!("a login that the coder renewed could not be kept: {}", error.messages().join(": ")));
-        }
-        let traces = footprint.compare(self.repository, &self.folder.join("evidence"))?;
-        if !traces.is_empty() {
-            return Ok((Coded::ReachedOut { traces }, Left::unfit("the coder reached out of its workplace")));
-        }
-        let coded = coded?;
-        let is_done = matches!(coded, Coded::Done { .. });
-        Ok((coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") }))
-    }
-
-    /// How far a coder that is a program is held to its workplace.
-    fn held(&self) -> Held {
-        match (self.active.manifest.architect.confine, sandbox::has_landlock()) {
-            (false, _) => Held::SwitchedOff,
-            (true, false) => Held::NotByThisKernel,
-            (true, true) => Held::Confined,
-        }
-    }
-
     fn brief_of(&self, attempt: u32) -> Brief {
         let failures = self.report.progress.failures.iter();
         let now = failures.map(|failure| Rejected { run: self.report.run.clone(), attempt: failure.attempt, why: failure.why.clone() });
@@ -512,32 +468,9 @@ impl<'a> Conductor<'a> {
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn command<'w>(&'w self, workplace: &'w Workplace<'w>, home: Option<&'w CoderHome>, held: Held) -> Result<CommandCoder<'w>, Failure> {
-        let manifest = &self.active.manifest;
-        let layout = &self.repository.layout;
-        let notices = self.repository.notices.clone();
-        let say = |said: &str| self.repository.notices.info(said);
-        let interpreter = python::interpreter(layout, &self.active.directory, &manifest.python, &say)?;
-        // an environment made for the lock lies among what is ours
-        let environment = interpreter.ancestors().nth(2).filter(|folder| folder.starts_with(layout.home())).map(Path::to_owned);
-        let read: Vec<_> = environment.into_iter().collect();
-        let write = [workplace.home().to_owned()];
-        let entry = EntryPoint { command: manifest.architect.command.clone(), ..EntryPoint::default() };
-        Ok(CommandCoder {
-            command: python::command(&entry, &interpreter),
-            workplace,
-            folder: &self.folder,
-            withheld: withheld(&manifest.store),
-            confinement: (held == Held::Confined).then(|| confinement::coder(self.repository, manifest, &read, &write)),
-            home: home.map(CoderHome::folder),
-            time_limit: Duration::from_secs(manifest.architect.time_limit_s),
-            heard: Arc::new(move |line| notices.detail(format!("  coder: {line}"))),
-        })
-    }
-
     fn take_change(&mut self, left: Left, said: String, message: Option<&str>) -> Result<Event, Failure> {
-        self.tell(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
-        let by = Authorship { message, feedback: &self.report.feedback, coder: coder_name(self.report.coder) };
+        self.notify(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
+        let by = Authorship { message, feedback: &self.report.feedback, coder: self.report.coder.as_str() };
         let taken = change::take(left, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
         attempt.said = said;
@@ -571,7 +504,7 @@ impl<'a> Conductor<'a> {
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
             Err(error) => return Err(error),
         };
-        self.tell(&format!("  {}", tried.told()))?;
+        self.notify(&format!("  {}", tried.told()))?;
         let event = if tried.passed {
             Event::TrialPassed
         } else {
@@ -606,7 +539,7 @@ impl<'a> Conductor<'a> {
             only_if_better: !self.is_shown_to_help(&assessment, &target)?,
             revision: Some(commit.to_string()),
             feedback: self.report.feedback.clone(),
-            coder: Some(coder_name(self.report.coder).to_owned()),
+            coder: Some(self.report.coder.as_str().to_owned()),
             ..Options::default()
         };
         let outcome = match release::release(self.repository, &options) {
@@ -617,11 +550,11 @@ impl<'a> Conductor<'a> {
         match &outcome.version {
             Some(version) if outcome.done => {
                 self.report.commit.clone_from(&outcome.commit);
-                self.tell(&format!("  {}", outcome.why))?;
+                self.notify(&format!("  {}", outcome.why))?;
                 Ok(Event::Released { version: tag(version) })
             }
-            // the built-in coder has other inspirations to try
-            _ if outcome.is_unproven && self.builtin.is_none() => Ok(Event::Unproven { why: outcome.why }),
+            // curated changes are tried in turn: a later one may be shown to help
+            _ if outcome.is_unproven && !self.coder.is_curated() => Ok(Event::Unproven { why: outcome.why }),
             _ => Ok(Event::ReleaseRefused { why: outcome.why }),
         }
     }
@@ -631,7 +564,7 @@ impl<'a> Conductor<'a> {
         let attempt = self.report.attempts.last().expect("an attempt is under way");
         // an inspiration adds the tool that the feedback asks for; that another coder's tool is of use is not known
         let adds_tool = || assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
-        if attempt.trials.iter().any(|trial| trial.helps) || (self.builtin.is_some() && adds_tool()) {
+        if attempt.trials.iter().any(|trial| trial.helps) || (self.coder.is_curated() && adds_tool()) {
             return Ok(true);
         }
         match attempt.evaluators {
@@ -651,9 +584,9 @@ impl<'a> Conductor<'a> {
         let branch = format!("architect/{}", self.report.run);
         let moved = self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
         self.repository.settle(moved);
-        let told = format!("  kept on the branch {branch}");
+        let notice = format!("  kept on the branch {branch}");
         self.report.branch = Some(branch);
-        self.tell(&told)
+        self.notify(&notice)
     }
 
     fn write_failing_case(&mut self) -> Result<(), Failure> {
@@ -668,32 +601,15 @@ impl<'a> Conductor<'a> {
         let concluded = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
         self.items = self.repository.settle(concluded);
         self.report.save(&self.folder)?;
-        self.log.tell(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
+        self.log.append(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
     }
-}
-
-/// What leads to the repository, to what is stored of it, and to our servers.
-fn withheld(store: &Store) -> Vec<OsString> {
-    let of_the_store = if store.is_remote() { env::aws() } else { Vec::new() };
-    let names = of_the_store.into_iter().map(|(name, _)| name.into()).chain([env::TOKEN.into()]);
-    git_command::local_variables().chain(names).collect()
 }
 
 /// Why only a person releases a change that breaks the Contract.
 fn breaks_the_contract(assessment: &Assessment) -> Option<String> {
     let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
-    let told: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
-    (assessment.bump == Some(Bump::Major)).then(|| format!("it breaks the Contract, which only a person decides: {}", told.join("; ")))
-}
-
-pub fn is_cancelled(folder: &Path) -> bool {
-    folder.join(CANCEL_FILE).exists()
-}
-
-/// What a confined coder has for a HOME.
-fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, Failure> {
-    let users = env::home().filter(|_| held == Held::Confined);
-    Ok(users.map(|users| CoderHome::make(workplace.home().join("home"), users.into())).transpose()?)
+    let breaks: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
+    (assessment.bump == Some(Bump::Major)).then(|| format!("it breaks the Contract, which only a person decides: {}", breaks.join("; ")))
 }
 
 /// Unlike any run's before: the number of runs so far goes into it.
@@ -721,12 +637,5 @@ fn new_report(run: &str, items: &[Feedback], coder: CoderKind, active: &Target, 
         commit: None,
         branch: None,
         progress,
-    }
-}
-
-pub const fn coder_name(coder: CoderKind) -> &'static str {
-    match coder {
-        CoderKind::Builtin => "builtin",
-        CoderKind::Command => "command",
     }
 }

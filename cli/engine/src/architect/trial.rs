@@ -19,11 +19,11 @@ use agent_core::testing::grouping;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tiers whose failing cases a coder is told.
+/// The tiers whose failing cases are in a coder's brief.
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score is no accident, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
-/// A Runner that was asked held-out questions may repeat them in whatever it says later: in such a tier its words are no coder's to read.
+/// A Runner that got held-out questions may repeat them in later answers: a coder does not see its output from such a tier.
 const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
 /// Reasons for which cases became worse; the cases of others are only counted.
 const WORSE_SHOWN: usize = 8;

@@ -40,7 +40,7 @@ impl<'a> Workplace<'a> {
         temporary(&self.home)
     }
 
-    /// Around both: what the coder is told, and what it says. All in it is the coder's to change.
+    /// The folder around both, with the brief and the commit message. The coder may change all of it.
     pub fn home(&self) -> &Path {
         &self.home
     }

@@ -1,0 +1,15 @@
+//! The request that a run stop: a file in its folder, which any process may write.
+
+use crate::world::fs::{self, FsError};
+use std::path::Path;
+
+const FILE: &str = "cancel";
+
+/// Asks the run of this folder to stop.
+pub fn request(folder: &Path) -> Result<(), FsError> {
+    fs::write(&folder.join(FILE), b"")
+}
+
+pub fn is_requested(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
