@@ -3,8 +3,8 @@
 use crate::printer::{Printer, Style};
 use crate::report::{TierReport, why};
 use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
-use agent_core::testing::expectation::cut;
 use agent_core::testing::grouping;
+use agent_core::testing::judgement::cut;
 
 /// A screenful: no more lines of failures, though at least one failure whole.
 const LINES_SHOWN: usize = 40;

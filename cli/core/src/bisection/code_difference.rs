@@ -2,7 +2,7 @@
 
 use crate::bisection::difference::{PathChange, PathStatus};
 use crate::formats::object_id::ObjectId;
-use crate::testing::expectation::cut;
+use crate::testing::judgement::cut;
 use semver::Version;
 use serde::Serialize;
 use similar::udiff::UnifiedDiffHunk;

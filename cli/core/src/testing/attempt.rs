@@ -1,13 +1,14 @@
-//! One case under way: which step it is at, what it learned, how it ends. Pure.
+//! One case under way: which step it is at, what it learned, how it ends.
 
-use agent_core::formats::object_id::short_digest;
-use agent_core::protocol::call_result::Answer;
-use agent_core::protocol::wire;
-use agent_core::testing::case::{Case, Step};
-use agent_core::testing::evaluation::{CaseResult, Outcome, Shown};
-use agent_core::testing::expectation::{Check, Expectation, Judgement, golden_bytes, judge, tool_failed};
-use agent_core::testing::opinion::Opinion;
-use agent_core::testing::repetition;
+use crate::formats::object_id::short_digest;
+use crate::protocol::call_result::Answer;
+use crate::protocol::wire;
+use crate::testing::case::{Case, Step};
+use crate::testing::evaluation::{CaseResult, Outcome, Shown};
+use crate::testing::expectation::{Check, Expectation, golden_bytes, judge, tool_failed};
+use crate::testing::judgement::Judgement;
+use crate::testing::opinion::Opinion;
+use crate::testing::repetition;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::formats::object_id::digest;
 use crate::protocol::call_result::Answer;
 use crate::testing::budget::Budget;
 use crate::testing::event::Event;
-use crate::testing::expectation::cut;
+use crate::testing::judgement::cut;
 use crate::testing::quarantine::Quarantine;
 use crate::testing::repetition::{Runs, pass_hat_k};
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ use crate::formats::number;
 use crate::formats::schema::Schema;
 use crate::formats::suggestion::did_you_mean;
 use crate::protocol::call_result::Answer;
+use crate::testing::judgement::{Judgement, quoted, shortened, shown};
 use crate::testing::opinion::CommandCall;
 use crate::testing::ranking::Ranking;
 use crate::testing::similarity::Similar;
@@ -16,8 +17,6 @@ const KINDS: [&str; 11] = ["equals", "subset", "regex", "approx", "schema", "gol
 const ERROR_KINDS: [&str; 5] = ["equals", "subset", "regex", "approx", "schema"];
 /// How many differences a reason names.
 const DIFFERENCES_SHOWN: usize = 3;
-/// How much of a value or a text a reason shows.
-const SHOWN: usize = 160;
 
 #[derive(Debug)]
 pub enum Expectation {
@@ -68,29 +67,6 @@ pub struct ScorerCall {
     pub name: String,
     /// The score that counts as passed, where the scorer itself does not say.
     pub at_least: f64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
-    /// From 0 to 1.
-    pub score: f64,
-    pub passed: bool,
-    /// Why it did not pass.
-    pub why: Option<String>,
-}
-
-impl Judgement {
-    pub fn passed() -> Self {
-        Self { score: 1.0, passed: true, why: None }
-    }
-
-    pub fn failed(why: impl Into<String>) -> Self {
-        Self { score: 0.0, passed: false, why: Some(why.into()) }
-    }
-
-    pub(crate) fn from_reason(why: Option<String>) -> Self {
-        why.map_or_else(Self::passed, Self::failed)
-    }
 }
 
 impl Expectation {
@@ -404,26 +380,6 @@ fn compare_lists(path: &str, expected: &[Value], got: &[Value], matching: &Match
     }
     for (index, (value, other)) in expected.iter().zip(got).enumerate() {
         compare(&format!("{path}[{index}]"), value, other, matching, found);
-    }
-}
-
-fn shown(value: &Value) -> String {
-    shortened(&value.to_string())
-}
-
-pub(crate) fn quoted(text: &str) -> String {
-    shown(&Value::String(text.to_owned()))
-}
-
-pub(crate) fn shortened(text: &str) -> String {
-    cut(text, SHOWN)
-}
-
-/// At most so many characters, and three dots where there were more.
-pub fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

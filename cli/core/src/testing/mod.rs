@@ -1,5 +1,6 @@
 //! Cases and what comes of running them: expectations, scores, budgets, evaluations, traces.
 
+pub mod attempt;
 pub mod budget;
 pub mod case;
 pub mod comparison;
@@ -7,6 +8,7 @@ pub mod evaluation;
 pub mod event;
 pub mod expectation;
 pub mod grouping;
+pub mod judgement;
 pub mod opinion;
 pub mod part;
 pub mod quarantine;

@@ -2,7 +2,7 @@
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
-use crate::testing::expectation::Judgement;
+use crate::testing::judgement::Judgement;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

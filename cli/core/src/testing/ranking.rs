@@ -3,7 +3,7 @@
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
 use crate::formats::suggestion::did_you_mean;
-use crate::testing::expectation::{Judgement, shortened};
+use crate::testing::judgement::{Judgement, shortened};
 use serde_json::Value;
 use std::collections::HashMap;
 

@@ -2,7 +2,8 @@
 
 use crate::formats::document::{DocumentError, Fields, kind};
 use crate::formats::suggestion::did_you_mean;
-use crate::testing::expectation::{Check, Golden, Judgement, judge_bytes, pattern};
+use crate::testing::expectation::{Check, Golden, judge_bytes, pattern};
+use crate::testing::judgement::Judgement;
 use serde_json::{Map, Value};
 
 const MEND: &str = "\"files\" is {\"given\": {\"in.txt\": \"text\" or {\"copy\": \"FILE\"}}, \"expect\": {\"out.txt\": {\"equals\": ...}}}";

@@ -2,7 +2,7 @@
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::suggestion::did_you_mean;
-use crate::testing::expectation::{Judgement, quoted};
+use crate::testing::judgement::{Judgement, quoted};
 use serde_json::Value;
 
 const MEND: &str = "\"similar\" is {\"text\": \"...\", \"metric\": \"jaro-winkler\", \"at_least\": 0.8}";

@@ -1,7 +1,6 @@
 //! Programs of the repository that judge an answer; what they said is kept, so that a judge who costs money is asked once.
 
 use crate::child::link::ChildSpec;
-use crate::testing::tier::Judges;
 use crate::world::process::Finished;
 use crate::world::python;
 use crate::world::store::Store;
@@ -19,6 +18,14 @@ use tokio::time::timeout;
 const SCHEMA: &str = "agent/judgement@2";
 /// How much of what a judge said is shown.
 const SHOWN: usize = 160;
+
+/// The programs of the evaluators.
+pub struct Judges {
+    /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands. A shard that needs it starts it.
+    pub scorer: ChildSpec,
+    /// Of all that they are made of.
+    pub digest: String,
+}
 
 /// All that decides what a judge is asked, and so what it is known by.
 pub(super) struct Question<'a> {

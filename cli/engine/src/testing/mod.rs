@@ -1,6 +1,5 @@
 //! Tiers of a target: from the cache or run, and the evaluation they make.
 
-pub mod attempt;
 pub mod cases;
 mod evaluation;
 pub mod explain;

@@ -1,8 +1,8 @@
 //! What a run of a tier, or the cache, gives.
 
-use crate::testing::attempt::Answered;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;
+use agent_core::testing::attempt::Answered;
 use agent_core::testing::budget::Budget;
 use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, TierSummary};
 use agent_core::testing::event::Event;

@@ -1,9 +1,10 @@
 //! The scratch folder of a shard: emptied and filled for each case that looks at files, and judged after it.
 
-use crate::testing::attempt::Answered;
 use crate::world::child_folder::{ChildFolder, Found};
 use crate::world::fs::FsError;
-use agent_core::testing::expectation::{Check, Judgement};
+use agent_core::testing::attempt::Answered;
+use agent_core::testing::expectation::Check;
+use agent_core::testing::judgement::Judgement;
 use agent_core::testing::scratch::{FileCheck, Files, Given};
 use std::path::{Path, PathBuf};
 

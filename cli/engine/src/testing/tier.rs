@@ -2,7 +2,7 @@
 
 use crate::child::link::{ChildError, ChildSpec, Role};
 use crate::target::evaluators::SCORERS;
-use crate::testing::attempt::{Answered, Keeps};
+use crate::testing::judge::Judges;
 use crate::testing::shard;
 use crate::world::event_loop;
 use crate::world::fs::FsError;
@@ -14,6 +14,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::attempt::{Answered, Keeps};
 use agent_core::testing::budget::Budget;
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::evaluation::{Outcome, TierFold};
@@ -78,14 +79,6 @@ pub struct Work {
     judges: Option<Judges>,
     /// What the ids of conversations are made from.
     secret: String,
-}
-
-/// The programs of the evaluators.
-pub struct Judges {
-    /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands. A shard that needs it starts it.
-    pub scorer: ChildSpec,
-    /// Of all that they are made of.
-    pub digest: String,
 }
 
 impl Work {

@@ -1,7 +1,7 @@
 //! One of a shard's two children and what it was asked.
 
 use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role};
-use crate::testing::attempt::Attempt;
+use agent_core::testing::attempt::Attempt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;

@@ -6,13 +6,13 @@ pub mod line;
 pub mod params;
 
 use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
-use crate::testing::attempt::{Attempt, Ended, Finished, Next, cost};
 use crate::testing::judge::{self, Question};
 use crate::testing::scratch::Scratch;
 use crate::testing::shard::line::{FAILURES_IN_A_ROW, Flight, Line};
 use crate::testing::shard::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::testing::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
 use agent_core::protocol::call_result::{Answer, Unreadable, value_of};
+use agent_core::testing::attempt::{Attempt, Ended, Finished, Next, cost};
 use agent_core::testing::event::Event;
 use agent_core::testing::expectation::Expectation;
 use agent_core::testing::opinion::Opinion;
