@@ -213,9 +213,7 @@ fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() 
     let verdict = &outcome["verdict"];
     assert_eq!(verdict["evaluators_changed"], json!(["cases"]));
     assert_eq!((&verdict["gate"]["pairs"], &verdict["gate"]["held_out"]), (&json!(2), &json!(true)));
-    assert!(
-        served.git(["log", "-1", "--format=%b", "active"]).contains("; re-baselined: its cases are others, and those before judged it")
-    );
+    assert!(served.git(["log", "-1", "--format=%b", "active"]).contains("; evaluators changed (cases); judged by the previous ones"));
     let commit = outcome["commit"].as_str().unwrap();
     let stored: Value =
         serde_json::from_str(&served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/summary.json")))).unwrap();

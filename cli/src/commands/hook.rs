@@ -9,7 +9,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::repository::githooks;
 use agent_engine::repository::sharing;
-use agent_engine::testing::precheck::{Precheck, Said};
+use agent_engine::testing::precheck::{Precheck, PrecheckOutcome};
 use agent_engine::world::env;
 use agent_engine::world::git::{ACTIVE, Git, GitError};
 use agent_engine::world::git_command::{GitCommand, common_dir_of_hook};
@@ -161,12 +161,12 @@ impl Asked<'_> {
 
     fn check(self, repository: &Repository, precheck: Precheck, (tree, on): (&ObjectId, Option<&ObjectId>), again: &str) -> CommandResult {
         match precheck.judge(repository, tree, on)? {
-            Said::Nothing => Ok(Exit::Done),
-            Said::Skipped(why) => {
+            PrecheckOutcome::Nothing => Ok(Exit::Done),
+            PrecheckOutcome::Skipped(why) => {
                 self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));
                 Ok(Exit::Done)
             }
-            Said::Fails(outcome) => {
+            PrecheckOutcome::Fails(outcome) => {
                 let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
                 let cases = human::render(&[report]);
                 Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook)))

@@ -2,7 +2,7 @@
 
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
-use agent_core::bisection::{Bisection, How, Look, Seen, Signal};
+use agent_core::bisection::{Bisection, How, Look, PointOutcome, Signal};
 use agent_core::version::tag;
 
 /// More than this many commits or values nobody reads in a terminal.
@@ -11,9 +11,9 @@ const SHOWN: usize = 20;
 /// One point that was looked at.
 pub fn look(look: &Look) -> String {
     let (style, word) = match look.seen {
-        Seen::Passed => (Style::Good, "passes"),
-        Seen::Failed => (Style::Bad, "fails"),
-        Seen::Absent => (Style::Faint, "absent"),
+        PointOutcome::Passed => (Style::Good, "passes"),
+        PointOutcome::Failed => (Style::Bad, "fails"),
+        PointOutcome::Absent => (Style::Faint, "absent"),
     };
     let signals = look.signals.map(|count| format!(" after {count} signals")).unwrap_or_default();
     let how = match look.how {

@@ -10,7 +10,7 @@ pub use report::{Bisection, Commit, How, Look, SCHEMA, Signal};
 /// How a point of the history came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Seen {
+pub enum PointOutcome {
     /// The case is not there yet.
     Absent,
     Passed,
@@ -47,50 +47,53 @@ pub enum Conclusion {
 pub fn search<E>(
     length: usize,
     good: Option<usize>,
-    mut look: impl FnMut(usize, Effort) -> Result<Option<Seen>, E>,
+    mut look: impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
 ) -> Result<Conclusion, E> {
     let mut bad = length - 1;
     match run(bad, &mut look)? {
-        Seen::Absent => return Ok(Conclusion::Unknown),
-        Seen::Passed => return Ok(Conclusion::NeverBad),
-        Seen::Failed => {}
+        PointOutcome::Absent => return Ok(Conclusion::Unknown),
+        PointOutcome::Passed => return Ok(Conclusion::NeverBad),
+        PointOutcome::Failed => {}
     }
     let mut low = match good {
         Some(good) => (good, run(good, &mut look)?),
         None => lower_end(&mut bad, &mut look)?,
     };
-    if low.1 == Seen::Failed {
+    if low.1 == PointOutcome::Failed {
         return Ok(Conclusion::NeverGood { first: low.0 });
     }
     while bad - low.0 > 1 {
         let middle = low.0 + (bad - low.0) / 2;
         match run(middle, &mut look)? {
-            Seen::Failed => bad = middle,
+            PointOutcome::Failed => bad = middle,
             seen => low = (middle, seen),
         }
     }
-    Ok(if low.1 == Seen::Passed { Conclusion::Broke { good: low.0, bad } } else { Conclusion::NeverGood { first: bad } })
+    Ok(if low.1 == PointOutcome::Passed { Conclusion::Broke { good: low.0, bad } } else { Conclusion::NeverGood { first: bad } })
 }
 
 /// Back in doubling steps to a known point that is not bad; `bad` comes along. The oldest point is run when none is known.
-fn lower_end<E>(bad: &mut usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<Seen>, E>) -> Result<(usize, Seen), E> {
+fn lower_end<E>(
+    bad: &mut usize,
+    look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
+) -> Result<(usize, PointOutcome), E> {
     let last = *bad;
     let mut step = 1;
     while step < last {
         match look(last - step, Effort::Known)? {
-            Some(Seen::Failed) => *bad = last - step,
+            Some(PointOutcome::Failed) => *bad = last - step,
             Some(seen) => return Ok((last - step, seen)),
             None => {}
         }
         step *= 2;
     }
     if last == 0 {
-        return Ok((0, Seen::Failed));
+        return Ok((0, PointOutcome::Failed));
     }
     Ok((0, run(0, look)?))
 }
 
-fn run<E>(point: usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<Seen>, E>) -> Result<Seen, E> {
+fn run<E>(point: usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>) -> Result<PointOutcome, E> {
     look(point, Effort::Run).map(|seen| seen.expect("what may be run is seen"))
 }
 
@@ -111,9 +114,9 @@ mod tests {
             }
             runs += usize::from(!letter.is_ascii_uppercase());
             Ok(Some(match letter.to_ascii_lowercase() {
-                b'-' => Seen::Absent,
-                b'p' => Seen::Passed,
-                _ => Seen::Failed,
+                b'-' => PointOutcome::Absent,
+                b'p' => PointOutcome::Passed,
+                _ => PointOutcome::Failed,
             }))
         });
         (conclusion.unwrap(), looked, runs)

@@ -1,6 +1,6 @@
 //! What a bisection says.
 
-use super::Seen;
+use super::PointOutcome;
 use crate::bisection::difference::StateChange;
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::ObjectId;
@@ -48,7 +48,7 @@ pub struct Look {
     /// Inside a promotion: the state after so many of its signals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signals: Option<usize>,
-    pub seen: Seen,
+    pub seen: PointOutcome,
     pub how: How,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
@@ -90,15 +90,15 @@ pub struct Commit {
 impl Look {
     /// `None` is a case that is not there.
     pub fn new(version: Version, commit: ObjectId, how: How, result: Option<CaseResult>) -> Self {
-        let seen = result.as_ref().map_or(Seen::Absent, CaseResult::seen);
+        let seen = result.as_ref().map_or(PointOutcome::Absent, CaseResult::point_outcome);
         let (score, why, place) = result.map_or((None, None, None), |result| (Some(result.score), result.why, result.place));
         Self { version, commit, signals: None, seen, how, score, why, place }
     }
 }
 
 impl CaseResult {
-    fn seen(&self) -> Seen {
-        if self.outcome == crate::testing::evaluation::Outcome::Passed { Seen::Passed } else { Seen::Failed }
+    fn point_outcome(&self) -> PointOutcome {
+        if self.outcome == crate::testing::evaluation::Outcome::Passed { PointOutcome::Passed } else { PointOutcome::Failed }
     }
 }
 

@@ -24,9 +24,9 @@ use std::collections::{HashMap, HashSet};
 
 pub const SCHEMA: &str = "agent/ledger@1";
 
-/// One test of one candidate. The very same asked again is not charged again: its entry stands.
+/// One test of one candidate. The same test made again is not charged again: its entry stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct CandidateTest {
     pub baseline: ObjectId,
     /// The tree that was tested.
     pub candidate: ObjectId,
@@ -40,7 +40,7 @@ pub struct Asked {
     pub results: String,
 }
 
-impl Asked {
+impl CandidateTest {
     /// `definitions` are those that scored both sides, `results` is the digest of the pairs.
     pub fn new(baseline: &ObjectId, candidate: &ObjectId, gated: &Gated, definitions: &Definitions, results: String) -> Self {
         Self {
@@ -64,7 +64,7 @@ pub struct Entry {
     pub index: u64,
     /// RFC 3339, UTC.
     pub at: String,
-    pub asked: Asked,
+    pub asked: CandidateTest,
     /// The Revision of the candidate's state.
     pub state: ObjectId,
     pub alpha: f64,
@@ -197,12 +197,12 @@ impl Ledger {
     }
 
     /// The entry of the very same test; where two clones asked it, the one at the stricter level.
-    pub fn of(&self, asked: &Asked) -> Option<&Entry> {
+    pub fn of(&self, asked: &CandidateTest) -> Option<&Entry> {
         self.all_of(asked).min_by(|one, other| one.level.total_cmp(&other.level))
     }
 
     /// Every entry of the very same test.
-    pub fn all_of<'a>(&'a self, asked: &Asked) -> impl Iterator<Item = &'a Entry> {
+    pub fn all_of<'a>(&'a self, asked: &CandidateTest) -> impl Iterator<Item = &'a Entry> {
         self.entries().filter(move |entry| entry.asked == *asked)
     }
 
@@ -270,10 +270,10 @@ mod tests {
     use crate::statistics::e_process::EProcess;
     use proptest::prelude::*;
 
-    fn asked(results: &str) -> Asked {
+    fn asked(results: &str) -> CandidateTest {
         let id = ObjectId::of_blob(b"x");
         let text = |text: &str| text.to_owned();
-        Asked {
+        CandidateTest {
             baseline: id.clone(),
             candidate: id,
             tier: Tier::Micro,
@@ -333,7 +333,7 @@ mod tests {
         let read = Ledger::parse(&written.to_text(), "ledger").unwrap();
         assert_eq!(read, written);
         assert_eq!(read.of(&asked("1")).map(|entry| entry.index), Some(2));
-        assert_eq!(read.of(&Asked { margin: 0.1, ..asked("1") }), None);
+        assert_eq!(read.of(&CandidateTest { margin: 0.1, ..asked("1") }), None);
         assert_eq!(read.of(&asked("2")), None);
     }
 
@@ -359,7 +359,8 @@ mod tests {
         let mut ledger = ledger(&[true, false]);
         let [first, second, other] = ["1", "2", "3"].map(|text| ObjectId::of_blob(text.as_bytes()));
         let made = Entry { accepted: true, ..entry(&ledger, "made", 1, true) };
-        ledger = ledger.with(Entry { asked: Asked { baseline: first.clone(), candidate: second.clone(), ..made.asked.clone() }, ..made });
+        ledger = ledger
+            .with(Entry { asked: CandidateTest { baseline: first.clone(), candidate: second.clone(), ..made.asked.clone() }, ..made });
         assert_eq!(ledger.discoveries_with(&first, &second), Some(2));
         assert_eq!(ledger.discoveries_with(&first, &other), None);
     }

@@ -7,7 +7,7 @@ use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
 use crate::formats::manifest::Gated;
 use crate::formats::object_id::ObjectId;
-use crate::gate::ledger::Asked;
+use crate::gate::ledger::CandidateTest;
 use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +60,8 @@ pub struct Compared {
 
 impl Compared {
     /// What the ledger knows the comparison by; `results` is the digest of the pairs.
-    pub fn asked(&self, gated: &Gated, results: String) -> Asked {
-        Asked::new(&self.baseline, &self.candidate, gated, &self.definitions, results)
+    pub fn asked(&self, gated: &Gated, results: String) -> CandidateTest {
+        CandidateTest::new(&self.baseline, &self.candidate, gated, &self.definitions, results)
     }
 
     pub const fn level(&self) -> Level {

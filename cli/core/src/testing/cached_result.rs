@@ -1,7 +1,7 @@
-//! Verifying traces: the result of a case with all that it depended on, so that what would come out the same is not run again.
+//! Cached results: the result of a case with all that it depended on, so that what would come out the same is not run again.
 //!
-//! A trace is found by what ran and by the case's definition, and holds for every state that agrees with the one it was made under on the parts the case
-//! read (Mokhov, Mitchell, Peyton Jones: "Build Systems à la Carte", 2018, names the idea).
+//! One is found by what ran and by the case's definition, and holds for every state that agrees with the one it was made under on the parts the case
+//! read (Mokhov, Mitchell, Peyton Jones: "Build Systems à la Carte", 2018, calls it a verifying cached result).
 
 use crate::formats::canonical;
 use crate::formats::object_id::{ObjectId, short_digest};
@@ -16,11 +16,11 @@ pub const SCHEMA: &str = "agent/trace@1";
 /// The key a Runner names when it looked at all of the state.
 const EVERYTHING: &str = "*";
 
-/// A case is remembered under its newest states, this many of them: what a run reads and writes of a code's traces does not grow with its history.
+/// A case is remembered under its newest states, this many of them: what a run reads and writes of a code's cached results does not grow with its history.
 pub const STATES_KEPT: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trace {
+pub struct CachedResult {
     schema: String,
     /// Digest of what defines the case: its line, its golden files, its scorer.
     pub case: String,
@@ -29,12 +29,12 @@ pub struct Trace {
     reads: Option<BTreeMap<String, String>>,
     /// The Revision it was made under.
     state: String,
-    /// Absent in a trace that only says that the case does not come out the same each time.
+    /// Absent in a cached result that only says that the case does not come out the same each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<CaseResult>,
 }
 
-impl Trace {
+impl CachedResult {
     /// `None` for a result that another run need not give: of a case that could not be judged, or that is run several times for that very reason.
     pub fn of(case: &str, result: &CaseResult, state: &StateDigests<'_>) -> Option<Self> {
         if result.outcome == Outcome::Errored || result.runs.is_some() {
@@ -58,7 +58,7 @@ impl Trace {
 
     /// The line, with its newline.
     pub fn to_line(&self) -> String {
-        let mut line = serde_json::to_string(self).expect("a trace serialises");
+        let mut line = serde_json::to_string(self).expect("a cached result serialises");
         line.push('\n');
         line
     }
@@ -122,7 +122,7 @@ impl<'a> StateDigests<'a> {
     }
 }
 
-/// What the traces say about a case.
+/// What the cached results say about a case.
 #[derive(Debug, PartialEq)]
 pub enum Answer<'a> {
     /// It came out like this under the very same state.
@@ -137,31 +137,31 @@ pub enum Answer<'a> {
     Never,
 }
 
-/// The traces of what one code gave.
+/// The cached results of what one code gave.
 #[derive(Debug, Default)]
-pub struct Traces {
+pub struct CachedResults {
     /// The oldest first.
-    by_case: HashMap<String, Vec<Trace>>,
+    by_case: HashMap<String, Vec<CachedResult>>,
     varying: HashSet<String>,
 }
 
-impl Traces {
-    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones, are passed over: they are only traces.
+impl CachedResults {
+    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones, are passed over: they are only cached results.
     pub fn read(&mut self, text: &str) {
         for line in text.lines() {
-            if let Ok(trace) = serde_json::from_str::<Trace>(line)
-                && trace.schema == SCHEMA
+            if let Ok(cached_result) = serde_json::from_str::<CachedResult>(line)
+                && cached_result.schema == SCHEMA
             {
-                self.add(trace);
+                self.add(cached_result);
             }
         }
     }
 
-    pub fn add(&mut self, trace: Trace) {
-        if trace.result.is_none() {
-            self.varying.insert(trace.case);
+    pub fn add(&mut self, cached_result: CachedResult) {
+        if cached_result.result.is_none() {
+            self.varying.insert(cached_result.case);
         } else {
-            self.by_case.entry(trace.case.clone()).or_default().push(trace);
+            self.by_case.entry(cached_result.case.clone()).or_default().push(cached_result);
         }
     }
 
@@ -181,10 +181,10 @@ impl Traces {
         }
         let mut same_reads = None;
         let mut nearest: Option<Changed> = None;
-        for trace in self.by_case.get(case).into_iter().flatten().rev() {
-            let result = trace.result.as_ref().expect("those without vary");
-            match trace.changed(state) {
-                Changed::Nothing if trace.is_of(state) => return Answer::Known(result),
+        for cached_result in self.by_case.get(case).into_iter().flatten().rev() {
+            let result = cached_result.result.as_ref().expect("those without vary");
+            match cached_result.changed(state) {
+                Changed::Nothing if cached_result.is_of(state) => return Answer::Known(result),
                 Changed::Nothing => same_reads = same_reads.or(Some(result)),
                 Changed::Keys(keys) if !matches!(&nearest, Some(Changed::Keys(fewer)) if fewer.len() <= keys.len()) => {
                     nearest = Some(Changed::Keys(keys));
@@ -197,22 +197,24 @@ impl Traces {
         same_reads.map_or_else(changed, Answer::SameReads)
     }
 
-    /// Several packs as one: of each case the traces of its newest states, the oldest first, and all that varies.
+    /// Several packs as one: of each case the cached results of its newest states, the oldest first, and all that varies.
     pub fn to_lines(&self) -> String {
-        let cases: BTreeMap<&String, &Vec<Trace>> = self.by_case.iter().collect();
-        let mut lines: String = cases.into_values().flat_map(|traces| newest(traces)).map(Trace::to_line).collect();
+        let cases: BTreeMap<&String, &Vec<CachedResult>> = self.by_case.iter().collect();
+        let mut lines: String = cases.into_values().flat_map(|cached_results| newest(cached_results)).map(CachedResult::to_line).collect();
         for case in self.varying.iter().collect::<BTreeSet<_>>() {
-            let trace = Trace { schema: SCHEMA.to_owned(), case: case.clone(), reads: None, state: String::new(), result: None };
-            lines.push_str(&trace.to_line());
+            let cached_result =
+                CachedResult { schema: SCHEMA.to_owned(), case: case.clone(), reads: None, state: String::new(), result: None };
+            lines.push_str(&cached_result.to_line());
         }
         lines
     }
 }
 
-/// Of the traces of one case the last of each state, for the states that were added last.
-fn newest(traces: &[Trace]) -> impl Iterator<Item = &Trace> {
+/// Of the cached results of one case the last of each state, for the states that were added last.
+fn newest(cached_results: &[CachedResult]) -> impl Iterator<Item = &CachedResult> {
     let mut states = HashSet::new();
-    let mut newest: Vec<_> = traces.iter().rev().filter(|trace| states.insert(&trace.state)).take(STATES_KEPT).collect();
+    let mut newest: Vec<_> =
+        cached_results.iter().rev().filter(|cached_result| states.insert(&cached_result.state)).take(STATES_KEPT).collect();
     newest.reverse();
     newest.into_iter()
 }
@@ -240,10 +242,10 @@ mod tests {
     #[track_caller]
     fn check(reads: Option<&[&str]>, before: &Value, now: &Value, expected: &Answer<'_>) {
         let (old, new) = (revision(before), revision(now));
-        let made = Trace::of("d", &result(reads), &StateDigests::new(before, &old)).unwrap();
-        let mut traces = Traces::default();
-        traces.read(&made.to_line());
-        assert_eq!(&traces.ask("d", &StateDigests::new(now, &new)), expected);
+        let made = CachedResult::of("d", &result(reads), &StateDigests::new(before, &old)).unwrap();
+        let mut cached_results = CachedResults::default();
+        cached_results.read(&made.to_line());
+        assert_eq!(&cached_results.ask("d", &StateDigests::new(now, &new)), expected);
     }
 
     #[test]
@@ -266,40 +268,40 @@ mod tests {
     #[test]
     fn the_nearest_state_is_named_and_what_varies_is_never_known() {
         let [one, two, now] = [json!({"a": 1, "b": 1}), json!({"a": 1, "b": 2}), json!({"a": 2, "b": 2})];
-        let mut traces = Traces::default();
-        assert!(traces.is_empty());
+        let mut cached_results = CachedResults::default();
+        assert!(cached_results.is_empty());
         for state in [&two, &one] {
             let id = revision(state);
-            traces.add(Trace::of("d", &result(Some(&["a", "b"])), &StateDigests::new(state, &id)).unwrap());
+            cached_results.add(CachedResult::of("d", &result(Some(&["a", "b"])), &StateDigests::new(state, &id)).unwrap());
         }
         let id = revision(&now);
         let digests = StateDigests::new(&now, &id);
-        assert_eq!(traces.ask("d", &digests), Answer::Changed(Changed::Keys(vec!["a".to_owned()])));
-        assert_eq!(traces.ask("e", &digests), Answer::Never);
-        let mut again = Traces::default();
-        again.read(&traces.to_lines());
+        assert_eq!(cached_results.ask("d", &digests), Answer::Changed(Changed::Keys(vec!["a".to_owned()])));
+        assert_eq!(cached_results.ask("e", &digests), Answer::Never);
+        let mut again = CachedResults::default();
+        again.read(&cached_results.to_lines());
         again.read("{\"schema\":\"agent/trace@1\",\"case\":\"d\",\"st");
-        assert_eq!(again.to_lines(), traces.to_lines());
-        again.add(Trace::varying("d", &digests));
+        assert_eq!(again.to_lines(), cached_results.to_lines());
+        again.add(CachedResult::varying("d", &digests));
         assert_eq!(again.ask("d", &digests), Answer::Varies);
-        let mut last = Traces::default();
+        let mut last = CachedResults::default();
         last.read(&again.to_lines());
         assert_eq!(last.ask("d", &digests), Answer::Varies);
     }
 
     #[test]
     fn of_each_case_the_newest_states_are_kept_and_what_varies() {
-        let mut traces = Traces::default();
+        let mut cached_results = CachedResults::default();
         let states: Vec<_> = (0..STATES_KEPT + 3).map(|number| json!({"a": number})).collect();
         let revisions: Vec<_> = states.iter().map(revision).collect();
-        traces.add(Trace::varying("v", &StateDigests::new(&states[0], &revisions[0])));
+        cached_results.add(CachedResult::varying("v", &StateDigests::new(&states[0], &revisions[0])));
         // the first state again at last: it is the newest then
         for number in (0..states.len()).chain([0]) {
             let digests = StateDigests::new(&states[number], &revisions[number]);
-            traces.add(Trace::of("d", &result(Some(&["a"])), &digests).unwrap());
+            cached_results.add(CachedResult::of("d", &result(Some(&["a"])), &digests).unwrap());
         }
-        let mut kept = Traces::default();
-        kept.read(&traces.to_lines());
+        let mut kept = CachedResults::default();
+        kept.read(&cached_results.to_lines());
         assert_eq!(kept.to_lines().lines().count(), STATES_KEPT + 1);
         let is_known = |number: usize| matches!(kept.ask("d", &StateDigests::new(&states[number], &revisions[number])), Answer::Known(_));
         let known: Vec<_> = (0..states.len()).filter(|number| is_known(*number)).collect();
@@ -314,7 +316,7 @@ mod tests {
         let errored = CaseResult { outcome: Outcome::Errored, ..result(None) };
         let repeated = CaseResult { runs: Some(Runs { count: 2, passed: 2 }), ..result(None) };
         for uncertain in [errored, repeated] {
-            assert_eq!(Trace::of("d", &uncertain, &StateDigests::new(&state, &id)), None);
+            assert_eq!(CachedResult::of("d", &uncertain, &StateDigests::new(&state, &id)), None);
         }
     }
 }

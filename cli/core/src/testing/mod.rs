@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod budget;
+pub mod cached_result;
 pub mod case;
 pub mod comparison;
 pub mod evaluation;
@@ -16,4 +17,3 @@ pub mod ranking;
 pub mod repetition;
 pub mod scratch;
 pub mod similarity;
-pub mod trace;

@@ -116,7 +116,7 @@ fn judged<'a>(subject: &'a Subject<'_>, gated: &Gated, compared: &Compared, old:
     match (&compared.before, changed.is_empty()) {
         (None, true) => fold_of(subject.facts.results.get(&gated.tier).map(Arc::as_ref), "its results"),
         (Some(before), false) => by_those_before(subject.facts, before, old),
-        (None, false) => Err(wrong(format!("its {} are others than before, and those before did not judge it", changed.join(" and ")))),
+        (None, false) => Err(wrong(format!("evaluators changed ({}), and the previous ones did not judge it", changed.join(" and ")))),
         (Some(_), true) => Err(wrong("it was judged by evaluators before it, though it has the same")),
     }
 }

@@ -5,7 +5,7 @@ use super::{Base, Facts, Objects};
 use crate::formats::canonical;
 use crate::formats::manifest::{GateMode, Gated, Tier};
 use crate::formats::object_id::{ObjectId, digest};
-use crate::gate::ledger::{self, Asked, Entry, Ledger};
+use crate::gate::ledger::{self, CandidateTest, Entry, Ledger};
 use crate::gate::record::{Compared, Record};
 use crate::gate::{Comparison, Level, Question};
 use crate::state::journal::{self, Draft, Fold};
@@ -120,7 +120,7 @@ pub fn decided(old: &[CaseResult], new: &[CaseResult], gated: &Gated) -> (Record
         schema: ledger::SCHEMA.to_owned(),
         index: 1,
         at: "2026-01-01T00:00:00Z".to_owned(),
-        asked: Asked::new(&id("base"), &id("tree"), gated, &defined_by(), comparison.digest()),
+        asked: CandidateTest::new(&id("base"), &id("tree"), gated, &defined_by(), comparison.digest()),
         state: revision(2),
         alpha: gated.alpha,
         level: LEVEL,

@@ -2,7 +2,7 @@ use super::fixture::*;
 use super::history::Restored;
 use super::*;
 use crate::formats::manifest::{GateMode, GateTest};
-use crate::gate::ledger::{Asked, Entry};
+use crate::gate::ledger::{CandidateTest, Entry};
 use crate::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use crate::testing::event::Event;
 use crate::version::trailers::RecordHead;
@@ -374,7 +374,7 @@ fn changed_evaluators_are_judged_by_those_before() {
         report.checks.into_iter().find(|check| check.check == "gate").map(|check| (check.status, check.message)).unwrap()
     };
     let wrong = |message: &str| (Status::Wrong, message.to_owned());
-    assert_eq!(with(&|_, _| {}), wrong("its scorers are others than before, and those before did not judge it"));
+    assert_eq!(with(&|_, _| {}), wrong("evaluators changed (scorers), and the previous ones did not judge it"));
     let before = |record: &mut Record| record.compared.as_mut().unwrap().before = Some(summary(&new()));
     assert_eq!(with(&|record, _| before(record)).0, Status::Missing);
     let stored = || Some(Results::of(Tier::Micro, &lines(&new())));
@@ -423,7 +423,8 @@ fn the_attempt_stands_in_the_ledger() {
     check(|facts| facts.ledger_named_before = Some(Version::new(0, 1, 0)), "ledger", Status::Wrong, unnamed);
     let none = "it says it was made with no ledger of the gate, and its gate names an attempt of one";
     check(|facts| facts.trailers.ledger = Some(RecordHead::None), "ledger", Status::Wrong, none);
-    let earlier = Entry { asked: Asked { results: "sha256:other".to_owned(), ..entry.asked.clone() }, accepted: false, ..entry.clone() };
+    let earlier =
+        Entry { asked: CandidateTest { results: "sha256:other".to_owned(), ..entry.asked.clone() }, accepted: false, ..entry.clone() };
     let second = Entry { index: 2, ..entry.clone() };
     check(|facts| facts.ledger = Some(Ok(ledger_of(&[earlier.clone(), second]))), "ledger", Status::Wrong, &other("number"));
     check(

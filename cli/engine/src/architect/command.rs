@@ -5,7 +5,7 @@ use crate::architect::coder::Coded;
 use crate::architect::workplace::Workplace;
 use crate::error::Failure;
 use crate::world::child_process;
-use crate::world::child_process::{ChildStdin, Hearing, Pipe};
+use crate::world::child_process::{ChildStdin, OutputTail, Pipe};
 use crate::world::event_loop;
 use crate::world::process;
 use crate::world::{env, fs};
@@ -86,7 +86,7 @@ impl CommandCoder<'_> {
             listener: Some(self.listener.clone()),
         };
         let (mut coder, stdin, stdout) = pipe.start()?;
-        let mut stdout = Hearing::of(stdout, None);
+        let mut stdout = OutputTail::of(stdout, None);
         let ended = tokio::select! {
             status = send_brief(stdin, brief, coder.wait()) => Ended::Exited {
                 success: status.is_some_and(|status| status.success()),

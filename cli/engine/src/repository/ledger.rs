@@ -10,7 +10,7 @@ use crate::world::git::{Git, RecordEdit, TreeEdit};
 use agent_core::formats::committed::Committed;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::gate::ledger::{Asked, Entry, Ledger, SCHEMA};
+use agent_core::gate::ledger::{CandidateTest, Entry, Ledger, SCHEMA};
 use agent_core::gate::{Comparison, GateVerdict, Level};
 use agent_core::testing::evaluation::Verdict;
 use agent_core::version::record_refs::{OWN, PEERS, REMOTES, SHARED};
@@ -103,7 +103,13 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer costs nothing.
-    pub fn judge(&self, comparison: &Comparison, asked: &Asked, state: &ObjectId, alpha: f64) -> Result<Committed<GateVerdict>, Failure> {
+    pub fn judge(
+        &self,
+        comparison: &Comparison,
+        asked: &CandidateTest,
+        state: &ObjectId,
+        alpha: f64,
+    ) -> Result<Committed<GateVerdict>, Failure> {
         if !comparison.is_tested() {
             return Ok(Committed::whole(comparison.judged(Level { value: alpha, index: None })));
         }
@@ -170,7 +176,7 @@ impl<'a> LedgerRef<'a> {
 
     /// What is missing of the ledger that the versions of `active` name, and of what this clone itself has added to it.
     pub fn lack(&self) -> Result<Option<Lack>, Failure> {
-        let said = self.said()?;
+        let said = self.known_commits()?;
         let heads = self.git.record_heads(RECORD.name)?;
         if said.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
             return Ok(None);
@@ -190,7 +196,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// The commits of the ledger that are known to have been, and what says so.
-    fn said(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
+    fn known_commits(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
         let named = RECORD.named_by_active(self.git)?;
         let named = named.and_then(|(version, head)| Some((format!("{} was made with", tag(&version)), head.commit()?.clone())));
         let remembered = self.git.remembered_head(RECORD.name)?.map(|commit| ("this clone wrote".to_owned(), commit));
@@ -203,7 +209,8 @@ impl<'a> LedgerRef<'a> {
 
     /// Puts back what is missing and can still be found in this clone; says how many attempts that were.
     pub fn restore(&self) -> Result<Committed<usize>, Failure> {
-        let known: Vec<_> = self.said()?.into_iter().map(|(_, commit)| commit).filter(|commit| self.git.is_commit(commit)).collect();
+        let known: Vec<_> =
+            self.known_commits()?.into_iter().map(|(_, commit)| commit).filter(|commit| self.git.is_commit(commit)).collect();
         let mut restored = 0;
         let edited = self.git.edit_record(RECORD.name, || {
             let heads: Vec<_> = self.git.record_heads(RECORD.name)?.into_keys().collect();
@@ -235,7 +242,7 @@ impl<'a> LedgerRef<'a> {
     }
 }
 
-fn new_entry(comparison: &Comparison, asked: Asked, state: &ObjectId, alpha: f64, level: Level) -> Entry {
+fn new_entry(comparison: &Comparison, asked: CandidateTest, state: &ObjectId, alpha: f64, level: Level) -> Entry {
     let judged = comparison.judged(level);
     Entry {
         schema: SCHEMA.to_owned(),

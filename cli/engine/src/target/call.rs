@@ -60,7 +60,7 @@ impl Call<'_> {
         let started = Instant::now();
         let tool = self.params.text("name").unwrap_or_default();
         let operation =
-            Operation::asked(&Request { conversation: self.conversation.as_ref().map(|held| held.id()), ..Request::call(&tool) });
+            Operation::client(&Request { conversation: self.conversation.as_ref().map(|held| held.id()), ..Request::call(&tool) });
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
         if let Some(arguments) = self.params.get("arguments") {

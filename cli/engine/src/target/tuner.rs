@@ -546,7 +546,7 @@ fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
 
 /// A signal on its way, as the continuation of the turn it is about.
 fn operation(signal: &Signal, version: Option<&Version>, turn: Option<&str>) -> Operation {
-    let operation = Operation::asked(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
+    let operation = Operation::client(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
     operation.span().set(names::ROLE, names::TUNER);
     operation.span().of_agent(version);
     operation.span().set_some(names::SIGNAL, Some(&signal.id));

@@ -33,33 +33,33 @@ pub(super) struct Exporters {
 pub(super) type Say = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Says that the collector did not get everything: once, however many exports fail.
-pub(super) struct Complaint {
+pub(super) struct FailureReport {
     say: Say,
-    is_said: AtomicBool,
+    is_reported: AtomicBool,
 }
 
-impl Complaint {
+impl FailureReport {
     pub(super) fn new(say: Say) -> Arc<Self> {
-        Arc::new(Self { say, is_said: AtomicBool::new(false) })
+        Arc::new(Self { say, is_reported: AtomicBool::new(false) })
     }
 
-    fn hear(&self, sent: OTelSdkResult) -> OTelSdkResult {
+    fn report_failure(&self, sent: OTelSdkResult) -> OTelSdkResult {
         if let Err(error) = &sent {
-            self.tell(&error.to_string());
+            self.report(&error.to_string());
         }
         sent
     }
 
-    fn tell(&self, why: &str) {
-        if !self.is_said.swap(true, Ordering::Relaxed) {
+    fn report(&self, why: &str) {
+        if !self.is_reported.swap(true, Ordering::Relaxed) {
             (self.say)(&format!("the OpenTelemetry collector did not get everything: {why}; further failures are not reported"));
         }
     }
 }
 
-impl std::fmt::Debug for Complaint {
+impl std::fmt::Debug for FailureReport {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Complaint")
+        formatter.write_str("FailureReport")
     }
 }
 
@@ -68,12 +68,12 @@ impl std::fmt::Debug for Complaint {
 struct Watched<E> {
     exporter: E,
     is_wanted: bool,
-    complaint: Arc<Complaint>,
+    complaint: Arc<FailureReport>,
 }
 
 impl trace::SpanExporter for Watched<SpanExporter> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.hear(self.exporter.export(batch).await) } else { Ok(()) }
+        if self.is_wanted { self.complaint.report_failure(self.exporter.export(batch).await) } else { Ok(()) }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -91,7 +91,7 @@ impl trace::SpanExporter for Watched<SpanExporter> {
 
 impl logs::LogExporter for Watched<LogExporter> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.hear(self.exporter.export(batch).await) } else { Ok(()) }
+        if self.is_wanted { self.complaint.report_failure(self.exporter.export(batch).await) } else { Ok(()) }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -105,7 +105,7 @@ impl logs::LogExporter for Watched<LogExporter> {
 
 impl PushMetricExporter for Watched<MetricExporter> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.hear(self.exporter.export(metrics).await) } else { Ok(()) }
+        if self.is_wanted { self.complaint.report_failure(self.exporter.export(metrics).await) } else { Ok(()) }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -123,19 +123,19 @@ impl PushMetricExporter for Watched<MetricExporter> {
 
 impl Exporters {
     /// `None` where nothing can be sent, which is said.
-    pub(super) fn open(resource: Resource, complaint: &Arc<Complaint>) -> Option<Self> {
+    pub(super) fn open(resource: Resource, complaint: &Arc<FailureReport>) -> Option<Self> {
         let named = env::otlp_protocols();
         let known: Option<Vec<_>> = named.iter().map(|named| protocol(named.as_deref())).collect();
         let Some([spans, logs, metrics]) = known.as_deref() else {
             let named = named.into_iter().flatten().find(|named| protocol(Some(named)).is_none()).unwrap_or_default();
-            complaint.tell(&format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{named}`, and `http/protobuf` and `http/json` are offered"));
+            complaint.report(&format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{named}`, and `http/protobuf` and `http/json` are offered"));
             return None;
         };
         let opened = Self::new(resource, complaint, [*spans, *logs, *metrics]);
-        opened.map_err(|error| complaint.tell(&error.to_string())).ok()
+        opened.map_err(|error| complaint.report(&error.to_string())).ok()
     }
 
-    fn new(resource: Resource, complaint: &Arc<Complaint>, [spans, logs, metrics]: [Protocol; 3]) -> Result<Self, ExporterBuildError> {
+    fn new(resource: Resource, complaint: &Arc<FailureReport>, [spans, logs, metrics]: [Protocol; 3]) -> Result<Self, ExporterBuildError> {
         provide_tls();
         let once = || RetryPolicy::disabled();
         let spans = SpanExporter::builder().with_http().with_protocol(spans).with_retry_policy(once()).build()?;
@@ -151,7 +151,7 @@ impl Exporters {
     }
 }
 
-fn watched<E>(exporter: E, is_wanted: bool, complaint: &Arc<Complaint>) -> Watched<E> {
+fn watched<E>(exporter: E, is_wanted: bool, complaint: &Arc<FailureReport>) -> Watched<E> {
     Watched { exporter, is_wanted, complaint: Arc::clone(complaint) }
 }
 
@@ -170,11 +170,16 @@ pub(super) struct Collector {
     meters: SdkMeterProvider,
     tracers: SdkTracerProvider,
     loggers: SdkLoggerProvider,
-    complaint: Arc<Complaint>,
+    complaint: Arc<FailureReport>,
 }
 
 impl Collector {
-    pub(super) fn new(meters: SdkMeterProvider, tracers: SdkTracerProvider, loggers: SdkLoggerProvider, complaint: Arc<Complaint>) -> Self {
+    pub(super) fn new(
+        meters: SdkMeterProvider,
+        tracers: SdkTracerProvider,
+        loggers: SdkLoggerProvider,
+        complaint: Arc<FailureReport>,
+    ) -> Self {
         Self { histograms: Histograms::of(&meters), meters, tracers, loggers, complaint }
     }
 
@@ -189,8 +194,8 @@ impl Collector {
         });
         match ended.recv_timeout(END_WITHIN) {
             Ok(None) => {}
-            Ok(Some(failed)) => drop(self.complaint.hear(failed)),
-            Err(_) => self.complaint.tell(&format!("it did not answer within {} s", END_WITHIN.as_secs())),
+            Ok(Some(failed)) => drop(self.complaint.report_failure(failed)),
+            Err(_) => self.complaint.report(&format!("it did not answer within {} s", END_WITHIN.as_secs())),
         }
     }
 }

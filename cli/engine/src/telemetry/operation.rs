@@ -93,13 +93,13 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// A host asks, we answer.
+    /// A request of a host that is served here.
     pub fn served(request: &Request<'_>) -> Self {
         Self::open(request, SpanKind::Server, Parent::Remote(request.traceparent))
     }
 
-    /// We ask a child, within the span we are in.
-    pub fn asked(request: &Request<'_>) -> Self {
+    /// A request to a child, within the current span.
+    pub fn client(request: &Request<'_>) -> Self {
         let is_within = Span::current().is_recorded();
         let parent = if is_within { Parent::Current } else { Parent::Remote(request.traceparent) };
         let operation = Self::open(request, SpanKind::Client, parent);

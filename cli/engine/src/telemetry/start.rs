@@ -1,6 +1,6 @@
 //! Switching telemetry on, and having it written at the end.
 
-use super::collector::{Collector, Complaint, Exporters};
+use super::collector::{Collector, Exporters, FailureReport};
 use super::debug;
 use super::global::{TELEMETRY, Telemetry, telemetry};
 use super::pipeline::Buffer;
@@ -42,7 +42,7 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn
         loggers = loggers.with_simple_exporter(debug::logs());
     }
     let mut collected = None;
-    let complaint = Complaint::new(Box::new(warn));
+    let complaint = FailureReport::new(Box::new(warn));
     if env::names_collector()
         && let Some(exporters) = Exporters::open(resource.clone(), &complaint)
     {

@@ -10,8 +10,8 @@ use crate::target::Target;
 use crate::testing::cases;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::cached_result::{Answer, Changed, StateDigests};
 use agent_core::testing::evaluation::CaseResult;
-use agent_core::testing::trace::{Answer, Changed, StateDigests};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

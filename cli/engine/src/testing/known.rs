@@ -1,4 +1,4 @@
-//! What is known of the cases of one code: traces in the object store, where colleagues and CI find them too, and beside them those that are not
+//! What is known of the cases of one code: cached results in the object store, where colleagues and CI find them too, and beside them those that are not
 //! there yet, so that a killed run goes on where it was.
 
 use super::memo::platforms;
@@ -12,12 +12,12 @@ use agent_core::formats::canonical;
 use agent_core::formats::manifest::Manifest;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::object_id::short_digest;
-use agent_core::testing::trace::{Answer, StateDigests, Trace, Traces};
+use agent_core::testing::cached_result::{Answer, CachedResult, CachedResults, StateDigests};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// More packs than this are put together into one, in which each case has its newest states alone. So a run reads a bounded number of traces of each
+/// More packs than this are put together into one, in which each case has its newest states alone. So a run reads a bounded number of cached results of each
 /// case, and rewrites them once in so many runs, however long the history is.
 const PACKS: usize = 16;
 /// A kill loses no more than what was finished within this.
@@ -35,7 +35,7 @@ impl RunKey {
     }
 
     fn folder(&self) -> String {
-        format!("traces/{}", self.0)
+        format!("cached_results/{}", self.0)
     }
 
     fn pack(&self, number: u64, text: &str) -> Pack {
@@ -43,7 +43,7 @@ impl RunKey {
     }
 }
 
-/// Traces as an object, named `NUMBER-DIGEST.jsonl`: one that was put after others has a higher number than they.
+/// Cached results as an object, named `NUMBER-DIGEST.jsonl`: one that was put after others has a higher number than they.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pack {
     number: u64,
@@ -75,7 +75,7 @@ pub struct Known<'a> {
     store: &'a Store,
     layout: &'a Layout,
     run: RunKey,
-    traces: Traces,
+    cached_results: CachedResults,
     /// The oldest first.
     packs: Vec<Pack>,
     /// What was found out now, and what killed runs had: the pack to come.
@@ -93,7 +93,7 @@ impl<'a> Known<'a> {
             store,
             layout,
             run,
-            traces: Traces::default(),
+            cached_results: CachedResults::default(),
             packs: Vec::new(),
             news: String::new(),
             adopted: Vec::new(),
@@ -108,7 +108,7 @@ impl<'a> Known<'a> {
         let adopted = Pending::adopt(self.layout, &self.run.0)?;
         let read = self.read_packs();
         for (pending, text) in adopted {
-            self.traces.read(&text);
+            self.cached_results.read(&text);
             self.news.push_str(&text);
             self.adopted.push(pending);
         }
@@ -125,7 +125,7 @@ impl<'a> Known<'a> {
             if let Some(text) = store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
                 && pack.holds(&text)
             {
-                self.traces.read(&text);
+                self.cached_results.read(&text);
             }
         }
         // where one could not be read, none is removed for a pack that has them all
@@ -134,20 +134,20 @@ impl<'a> Known<'a> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.traces.is_empty()
+        self.cached_results.is_empty()
     }
 
     pub fn varies(&self, case: &str) -> bool {
-        self.traces.varies(case)
+        self.cached_results.varies(case)
     }
 
     pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
-        self.traces.ask(case, state)
+        self.cached_results.ask(case, state)
     }
 
     /// Notes what a case gave, and soon writes it down.
-    pub fn learn(&mut self, trace: &Trace) -> Result<(), FsError> {
-        self.news.push_str(&trace.to_line());
+    pub fn learn(&mut self, cached_result: &CachedResult) -> Result<(), FsError> {
+        self.news.push_str(&cached_result.to_line());
         if self.written_at.elapsed() < WRITTEN_WITHIN {
             return Ok(());
         }
@@ -189,8 +189,8 @@ impl<'a> Known<'a> {
             let Pack { key, .. } = self.run.pack(number, &self.news);
             return Ok(self.store.put_rebuildable(&key, self.news.clone().into_bytes())?);
         }
-        self.traces.read(&self.news);
-        let all = self.traces.to_lines();
+        self.cached_results.read(&self.news);
+        let all = self.cached_results.to_lines();
         let Pack { key, .. } = self.run.pack(number, &all);
         self.store.put_rebuildable(&key, all.into_bytes())?;
         for old in &self.packs {
@@ -230,8 +230,8 @@ impl Unkept {
 mod tests {
     use super::*;
     use agent_core::formats::manifest::Store as Settings;
+    use agent_core::testing::cached_result::STATES_KEPT;
     use agent_core::testing::evaluation::CaseResult;
-    use agent_core::testing::trace::STATES_KEPT;
 
     const CASES: usize = 5;
 
@@ -258,14 +258,14 @@ mod tests {
         fn run(&self, number: usize) {
             let mut known = self.known();
             for case in 0..CASES {
-                known.learn(&trace(case, number)).unwrap();
+                known.learn(&cached_result(case, number)).unwrap();
             }
             known.keep().unwrap();
         }
 
-        /// The packs there are, and how many traces they hold: what the next run reads.
+        /// The packs there are, and how many cached results they hold: what the next run reads.
         fn kept(&self) -> (usize, usize) {
-            let packs = self.store.list("traces/run").unwrap();
+            let packs = self.store.list("cached_results/run").unwrap();
             let lines = |key: &String| String::from_utf8(self.store.get(key).unwrap().unwrap()).unwrap().lines().count();
             (packs.len(), packs.iter().map(lines).sum())
         }
@@ -282,10 +282,10 @@ mod tests {
         (state, revision)
     }
 
-    fn trace(case: usize, number: usize) -> Trace {
+    fn cached_result(case: usize, number: usize) -> CachedResult {
         let (state, revision) = state(number);
         let result = CaseResult { reads: Some(vec!["a".to_owned()]), ..CaseResult::passed("c") };
-        Trace::of(&format!("case-{case}"), &result, &StateDigests::new(&state, &revision)).unwrap()
+        CachedResult::of(&format!("case-{case}"), &result, &StateDigests::new(&state, &revision)).unwrap()
     }
 
     #[test]
@@ -296,10 +296,10 @@ mod tests {
         for number in 0..PACKS * 20 {
             let (before, _) = world.kept();
             world.run(number);
-            let (packs, traces) = world.kept();
-            assert!(packs <= PACKS && traces <= most, "after {number} states: {packs} packs with {traces} traces");
+            let (packs, cached_results) = world.kept();
+            assert!(packs <= PACKS && cached_results <= most, "after {number} states: {packs} packs with {cached_results} cached_results");
             if packs < before {
-                assert_eq!((packs, traces), (1, STATES_KEPT * CASES));
+                assert_eq!((packs, cached_results), (1, STATES_KEPT * CASES));
                 merges += 1;
             }
         }
@@ -311,14 +311,18 @@ mod tests {
     #[test]
     fn packs_of_an_earlier_agent_are_read_and_count_as_the_oldest() {
         let world = World::new();
-        let old = trace(0, 7).to_line();
-        let key = |text: &str| format!("traces/run/{}.jsonl", short_digest(text.as_bytes()));
+        let old = cached_result(0, 7).to_line();
+        let key = |text: &str| format!("cached_results/run/{}.jsonl", short_digest(text.as_bytes()));
         world.store.put(&key(&old), old.clone().into_bytes()).unwrap();
-        world.store.put(&key("torn"), trace(0, 8).to_line().into_bytes()).unwrap();
+        world.store.put(&key("torn"), cached_result(0, 8).to_line().into_bytes()).unwrap();
         assert!(world.knows(7) && !world.knows(8));
         world.run(9);
         let packs = world.known().packs;
         assert_eq!(packs.iter().map(|pack| pack.number).collect::<Vec<_>>(), [0, 0, 1]);
-        assert!(world.knows(7) && world.knows(9) && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file());
+        assert!(
+            world.knows(7)
+                && world.knows(9)
+                && world.folder.path().join(key(&old).replace("cached_results", "store/cached_results")).is_file()
+        );
     }
 }

@@ -3,10 +3,10 @@
 use super::known::Known;
 use crate::notices::Notices;
 use crate::world::fs::FsError;
+use agent_core::testing::cached_result::{Answer, CachedResult, Reuse, StateDigests, same_result};
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::evaluation::CaseResult;
 use agent_core::testing::event::Event;
-use agent_core::testing::trace::{Answer, Reuse, StateDigests, Trace, same_result};
 use std::collections::HashMap;
 
 pub(super) struct Memory<'a> {
@@ -64,7 +64,7 @@ impl Memory<'_> {
         let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else { return };
         let Some(definition) = self.definitions.get(&result.id) else { return };
         let before = known.ask(definition, self.digests);
-        let (varies, trace) = match (&before, result.runs) {
+        let (varies, cached_result) = match (&before, result.runs) {
             (Answer::Varies, _) => (true, None),
             // its runs say more than what is known: whether they agree, and not how the first of them that failed is told
             (Answer::Known(before) | Answer::SameReads(before), Some(runs)) => (runs.is_flaky() || before.outcome != result.outcome, None),
@@ -72,12 +72,14 @@ impl Memory<'_> {
             (Answer::Known(before), None) => (!same_result(before, result), None),
             // it read more than its Runner said, or gives this and that: what it read tells nothing from now on
             (Answer::SameReads(before), None) if !same_result(before, result) => (true, None),
-            (Answer::SameReads(_) | Answer::Changed(_) | Answer::Never, None) => (false, Trace::of(definition, result, self.digests)),
+            (Answer::SameReads(_) | Answer::Changed(_) | Answer::Never, None) => {
+                (false, CachedResult::of(definition, result, self.digests))
+            }
         };
         let is_news = varies && !matches!(before, Answer::Varies);
-        let trace = if is_news { Some(Trace::varying(definition, self.digests)) } else { trace };
+        let cached_result = if is_news { Some(CachedResult::varying(definition, self.digests)) } else { cached_result };
         self.certain &= !varies;
-        if let Some(Err(error)) = trace.map(|trace| known.learn(&trace)) {
+        if let Some(Err(error)) = cached_result.map(|cached_result| known.learn(&cached_result)) {
             self.not_written(&error);
         }
     }

@@ -29,12 +29,12 @@ pub struct Precheck {
     deadline: Instant,
 }
 
-/// What a tree's tier says to a hook.
+/// What the tier of a tree comes to, for a hook.
 #[derive(Debug)]
-pub enum Said {
+pub enum PrecheckOutcome {
     /// Nothing against it.
     Nothing,
-    /// It could not be told here and now, and why.
+    /// It was not judged, and why.
     Skipped(String),
     /// It fails.
     Fails(Box<TierOutcome>),
@@ -46,14 +46,14 @@ impl Precheck {
     }
 
     /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the commit that it is, or is to be made on.
-    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Said, Failure> {
+    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<PrecheckOutcome, Failure> {
         match self.tier_of(repository, tree, on) {
-            Ok(None) => Ok(Said::Nothing),
+            Ok(None) => Ok(PrecheckOutcome::Nothing),
             Ok(Some(outcome)) => Ok(said(outcome)),
             // the same on a machine that is slow, or has no Python: a server will tell
             Err(error) => match error.kind {
                 FailureKind::NotEnoughEvidence => Ok(self.out_of_time()),
-                FailureKind::Surroundings => Ok(Said::Skipped(error.messages.join(": "))),
+                FailureKind::Surroundings => Ok(PrecheckOutcome::Skipped(error.messages.join(": "))),
                 _ => Err(error),
             },
         }
@@ -81,21 +81,21 @@ impl Precheck {
         testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {}).map(Some)
     }
 
-    fn out_of_time(&self) -> Said {
-        Said::Skipped(format!("{} did not finish within {} s", self.tier, self.limit.as_secs_f64()))
+    fn out_of_time(&self) -> PrecheckOutcome {
+        PrecheckOutcome::Skipped(format!("{} did not finish within {} s", self.tier, self.limit.as_secs_f64()))
     }
 }
 
 /// A machine at work is slow; only answers are a reason to refuse, times are for a server to judge.
-fn said(outcome: TierOutcome) -> Said {
+fn said(outcome: TierOutcome) -> PrecheckOutcome {
     if outcome.summary.verdict != Verdict::Fail {
-        return Said::Nothing;
+        return PrecheckOutcome::Nothing;
     }
     let untimed = Budget { wall_s: None, p95_ms: None, ..outcome.summary.budget };
     if verdict_within(untimed, &outcome) == Verdict::Fail {
-        Said::Fails(Box::new(outcome))
+        PrecheckOutcome::Fails(Box::new(outcome))
     } else {
-        Said::Skipped(outcome.summary.reasons.join("; "))
+        PrecheckOutcome::Skipped(outcome.summary.reasons.join("; "))
     }
 }
 

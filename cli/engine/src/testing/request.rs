@@ -4,9 +4,9 @@ use crate::error::Failure;
 use crate::world::clock;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::suggestion::did_you_mean;
+use agent_core::testing::cached_result::Reuse;
 use agent_core::testing::case::Cases;
 use agent_core::testing::part::Part;
-use agent_core::testing::trace::Reuse;
 use std::collections::BTreeSet;
 use std::time::Instant;
 

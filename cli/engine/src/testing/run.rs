@@ -10,8 +10,8 @@ use crate::testing::record::Record;
 use crate::testing::request::Request;
 use crate::testing::subject::Subject;
 use agent_core::formats::manifest::Tier;
+use agent_core::testing::cached_result::Reuse;
 use agent_core::testing::event::Event;
-use agent_core::testing::trace::Reuse;
 use std::collections::BTreeMap;
 
 /// What slow cases of a tier took the last time, by id.

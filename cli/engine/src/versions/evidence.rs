@@ -14,7 +14,7 @@ use crate::world::store::{Store, evaluation_key, results_key};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{Gated, Tier};
 use agent_core::formats::object_id::{ObjectId, digest};
-use agent_core::gate::ledger::Asked;
+use agent_core::gate::ledger::CandidateTest;
 use agent_core::gate::record::{self, Compared, Record};
 use agent_core::gate::{Comparison, GateVerdict};
 use agent_core::testing::comparison::{self, Flip};
@@ -166,7 +166,7 @@ impl Evidence {
         let results = before.as_ref().unwrap_or(&self.outcomes[0]);
         let comparison = Comparison::of(gated.into(), old.results(), results.results());
         let tree = candidate.tree.clone().expect("a candidate has a tree");
-        let asked = Asked::new(&commit, &tree, gated, &old.definitions, comparison.digest());
+        let asked = CandidateTest::new(&commit, &tree, gated, &old.definitions, comparison.digest());
         let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
         let verdict = repository.settle(judgement);
         let (recorded, varying) = recorded(repository, &commit, &old, results)?;
@@ -271,7 +271,7 @@ impl Evidence {
         let changed = if self.evaluators_changed.is_empty() {
             String::new()
         } else {
-            format!("; re-baselined: its {} are others, and those before judged it", self.evaluators_changed.join(" and "))
+            format!("; evaluators changed ({}); judged by the previous ones", self.evaluators_changed.join(" and "))
         };
         let of_tier = self.tier.and_then(|tier| Some((tier, self.evaluation.tiers.get(&tier)?)));
         match (&self.gate, of_tier) {

@@ -67,8 +67,8 @@ fn source(repository: &Repository, options: &Options) -> Result<ObjectId, Failur
     }
 }
 
-/// What was seen of the repository for one try.
-struct Seen {
+/// What one try observed of the repository.
+struct Observation {
     snapshot: Snapshot,
     candidate: Target,
     baseline: Option<Target>,
@@ -92,7 +92,7 @@ fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Res
 }
 
 /// Law 5: what a coder made is no version when the evaluators of what is served now are not those it brings, whatever it started from.
-fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Result<Option<Outcome>, Failure> {
+fn for_a_person(repository: &Repository, seen: &Observation, options: &Options) -> Result<Option<Outcome>, Failure> {
     let unattended = is_unattended(options.coder.as_deref());
     let (Some(served), Some(tree), true) = (&seen.snapshot.served, &seen.candidate.tree, unattended) else { return Ok(None) };
     Ok(match evaluators::between(repository, &served.tip.commit, tree)? {
@@ -101,7 +101,7 @@ fn for_a_person(repository: &Repository, seen: &Seen, options: &Options) -> Resu
     })
 }
 
-fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Seen, Failure> {
+fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Observation, Failure> {
     let tip = repository.tip()?;
     let candidate = candidate(repository, tip.as_ref(), source)?;
     let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
@@ -127,7 +127,7 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
         gated: candidate.manifest.release.clone(),
         first: candidate.manifest.first(),
     };
-    Ok(Seen { snapshot, candidate, baseline, assessment })
+    Ok(Observation { snapshot, candidate, baseline, assessment })
 }
 
 /// The source as it would be served: under the state of active, carried over.
@@ -200,7 +200,7 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
 
 fn judge(
     repository: &Repository,
-    seen: &Seen,
+    seen: &Observation,
     (candidate, steps): (&Candidate, &[Step]),
     bump: Option<Bump>,
     options: &Options,

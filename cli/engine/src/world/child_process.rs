@@ -23,14 +23,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The word for `agent` as a guard, and its option for a limit of memory.
+/// The verb of `agent` as a guard, and its option for a memory limit.
 pub const LAUNCH: &str = "launch";
 pub const MEMORY: &str = "--memory";
 
 /// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
 static GUARDS: AtomicBool = AtomicBool::new(false);
 
-/// Said once by `main`: this executable can be a guard.
+/// Called once by `main`: this executable can be a guard.
 pub fn announce_launcher() {
     GUARDS.store(cfg!(target_os = "linux"), Ordering::Relaxed);
 }
@@ -39,7 +39,7 @@ fn guards() -> bool {
     GUARDS.load(Ordering::Relaxed)
 }
 
-/// What ends a child at once: its guard is told to, and does it thoroughly; without one its group is killed.
+/// The signal that ends a child at once: with a guard, the one on which it ends all descendants; without, SIGKILL to its group.
 fn end_at_once() -> Signal {
     if guards() { END } else { Signal::KILL }
 }
@@ -89,7 +89,7 @@ fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
     GROUPS.lock().expect("no panic while it is held")
 }
 
-#[expect(clippy::exit, reason = "the other threads are in the middle of something and are not asked")]
+#[expect(clippy::exit, reason = "the other threads may be in the middle of something")]
 fn exit(code: i32) {
     std::process::exit(code);
 }
@@ -99,7 +99,7 @@ const GRACE: Duration = Duration::from_millis(400);
 /// How long the end of a child with all it started may take.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
-/// Hears each line of a child's stream.
+/// Receives each line of a child's stream.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A child to start with pipes on all three streams, in a process group of its own.
@@ -124,18 +124,18 @@ pub struct Piped {
     /// How it ended, once it has.
     ended: watch::Receiver<Option<ExitStatus>>,
     waiting: tokio::task::JoinHandle<()>,
-    stderr: Hearing,
+    stderr: OutputTail,
 }
 
 impl Pipe {
-    /// Starts the child. What its guard hears is bound to the calling thread, so that thread has to live as long as the child should.
+    /// Starts the child. Its guard's parent-death signal is bound to the calling thread, so that thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
         adopt_strays();
         let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         groups().extend(group);
-        let stderr = Hearing::of(stderr.expect("stderr is piped"), self.listener.clone());
+        let stderr = OutputTail::of(stderr.expect("stderr is piped"), self.listener.clone());
         let (end, ended) = watch::channel(None);
         let waiting = tokio::spawn(async move {
             let status = child.wait().await.ok();
@@ -155,20 +155,20 @@ impl Pipe {
     /// The same, reading so many bytes of its stdout at most.
     pub async fn exchange_within(&self, input: Vec<u8>, most: u64) -> Result<Finished, ProcessError> {
         let (mut child, mut stdin, stdout) = self.start()?;
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let write = async {
-            // who needs no input may close it
+            // a child that needs no input may close it
             let _ = stdin.write_all(&input).await;
             drop(stdin);
         };
         let mut bounded = stdout.take(most);
-        let ((), read) = tokio::join!(write, bounded.read_to_end(&mut said));
-        // one that says more than anybody reads is told so by its closed pipe
+        let ((), read) = tokio::join!(write, bounded.read_to_end(&mut output));
+        // a child that writes more than is read gets SIGPIPE
         drop(bounded);
         read.map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let status = child.wait().await;
         child.stderr.to_the_end().await;
-        Ok(Finished { code: status.and_then(|status| status.code()), stdout: said, stderr: child.stderr_tail().join("\n").into_bytes() })
+        Ok(Finished { code: status.and_then(|status| status.code()), stdout: output, stderr: child.stderr_tail().join("\n").into_bytes() })
     }
 
     fn program(&self) -> String {
@@ -193,7 +193,7 @@ impl Pipe {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            // a guard that is killed guards nobody
+            // a killed guard ends no descendants
             .kill_on_drop(!guards());
         command
     }
@@ -236,7 +236,7 @@ impl Piped {
         status
     }
 
-    /// Ends it with all it started, gently at first. The child's stdin has to be closed by now.
+    /// Ends it with all it started, by SIGTERM first. The child's stdin has to be closed by now.
     pub async fn end(mut self) {
         if timeout(GRACE, self.wait()).await.is_err() {
             self.signal(Signal::TERM);
@@ -304,21 +304,21 @@ fn adopt_strays() {
 
 /// What a child writes to one of its streams: it is read to the end, so that the child never blocks, and the last part is kept. Dropped, it reads no more.
 #[derive(Debug)]
-pub struct Hearing {
-    heard: Arc<Mutex<LastWords>>,
+pub struct OutputTail {
+    tail: Arc<Mutex<LastWords>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Hearing {
+impl OutputTail {
     pub fn of(stream: impl tokio::io::AsyncRead + Unpin + Send + 'static, listener: Option<Listener>) -> Self {
-        let heard = Arc::<Mutex<LastWords>>::default();
-        let task = tokio::spawn(hear(stream, Arc::clone(&heard), listener));
-        Self { heard, task }
+        let tail = Arc::<Mutex<LastWords>>::default();
+        let task = tokio::spawn(read_lines(stream, Arc::clone(&tail), listener));
+        Self { tail, task }
     }
 
     /// The last lines.
     pub fn lines(&self) -> Vec<String> {
-        self.heard.lock().expect("no panic while it is held").lines()
+        self.tail.lock().expect("no panic while it is held").lines()
     }
 
     /// Reads what a child that has ended wrote last. With a guard nothing is left that holds the stream open, and its end comes as soon as this process is
@@ -331,13 +331,13 @@ impl Hearing {
     }
 }
 
-impl Drop for Hearing {
+impl Drop for OutputTail {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn hear(stream: impl tokio::io::AsyncRead + Unpin, heard: Arc<Mutex<LastWords>>, listener: Option<Listener>) {
+async fn read_lines(stream: impl tokio::io::AsyncRead + Unpin, tail: Arc<Mutex<LastWords>>, listener: Option<Listener>) {
     let mut reader = tokio::io::BufReader::new(stream);
     let mut line = Vec::new();
     while read_line_bounded(&mut reader, &mut line).await {
@@ -345,7 +345,7 @@ async fn hear(stream: impl tokio::io::AsyncRead + Unpin, heard: Arc<Mutex<LastWo
         if let Some(listener) = &listener {
             listener(&text);
         }
-        heard.lock().expect("no panic while it is held").push(text);
+        tail.lock().expect("no panic while it is held").push(text);
     }
 }
 

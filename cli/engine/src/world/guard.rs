@@ -1,7 +1,8 @@
-//! What stands between `agent` and a child of its: the child's parent, and the adoptive parent of whatever the child's own children leave behind.
+//! The guard: a process between `agent` and a child, the child's parent and the subreaper of its orphaned descendants. Linux only.
 //!
-//! A death signal reaches a child and no further; a process group loses whoever leaves it. Who is told that `agent` is gone, and is an ancestor of all that was
-//! started, can end all of it. So a guard starts the child with its own streams, waits, and ends as the child did, when nothing of it is left. Linux only.
+//! A parent-death signal reaches direct children only, and a process can leave its process group. An ancestor of everything that was
+//! started, with a parent-death signal of its own, can end all of it. So a guard starts the child with its own streams, waits, and exits
+//! as the child did, once no descendant is left.
 //!
 //! The child is confined and the guard is not: it has to signal the child, and the child must reach neither its memory nor its open files.
 
@@ -18,7 +19,7 @@ use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Tells a guard to end its child and all that came of it. The kernel sends it when `agent` dies.
+/// Has a guard end its child and all descendants. The kernel sends it when `agent` dies.
 pub const END: Signal = Signal::USR1;
 
 /// Asks the kernel for a signal when the thread that started this process ends.
@@ -53,22 +54,22 @@ async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::
     let child = start(command, confinement)?;
     let end = loop {
         match signals.next().await {
-            Told::Child => {
+            Wake::ChildExited => {
                 if let Some(end) = reap(child) {
                     break end;
                 }
             }
-            // what the child makes of it is its own affair
-            Told::Gently => drop(rustix::process::kill_process_group(child, Signal::TERM)),
-            Told::End => break End::Signal(Signal::KILL.as_raw()),
+            // the child may handle it
+            Wake::Terminate => drop(rustix::process::kill_process_group(child, Signal::TERM)),
+            Wake::End => break End::Signal(Signal::KILL.as_raw()),
         }
     };
     end_all();
     Ok(end)
 }
 
-/// The child has this process's streams, a group of its own, and this process for its parent. Here the streams are let go: who waits for their end waits for
-/// the child's.
+/// The child has this process's streams, a group of its own, and this process for its parent. Here the streams are closed: their end of
+/// file is the child's.
 #[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
 fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
@@ -94,15 +95,16 @@ fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Re
     Ok(Pid::from_child(&child))
 }
 
-enum Told {
-    Child,
-    Gently,
+/// Why a guard wakes up.
+enum Wake {
+    ChildExited,
+    Terminate,
     End,
 }
 
 struct Signals {
     child: tokio::signal::unix::Signal,
-    gently: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
     end: [tokio::signal::unix::Signal; 3],
 }
 
@@ -111,24 +113,24 @@ impl Signals {
         let end = SignalKind::from_raw(END.as_raw());
         Ok(Self {
             child: signal(SignalKind::child())?,
-            gently: signal(SignalKind::terminate())?,
+            terminate: signal(SignalKind::terminate())?,
             end: [signal(end)?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?],
         })
     }
 
-    async fn next(&mut self) -> Told {
-        let [told, interrupt, hang_up] = &mut self.end;
+    async fn next(&mut self) -> Wake {
+        let [own, interrupt, hang_up] = &mut self.end;
         tokio::select! {
-            _ = told.recv() => Told::End,
-            _ = interrupt.recv() => Told::End,
-            _ = hang_up.recv() => Told::End,
-            _ = self.gently.recv() => Told::Gently,
-            _ = self.child.recv() => Told::Child,
+            _ = own.recv() => Wake::End,
+            _ = interrupt.recv() => Wake::End,
+            _ = hang_up.recv() => Wake::End,
+            _ = self.terminate.recv() => Wake::Terminate,
+            _ = self.child.recv() => Wake::ChildExited,
         }
     }
 }
 
-/// Collects who has ended, adopted ones too; gives the child's end when it is among them.
+/// Reaps processes that have exited, adopted ones too; gives the child's exit when it is among them.
 fn reap(child: Pid) -> Option<End> {
     let mut end = None;
     while let Ok(Some((process, status))) = rustix::process::wait(WaitOptions::NOHANG) {
@@ -143,12 +145,12 @@ fn ended(status: WaitStatus) -> Option<End> {
     status.exit_status().map(End::Code).or_else(|| status.terminating_signal().map(End::Signal))
 }
 
-/// Between two looks at who is left.
+/// Between two looks at which processes are left.
 const PAUSE: Duration = Duration::from_millis(5);
-/// For whom cannot be killed (another user's, or one that hangs in the kernel), this is long enough.
+/// After so many, processes that cannot be killed (another user's, or stuck in the kernel) are left.
 const ROUNDS: usize = 1000;
 
-/// Kills until nobody is left: whoever loses its parent becomes a child of this process, so that no children means no descendants.
+/// Kills until no descendant is left: an orphan becomes a child of this process, so that no children means no descendants.
 fn end_all() {
     for _ in 0..ROUNDS {
         loop {
@@ -171,8 +173,8 @@ pub fn adopt_strays() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Ends what a guard of this process left behind when it was killed: its children, which are this process's now, with all that came of them. They are known by
-/// what the guard told them.
+/// Ends what a guard of this process left behind when it was killed: its children, which are this process's now, with all their descendants. They are known by
+/// a variable that the guard set.
 pub fn end_strays(guard: Pid) {
     let own = rustix::process::getpid();
     let mark = format!("{}={}", wire::ENV_GUARD, guard.as_raw_nonzero());
@@ -208,7 +210,7 @@ fn processes() -> Vec<(Pid, Pid)> {
     processes.collect()
 }
 
-/// All that came of some processes.
+/// The descendants of some processes.
 fn descendants(of: &[Pid], processes: &[(Pid, Pid)]) -> Vec<Pid> {
     let mut found = of.to_vec();
     let mut at = 0;

@@ -9,7 +9,7 @@ use agent_core::formats::canonical;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;
 use agent_core::gate::calibration::{Calibration, Calibrator, Rate, SCHEMA};
-use agent_core::testing::trace::Reuse;
+use agent_core::testing::cached_result::Reuse;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;

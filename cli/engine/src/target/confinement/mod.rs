@@ -49,7 +49,7 @@ pub fn confine(spec: &mut ChildSpec, entry: &EntryPoint, network: bool, target: 
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let holes = holes(repository, manifest);
-    let Asked { folders, devices } = Asked::of(entry, &holes)?;
+    let Requested { folders, devices } = Requested::of(entry, &holes)?;
     let python = python::folders(layout, &manifest.python)?;
     let confinement = tested(holes)
         .read(python.packages)
@@ -75,13 +75,13 @@ fn tested(holes: Vec<PathBuf>) -> Confinement {
     system.read_own(DEVICES).write_own([NOWHERE]).without(holes).without([PathBuf::from(ALL_DEVICES)])
 }
 
-/// What the manifest asks for besides.
-struct Asked {
+/// What the manifest requests besides.
+struct Requested {
     folders: Vec<PathBuf>,
     devices: Vec<PathBuf>,
 }
 
-impl Asked {
+impl Requested {
     fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, Failure> {
         let paths = entry.read.iter().map(|path| at_home(path)).map(|path| path.canonicalize().unwrap_or(path));
         let (devices, folders): (Vec<_>, Vec<_>) = paths.partition(|path| path.starts_with(ALL_DEVICES));

@@ -20,9 +20,9 @@ use agent_core::child::last_words;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::cached_result::Reuse;
 use agent_core::testing::event::Event;
 use agent_core::testing::part::{Merge, MergedTier};
-use agent_core::testing::trace::Reuse;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -123,9 +123,9 @@ async fn drive(
     let _ = stdin.write_all(&input).await;
     drop(stdin);
     let mut lines = BufReader::new(stdout).lines();
-    let mut told = Told::default();
+    let mut told = PartEvents::default();
     while let Ok(Some(line)) = lines.next_line().await {
-        told.hear(&line, on_event);
+        told.receive(&line, on_event);
     }
     told.finished.iter().for_each(on_event);
     let status = child.wait().await;
@@ -138,16 +138,16 @@ async fn drive(
     Ok((merge, Ended { code: status.and_then(|status| status.code()), said: child.stderr_tail() }))
 }
 
-/// What the parts told, and what of it is for who watches the whole.
+/// The events of the parts, and those that are passed on for the whole tier.
 #[derive(Default)]
-struct Told {
+struct PartEvents {
     lines: String,
     begun: BTreeSet<Tier>,
     finished: Vec<Event>,
 }
 
-impl Told {
-    fn hear(&mut self, line: &str, on_event: &mut dyn FnMut(&Event)) {
+impl PartEvents {
+    fn receive(&mut self, line: &str, on_event: &mut dyn FnMut(&Event)) {
         let Some(event) = Event::from_line(line) else { return };
         self.lines.extend([line, "\n"]);
         match event {

@@ -10,7 +10,7 @@ use crate::testing::cases;
 use crate::testing::{self, Request};
 use crate::versions::stored::{Kept, KeptCase};
 use crate::world::git::CommitInfo;
-use agent_core::bisection::{Bisection, Commit, Conclusion, Effort, How, Look, SCHEMA, Seen, search};
+use agent_core::bisection::{Bisection, Commit, Conclusion, Effort, How, Look, PointOutcome, SCHEMA, search};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -171,7 +171,7 @@ impl<'a> Search<'a> {
         Self { repository, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
     }
 
-    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<Seen>, Failure> {
+    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<PointOutcome>, Failure> {
         if let Some(look) = self.seen.get(&point) {
             return Ok(Some(look.seen));
         }

@@ -4,7 +4,7 @@ use super::run_case;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
-use agent_core::bisection::{Bisection, Conclusion, Effort, How, Look, Seen, Signal, search};
+use agent_core::bisection::{Bisection, Conclusion, Effort, How, Look, PointOutcome, Signal, search};
 use agent_core::formats::object_id::digest;
 use agent_core::state::differences;
 use agent_core::state::journal::{self, Fold, Record};
@@ -30,7 +30,7 @@ pub(super) fn search_journal(
     let conclusion = search(last + 1, Some(0), |point, _: Effort| {
         // both ends were seen as versions
         if point == 0 || point == last {
-            return Ok::<_, Failure>(Some(if point == 0 { Seen::Passed } else { Seen::Failed }));
+            return Ok::<_, Failure>(Some(if point == 0 { PointOutcome::Passed } else { PointOutcome::Failed }));
         }
         let target = repository.candidate(&What::Name(promotion.id.to_string()), &promotion.id, &steps.state(point)?)?;
         let result = run_case(repository, &target, found.tier, &found.case)?;

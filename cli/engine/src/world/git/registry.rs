@@ -31,7 +31,7 @@ struct Yanks {
 /// The registry as it was at a look, for whoever looks again and again: it is read anew only as far as refs have moved.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    seen: Option<Seen>,
+    seen: Option<Stamp>,
     /// Oldest first.
     versions: Vec<Version>,
     /// Of the versions on the branches.
@@ -44,7 +44,7 @@ pub struct Catalog {
 
 /// What tells whether the registry is still what it was.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct Stamp {
     packed: Option<(SystemTime, u64)>,
     loose: Option<SystemTime>,
     branches: Vec<(String, ObjectId)>,
@@ -62,7 +62,7 @@ pub struct Unpinned {
 /// A file that was written a moment ago may be written again within the same tick of its clock.
 const TICK: Duration = Duration::from_millis(100);
 
-impl Seen {
+impl Stamp {
     fn is_settled(&self) -> bool {
         let times = [self.packed.map(|(time, _)| time), self.loose];
         times.into_iter().flatten().all(|time| time.elapsed().is_ok_and(|age| age > TICK))
@@ -113,7 +113,7 @@ impl Catalog {
 impl Git {
     /// Brings a catalog up to what the refs say now. Where none has moved that costs two looks at the file system.
     pub fn refresh(&self, catalog: &mut Catalog) -> Result<(), GitError> {
-        let seen = self.seen()?;
+        let seen = self.stamp()?;
         if catalog.seen.as_ref() == Some(&seen) {
             return Ok(());
         }
@@ -144,9 +144,9 @@ impl Git {
         Ok(())
     }
 
-    fn seen(&self) -> Result<Seen, GitError> {
+    fn stamp(&self) -> Result<Stamp, GitError> {
         let metadata = |path: &str| std::fs::metadata(self.common_dir.join(path)).ok();
-        Ok(Seen {
+        Ok(Stamp {
             packed: metadata("packed-refs").and_then(|file| Some((file.modified().ok()?, file.len()))),
             loose: metadata("refs/tags").and_then(|folder| folder.modified().ok()),
             branches: self.version_branches()?,
