@@ -1,4 +1,6 @@
 //! A zip archive of a few files: what a bundle is, and all that is needed of the format.
+//!
+//! Own code, since the crate `zip` adds six crates and ten CPU seconds of building for these three records.
 
 use miniz_oxide::deflate::compress_to_vec;
 

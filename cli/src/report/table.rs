@@ -1,4 +1,6 @@
 //! Columns for people: as wide as their widest cell, with nothing after the last.
+//!
+//! Own code, since it is shorter than setting up `comfy-table` for columns without borders, and lines are not wrapped, so that they can be searched.
 
 /// Lines of a table; the first row is its head. Cells hold no styles, so that widths are what the eye sees.
 pub fn lines(rows: &[Vec<String>]) -> Vec<String> {

@@ -1,4 +1,7 @@
 //! Versions of Python, and what a manifest's `python.requires` asks of them (the comparisons of PEP 440 on final releases).
+//!
+//! Own code, since `pep440_rs` also accepts what a manifest must not name (pre-releases, local versions, no clause at all) and does not give
+//! the oldest release that a requirement allows.
 
 use std::fmt;
 use std::str::FromStr;
