@@ -85,8 +85,8 @@ fn make(
     let spec = spec::runner(target, repository)?;
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
-        let params = call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
-        let call = Call { target, params, conversation, id: child.fresh_id() };
+        let (params, meta) = call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
+        let call = Call { target, params, meta, conversation, id: child.fresh_id() };
         let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
                 Err(no_tool(&child, &arguments.tool).await?)

@@ -17,8 +17,10 @@ use std::time::Instant;
 /// What a call is made under.
 pub struct Call<'a> {
     pub target: &'a Target,
-    /// The parameters of `tools/call` as they came; only `_meta` is touched.
+    /// The parameters of `tools/call` as they came, but for `_meta`.
     pub params: RawObject,
+    /// `_meta` as it came; what travels to the child is added.
+    pub meta: RawObject,
     /// The conversation it is a turn of.
     pub conversation: Option<&'a mut Held>,
     /// The request's id at the child, from `Child::fresh_id`.
@@ -66,7 +68,8 @@ impl Call<'_> {
         if let Some(arguments) = self.params.get("arguments") {
             operation.given(|| arguments.get().to_owned());
         }
-        self.add_meta(operation.traceparent());
+        let trace = operation.traceparent();
+        self.add_meta(trace.as_deref());
         let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;
         note_outcome(&operation, &result);
         let result = result?;
@@ -74,14 +77,13 @@ impl Call<'_> {
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         // a result that asks for more is no turn yet
         if let Some(held) = self.conversation.take().filter(|_| !mcp::wants_input(result.raw())) {
-            self.keep_turn(held, &result, duration_ms)?;
+            self.keep_turn(held, &tool, &result, duration_ms, trace)?;
         }
         Ok(Called { result, duration_ms })
     }
 
-    fn add_meta(&mut self, trace: Option<String>) {
-        let state = &self.target.state;
-        let mut meta = self.params.object("_meta").unwrap_or_default();
+    fn add_meta(&mut self, trace: Option<&str>) {
+        let (state, meta) = (&self.target.state, &mut self.meta);
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.file.path()}));
         if let Some(held) = &self.conversation {
             let kept = held.latest();
@@ -94,10 +96,17 @@ impl Call<'_> {
         if let Some(trace) = trace {
             meta.set(wire::TRACEPARENT, &trace);
         }
-        self.params.set("_meta", &meta);
+        self.params.set("_meta", &self.meta);
     }
 
-    fn keep_turn(&self, held: &mut Held, result: &CallResult, duration_ms: f64) -> Result<(), ConversationError> {
+    fn keep_turn(
+        &self,
+        held: &mut Held,
+        tool: &str,
+        result: &CallResult,
+        duration_ms: f64,
+        trace: Option<String>,
+    ) -> Result<(), ConversationError> {
         let kept = held.latest();
         let now = clock::rfc3339(clock::now());
         let version = self.target.version.as_ref().map(ToString::to_string);
@@ -107,7 +116,7 @@ impl Call<'_> {
         let data = part("data").or_else(|| kept.map(Latest::data)).unwrap_or_default();
         let turn = Turn {
             turn: kept.map_or(1, Latest::next_turn),
-            tool: self.params.text("name").unwrap_or_default(),
+            tool: tool.to_owned(),
             arguments: self.params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default(),
             is_error: result.is_error(),
             facts: part("facts").unwrap_or_default(),
@@ -116,7 +125,7 @@ impl Call<'_> {
             revision: revision.clone(),
             at: now.clone(),
             duration_ms,
-            trace: self.params.object("_meta").and_then(|meta| meta.text(wire::TRACEPARENT)),
+            trace: trace.or_else(|| self.meta.text(wire::TRACEPARENT)),
         };
         let begun = || Header {
             schema: conversations::SCHEMA.to_owned(),
@@ -142,20 +151,20 @@ pub fn note_outcome(operation: &Operation, outcome: &Result<CallResult, ChildErr
     }
 }
 
-/// The conversation a call's parameters name: in `_meta`, else by the argument.
-pub fn conversation_of(params: &RawObject) -> Option<String> {
-    let in_meta = params.object("_meta").and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
+/// The conversation that a call names: in `_meta`, else by the argument.
+pub fn conversation_of(meta: Option<&RawObject>, params: &RawObject) -> Option<String> {
+    let in_meta = meta.and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
     let in_arguments = || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
     in_meta.or_else(in_arguments).filter(|id| !id.is_empty())
 }
 
-/// The parameters of a call that is typed: a tool that takes a `conversation_id` is told the one named beside the arguments.
+/// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` is told the one named beside the arguments.
 pub async fn typed_params(
     child: &Child,
     tool: &str,
     arguments: &Map<String, Value>,
     conversation: Option<&str>,
-) -> Result<RawObject, ChildError> {
+) -> Result<(RawObject, RawObject), ChildError> {
     let mut arguments = arguments.clone();
     if let Some(id) = conversation.filter(|_| !arguments.contains_key(CONVERSATION_ARGUMENT)) {
         let takes_it = |known: &Value| known["name"] == tool && takes_conversation(known);
@@ -166,10 +175,11 @@ pub async fn typed_params(
     let mut params = RawObject::default();
     params.set("name", &tool);
     params.set("arguments", &arguments);
+    let mut meta = RawObject::default();
     if let Some(id) = conversation {
-        params.set("_meta", &json!({wire::CONVERSATION: {"id": id}}));
+        meta.set(wire::CONVERSATION, &json!({"id": id}));
     }
-    Ok(params)
+    Ok((params, meta))
 }
 
 /// A result as a host sees it: what travels between the shim and the child in `_meta` stays there, all else keeps its bytes.

@@ -1,4 +1,4 @@
-//! JSON-RPC frames between a host and the shim.
+//! JSON-RPC frames between a client and the shim.
 
 use agent_core::protocol::mcp::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use agent_core::protocol::raw_object::RawObject;
@@ -6,17 +6,24 @@ use agent_engine::child::{ChildError, RpcError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use std::cell::OnceCell;
 
-/// What a host sent: a request when it has an id, a notification when not, an answer when it has no method.
+/// What a client sent: a request when it has an id, a notification when not, an answer when it has no method.
 #[derive(Debug, Deserialize)]
 pub struct Incoming {
     jsonrpc: Option<String>,
     #[serde(default, deserialize_with = "present")]
     pub id: Option<Box<RawValue>>,
     pub method: Option<String>,
-    pub params: Option<Box<RawValue>>,
+    #[serde(rename = "params")]
+    pub raw_params: Option<Box<RawValue>>,
     result: Option<Box<RawValue>>,
     error: Option<RpcError>,
+    /// `params` and `params._meta`, once they were read.
+    #[serde(skip)]
+    params: OnceCell<Result<RawObject, RpcError>>,
+    #[serde(skip)]
+    meta: OnceCell<Option<RawObject>>,
 }
 
 /// `"id": null` is an id, and a wrong one; no `id` is none.
@@ -24,7 +31,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<B
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A line that is no message, with the id it may have had.
+/// A frame that is no message, with the id it may have had.
 #[derive(Debug)]
 pub struct Wrong {
     pub id: Option<Box<RawValue>>,
@@ -41,10 +48,26 @@ impl Wrong {
     }
 }
 
-/// The elements of a batch, when a line is one; an error when it is not JSON.
-pub fn batch(line: &str) -> Result<Option<Vec<Box<RawValue>>>, Wrong> {
-    let whole: &RawValue = serde_json::from_str(line).map_err(|_| Wrong { id: None, error: error(PARSE_ERROR, "not JSON") })?;
-    Ok(serde_json::from_str(whole.get()).ok())
+/// A result, or the error in its place.
+pub type Answer = Result<Box<RawValue>, RpcError>;
+
+/// What one frame holds.
+pub enum Frame {
+    One(Box<Incoming>),
+    Batch(Vec<Box<RawValue>>),
+}
+
+/// Reads a frame: an object at once, anything else after a look at what it is.
+pub fn read(text: &str) -> Result<Frame, Wrong> {
+    let message = Incoming::read(text);
+    if let Ok(message) = message {
+        return Ok(Frame::One(Box::new(message)));
+    }
+    let whole: &RawValue = serde_json::from_str(text).map_err(|_| Wrong { id: None, error: error(PARSE_ERROR, "not JSON") })?;
+    match serde_json::from_str(whole.get()) {
+        Ok(elements) => Ok(Frame::Batch(elements)),
+        Err(_) => message.map(|message| Frame::One(Box::new(message))),
+    }
 }
 
 impl Incoming {
@@ -66,15 +89,40 @@ impl Incoming {
         Ok(incoming)
     }
 
+    /// The id, when it is a request.
+    pub fn request(&self) -> Option<&RawValue> {
+        self.id.as_deref().filter(|_| self.method.is_some())
+    }
+
+    pub fn is(&self, method: &str) -> bool {
+        self.method.as_deref() == Some(method)
+    }
+
     /// The parameters; none are as empty ones.
-    pub fn params(&self) -> Result<RawObject, RpcError> {
-        let given = self.params.as_deref();
-        let read = given.map_or_else(|| Ok(RawObject::default()), RawObject::read);
-        read.map_err(|problem| error(INVALID_PARAMS, format!("`params` cannot be read: {problem}")))
+    pub fn params(&self) -> Result<&RawObject, RpcError> {
+        let read = || {
+            let given = self.raw_params.as_deref();
+            let read = given.map_or_else(|| Ok(RawObject::default()), RawObject::read);
+            read.map_err(|problem| error(INVALID_PARAMS, format!("`params` cannot be read: {problem}")))
+        };
+        self.params.get_or_init(read).as_ref().map_err(Clone::clone)
+    }
+
+    /// `_meta` of the parameters, where that is an object.
+    pub fn meta(&self) -> Option<&RawObject> {
+        self.meta.get_or_init(|| self.params().ok()?.object("_meta")).as_ref()
+    }
+
+    /// The parameters and their `_meta`.
+    pub fn into_params(mut self) -> Result<(RawObject, Option<RawObject>), RpcError> {
+        self.meta();
+        self.params()?;
+        let params = self.params.take().and_then(Result::ok).unwrap_or_default();
+        Ok((params, self.meta.take().flatten()))
     }
 
     /// What it answers, when it is an answer.
-    pub fn outcome(self) -> Option<Result<Box<RawValue>, RpcError>> {
+    pub fn outcome(self) -> Option<Answer> {
         self.error.map(Err).or(self.result.map(Ok))
     }
 }
@@ -84,7 +132,7 @@ fn is_identifier(id: &RawValue) -> bool {
     serde_json::from_str::<String>(id.get()).is_ok() || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
-/// An answer's line; neither part holds a newline, for both were read from lines.
+/// The frame of an answer; neither part holds a newline, for both were read from lines.
 pub fn answer(id: &RawValue, result: &RawValue) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{}}}", id.get(), result.get())
 }
@@ -94,7 +142,7 @@ pub fn refusal(id: Option<&RawValue>, error: &RpcError) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{body}}}", id.map_or("null", RawValue::get))
 }
 
-/// A request of ours, or one that a child makes through us.
+/// A request of ours, or one that is forwarded for a child.
 pub fn request(id: u64, method: &str, params: Option<&RawValue>) -> String {
     let params = params.map(|params| format!(",\"params\":{}", params.get())).unwrap_or_default();
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{}{params}}}", json!(method))
@@ -113,17 +161,17 @@ pub fn no_such_method(method: &str) -> RpcError {
     RpcError { code: METHOD_NOT_FOUND, message: "Method not found".to_owned(), data: Some(json!(method)) }
 }
 
-/// A tool call that failed on our side is a result that says so: the model reads it and can go on.
+/// The result of a tool call that failed on our side: the model reads it and can go on.
 pub fn tool_error(message: &str) -> Box<RawValue> {
     raw(&json!({"content": [{"type": "text", "text": message}], "isError": true}))
 }
 
-/// What a call comes to when there is nothing of the tool's own to show.
+/// The result of a call without a result of the tool's own.
 pub fn tool_text(message: &str) -> Box<RawValue> {
     raw(&json!({"content": [{"type": "text", "text": message}]}))
 }
 
-/// What a child's failure is to the host, for anything but a tool call.
+/// The error that a child's failure is to the client, for anything but a tool call.
 pub fn child_error(error: ChildError) -> RpcError {
     match error {
         ChildError::Refused { error, .. } => *error,

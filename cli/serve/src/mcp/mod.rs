@@ -1,22 +1,45 @@
 //! The MCP shim between a host and the Runner or the Tuner.
 //!
-//! `stdio` and `http` carry frames, `session` is one host, `shim` answers, `pool` keeps the right children running and `notifications` passes on their notifications and
-//! requests; `runner` and `tuner` carry out a call, `tasks` knows which child has which task, `resources` lists conversations, `watching` sees refs and files
-//! change, `promoting` has staging promote itself.
+//! - Messages: `stdio` and `http` carry frames, `json_rpc` reads and writes them, `session` takes those of one client, `client` is what is known of it,
+//!   `call_context` what one request says about itself, `requests` answers by method, `resources` lists conversations.
+//! - Children: `shim` joins clients and children, `targets` resolves what is served, `pool` keeps the right children running for its `host`, `running` is one of them,
+//!   `notifications` forwards what it sends unasked, `tasks` knows which child made which task, `watching` sees refs and files change.
+//! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
+mod batch;
+mod call_context;
+mod call_locks;
+mod caller;
+mod client;
+mod conversation_uri;
+mod discovery_records;
+mod failures;
+mod filter;
+mod host;
 pub mod http;
-pub(crate) mod json_rpc;
-pub(crate) mod notifications;
-pub(crate) mod pool;
-pub(crate) mod promoting;
-pub(crate) mod resources;
-pub(crate) mod runner;
-pub(crate) mod session;
-pub(crate) mod shim;
-pub(crate) mod stdio;
-pub(crate) mod tasks;
-pub(crate) mod tuner;
-pub(crate) mod watching;
+mod in_flight;
+mod json_rpc;
+mod notifications;
+mod outlet;
+mod pool;
+mod promoting;
+mod requests;
+mod resources;
+mod results;
+mod route;
+mod runner;
+mod running;
+mod served;
+mod server;
+mod session;
+mod shim;
+mod stdio;
+mod subscriptions;
+mod targets;
+mod tasks;
+mod tool_server;
+mod tuner;
+mod watching;
 
 use crate::listen::Ended;
 use agent_core::protocol::traffic::Traffic;
@@ -26,8 +49,9 @@ use agent_engine::repository::Repository;
 use agent_engine::target::tuner::Tuner;
 use agent_engine::world::event_loop;
 use runner::Runner;
-use shim::{Server, Shim};
+use shim::Shim;
 use std::rc::Rc;
+use tool_server::ToolServer;
 
 /// Serves a Runner: to one host over stdio, or to many over HTTP.
 pub fn serve_runner(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> Result<Ended, Failure> {
@@ -39,9 +63,15 @@ pub fn serve_tuner(repository: Repository, at: What, over_http: Option<http::Opt
     serve::<Tuner>(repository, Traffic::all(at), None, over_http)
 }
 
-fn serve<S: Server>(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> Result<Ended, Failure> {
+fn serve<S: ToolServer>(
+    repository: Repository,
+    at: Traffic,
+    shadow: Option<What>,
+    over_http: Option<http::Options>,
+) -> Result<Ended, Failure> {
     let serve = async {
-        let shim = Shim::<S>::new(repository, at, shadow);
+        let shim = Shim::<S>::new(repository, at, shadow, over_http.is_some());
+        let _watching = watching::start(&shim);
         let _telemetry = shim.repository.telemetry();
         match over_http {
             Some(options) => http::serve(Rc::clone(&shim), options).await,

@@ -1,11 +1,20 @@
-//! What a child says unasked, and who is to hear it. What could be meant for several hosts is given to none.
+//! What a child sends unasked, and which client gets it. What could be meant for several clients is given to none.
 
-use crate::mcp::pool::{InFlight, Running};
-use crate::mcp::session::{About, Session};
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::client::Client;
+use crate::mcp::conversation_uri::UPDATED;
+use crate::mcp::host::Host;
+use crate::mcp::in_flight::InFlight;
+use crate::mcp::json_rpc;
+use crate::mcp::outlet::About;
+use crate::mcp::route::{Audience, ProtocolVersion};
+use crate::mcp::running::Running;
+use crate::mcp::server::Server;
+use crate::mcp::shim::Shim;
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
-use agent_engine::child::{ServerMessage, not_offered};
+use agent_engine::child::{Opening, ServerMessage, not_offered};
+use agent_engine::repository::Repository;
+use serde_json::json;
 use serde_json::value::RawValue;
 use std::rc::{Rc, Weak};
 use tokio::sync::mpsc;
@@ -13,10 +22,46 @@ use tokio::sync::mpsc;
 const PROGRESS: &str = "notifications/progress";
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
-const UPDATED: &str = "notifications/resources/updated";
 
-/// Hears a child until it is gone.
-pub async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut messages: mpsc::Receiver<ServerMessage>) {
+impl<S: Server> Host for Shim<S> {
+    type Server = S;
+
+    fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    fn opening(&self, audience: Audience) -> Opening {
+        match (audience.owner.and_then(|owner| self.client(owner)), audience.protocol_version) {
+            (Some(client), _) => client.opening(),
+            (None, ProtocolVersion::Stateless) => Opening::Stateless,
+            (None, ProtocolVersion::Handshake(revision)) => Opening::of_revision(revision),
+        }
+    }
+
+    fn started(self: &Rc<Self>, server: &Rc<Running<S>>, messages: mpsc::Receiver<ServerMessage>) {
+        tokio::task::spawn_local(receive(Rc::downgrade(self), Rc::downgrade(server), messages));
+    }
+
+    fn replaced(&self, server: &Rc<Running<S>>, are_tools_changed: bool) {
+        subscribe_again(self, server);
+        if are_tools_changed {
+            self.notify_tools_changed();
+        }
+    }
+}
+
+/// Subscribes a new child to the resources that its clients have subscribed to.
+fn subscribe_again<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>) {
+    for uri in shim.audience(server).iter().flat_map(|client| client.subscriptions.of_the_server()) {
+        let server = Rc::clone(server);
+        tokio::task::spawn_local(async move {
+            let _ = server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await;
+        });
+    }
+}
+
+/// Receives what a child sends unasked until it is gone.
+async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut messages: mpsc::Receiver<ServerMessage>) {
     while let Some(message) = messages.recv().await {
         let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };
         match message {
@@ -26,28 +71,38 @@ pub async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, m
     }
 }
 
-/// Somebody's session and request.
-type Origin<S> = (Rc<Session<S>>, Box<RawValue>);
+/// A client and its request.
+type Origin = (Rc<Client>, Box<RawValue>);
 
-/// The request that was made last, among those of one session.
-fn latest_request<S: Server>(server: &Running<S>, matches: impl Fn(&InFlight<S>) -> bool) -> Option<Origin<S>> {
+/// The latest matching request, where all of them are of one client.
+fn latest_request<S: Server>(shim: &Shim<S>, server: &Running<S>, matches: impl Fn(&InFlight) -> bool) -> Option<Origin> {
     let in_flight = server.in_flight.borrow();
     let mut found = in_flight.values().rev().filter(|request| !request.is_subscription && matches(request));
     let last = found.next()?;
-    let session = last.session.upgrade()?;
-    found.all(|other| other.session.ptr_eq(&last.session)).then(|| (session, last.id.clone()))
+    let client = shim.client(last.client)?;
+    found.all(|other| other.client == last.client).then(|| (client, last.id.clone()))
 }
 
 fn requested<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>) {
-    // a host of the stateless era is asked by results alone
-    if let Some((session, about)) = latest_request(server, |request| request.era == Era::Handshake) {
-        return session.ask(server, id, method, params, About::Request(&about));
+    // a client of the stateless era takes no requests: a result asks it for input
+    if let Some((client, about)) = latest_request(shim, server, |request| request.era == Era::Handshake) {
+        return ask(&client, server, id, method, params, About::Request(&about));
     }
-    let is_idle = server.in_flight.borrow().is_empty();
+    let is_idle = server.in_flight.is_empty();
     match shim.audience(server).as_slice() {
-        [only] if is_idle && only.revision().is_some() => only.ask(server, id, method, params, About::Nothing),
+        [only] if is_idle && only.revision().is_some() => ask(only, server, id, method, params, About::Nothing),
         _ => server.child().reply(id, Err(not_offered(method))),
     }
+}
+
+/// Forwards a request of a child to a client.
+fn ask<S: Server>(client: &Client, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>, about: About<'_>) {
+    let server = Rc::downgrade(server);
+    client.request(method, params, about, move |answer| {
+        if let Some(server) = server.upgrade() {
+            server.child().reply(id, answer);
+        }
+    });
 }
 
 async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method: &str, frame: &RawValue) {
@@ -55,7 +110,9 @@ async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method
     match method {
         PROGRESS => progressed(shim, server, frame, &params()),
         TOOLS_CHANGED if !tools_may_change(shim, server).await => {}
-        _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => subscribed(server, method, frame),
+        _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => {
+            subscribed(shim, server, method, frame);
+        }
         TOOLS_CHANGED => shim.notify_tools_changed(),
         UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
         "notifications/resources/list_changed" | "notifications/prompts/list_changed" => shim.list_changed(server, method, frame),
@@ -70,15 +127,15 @@ fn progressed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue, 
     let request = if is_ours {
         token.get().parse().ok().and_then(|id: u64| in_flight.get(&id))
     } else {
-        in_flight.values().find(|request| request.token.as_deref().is_some_and(|other| other.get() == token.get()))
+        in_flight.values().find(|request| request.progress_token.as_deref().is_some_and(|other| other.get() == token.get()))
     };
-    let Some((session, request)) = request.and_then(|request| Some((request.session.upgrade()?, request))) else { return };
-    let forwarded = match &request.token {
+    let Some((client, request)) = request.and_then(|request| Some((shim.client(request.client)?, request))) else { return };
+    let forwarded = match &request.progress_token {
         Some(token) if is_ours => with_params(frame, |params| params.set("progressToken", token)),
         _ => Some(frame.get().to_owned()),
     };
     if let Some(forwarded) = forwarded {
-        session.deliver(forwarded, About::Request(&request.id));
+        client.deliver(forwarded, About::Request(&request.id));
     }
 }
 
@@ -91,44 +148,44 @@ fn with_params(frame: &RawValue, change: impl FnOnce(&mut RawObject)) -> Option<
     Some(members.to_raw().get().to_owned())
 }
 
-/// What belongs to a subscription names it: as the child saw it, and then as the host did.
-fn subscribed<S: Server>(server: &Running<S>, method: &str, frame: &RawValue) {
+/// A notification of a subscription names it: by the child's id, which becomes the client's.
+fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, frame: &RawValue) {
     if method == ACKNOWLEDGED {
-        return; // the host had its own from us
+        return; // the client had its own from us
     }
     let meta = |params: &RawObject| params.object("_meta").unwrap_or_default();
     let named = RawObject::parse(frame).and_then(|frame| meta(&frame.object("params")?).get(mcp::META_SUBSCRIPTION)?.get().parse().ok());
     let in_flight = server.in_flight.borrow();
     let Some(request) = named.and_then(|id: u64| in_flight.get(&id)) else { return };
-    let Some(session) = request.session.upgrade() else { return };
+    let Some(client) = shim.client(request.client) else { return };
     let forwarded = with_params(frame, |params| {
         let mut meta = meta(params);
         meta.set(mcp::META_SUBSCRIPTION, &request.id);
         params.set("_meta", &meta);
     });
     if let Some(forwarded) = forwarded {
-        session.deliver(forwarded, About::Request(&request.id));
+        client.deliver(forwarded, About::Request(&request.id));
     }
 }
 
-/// Asks for the tools again; hosts are not told of those that were never recorded.
+/// Lists the tools again. Clients are not notified of tools that were never recorded.
 async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
-    // a child that fails to list them is found out by the next request
+    // a child that fails to list them fails at the next request too
     let looked = server.refresh_tools().await.is_ok();
     let is_as_recorded = server.undeclared_tools.borrow().is_empty();
     if !is_as_recorded {
-        shim.report_server(server);
+        shim.report_undeclared_tools(server);
     }
     looked && is_as_recorded
 }
 
-/// Log messages and the like carry no sign of whose they are.
+/// Log messages and the like do not say which request they belong to.
 fn forward_unattributed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
-    let wants = |request: &InFlight<S>| request.era == Era::Handshake || request.wants_logs;
-    if let Some((session, about)) = latest_request(server, wants) {
-        return session.deliver(frame.get().to_owned(), About::Request(&about));
+    let wants = |request: &InFlight| request.era == Era::Handshake || request.wants_logs;
+    if let Some((client, about)) = latest_request(shim, server, wants) {
+        return client.deliver(frame.get().to_owned(), About::Request(&about));
     }
-    if let ([only], true) = (shim.audience(server).as_slice(), server.in_flight.borrow().is_empty())
+    if let ([only], true) = (shim.audience(server).as_slice(), server.in_flight.is_empty())
         && only.revision().is_some()
     {
         only.deliver(frame.get().to_owned(), About::Nothing);

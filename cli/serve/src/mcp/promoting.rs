@@ -4,7 +4,6 @@
 //! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
 //! is refused waits for new signals.
 
-use crate::mcp::pool::Route;
 use crate::mcp::shim::Shim;
 use agent_engine::error::Failure;
 use agent_engine::staging::Snapshot;
@@ -26,7 +25,7 @@ const ANOTHER: Duration = Duration::from_secs(1);
 
 /// What the last attempt of any server has seen.
 #[derive(Debug, Serialize, Deserialize)]
-struct Tried {
+struct LastAttempt {
     schema: String,
     seq: u64,
 }
@@ -48,8 +47,8 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
 }
 
 fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
-    let promoter = &shim.promoter;
-    let target = shim.current(&Route::Plan(shim.traffic.main()))?;
+    let promoter = &shim.state;
+    let target = shim.main_target()?;
     let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
     let staged = shim.repository.staging()?.snapshot()?;
     let waiting = waiting(&staged, tried(&shim.repository.layout)?);
@@ -75,18 +74,18 @@ fn waiting(staged: &Snapshot, tried: u64) -> u64 {
 
 fn tried(layout: &Layout) -> Result<u64, Failure> {
     let bytes = fs::read_if_there(&layout.auto_promotion())?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice::<Tried>(&bytes).ok()).map_or(0, |tried| tried.seq))
+    Ok(bytes.and_then(|bytes| serde_json::from_slice::<LastAttempt>(&bytes).ok()).map_or(0, |tried| tried.seq))
 }
 
 fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
-    if shim.promoter.has_timer.replace(true) {
+    if shim.state.has_timer.replace(true) {
         return;
     }
     let shim = Rc::downgrade(shim);
     tokio::task::spawn_local(async move {
         tokio::time::sleep(time).await;
         if let Some(shim) = shim.upgrade() {
-            shim.promoter.has_timer.set(false);
+            shim.state.has_timer.set(false);
             look(&shim);
         }
     });
@@ -98,10 +97,10 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
         look_after(shim, ANOTHER);
         return Ok(());
     };
-    let tried = serde_json::to_vec(&Tried { schema: SCHEMA.to_owned(), seq }).expect("a number is JSON");
+    let tried = serde_json::to_vec(&LastAttempt { schema: SCHEMA.to_owned(), seq }).expect("a number is JSON");
     fs::replace(&layout.auto_promotion(), &tried, Durability::Rebuildable)?;
-    shim.promoter.first.set(None);
-    shim.promoter.is_under_way.set(true);
+    shim.state.first.set(None);
+    shim.state.is_under_way.set(true);
     let directory = shim.repository.directory.clone();
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
@@ -113,7 +112,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     tokio::task::spawn_local(async move {
         let outcome = end.await;
         let Some(shim) = shim.upgrade() else { return };
-        shim.promoter.is_under_way.set(false);
+        shim.state.is_under_way.set(false);
         match outcome {
             Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
             Ok(Err(why)) => {

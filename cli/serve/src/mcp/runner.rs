@@ -1,9 +1,13 @@
 //! The Runner behind the shim: each call under one state, each conversation under the version it began with.
 
+use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc;
-use crate::mcp::pool::{ProtocolVersion, Route, Served};
-use crate::mcp::session::Caller;
-use crate::mcp::shim::{self, CallFailure, Server, Shim};
+use crate::mcp::results::{self, tool_error};
+use crate::mcp::route::{Audience, ProtocolVersion, Route};
+use crate::mcp::served::Served;
+use crate::mcp::server::Server;
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::{CallFailure, ToolServer};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::protocol::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
 use agent_core::protocol::mcp::{self, Era};
@@ -13,6 +17,7 @@ use agent_core::state::signal::CONVERSATION_ARGUMENT;
 use agent_engine::child::{Child, ChildError, Opening, Role};
 use agent_engine::conversations::{Header, Held};
 use agent_engine::error::Failure;
+use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError};
 use agent_engine::target::spec;
@@ -34,11 +39,12 @@ impl Server for Runner {
     const ROLE: Role = Role::Runner;
     const MAY_LAG: bool = true;
     const IS_SHARED: bool = false;
+    type State = ();
 
-    async fn start(shim: &Shim<Self>, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure> {
-        let mut spec = spec::runner(target, &shim.repository)?;
+    async fn start(repository: &Repository, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure> {
+        let mut spec = spec::runner(target, repository)?;
         spec.memory = target.manifest.limits.serving_memory();
-        let data = if *route == Route::Shadow { Some(copied_data(shim).await?) } else { None };
+        let data = if *route == Route::Shadow { Some(copied_data(repository).await?) } else { None };
         if let Some(data) = &data {
             spec = spec.env(wire::ENV_DATA, data.path());
         }
@@ -73,25 +79,27 @@ impl Server for Runner {
             Era::Stateless => ProtocolVersion::Stateless,
         }
     }
+}
 
+impl ToolServer for Runner {
     async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
-        let shim = caller.shim();
+        let shim = caller.shim;
         let conversation = Named::of(caller, &mut params).await?;
         Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
         // two calls at once in one conversation would each forget what the other remembered
-        let (_turn, mut held) = match &conversation.id {
-            Some(id) => (Some(shim.turns.take(id).await), Some(hold(shim, id).await?)),
+        let (_lock, mut held) = match &conversation.id {
+            Some(id) => (Some(shim.locks.lock(id).await), Some(hold(shim, id).await?)),
             None => (None, None),
         };
         let begins = conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
-        let served = serving(caller, held.as_ref(), conversation.of_host.as_deref()).await?;
-        cast_shadow(caller, &params, &served);
+        let served = serving(caller, held.as_ref(), &conversation).await?;
+        shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.undeclared_tools.borrow().get(&tool) {
             let message =
                 format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
-            return Ok(shim::tool_error(caller.era, &message));
+            return Ok(tool_error(caller.era(), &message));
         }
         let recorded = recording::is_under_way(&shim.repository.layout).then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
@@ -99,8 +107,8 @@ impl Server for Runner {
             recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))), &result);
         }
         shim.tasks.note(&served.server, &result);
-        let result = served.server.adapt_result(caller.era, "tools/call", result);
-        let result = shim::signed::<Self>(caller.era, &served.target, result);
+        let result = served.server.adapt_result(caller.era(), "tools/call", result);
+        let result = results::signed::<Self>(caller.era(), &served.target, result);
         Ok(if begins { conversation.shown_in(result) } else { result })
     }
 }
@@ -111,21 +119,22 @@ async fn make(
     mut params: RawObject,
     mut conversation: Option<&mut Held>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
-    served.server.adapt_request(caller, &mut params);
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
-        let registered = served.server.register(caller, &mut params, false);
-        let call = Call { target: &served.target, params: params.clone(), conversation: conversation.as_deref_mut(), id: registered.id };
+        let (registered, meta) = caller.register(&served.server, false);
+        let meta = meta.or_else(|| caller.context.meta.clone()).unwrap_or_default();
+        let call =
+            Call { target: &served.target, params: params.clone(), meta, conversation: conversation.as_deref_mut(), id: registered.id };
         let result = match call.make(served.server.child()).await {
             Ok(done) => call::for_host(done.result.raw()),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
             Err(CallError::Conversation(error)) => return Err(error.into()),
         };
-        if !served.server.requires_input(caller, &result) {
+        if !served.server.requires_input(caller.era(), &result) {
             return Ok(result);
         }
         let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
-        Box::pin(caller.fulfil(&result, &mut params)).await.map_err(|error| child_failed(refused(error)))?;
+        Box::pin(caller.provide_input(&result, &mut params)).await.map_err(|error| child_failed(refused(error)))?;
     }
 }
 
@@ -138,18 +147,23 @@ struct Named {
     is_unnamed: bool,
     /// Whether a result may have the id beside what the tool gives.
     takes_id: bool,
+    /// The entry of the traffic plan it was looked up by, and the target of that.
+    resolved: (usize, Rc<Target>),
 }
 
 impl Named {
     /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, Failure> {
-        let id = call::conversation_of(params);
-        let of_host = caller.own_conversation(params).filter(|_| id.is_none());
-        let route = Route::Plan(caller.shim().traffic.place_of(id.as_deref().or(of_host.as_deref())));
-        let discovery = caller.shim().discovery(caller, &route).await?;
+        let id = caller.context.conversation.clone();
+        let of_host = caller.own_conversation().filter(|_| id.is_none()).map(str::to_owned);
+        let place = caller.shim.targets.traffic.place_of(id.as_deref().or(of_host.as_deref()));
+        let route = Route::Plan(place);
+        let target = caller.shim.current(&route)?;
+        let discovery = caller.discovery_of(&route, &target).await?;
+        let resolved = (place, target);
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
-            return Ok(Self { id, of_host, is_unnamed: false, takes_id: false });
+            return Ok(Self { id, of_host, is_unnamed: false, takes_id: false, resolved });
         };
         if !takes_conversation(tool)
             && let Some(mut arguments) = params.object("arguments")
@@ -160,7 +174,7 @@ impl Named {
         }
         let is_unnamed = id.is_none();
         let id = id.or_else(|| of_host.clone()).unwrap_or_else(|| fresh_id("c"));
-        Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool) })
+        Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool), resolved })
     }
 
     /// A host that began a conversation without naming it learns its id, where a model reads it and where a program does. Some hosts show their model the
@@ -192,34 +206,38 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
     if let Some(held) = Held::try_take(layout, id)? {
         return Ok(held);
     }
-    let patience = shim.current(&Route::Plan(shim.traffic.main()))?.manifest.limits.longest_call();
+    let patience = shim.main_target()?.manifest.limits.longest_call();
     Ok(Held::take(layout, id, patience).await?)
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, conversation: Option<&Held>, of_host: Option<&str>) -> Result<Served<Runner>, Failure> {
-    let shim = caller.shim();
-    let place = match conversation.map(Held::id).or(of_host) {
-        Some(id) => shim.traffic.pick(id),
-        None if shim.traffic.is_split() => shim.traffic.pick(&fresh_id("call")),
-        None => shim.traffic.main(),
+async fn serving(caller: Caller<'_, Runner>, held: Option<&Held>, named: &Named) -> Result<Served<Runner>, Failure> {
+    let (shim, traffic) = (caller.shim, &caller.shim.targets.traffic);
+    let place = match held.map(Held::id).or(named.of_host.as_deref()) {
+        Some(id) => traffic.pick(id),
+        None if traffic.is_split() => traffic.pick(&fresh_id("call")),
+        None => traffic.main(),
     };
     let route = Route::Plan(place);
-    let now = shim.current(&route)?;
-    match conversation.and_then(Held::latest).map(|latest| &latest.header) {
+    let now = match &named.resolved {
+        // a call that waited for its conversation is served what is current after that
+        (resolved, target) if *resolved == place && held.is_none() => Rc::clone(target),
+        _ => shim.current(&route)?,
+    };
+    match held.and_then(Held::latest).map(|latest| &latest.header) {
         Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
             Box::pin(pinned(caller, &route, &now, header)).await
         }
-        _ => shim.serving_route(caller, &route).await,
+        _ => caller.serving_target(&route, &now).await,
     }
 }
 
 async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, Failure> {
-    let shim = caller.shim();
+    let shim = caller.shim;
     let target = Rc::new(shim.repository.pinned(header)?);
     let by_call = |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
     if target.code == now.code {
-        let served = shim.serving_route(caller, route).await?;
+        let served = caller.serving_target(route, now).await?;
         if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
             return Ok(Served { target, server: served.server });
         }
@@ -227,37 +245,37 @@ async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, hea
     let takes_state_by_call = shim.recorded(&target).as_ref().is_some_and(by_call);
     let state = (!takes_state_by_call).then(|| target.state.revision.clone());
     let route = Route::Pinned(target.code.clone(), state);
-    let key = shim.key(caller, &route, &target);
+    let key = caller.key(&route, &target);
     let served = shim.acquire(&key, &target).await?;
     // one child may serve conversations with different states
     Ok(Served { target, server: served.server })
 }
 
 /// A shadow writes into a copy of the data that is served, made apart from the calls that go on meanwhile.
-async fn copied_data(shim: &Shim<Runner>) -> Result<DataCopy, Failure> {
-    let layout = shim.repository.layout.clone();
+async fn copied_data(repository: &Repository) -> Result<DataCopy, Failure> {
+    let layout = repository.layout.clone();
     let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
     let copied =
         copied.map_err(|error| Failure::new(FailureKind::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
     if copied.is_empty_instead {
-        shim.repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
+        repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
     }
     Ok(copied)
 }
 
-/// What is in the shadow gets the same call, and answers nobody.
-fn cast_shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner>) {
-    let shim = caller.shim();
-    if shim.shadow.is_none() || matches!(&shim.shadow, Some(what) if served.target.what == *what) {
+/// Makes the same call at the shadow; its result is dropped.
+fn shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner>) {
+    let shadow = &caller.shim.targets.shadow;
+    if shadow.is_none() || matches!(shadow, Some(what) if served.target.what == *what) {
         return;
     }
-    let (session, params, id, era) = (Rc::clone(caller.session), params.clone(), caller.id.to_owned(), caller.era);
-    let span = Span::internal("shadow", "shadow");
+    let (shim, client, context) = (Rc::clone(caller.shim), Rc::clone(caller.client), caller.context.clone());
+    let (params, span) = (params.clone(), Span::internal("shadow", "shadow"));
     tokio::task::spawn_local(async move {
-        let caller = Caller { session: &session, era, id: &id };
-        let Ok(target) = session.shim.current(&Route::Shadow) else { return };
-        let audience = crate::mcp::pool::Audience { protocol_version: Runner::protocol_version(era, session.revision()), owner: None };
-        if let Ok(served) = session.shim.acquire(&(Route::Shadow, audience), &target).await {
+        let caller = Caller { shim: &shim, client: &client, context: &context };
+        let Ok(target) = shim.current(&Route::Shadow) else { return };
+        let audience = Audience { protocol_version: Runner::protocol_version(context.era, client.revision()), owner: None };
+        if let Ok(served) = shim.acquire(&(Route::Shadow, audience), &target).await {
             let _ = span.around(make(caller, &served, params, None)).await;
         }
     });

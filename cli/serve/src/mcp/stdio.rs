@@ -1,8 +1,10 @@
-//! Lines in, lines out: the host's side of the shim.
+//! The shim over stdio: a frame is a line.
 
 use crate::listen::Ended;
-use crate::mcp::session::{About, Outlet, Session};
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::outlet::{About, Outlet};
+use crate::mcp::session::Session;
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::ToolServer;
 use agent_engine::conversations;
 use agent_engine::error::Failure;
 use agent_engine::world::clock::fresh_id;
@@ -19,11 +21,11 @@ use tokio::sync::mpsc;
 
 /// Requests read ahead of being handled; a host that floods waits.
 const LINES_AHEAD: usize = 256;
-/// What is read of the host's words at once, at most.
+/// Bytes read at once, at most.
 const READ_CHUNK: usize = 64 << 10;
 
 /// Serves one host until it closes its end.
-pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
+pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
     let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
@@ -31,13 +33,13 @@ pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     loop {
         tokio::select! {
             line = lines.next() => match line {
-                Some(line) => session.take(&line),
+                Some(line) => session.receive(&line),
                 None => break,
             },
             () = interrupt.received() => return Ok(Ended::Interrupted),
         }
     }
-    // what is under way is answered, unless nobody reads answers any more
+    // requests in flight are answered, unless the reader of our stdout is gone
     tokio::select! {
         () = session.settled() => {}
         () = reader_gone() => {}
@@ -48,7 +50,7 @@ pub async fn serve<S: Server>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     Ok(Ended::Stopped)
 }
 
-/// Everything goes out the one way there is.
+/// Every frame goes to stdout.
 struct Stdout;
 
 impl Outlet for Stdout {
@@ -98,7 +100,7 @@ impl Lines {
         Self::Threaded(receiver)
     }
 
-    /// The next line; `None` when the host has said all it will. Nothing is lost when the future is dropped.
+    /// The next line; `None` at the end of stdin. Nothing is lost when the future is dropped.
     async fn next(&mut self) -> Option<String> {
         let line = match self {
             Self::Threaded(lines) => lines.recv().await?,

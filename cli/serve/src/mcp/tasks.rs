@@ -1,7 +1,7 @@
 //! Tasks: calls whose result is fetched later. Only the child that made a task knows it, so that one lives as long as the task does.
 
-use crate::mcp::pool::Running;
-use crate::mcp::shim::Server;
+use crate::mcp::running::Running;
+use crate::mcp::server::Server;
 use agent_core::protocol::raw_object::RawObject;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ impl<S: Server> Default for Tasks<S> {
 }
 
 impl<S: Server> Tasks<S> {
-    /// Notes whose task a result tells of, if it tells of one.
+    /// Notes the task that a result names, if it names one.
     pub fn note(&self, server: &Rc<Running<S>>, result: &RawValue) {
         // looked for as text first: most results do not have it
         if !result.get().contains("taskId") {
@@ -57,7 +57,7 @@ impl<S: Server> Tasks<S> {
     }
 }
 
-/// The id of the task that a result tells of, and for how long it is kept.
+/// The id of the task that a result names, and for how long it is kept.
 fn task(result: &RawValue) -> Option<(String, Duration)> {
     let result = RawObject::parse(result)?;
     let task = result.object("task").unwrap_or(result);
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_tells_of_a_task() {
+    fn a_result_names_a_task() {
         let of = |text: &str| task(&RawValue::from_string(text.to_owned()).unwrap());
         assert_eq!(of(r#"{"task": {"taskId": "t1", "ttl": 5000, "status": "working"}}"#), Some(("t1".to_owned(), Duration::from_secs(5))));
         assert_eq!(of(r#"{"task": {"taskId": "t1", "ttl": null}}"#), Some(("t1".to_owned(), LIFETIME)));

@@ -1,10 +1,15 @@
 //! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
 
+use crate::mcp::call_context::CallContext;
+use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc;
-use crate::mcp::pool::{ProtocolVersion, Route, Running};
-use crate::mcp::promoting;
-use crate::mcp::session::Caller;
-use crate::mcp::shim::{self, CallFailure, Server, Shim};
+use crate::mcp::promoting::{self, Promoter};
+use crate::mcp::results::tool_error;
+use crate::mcp::route::{ProtocolVersion, Route};
+use crate::mcp::running::Running;
+use crate::mcp::server::Server;
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::{CallFailure, ToolServer};
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::document;
 use agent_core::protocol::mcp::{self, Era};
@@ -14,6 +19,7 @@ use agent_core::state;
 use agent_core::state::signal::{self, Signal};
 use agent_engine::child::{Child, Opening, Role};
 use agent_engine::error::Failure;
+use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call;
 use agent_engine::target::tuner::{self, Batch, Settled, Tuner, TuningError};
@@ -31,10 +37,11 @@ impl Server for Tuner {
     /// Signals are replayed on what is served now, which is the new code's to do.
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
+    type State = Promoter;
 
-    async fn start(shim: &Shim<Self>, _line: &Route, target: &Target, _opening: &Opening) -> Result<Self, Failure> {
+    async fn start(repository: &Repository, _route: &Route, target: &Target, _opening: &Opening) -> Result<Self, Failure> {
         let memory = target.manifest.limits.serving_memory();
-        Self::start_within(memory, &shim.repository, target).await
+        Self::start_within(memory, repository, target).await
     }
 
     fn child(&self) -> &Child {
@@ -58,15 +65,17 @@ impl Server for Tuner {
     fn protocol_version(_era: Era, _revision: Option<&'static str>) -> ProtocolVersion {
         ProtocolVersion::Handshake(mcp::HANDSHAKE)
     }
+}
 
+impl ToolServer for Tuner {
     async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
-        let shim = caller.shim();
-        let signal = match signal_of(&params) {
+        let shim = caller.shim;
+        let signal = match signal_of(caller.context, &params) {
             Ok(signal) => signal,
-            Err(problem) => return Ok(shim::tool_error(caller.era, &problem)),
+            Err(problem) => return Ok(tool_error(caller.era(), &problem)),
         };
-        let _turn = shim.turns.take(STAGING).await;
-        let served = shim.serving(caller).await?;
+        let _lock = shim.locks.lock(STAGING).await;
+        let served = caller.serving(&caller.session_route()).await?;
         let Committed { value, warnings } = settle(shim, &served.server, signal).await?;
         if matches!(value, Settled::Applied(..)) {
             promoting::look(shim);
@@ -76,22 +85,22 @@ impl Server for Tuner {
             Settled::Duplicate(signal) => json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id)),
             Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
-        Ok(served.server.adapt_result(caller.era, "tools/call", result))
+        Ok(served.server.adapt_result(caller.era(), "tools/call", result))
     }
 }
 
-fn signal_of(params: &RawObject) -> Result<Signal, String> {
+fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String> {
     let arguments: Map<String, Value> = match params.get("arguments") {
         Some(raw) => document::parse(raw.get()).map_err(|flaw| format!("`arguments` cannot be taken: {flaw}"))?,
         None => Map::new(),
     };
     state::check_numbers(&json!(arguments))?;
-    let named = params.object("_meta").and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
+    let named = context.meta.as_ref().and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
     let is_new = named.is_none();
     let id = named.unwrap_or_else(|| fresh_id("mcp"));
     signal::check_id(&id)?;
     let tool = params.text("name").unwrap_or_default();
-    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: call::conversation_of(params) })
+    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: context.conversation.clone() })
 }
 
 /// The signal counts: what failed afterwards stands beside the result, and is no error of the call.

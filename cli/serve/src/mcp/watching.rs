@@ -1,6 +1,7 @@
-//! The shim's eye on the repository: branches and pins that move, code that is edited, conversations that go on.
+//! Watches the repository: branches and pins that move, code that is edited, conversations with new turns.
 
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::server::Server;
+use crate::mcp::shim::Shim;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::what::What;
 use agent_engine::world::watch::{self, Watch};
@@ -24,7 +25,7 @@ pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
     let common = shim.repository.git.common_dir();
     let (refs, moved) = watch::Folders::start(&[(common.to_owned(), false), (common.join("refs"), true)]).ok()?;
     tokio::task::spawn_local(follow_refs(Rc::downgrade(shim), moved));
-    if shim.traffic.whats().any(|what| *what == What::Worktree) {
+    if shim.targets.traffic.whats().any(|what| *what == What::Worktree) {
         watch_worktree(shim);
     }
     Some(Watching { _refs: refs, _conversations: watch_conversations(shim) })
@@ -84,7 +85,7 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     });
 }
 
-/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of somebody's merge.
+/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of a merge.
 fn code_in<S: Server>(shim: &Shim<S>, root: &std::path::Path) -> Option<ObjectId> {
     let tree = shim.repository.git.snapshot_worktree(root, &shim.repository.layout).ok()?;
     shim.repository.git.code_tree(&tree).ok()

@@ -1,8 +1,7 @@
-//! What a request of the stateless revision says about itself, in its body and again in its headers.
+//! Checks that the headers of a request of the stateless revision agree with its body.
 
 use crate::mcp::json_rpc::{self, Incoming};
 use agent_core::protocol::mcp;
-use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::RpcError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +23,7 @@ const NAMED: [(&str, &str); 3] = [("prompts/get", "name"), ("resources/read", "u
 pub(super) fn is_stateless(headers: &HeaderMap, message: Option<&Incoming>) -> bool {
     match headers.get(VERSION_HEADER) {
         Some(version) => !mcp::HANDSHAKES.iter().any(|known| version == known),
-        None => message.is_some_and(|message| meta(message).is_some_and(|meta| meta.get(mcp::META_VERSION).is_some())),
+        None => message.is_some_and(|message| message.meta().is_some_and(|meta| meta.get(mcp::META_VERSION).is_some())),
     }
 }
 
@@ -56,15 +55,11 @@ pub(super) fn check_notification(headers: &HeaderMap) -> Result<(), RpcError> {
     }
 }
 
-fn meta(message: &Incoming) -> Option<RawObject> {
-    RawObject::parse(message.params.as_deref()?)?.object("_meta")
-}
-
 fn declared(message: &Incoming) -> Result<String, RpcError> {
-    let meta = meta(message).unwrap_or_default();
-    let version = meta.text(mcp::META_VERSION);
+    let meta = message.meta();
+    let version = meta.and_then(|meta| meta.text(mcp::META_VERSION));
     match version {
-        Some(version) if meta.get(mcp::META_CAPABILITIES).is_some() => Ok(version),
+        Some(version) if meta.is_some_and(|meta| meta.get(mcp::META_CAPABILITIES).is_some()) => Ok(version),
         _ => {
             let missing = if version.is_none() { mcp::META_VERSION } else { mcp::META_CAPABILITIES };
             Err(json_rpc::error(mcp::INVALID_PARAMS, format!("`params._meta` must have `{missing}`")))

@@ -1,12 +1,15 @@
 //! A POST of the stateless era: a session that lasts as long as its answer.
 
 use crate::mcp::http::envelope;
-use crate::mcp::http::message::{Message, Posted};
+use crate::mcp::http::message::Posted;
 use crate::mcp::http::mirror::Mirror;
 use crate::mcp::http::reply::{self, Refusal, Reply, ResponseMode};
 use crate::mcp::http::stream::Stream;
-use crate::mcp::session::{About, Outlet, Session};
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::json_rpc::Incoming;
+use crate::mcp::outlet::{About, Outlet};
+use crate::mcp::session::Session;
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::ToolServer;
 use agent_core::protocol::mcp;
 use agent_engine::child::{RpcError, client_info};
 use hyper::{HeaderMap, StatusCode};
@@ -25,7 +28,7 @@ const LIST: &str = "tools/list";
 const PAGES: u32 = 100;
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
-pub(super) struct Exchanges<S: Server> {
+pub(super) struct Exchanges<S: ToolServer> {
     shim: Rc<Shim<S>>,
     listening: RefCell<Vec<Weak<Exchange<S>>>>,
     gone: mpsc::UnboundedSender<Rc<Session<S>>>,
@@ -34,14 +37,14 @@ pub(super) struct Exchanges<S: Server> {
 }
 
 /// Dropped before the answer: the client closed its connection, and the request is cancelled.
-struct Exchange<S: Server> {
+struct Exchange<S: ToolServer> {
     session: Rc<Session<S>>,
     id: Box<RawValue>,
     stream: Rc<Stream>,
     gone: mpsc::UnboundedSender<Rc<Session<S>>>,
 }
 
-impl<S: Server> Exchanges<S> {
+impl<S: ToolServer> Exchanges<S> {
     pub fn new(shim: &Rc<Shim<S>>, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
         Self { shim: Rc::clone(shim), listening: RefCell::default(), gone, mirror: Rc::default(), listed: OnceCell::new() }
     }
@@ -50,7 +53,7 @@ impl<S: Server> Exchanges<S> {
         let Posted::One(message) = posted else {
             return Refusal::bad_request("this revision has no batches").into();
         };
-        if message.incoming.method.is_none() {
+        if message.method.is_none() {
             return Refusal::bad_request("in this revision clients send no answers").into();
         }
         let Some(id) = message.request() else {
@@ -58,19 +61,22 @@ impl<S: Server> Exchanges<S> {
             return checked.map_or_else(|error| reply::error(None, &error), |()| reply::empty(StatusCode::ACCEPTED));
         };
         match self.check(headers, &message).await {
-            Ok(()) => self.exchange(id.to_owned(), &message).await,
+            Ok(()) => {
+                let id = id.to_owned();
+                self.exchange(id, *message).await
+            }
             Err(error) => reply::error(Some(id), &error),
         }
     }
 
-    async fn check(&self, headers: &HeaderMap, message: &Message) -> Result<(), RpcError> {
-        envelope::check(headers, &message.incoming)?;
+    async fn check(&self, headers: &HeaderMap, message: &Incoming) -> Result<(), RpcError> {
+        envelope::check(headers, message)?;
         if !message.is("tools/call") {
             return Ok(());
         }
         // a server that does not list its tools still has its calls
         self.listed.get_or_init(async || drop(timeout(LISTED_WITHIN, self.list()).await)).await;
-        self.mirror.check(headers, &message.incoming.params()?)
+        self.mirror.check(headers, message.params()?)
     }
 
     /// Lists the tools, page by page, as a client would.
@@ -84,7 +90,7 @@ impl<S: Server> Exchanges<S> {
             let request = json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
             let stream = Stream::until_answered(0, 1, false);
             let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns: None }), None);
-            session.take(&request);
+            session.receive(&request);
             let answer = stream.read().next().await;
             session.close().await;
             cursor = answer.and_then(|(_, frame)| self.mirror.learn(&frame));
@@ -94,14 +100,15 @@ impl<S: Server> Exchanges<S> {
         }
     }
 
-    async fn exchange(&self, id: Box<RawValue>, message: &Message) -> Reply {
+    async fn exchange(&self, id: Box<RawValue>, message: Incoming) -> Reply {
         let stream = Stream::until_answered(0, 1, false);
         let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
         let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns }), None);
-        session.take(&message.text);
+        let is_subscription = message.is(LISTEN);
+        session.receive_message(message);
         let reader = stream.read();
         let exchange = Rc::new(Exchange { session, id, stream, gone: self.gone.clone() });
-        if message.is(LISTEN) {
+        if is_subscription {
             let mut listening = self.listening.borrow_mut();
             listening.retain(|listens| listens.strong_count() > 0);
             listening.push(Rc::downgrade(&exchange));
@@ -119,7 +126,7 @@ impl<S: Server> Exchanges<S> {
     }
 }
 
-impl<S: Server> Drop for Exchange<S> {
+impl<S: ToolServer> Drop for Exchange<S> {
     fn drop(&mut self) {
         if !self.stream.is_ended() {
             self.session.cancel(&self.id);

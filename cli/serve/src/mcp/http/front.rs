@@ -7,7 +7,7 @@ use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::message::Posted;
 use crate::mcp::http::reply::{self, Refusal, Reply};
 use crate::mcp::http::sessions::HttpSessions;
-use crate::mcp::shim::Server;
+use crate::mcp::tool_server::ToolServer;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
@@ -33,14 +33,14 @@ const ONCE: [HeaderName; 3] = [
 /// Of the bodies of all clients together, beyond the first few kilobytes of each.
 pub(super) const BODIES_LIMIT: usize = 128 << 20;
 
-pub(super) struct Front<S: Server> {
+pub(super) struct Front<S: ToolServer> {
     pub access: Access,
     pub bodies: Rc<Budget>,
     pub sessions: HttpSessions<S>,
     pub exchanges: Exchanges<S>,
 }
 
-impl<S: Server> Front<S> {
+impl<S: ToolServer> Front<S> {
     pub async fn answer(&self, request: Request<Incoming>) -> Reply {
         if let Err(refusal) = check(&self.access, &request) {
             return reply::closing(refusal);
@@ -65,7 +65,7 @@ impl<S: Server> Front<S> {
             Ok(posted) => posted,
             Err(wrong) => return reply::error(wrong.id.as_deref(), &wrong.error),
         };
-        let first = posted.all().first().map(|message| &message.incoming);
+        let first = posted.all().first();
         if envelope::is_stateless(headers, first) {
             self.exchanges.post(headers, posted).await
         } else {

@@ -8,7 +8,8 @@ use crate::mcp::http::exchange::Exchanges;
 use crate::mcp::http::front::{BODIES_LIMIT, Front, PATH};
 use crate::mcp::http::sessions::HttpSessions;
 use crate::mcp::session::Session;
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::ToolServer;
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
 use agent_engine::notices::Notices;
@@ -41,10 +42,9 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// Serves until it is interrupted.
-pub(crate) async fn serve<S: Server>(shim: Rc<Shim<S>>, options: Options) -> Result<Ended, Failure> {
+pub(crate) async fn serve<S: ToolServer>(shim: Rc<Shim<S>>, options: Options) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let listener = listen(&shim.repository.notices, &options)?;
-    shim.expect_many_hosts();
     let (gone, to_close) = mpsc::unbounded_channel();
     let closer = tokio::task::spawn_local(close_sessions(to_close));
     let front = Rc::new(Front {
@@ -77,13 +77,13 @@ pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener
     Ok(listener)
 }
 
-struct Connections<S: Server> {
+struct Connections<S: ToolServer> {
     front: Rc<Front<S>>,
     open: JoinSet<()>,
     ending: watch::Sender<bool>,
 }
 
-impl<S: Server> Connections<S> {
+impl<S: ToolServer> Connections<S> {
     async fn accept(&mut self, listener: &TcpListener) -> Infallible {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut sweeping = tokio::time::interval(self.front.sessions.sweep_interval());
@@ -165,7 +165,7 @@ pub(super) async fn serve_connection<B, A>(
 }
 
 /// Closes finished sessions concurrently: the end of a child can take long.
-async fn close_sessions<S: Server>(mut gone: mpsc::UnboundedReceiver<Rc<Session<S>>>) {
+async fn close_sessions<S: ToolServer>(mut gone: mpsc::UnboundedReceiver<Rc<Session<S>>>) {
     let mut closing = JoinSet::new();
     loop {
         tokio::select! {

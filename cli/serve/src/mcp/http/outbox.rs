@@ -1,7 +1,7 @@
 //! The streams of one session: one for each open request, one for unsolicited messages.
 
 use crate::mcp::http::stream::Stream;
-use crate::mcp::session::{About, Outlet};
+use crate::mcp::outlet::{About, Outlet};
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

@@ -2,12 +2,14 @@
 
 use crate::mcp::http::envelope;
 use crate::mcp::http::event::EventId;
-use crate::mcp::http::message::{Message, Posted};
+use crate::mcp::http::message::Posted;
 use crate::mcp::http::outbox::Outbox;
 use crate::mcp::http::reply::{self, Refusal, Reply, ResponseMode};
 use crate::mcp::http::stream::Reader;
+use crate::mcp::json_rpc::Incoming;
 use crate::mcp::session::Session;
-use crate::mcp::shim::{Server, Shim};
+use crate::mcp::shim::Shim;
+use crate::mcp::tool_server::ToolServer;
 use agent_core::formats::object_id::short_digest;
 use agent_core::protocol::mcp::{HANDSHAKE, HANDSHAKES, WITH_BATCHES};
 use agent_core::protocol::raw_object::RawObject;
@@ -29,7 +31,7 @@ const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// Sessions at once; beyond these the one idle for longest is closed.
 const SESSIONS: usize = 1024;
 
-struct HttpSession<S: Server> {
+struct HttpSession<S: ToolServer> {
     session: Rc<Session<S>>,
     outbox: Rc<Outbox>,
     revision: String,
@@ -38,27 +40,24 @@ struct HttpSession<S: Server> {
     open: Cell<usize>,
 }
 
-pub(super) struct HttpSessions<S: Server> {
+pub(super) struct HttpSessions<S: ToolServer> {
     shim: Rc<Shim<S>>,
     open: RefCell<HashMap<String, Rc<HttpSession<S>>>>,
     idle_limit: Duration,
     gone: mpsc::UnboundedSender<Rc<Session<S>>>,
 }
 
-impl<S: Server> HttpSessions<S> {
+impl<S: ToolServer> HttpSessions<S> {
     pub fn new(shim: &Rc<Shim<S>>, idle_limit: Duration, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
         Self { shim: Rc::clone(shim), open: RefCell::default(), idle_limit, gone }
     }
 
     pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
-        if !headers.contains_key(SESSION)
-            && let Some(message) = posted.one().filter(|message| message.is("initialize"))
-        {
-            return self.open_session(message).await;
-        }
-        match self.find(headers) {
-            Ok(session) => session.post(&posted).await,
-            Err(refusal) => refusal.into(),
+        let is_first = !headers.contains_key(SESSION) && posted.one().is_some_and(|message| message.is("initialize"));
+        match (posted, self.find(headers)) {
+            (Posted::One(message), _) if is_first => self.open_session(*message).await,
+            (posted, Ok(session)) => session.post(posted).await,
+            (_, Err(refusal)) => refusal.into(),
         }
     }
 
@@ -133,7 +132,7 @@ impl<S: Server> HttpSessions<S> {
         Ok(Rc::clone(session))
     }
 
-    async fn open_session(&self, message: &Message) -> Reply {
+    async fn open_session(&self, message: Incoming) -> Reply {
         let (Some(id), Ok(name)) = (message.request(), random::secret()) else {
             return Refusal::bad_request("`initialize` is a request: it has an `id`").into();
         };
@@ -145,7 +144,7 @@ impl<S: Server> HttpSessions<S> {
         let conversation = format!("h-{}", short_digest(name.as_bytes()));
         let session = Session::open(&self.shim, outbox.clone(), Some(conversation));
         let stream = outbox.open(&[id]).expect("no id of a new session is in use");
-        session.take(&message.text);
+        session.receive_message(message);
         let mut reader = stream.read();
         let answer = reader.next().await.map(|(_, frame)| frame).unwrap_or_default();
         let mut reply = reply::json(StatusCode::OK, answer.clone());
@@ -185,33 +184,33 @@ fn agreed(answer: &[u8]) -> Option<String> {
     RawObject::parse(answer.result)?.text("protocolVersion")
 }
 
-impl<S: Server> HttpSession<S> {
-    async fn post(self: &Rc<Self>, posted: &Posted) -> Reply {
+impl<S: ToolServer> HttpSession<S> {
+    async fn post(self: &Rc<Self>, posted: Posted) -> Reply {
         let is_batch = posted.one().is_none();
         if is_batch && self.revision != WITH_BATCHES {
             return Refusal::bad_request(format!("batches belong to revision {WITH_BATCHES}")).into();
         }
-        let ids: Vec<_> = posted.all().iter().filter_map(Message::request).collect();
+        let ids: Vec<_> = posted.all().iter().filter_map(Incoming::request).collect();
         if ids.is_empty() {
-            posted.all().iter().for_each(|message| self.take(message));
+            posted.into_all().into_iter().for_each(|message| self.take(message));
             return reply::empty(StatusCode::ACCEPTED);
         }
         let Some(stream) = self.outbox.open(&ids) else {
             return Refusal::bad_request("the `id` is in use by a request that has no answer yet").into();
         };
-        posted.all().iter().for_each(|message| self.take(message));
+        posted.into_all().into_iter().for_each(|message| self.take(message));
         if is_batch {
             return reply::events(stream.read(), None, self.mode(), self.occupied());
         }
         reply::respond(stream.read(), self.mode(), self.occupied()).await
     }
 
-    fn take(&self, message: &Message) {
-        self.session.take(&message.text);
-        if message.is("notifications/cancelled")
-            && let Some(id) = message.incoming.params().unwrap_or_default().get("requestId")
-        {
-            self.outbox.abandon(id);
+    fn take(&self, message: Incoming) {
+        let cancelled = message.params().ok().filter(|_| message.is("notifications/cancelled"));
+        let cancelled = cancelled.and_then(|params| params.get("requestId")).map(ToOwned::to_owned);
+        self.session.receive_message(message);
+        if let Some(id) = cancelled {
+            self.outbox.abandon(&id);
         }
     }
 
@@ -231,9 +230,9 @@ impl<S: Server> HttpSession<S> {
     }
 }
 
-struct Occupied<S: Server>(Rc<HttpSession<S>>);
+struct Occupied<S: ToolServer>(Rc<HttpSession<S>>);
 
-impl<S: Server> Drop for Occupied<S> {
+impl<S: ToolServer> Drop for Occupied<S> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.used.set(Instant::now());

@@ -1,0 +1,18 @@
+//! Where the frames for a client go.
+
+use serde_json::value::RawValue;
+
+/// What a frame for the client belongs to.
+#[derive(Debug, Clone, Copy)]
+pub enum About<'a> {
+    /// It answers this request of the client's.
+    Answer(&'a RawValue),
+    /// It belongs to this request, which is in flight.
+    Request(&'a RawValue),
+    Nothing,
+}
+
+pub trait Outlet {
+    /// Takes a whole frame, without a newline.
+    fn deliver(&self, frame: String, about: About<'_>);
+}

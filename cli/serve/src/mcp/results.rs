@@ -1,0 +1,44 @@
+//! Results and errors of our own, in the era of the client.
+
+use crate::mcp::json_rpc;
+use crate::mcp::server::Server;
+use agent_core::protocol::mcp::{self, Era};
+use agent_engine::child::RpcError;
+use agent_engine::error::Failure;
+use agent_engine::target::Target;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub fn internal(error: &Failure) -> RpcError {
+    json_rpc::error(mcp::INTERNAL_ERROR, error_text(error))
+}
+
+/// An error with its hint in one text, for a reader who sees no exit code.
+pub fn error_text(error: &Failure) -> String {
+    let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    error.messages.join(": ") + &hint
+}
+
+pub fn tool_error(era: Era, message: &str) -> Box<RawValue> {
+    in_era(era, "tools/call", json_rpc::tool_error(message))
+}
+
+/// A result of the stateless era under the identity of the agent, where the server has one.
+pub(crate) fn signed<S: Server>(era: Era, target: &Target, result: Box<RawValue>) -> Box<RawValue> {
+    match era {
+        Era::Handshake => result,
+        Era::Stateless => match S::identity(target) {
+            Some(identity) => identity.signed(result),
+            None => result,
+        },
+    }
+}
+
+/// A result of our own.
+pub fn own(era: Era, method: &str, value: &Value) -> Box<RawValue> {
+    in_era(era, method, json_rpc::raw(value))
+}
+
+fn in_era(era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
+    if era == Era::Stateless { mcp::to_stateless(method, &result).unwrap_or(result) } else { result }
+}

@@ -1,0 +1,28 @@
+//! What a child serves and for whom: the key of a child in the pool.
+
+use agent_core::formats::object_id::ObjectId;
+
+/// What a child serves: an entry of the traffic plan, whose target moves on, or a pinned target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Route {
+    Plan(usize),
+    /// By its code and, for a server that takes its state when it starts, its state.
+    Pinned(Option<ObjectId>, Option<ObjectId>),
+    Shadow,
+}
+
+/// The protocol version a child was initialized with; many servers keep to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProtocolVersion {
+    Handshake(&'static str),
+    Stateless,
+}
+
+/// The clients of a child: every client of one protocol version, or one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Audience {
+    pub protocol_version: ProtocolVersion,
+    pub owner: Option<u64>,
+}
+
+pub type Key = (Route, Audience);
