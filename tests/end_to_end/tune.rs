@@ -484,3 +484,55 @@ fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
     assert!(shim.exited(DEADLINE).success());
     assert_eq!(refused(&shim), 2, "each attempt was for a new signal");
 }
+
+#[test]
+fn a_shim_follows_what_other_processes_do_between_its_signals() {
+    let served = Served::new();
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+    shim.initialize("2025-11-25");
+    let seen = || served.staging()["tasks"]["a"]["seen"].clone();
+    let signal = |shim: &mut Pipes| {
+        let told = shim.request("tools/call", &json!({"name": "took", "arguments": {"task": "a", "minutes": 1}}));
+        assert_ne!(told["result"]["isError"], true, "{told}");
+    };
+    signal(&mut shim);
+    signal(&mut shim);
+    served.agent(["tune", "took", "task=a", "minutes=1"]).ok();
+    signal(&mut shim);
+    assert_eq!((seen(), served.records().len()), (json!(4), 4), "another process appended");
+    served.agent(["promote"]).ok();
+    signal(&mut shim);
+    assert_eq!((seen(), served.records().len()), (json!(5), 1), "another process promoted");
+    served.agent(["state", "reset"]).ok();
+    signal(&mut shim);
+    assert_eq!((seen(), served.records().len()), (json!(5), 1), "another process reset staging");
+    std::fs::write(served.path("state/staging.state.json"), "edited").unwrap();
+    signal(&mut shim);
+    eventually(DEADLINE, "the edit is kept", || shim.stderr().contains("what stood there is kept in"));
+    std::fs::remove_dir_all(served.path(".agent/journal")).unwrap();
+    signal(&mut shim);
+    assert_eq!((seen(), served.records().len()), (json!(5), 1), "the Journal was removed");
+    shim.kill();
+    assert_eq!((seen(), served.records().len()), (json!(5), 1), "what was answered is there after a kill");
+}
+
+#[test]
+fn a_shim_that_is_killed_anywhere_loses_no_signal_that_it_answered() {
+    let served = Served::new();
+    let mut answered = 0;
+    for round in 0..3 {
+        let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
+        shim.initialize("2025-11-25");
+        for _ in 0..=round {
+            takes(&mut shim, 1.0);
+            answered += 1;
+        }
+        // one more is under way
+        shim.post("tools/call", &json!({"name": "took", "arguments": {"task": "deploy", "minutes": 1}}));
+        shim.kill();
+        let kept = served.records().len();
+        assert!(kept == answered || kept == answered + 1, "{kept} of {answered} answered signals");
+        answered = kept;
+        served.agent(["state", "verify"]).ok();
+    }
+}

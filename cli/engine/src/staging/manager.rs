@@ -67,14 +67,14 @@ pub struct Staging {
     pub(super) view: View,
     pub(super) notices: Vec<Notice>,
     pub(super) held: Option<FileLock>,
-    copy: Option<Copy>,
-    /// Shared while staging is open: whoever finds nobody here may call a stale view the trace of a kill.
-    _presence: FileLock,
+    pub(super) copy: Option<Copy>,
+    /// Shared while staging is in use: where it is free, a stale view is the trace of a kill.
+    pub(super) presence: Option<FileLock>,
 }
 
 /// What staging was read from cannot be written.
 #[derive(Debug)]
-struct Copy {
+pub(super) struct Copy {
     refusal: FsError,
     _folder: Temporary,
 }
@@ -140,7 +140,7 @@ impl Staging {
             notices,
             held: Some(lock),
             copy: None,
-            _presence: presence,
+            presence: Some(presence),
         };
         staging.settle(active)?;
         let known = folded.into_iter().map(|record| record.after).collect();

@@ -16,6 +16,7 @@
 mod counted;
 mod error;
 mod file;
+mod idle;
 mod manager;
 pub mod past;
 mod places;
@@ -25,6 +26,7 @@ mod view;
 
 pub use counted::Known;
 pub use error::StagingError;
+pub use idle::Idle;
 pub use manager::{Active, Append, Snapshot, Staging};
 pub use succession::{Discarded, Rebased, Replayed, Sealed};
 pub use view::Notice;

@@ -692,3 +692,55 @@ fn what_was_written_before_it_said_what_it_covers_still_counts() {
     drop(staging);
     assert!(has_counted(&mut place.open_on(&ours).unwrap(), "s-1"));
 }
+
+/// What a process finds that kept staging open while another did something.
+fn wakes(meanwhile: impl FnOnce(&Place)) -> (Place, Option<Staging>) {
+    let place = place();
+    let mut staging = place.open();
+    tune(&mut staging, "s-1", 1);
+    let _ = staging.flush_view();
+    let idle = staging.into_idle();
+    meanwhile(&place);
+    let woken = idle.wake();
+    (place, woken)
+}
+
+#[test]
+fn idle_staging_follows_the_updates_of_others() {
+    let (_place, staging) = wakes(|_| {});
+    assert_eq!(total(&mut staging.unwrap()), 1);
+    let (place, staging) = wakes(|place| tune(&mut place.open(), "s-2", 10));
+    let mut staging = staging.unwrap();
+    assert!(has_counted(&mut staging, "s-2"));
+    tune(&mut staging, "s-3", 100);
+    drop(staging);
+    let mut again = place.open();
+    assert_eq!((total(&mut again), again.notices()), (111, &[][..]));
+}
+
+#[test]
+fn idle_staging_is_opened_again_after_a_promotion_a_reset_and_an_edit() {
+    let (place, staging) = wakes(|place| {
+        let _ = place.promote(&mut place.open(), "this", 2, &active(1));
+    });
+    assert!(staging.is_none(), "its Journal was sealed");
+    assert_eq!(place.open().notices(), []);
+    let (place, staging) = wakes(|place| drop(Staging::reset(&place.layout, &active(1)).unwrap()));
+    assert!(staging.is_none(), "its Journal was discarded");
+    assert_eq!(total(&mut place.open()), 0);
+    let (place, staging) = wakes(|place| std::fs::write(place.layout.staging(), "edited").unwrap());
+    assert!(staging.is_none(), "the view was edited");
+    let notices = place.open().notices().to_vec();
+    let [Notice::ViewReplaced { kept, .. }] = &notices[..] else { panic!("{notices:?}") };
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "edited", "what was written by hand is kept");
+}
+
+#[test]
+fn idle_staging_keeps_no_process_from_being_alone() {
+    let (place, _) = wakes(|place| {
+        // as if a process was killed between an update and the view of it
+        std::fs::write(place.layout.staging(), canonical::to_bytes(&active(1).state)).unwrap();
+        assert_eq!(place.open().notices(), [Notice::ViewBehind]);
+    });
+    assert_eq!(place.open().notices(), []);
+}

@@ -107,6 +107,11 @@ impl View {
         self.shown.as_ref() != Some(&fold.revision)
     }
 
+    /// What is shown is not to be replaced before the next update.
+    pub(super) fn leave(&mut self, fold: &Fold) {
+        self.shown = Some(fold.revision.clone());
+    }
+
     /// Follows the Journal, at its pace. The lock is held.
     pub(super) fn refresh(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
         let waits = self.at.is_some_and(|at| at.elapsed() < PACE);

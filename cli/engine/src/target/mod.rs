@@ -6,6 +6,7 @@ pub mod confinement;
 pub mod contracts;
 mod definition;
 pub mod evaluators;
+pub mod kept_staging;
 pub mod migrations;
 pub mod replay;
 mod resolution;

@@ -39,6 +39,7 @@ mod targets;
 mod tasks;
 mod tool_server;
 mod tuner;
+mod tuner_state;
 mod watching;
 
 use crate::listen::Ended;

@@ -47,10 +47,11 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
 }
 
 fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
-    let promoter = &shim.state;
+    let promoter = &shim.state.promoter;
     let target = shim.main_target()?;
     let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
-    let staged = shim.repository.staging()?.snapshot()?;
+    let (staged, kept) = shim.state.staging.take().snapshot(&shim.repository)?;
+    shim.state.staging.replace(kept);
     let waiting = waiting(&staged, tried(&shim.repository.layout)?);
     if waiting == 0 {
         promoter.first.set(None);
@@ -78,14 +79,14 @@ fn tried(layout: &Layout) -> Result<u64, Failure> {
 }
 
 fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
-    if shim.state.has_timer.replace(true) {
+    if shim.state.promoter.has_timer.replace(true) {
         return;
     }
     let shim = Rc::downgrade(shim);
     tokio::task::spawn_local(async move {
         tokio::time::sleep(time).await;
         if let Some(shim) = shim.upgrade() {
-            shim.state.has_timer.set(false);
+            shim.state.promoter.has_timer.set(false);
             look(&shim);
         }
     });
@@ -99,8 +100,8 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     };
     let tried = serde_json::to_vec(&LastAttempt { schema: SCHEMA.to_owned(), seq }).expect("a number is JSON");
     fs::replace(&layout.auto_promotion(), &tried, Durability::Rebuildable)?;
-    shim.state.first.set(None);
-    shim.state.is_under_way.set(true);
+    shim.state.promoter.first.set(None);
+    shim.state.promoter.is_under_way.set(true);
     let directory = shim.repository.directory.clone();
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
@@ -112,7 +113,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     tokio::task::spawn_local(async move {
         let outcome = end.await;
         let Some(shim) = shim.upgrade() else { return };
-        shim.state.is_under_way.set(false);
+        shim.state.promoter.is_under_way.set(false);
         match outcome {
             Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
             Ok(Err(why)) => {

@@ -3,13 +3,14 @@
 use crate::mcp::call_context::CallContext;
 use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc;
-use crate::mcp::promoting::{self, Promoter};
+use crate::mcp::promoting;
 use crate::mcp::results::tool_error;
 use crate::mcp::route::{ProtocolVersion, Route};
 use crate::mcp::running::Running;
 use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
 use crate::mcp::tool_server::{CallFailure, ToolServer};
+use crate::mcp::tuner_state::TunerState;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::document;
 use agent_core::protocol::mcp::{self, Era};
@@ -22,7 +23,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call;
-use agent_engine::target::tuner::{self, Batch, Settled, Tuner, TuningError};
+use agent_engine::target::tuner::{Batch, Settled, Tuner, TuningError};
 use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -37,7 +38,7 @@ impl Server for Tuner {
     /// Signals are replayed on what is served now, which is the new code's to do.
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
-    type State = Promoter;
+    type State = TunerState;
 
     async fn start(repository: &Repository, _route: &Route, target: &Target, _opening: &Opening) -> Result<Self, Failure> {
         let memory = target.manifest.limits.serving_memory();
@@ -117,18 +118,28 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
 
 async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Committed<Settled>, CallFailure<Tuner>> {
     let tuner = &running.server;
-    let mut staging = tuner::staging_for(tuner, &shim.repository).await?;
+    let kept = shim.state.staging.take();
+    let mut in_use = kept.open(tuner, &shim.repository).await?;
     let (sender, source) = mpsc::channel(1);
     sender.try_send(Ok(signal)).expect("the channel has room for one");
     drop(sender);
     let mut settled = None;
     let mut listener = |one| settled = Some(one);
-    let batch =
-        Batch { staging: &mut staging, tuner, layout: &shim.repository.layout, dry: None, unchecked: false, listener: &mut listener };
+    let batch = Batch {
+        staging: &mut in_use.staging,
+        tuner,
+        layout: &shim.repository.layout,
+        dry: None,
+        unchecked: false,
+        listener: &mut listener,
+    };
     let outcome = batch.run(source).await;
     outcome.warnings.as_slice().iter().for_each(|warning| shim.repository.warn(warning));
     match outcome.failure {
-        None => Ok(Committed { value: settled.expect("a signal without a failure is settled"), warnings: outcome.warnings }),
+        None => {
+            shim.state.staging.replace(in_use.keep());
+            Ok(Committed { value: settled.expect("a signal without a failure is settled"), warnings: outcome.warnings })
+        }
         Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
         Some(failure) => Err(failure.into()),
     }

@@ -1,0 +1,75 @@
+//! Staging between two uses of one process: open, with nothing locked.
+
+use super::{Staging, StagingError};
+use crate::world::fs::{self, FileLock};
+use agent_core::formats::object_id::ObjectId;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+#[derive(Debug)]
+pub struct Idle {
+    staging: Staging,
+    view: Option<Stamp>,
+}
+
+/// What a file looks like: another file in its place, and an edit, look different.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let found = path.metadata().ok()?;
+        Some(Self { inode: found.ino(), length: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
+    }
+}
+
+impl Staging {
+    /// Leaves it open between two uses.
+    #[must_use]
+    pub fn into_idle(mut self) -> Idle {
+        self.release();
+        self.presence = None;
+        Idle { view: Stamp::of(&self.places.view), staging: self }
+    }
+}
+
+impl Idle {
+    /// Staging with the updates that others appended meanwhile. `None` when others did anything else: sealed
+    /// or rebased the Journal, reset it, took a group off it, or edited the view. Then it is to be
+    /// opened again, which mends what there is to mend.
+    pub fn wake(mut self) -> Option<Staging> {
+        if matches!(self.catch_up(), Ok(true)) {
+            return Some(self.staging);
+        }
+        // the view is not this process's to replace any more
+        self.staging.view.leave(&self.staging.fold);
+        None
+    }
+
+    fn catch_up(&mut self) -> Result<bool, StagingError> {
+        let Self { staging, view } = self;
+        if staging.copy.is_some() {
+            return Ok(false);
+        }
+        staging.locked(|staging| {
+            if staging.file.was_replaced()? || !staging.file.still_ends(&staging.end)? {
+                return Ok(false);
+            }
+            staging.presence = Some(FileLock::share(&staging.places.presence())?);
+            staging.catch_up()?;
+            if Stamp::of(&staging.places.view) == *view {
+                return Ok(true);
+            }
+            let found = fs::read_if_there(&staging.places.view)?;
+            let is_current = found.is_some_and(|bytes| ObjectId::of_blob(&bytes) == staging.fold.revision);
+            if is_current {
+                staging.view.leave(&staging.fold);
+            }
+            Ok(is_current)
+        })
+    }
+}
