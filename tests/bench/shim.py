@@ -111,7 +111,7 @@ def repository(folder, command, program):
     git("config", "user.name", "bench")
     git("config", "user.email", "bench@example.org")
     state = git("hash-object", "state/active.state.json")
-    trailers = f"Agent-Kind: release\nAgent-Version: 0.1.0\nAgent-State: {state}"
+    trailers = f"Agent-Kind: release\nAgent-Version: 0.1.0\nAgent-State: {state}\nAgent-Eval: sha256:00\nAgent-Gate: sha256:00"
     git("commit", "--quiet", "--message", "a version", "--message", trailers)
     git("branch", "active")
     git("tag", "v0.1.0")
