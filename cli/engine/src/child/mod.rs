@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 /// A list that goes on beyond this many pages has no end.
 const PAGES: usize = 1000;
-/// What a child says unasked is dropped beyond this many that nobody has taken.
+/// Server-initiated messages that wait for their receiver; more are dropped.
 const MESSAGES_KEPT: usize = 1024;
 
 /// The parameters of `tools/call`.
@@ -43,7 +43,7 @@ enum Outgoing {
     Reply { id: Box<RawValue>, outcome: Outcome },
 }
 
-/// What a child says unasked.
+/// A server-initiated message.
 #[derive(Debug)]
 pub enum ServerMessage {
     /// Progress, log messages, changed lists: the whole frame as it came.
@@ -61,7 +61,7 @@ pub struct Child {
     greeting: Value,
     process_id: Option<u32>,
     next_id: AtomicU64,
-    /// What it asked and has no answer to: so long it is not late.
+    /// Requests of its own that have no answer yet: as long as there are any, it is not late.
     pending_requests: Arc<AtomicUsize>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     /// Set once, when the child died or broke protocol.
@@ -126,12 +126,12 @@ impl Child {
         self.process_id
     }
 
-    /// What the child says unasked; can be taken once.
+    /// Its server-initiated messages; can be taken once.
     pub fn take_messages(&mut self) -> Option<mpsc::Receiver<ServerMessage>> {
         self.messages.take()
     }
 
-    /// Answers what the child asked.
+    /// Answers a request of the child.
     pub fn reply(&self, id: Box<RawValue>, outcome: Result<Box<RawValue>, RpcError>) {
         let _ = self.outgoing.send(Outgoing::Reply { id, outcome });
     }
@@ -190,7 +190,7 @@ impl Child {
         self.readable(tool, CallResult::parse(result))
     }
 
-    /// A request that is answered when it is over, however long that takes.
+    /// A request without a time limit.
     pub async fn listen(&self, id: u64, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
         let mut waiting = self.post(id, method, params);
         let answer = (&mut waiting.answer).await;
@@ -248,7 +248,7 @@ impl Child {
         let answer = loop {
             match timeout(limit, &mut waiting.answer).await {
                 Ok(answer) => break answer,
-                // it waits for its host, perhaps for a person
+                // it waits for an answer of its client, perhaps for user input
                 Err(_) if self.pending_requests.load(Ordering::Relaxed) > 0 => {}
                 Err(_) => return Err(ChildError::TimedOut { role: self.role, what: what.to_owned(), limit }),
             }
@@ -279,7 +279,7 @@ fn raw(params: &impl Serialize) -> Box<RawValue> {
     to_raw_value(params).expect("our parameters serialise")
 }
 
-/// Whoever stops waiting, by the limit or by being dropped, lets the child know.
+/// A request that waits for its answer. It is cancelled at the child when it is dropped before that.
 struct Waiting<'a> {
     id: u64,
     outgoing: &'a mpsc::UnboundedSender<Outgoing>,
@@ -310,7 +310,13 @@ async fn drive(mut driver: Driver, mut outgoing: mpsc::UnboundedReceiver<Outgoin
         tokio::select! {
             message = outgoing.recv() => match message {
                 None => return driver.link.end().await,
-                Some(message) => driver.send(message),
+                Some(message) => {
+                    driver.send(message);
+                    // what is queued goes out in the same write
+                    for _ in 0..outgoing.len() {
+                        outgoing.try_recv().into_iter().for_each(|message| driver.send(message));
+                    }
+                }
             },
             incoming = driver.link.next() => match incoming {
                 Ok(incoming) => driver.receive(incoming),

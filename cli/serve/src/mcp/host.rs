@@ -16,7 +16,7 @@ pub(crate) trait Host: 'static {
     /// How a child for these clients is initialized.
     fn opening(&self, audience: Audience) -> Opening;
 
-    /// A child was started: what it sends unasked is to be received.
+    /// A child was started: its server-initiated messages are to be received.
     fn started(self: &Rc<Self>, server: &Rc<Running<Self::Server>>, messages: mpsc::Receiver<ServerMessage>);
 
     /// A child has taken the place of an older one.

@@ -3,7 +3,7 @@
 //! - Messages: `stdio` and `http` carry frames, `json_rpc` reads and writes them, `session` takes those of one client, `client` is what is known of it,
 //!   `call_context` what one request says about itself, `requests` answers by method, `resources` lists conversations.
 //! - Children: `shim` joins clients and children, `targets` resolves what is served, `pool` keeps the right children running for its `host`, `running` is one of them,
-//!   `notifications` forwards what it sends unasked, `tasks` knows which child made which task, `watching` sees refs and files change.
+//!   `notifications` forwards its server-initiated messages, `tasks` knows which child made which task, `watching` sees refs and files change.
 //! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
 mod batch;

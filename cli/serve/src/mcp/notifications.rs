@@ -1,4 +1,5 @@
-//! What a child sends unasked, and which client gets it. What could be meant for several clients is given to none.
+//! Server-initiated messages of children, and the client each is for. What could be meant for several clients is sent
+//! to none.
 
 use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::UPDATED;
@@ -60,7 +61,7 @@ fn subscribe_again<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>) {
     }
 }
 
-/// Receives what a child sends unasked until it is gone.
+/// Receives the messages of a child until it is gone.
 async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut messages: mpsc::Receiver<ServerMessage>) {
     while let Some(message) = messages.recv().await {
         let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };

@@ -1,4 +1,4 @@
-//! `[promote] auto`: staging promotes itself when enough signals came, or when the first of them waited long enough.
+//! `[promote] auto`: staging is promoted after enough signals, or when the first of them waited long enough.
 //!
 //! A promotion is a process of its own, `agent promote`: it has to pass the same gate, and a signal that staging has is acknowledged whatever becomes of it. What an attempt
 //! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
@@ -20,17 +20,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const SCHEMA: &str = "agent/auto-promotion@1";
-/// How soon it is looked again while another server of the repository has an attempt under way.
+/// How soon to look again while another server of the repository has an attempt under way.
 const ANOTHER: Duration = Duration::from_secs(1);
 
-/// What the last attempt of any server has seen.
+/// The last signal that an attempt of any server covered.
 #[derive(Debug, Serialize, Deserialize)]
 struct LastAttempt {
     schema: String,
     seq: u64,
 }
 
-/// What one server knows of the signals that wait.
+/// What one server knows of the waiting signals.
 #[derive(Debug, Default)]
 pub struct Promoter {
     /// When it saw the first of them.
@@ -39,7 +39,7 @@ pub struct Promoter {
     is_under_way: Cell<bool>,
 }
 
-/// Looks whether staging is to promote itself now. Nothing that fails here is an error of the signal that it was asked after.
+/// Promotes staging if that is due. A failure here is no error of the signal before it.
 pub fn look(shim: &Rc<Shim<Tuner>>) {
     if let Err(error) = looked(shim) {
         shim.repository.warn(&format!("whether staging is to promote itself is not known: {}", error.messages.join(": ")));
@@ -67,7 +67,7 @@ fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many of staging's signals no attempt has seen. A number from before staging began anew says nothing.
+/// How many of staging's signals no attempt covered. A number from before a reset is not valid.
 fn waiting(staged: &Snapshot, tried: u64) -> u64 {
     let tried = if tried > staged.seq { 0 } else { tried };
     staged.updates.min(staged.seq - tried)
@@ -126,7 +126,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What came of a promotion: the version and its evidence, or why there is none.
+/// Promotes: the version and its evidence, or why there is none.
 fn promote(directory: &Path) -> Result<String, String> {
     let command = Run::new(process::own_program()).arg("-C").arg(directory).args(["promote", "--json"]).stdin(Vec::new());
     let finished = command.finish().map_err(|error| error.to_string())?;

@@ -31,7 +31,7 @@ use std::rc::Rc;
 
 pub struct Runner {
     child: Child,
-    /// What it has in the place of the data that is served.
+    /// A shadow's copy of the data.
     _data: Option<DataCopy>,
 }
 
@@ -84,9 +84,9 @@ impl Server for Runner {
 impl ToolServer for Runner {
     async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
         let shim = caller.shim;
-        let conversation = Named::of(caller, &mut params).await?;
+        let conversation = CallConversation::of(caller, &mut params).await?;
         Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
-        // two calls at once in one conversation would each forget what the other remembered
+        // two concurrent calls of one conversation would each lose the data of the other
         let (_lock, mut held) = match &conversation.id {
             Some(id) => (Some(shim.locks.lock(id).await), Some(hold(shim, id).await?)),
             None => (None, None),
@@ -139,9 +139,9 @@ async fn make(
 }
 
 /// The conversation a call belongs to.
-struct Named {
+struct CallConversation {
     id: Option<String>,
-    /// The host's own, by which it is always served the same share.
+    /// The client's own, which decides its share of the traffic.
     of_host: Option<String>,
     /// The call did not name it.
     is_unnamed: bool,
@@ -151,8 +151,9 @@ struct Named {
     resolved: (usize, Rc<Target>),
 }
 
-impl Named {
-    /// A stateful tool's call belongs to one in any case: to the host's own where it names none. The argument we added to its schema is ours to take out.
+impl CallConversation {
+    /// A call of a stateful tool always belongs to one: to the client's own where it names none. The
+    /// argument that was added to the tool's schema is removed.
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, Failure> {
         let id = caller.context.conversation.clone();
         let of_host = caller.own_conversation().filter(|_| id.is_none()).map(str::to_owned);
@@ -177,8 +178,8 @@ impl Named {
         Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool), resolved })
     }
 
-    /// A host that began a conversation without naming it learns its id, where a model reads it and where a program does. Some hosts show their model the
-    /// structured content alone.
+    /// Adds the id of a new conversation to a result: to `_meta`, to the text, and to the structured content,
+    /// which is all that some hosts show their model.
     fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
         let Some(id) = &self.id else { return result };
         let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result)) else { return result };
@@ -211,7 +212,7 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, held: Option<&Held>, named: &Named) -> Result<Served<Runner>, Failure> {
+async fn serving(caller: Caller<'_, Runner>, held: Option<&Held>, named: &CallConversation) -> Result<Served<Runner>, Failure> {
     let (shim, traffic) = (caller.shim, &caller.shim.targets.traffic);
     let place = match held.map(Held::id).or(named.of_host.as_deref()) {
         Some(id) => traffic.pick(id),

@@ -11,6 +11,7 @@ use agent_engine::world::clock::fresh_id;
 use agent_engine::world::interrupt::Interrupt;
 use agent_engine::world::{env, stdout};
 use rustix::fs::FileType;
+use std::cell::{Cell, RefCell};
 use std::io::BufRead;
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
@@ -29,14 +30,18 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
     let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
-    let session = Session::open(&shim, Rc::new(Stdout), Some(conversation));
+    let stdout = Rc::new(Stdout::default());
+    let session = Session::open(&shim, Rc::clone(&stdout) as Rc<dyn Outlet>, Some(conversation));
     loop {
         tokio::select! {
             line = lines.next() => match line {
                 Some(line) => session.receive(&line),
                 None => break,
             },
-            () = interrupt.received() => return Ok(Ended::Interrupted),
+            () = interrupt.received() => {
+                stdout.0.close();
+                return Ok(Ended::Interrupted);
+            }
         }
     }
     // requests in flight are answered, unless the reader of our stdout is gone
@@ -46,16 +51,51 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
         () = interrupt.received() => {}
     }
     session.close().await;
+    stdout.0.close();
     shim.end().await;
     Ok(Ended::Stopped)
 }
 
-/// Every frame goes to stdout.
-struct Stdout;
+/// Every frame goes to stdout; those that are ready at the same time go in one write.
+#[derive(Default)]
+struct Stdout(Rc<Frames>);
+
+#[derive(Default)]
+struct Frames {
+    lines: RefCell<Vec<u8>>,
+    /// Nothing is collected any more.
+    is_closed: Cell<bool>,
+}
 
 impl Outlet for Stdout {
     fn deliver(&self, frame: String, _about: About<'_>) {
-        write_line(frame);
+        let frames = &self.0;
+        let is_first = {
+            let mut lines = frames.lines.borrow_mut();
+            let is_first = lines.is_empty();
+            lines.extend_from_slice(frame.as_bytes());
+            lines.push(b'\n');
+            is_first
+        };
+        if frames.is_closed.get() {
+            frames.flush();
+        } else if is_first {
+            // runs after the tasks that are ready now
+            let frames = Rc::clone(frames);
+            tokio::task::spawn_local(async move { frames.flush() });
+        }
+    }
+}
+
+impl Frames {
+    /// A host that has gone away is noticed at the end of its stdin.
+    fn flush(&self) {
+        let _ = stdout::write_all(&self.lines.take());
+    }
+
+    fn close(&self) {
+        self.is_closed.set(true);
+        self.flush();
     }
 }
 
@@ -121,12 +161,6 @@ impl Lines {
         };
         Some(String::from_utf8(line).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
     }
-}
-
-/// One frame, whole; a host that has gone away is noticed at the end of its stdin.
-fn write_line(mut frame: String) {
-    frame.push('\n');
-    let _ = stdout::write_all(frame.as_bytes());
 }
 
 /// Resolves when the reader of our stdout is gone; never when stdout is a file.

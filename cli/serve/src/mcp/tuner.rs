@@ -1,4 +1,4 @@
-//! The Tuner behind the shim: a call is a signal, and its result is the host's once staging has it.
+//! The Tuner behind the shim: a call is a signal; its result is sent once the signal is durable in staging.
 
 use crate::mcp::call_context::CallContext;
 use crate::mcp::caller::Caller;
@@ -30,7 +30,7 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
-/// What calls of one Tuner wait for each other at.
+/// The lock of calls that change staging.
 const STAGING: &str = "staging";
 
 impl Server for Tuner {
@@ -62,7 +62,7 @@ impl Server for Tuner {
         old.commit == new.commit
     }
 
-    /// It is asked for its tools' results alone, so one language does.
+    /// Only its tools' results are used, so one protocol version is enough.
     fn protocol_version(_era: Era, _revision: Option<&'static str>) -> ProtocolVersion {
         ProtocolVersion::Handshake(mcp::HANDSHAKE)
     }
@@ -104,7 +104,7 @@ fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String
     Ok(Signal { line: None, id, is_new, tool, arguments, conversation: context.conversation.clone() })
 }
 
-/// The signal counts: what failed afterwards stands beside the result, and is no error of the call.
+/// Adds to the result what failed after the signal was durable; that is no error of the call.
 fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
     if warnings.is_empty() {
         return result;
