@@ -1,4 +1,4 @@
-//! What can be typed: the verbs and the flags they share.
+//! The command line: verbs, global flags, help.
 
 use crate::commands::Command;
 use crate::exit::Exit;
@@ -27,13 +27,13 @@ pub struct Global {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print results and problems alone; twice hides warnings too
+    /// Print only results and problems; twice hides warnings too
     #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "verbose")]
     pub quiet: u8,
-    /// Say more; twice shows every step
+    /// Print details; twice prints every step
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// When to colour
+    /// When to use colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
     pub color: Color,
 }

@@ -1,4 +1,4 @@
-//! What every verb is given: where it runs, and whom it speaks to.
+//! What every verb receives: the working directory and the printer.
 
 use crate::arguments::Global;
 use crate::printer::Printer;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Where the user stands, `-C` applied.
+    /// The working directory, after `-C`.
     pub directory: PathBuf,
     pub printer: Printer,
 }
@@ -24,7 +24,7 @@ impl Context {
         }
     }
 
-    /// The repository the user stands in; what a killed command left undone is finished.
+    /// The repository of the working directory, after completing what a killed command left undone.
     pub fn repository(&self) -> Result<Repository, Failure> {
         self.location().open()
     }
@@ -34,7 +34,7 @@ impl Context {
         self.location().open_to(writes)
     }
 
-    /// The same without finishing anything.
+    /// The same without completing anything.
     pub fn look(&self) -> Result<Repository, Failure> {
         self.location().look()
     }
@@ -43,7 +43,7 @@ impl Context {
         Location { directory: self.directory.clone(), notices: self.notices() }
     }
 
-    /// What is reported while something is done, printed.
+    /// The engine's reporter: notices are printed.
     pub fn notices(&self) -> Notices {
         Notices::to(self.printer.clone())
     }

@@ -1,4 +1,4 @@
-//! What `agent doctor` looks at: the machine, the repository, and what is between the two. Each look gives one finding, and never fails itself.
+//! The checks of `agent doctor`: the machine, the repository, hooks and remotes, staging. Each check gives a finding and does not fail.
 
 mod branches;
 mod confinement;
@@ -30,7 +30,7 @@ use std::ffi::OsStr;
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     Ok,
-    /// It works, but less well, or not for everybody.
+    /// It works with restrictions.
     Warn,
     Bad,
 }
@@ -56,7 +56,7 @@ impl Finding {
         Self { check, health: Health::Bad, found: found.into(), mend: Some(mend.into()) }
     }
 
-    /// An error met on the way, with its causes and its own advice.
+    /// An error of the check itself, with its causes and its hint.
     fn of(check: &'static str, error: Failure) -> Self {
         Self { check, health: Health::Bad, found: error.messages.join(": "), mend: error.hint }
     }
@@ -90,7 +90,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
     findings.push(history(&git));
-    // what is missing is named before the next look makes it again
+    // missing tags are reported before the next check makes them again
     findings.extend([branches::forced_back(&git), branches::tags(&git)]);
     findings.push(served(context));
     findings.extend(ignored(&git));
@@ -104,7 +104,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
 
 // ---- the machine
 
-/// The first git that runs a hook on request, which is how hooks are shown to fire.
+/// The first git with `git hook run`, which the check of the hooks uses.
 const GIT_WANTED: (u32, u32) = (2, 36);
 
 fn git_program() -> Finding {
@@ -117,7 +117,11 @@ fn git_program() -> Finding {
     if version >= GIT_WANTED {
         return Finding::ok("git", shown);
     }
-    Finding::warn("git", format!("{shown} is old"), format!("git {}.{} or newer can show that hooks fire", GIT_WANTED.0, GIT_WANTED.1))
+    Finding::warn(
+        "git",
+        format!("{shown} is old"),
+        format!("install git {}.{} or newer: it can check that hooks run", GIT_WANTED.0, GIT_WANTED.1),
+    )
 }
 
 fn python_program(layout: &Layout, python: &Python) -> Finding {
@@ -133,19 +137,19 @@ fn python_program(layout: &Layout, python: &Python) -> Finding {
 fn uv() -> Finding {
     match on_path(OsStr::new("uv")) {
         Some(path) => Finding::ok("uv", path.display().to_string()),
-        None => Finding::ok("uv", "not on PATH: environments are made by venv and pip, which takes longer"),
+        None => Finding::ok("uv", "not on PATH: environments are made by venv and pip, which is slower"),
     }
 }
 
-/// What becomes of the processes that children start, when `agent` is killed.
+/// Whether descendants of children end when `agent` is killed.
 fn orphans() -> Finding {
     if cfg!(target_os = "linux") {
-        return Finding::ok("orphans", "a killed agent takes its children and all they started with it");
+        return Finding::ok("orphans", "when `agent` is killed, its children and their descendants end too");
     }
     Finding::warn(
         "orphans",
-        "this platform does not signal that `agent` was killed: a process that a tool started in a session of its own lives on",
-        "end agent gently (Ctrl-C, SIGTERM, closing its input) and nothing is left; a child on agent_runtime ends by itself in any case",
+        "this platform has no parent-death signal: when `agent` is killed, processes that tools started in sessions of their own keep running",
+        "end `agent` by Ctrl-C, SIGTERM or closing its input, which ends all of them; a child on agent_runtime ends by itself in any case",
     )
 }
 
@@ -156,7 +160,7 @@ fn unopened(error: GitError) -> Finding {
         GitError::NotARepository { directory } => Finding::warn(
             "repository",
             format!("{} is in no git repository", directory.display()),
-            "`agent init DIR` makes an agent repository",
+            "run `agent init DIR` to create an agent repository",
         ),
         other => Finding::from("repository", other),
     }
@@ -175,20 +179,20 @@ fn repository(context: &Context, git: &Git) -> Finding {
         None => Finding::ok("repository", shown.to_string()),
         Some(refusal) => Finding::warn(
             "repository",
-            format!("{shown}: {}; it can be served and tested, and nothing is recorded", refusal.messages().join(": ")),
-            "let this user write to the whole repository, to tune and release here",
+            format!("{shown}: {}; it can be served and tested, but nothing can be recorded", refusal.messages().join(": ")),
+            "give this user write permission for the whole repository, to tune and release here",
         ),
     }
 }
 
-/// The repository, with what a killed command left undone made.
+/// The repository, after completing what a killed command left undone.
 fn finished(context: &Context) -> Result<Repository, Failure> {
     let repository = context.look()?;
     repository.finish()?;
     Ok(repository)
 }
 
-/// Tries it: what is written is read, and is not written over.
+/// Writes an object, reads it back, and checks that it cannot be overwritten.
 fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     let key = format!("probe/{}-{}", std::process::id(), clock::now().as_nanosecond());
     let store = match Store::open(&manifest.store, git.layout().root()) {
@@ -196,19 +200,19 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
         Err(error) => return Finding::from("store", error),
     };
     if let Some(refusal) = store.folder().and_then(fs::refusal) {
-        let found = format!("{}; what it holds is read, and nothing is added", refusal.messages().join(": "));
-        return Finding::warn("store", found, "free some room there, or let this user write to it");
+        let found = format!("{}; it can be read but not written", refusal.messages().join(": "));
+        return Finding::warn("store", found, "free disk space there, or give this user write permission");
     }
     match store.probe(&key) {
         Ok(Probe { keeps: true, refuses: true }) => Finding::ok("store", store.shown()),
         Ok(Probe { keeps: false, .. }) => {
-            let mend = "results that cannot be read again are no evidence: use another store";
-            Finding::bad("store", format!("{} does not give back what it was given", store.shown()), mend)
+            let mend = "use another store: results that cannot be read back are no evidence";
+            Finding::bad("store", format!("{} does not return what was written to it", store.shown()), mend)
         }
         Ok(Probe { refuses: false, .. }) => Finding::bad(
             "store",
-            format!("{} writes over an object that it was asked to leave (If-None-Match)", store.shown()),
-            "use a store that keeps to conditional writes: with two machines at once this one can lose a version's evaluation",
+            format!("{} overwrites an object despite If-None-Match", store.shown()),
+            "use a store with conditional writes: with two concurrent machines this one can lose a version's evaluation",
         ),
         Err(error) => Finding::from("store", error),
     }
@@ -218,11 +222,11 @@ fn history(git: &Git) -> Finding {
     let tags = git.references("refs/tags/").map(|tags| tags.iter().filter(|(name, _)| is_version_tag(name)).count());
     match (git.is_shallow(), tags) {
         (_, Err(error)) => Finding::from("history", error),
-        (false, Ok(count)) => Finding::ok("history", format!("whole, with {count} versions")),
+        (false, Ok(count)) => Finding::ok("history", format!("complete, with {count} versions")),
         (true, Ok(count)) => Finding::bad(
             "history",
-            format!("this clone is shallow and knows {count} versions; older ones look as if they had never been"),
-            "git fetch --unshallow --tags (in a workflow: `fetch-depth: 0`)",
+            format!("this clone is shallow and has {count} versions; older versions are missing"),
+            "run git fetch --unshallow --tags (in a workflow: `fetch-depth: 0`)",
         ),
     }
 }
@@ -242,11 +246,13 @@ fn served(context: &Context) -> Finding {
         Ok((Some(tagged), tip)) => Finding::bad(
             "active",
             format!("active's tip {} is v{}, but that tag names {}", tip.commit.short(), tip.version, tagged.short()),
-            "tags are immutable: find out who moved it; `git fetch origin --tags` brings the published one",
+            "tags must not move; restore the published one: git fetch origin --tags --force",
         ),
-        Ok((None, tip)) => {
-            Finding::warn("active", format!("active's tip v{} has no tag", tip.version), "run any `agent` command that may write here")
-        }
+        Ok((None, tip)) => Finding::warn(
+            "active",
+            format!("active's tip v{} has no tag", tip.version),
+            "run any `agent` command with write permission; it makes the tag",
+        ),
         Err(error) if Git::discover(&context.directory).is_ok_and(|git| git.reference(ACTIVE).is_ok_and(|tip| tip.is_none())) => {
             Finding { health: Health::Warn, ..Finding::of("active", error) }
         }
@@ -254,11 +260,11 @@ fn served(context: &Context) -> Finding {
     }
 }
 
-/// That what must never be committed is ignored.
+/// Whether git ignores the files that must never be committed.
 fn ignored(git: &Git) -> Option<Finding> {
     let folder = git.worktree()?;
     Some(if GitCommand::isolated(&folder).ignores(STAGING_FILE).unwrap_or(true) {
-        Finding::ok("ignored", format!("{STAGING_FILE} is kept out of commits"))
+        Finding::ok("ignored", format!("git ignores {STAGING_FILE}"))
     } else {
         Finding::bad("ignored", format!("git does not ignore {STAGING_FILE}"), format!("add {STAGING_FILE} to .gitignore"))
     })
@@ -268,10 +274,10 @@ fn locks(git: &Git) -> Finding {
     let names = ["packed-refs.lock", "HEAD.lock", "config.lock", "index.lock", "refs/heads/active.lock"];
     let there: Vec<_> = names.into_iter().filter(|name| git.common_dir().join(name).exists()).collect();
     if there.is_empty() {
-        return Finding::ok("locks", "no lock of git's is in the way");
+        return Finding::ok("locks", "no stale lock of git");
     }
     let shown = there.iter().map(|name| git.common_dir().join(name).display().to_string()).collect::<Vec<_>>().join(" ");
-    Finding::warn("locks", format!("git's lock is there: {shown}"), format!("when no git is running any more: rm {shown}"))
+    Finding::warn("locks", format!("a lock of git exists: {shown}"), format!("if no git process is running: rm {shown}"))
 }
 
 // ---- hooks and remotes
@@ -293,8 +299,10 @@ fn hooks(context: &Context, fix: bool) -> Finding {
         Ok((names, silent))
     };
     match look() {
-        Ok((names, silent)) if silent.is_empty() => Finding::ok("hooks", format!("git runs them: {names}")),
-        Ok((_, silent)) => Finding::warn("hooks", format!("git does not run ours: {}", silent.join(", ")), "agent hooks install"),
+        Ok((names, silent)) if silent.is_empty() => Finding::ok("hooks", format!("installed and run by git: {names}")),
+        Ok((_, silent)) => {
+            Finding::warn("hooks", format!("git does not run these hooks: {}", silent.join(", ")), "run agent hooks install")
+        }
         Err(error) => Finding::of("hooks", error),
     }
 }
@@ -304,10 +312,10 @@ fn remotes(git: &Git, fix: bool) -> Vec<Finding> {
     remotes.iter().flat_map(|remote| [Some(refspecs(git, remote, fix)), beside(git, remote)]).flatten().collect()
 }
 
-/// What the remote has of ours, and `active` where this clone has none.
+/// Fetches tags and records, and `active` where this clone has none.
 fn fetched(git: &Git, remote: &str) -> Finding {
     match sync::fetch(git, remote) {
-        Ok(Some(served)) => Finding::ok("fetched", format!("{remote} serves {served}, and so does this clone now")),
+        Ok(Some(served)) => Finding::ok("fetched", format!("{remote} serves {served}; this clone serves it now")),
         Ok(None) => Finding::ok("fetched", format!("active, tags and refs/agent/* of {remote}")),
         Err(error) => Finding::of("fetched", error),
     }
@@ -322,22 +330,22 @@ fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {
         refspecs::standing(git, remote)
     };
     match look() {
-        Ok(refspecs::Standing::Set) => Finding::ok("refspecs", format!("git push and git fetch carry {CARRIED} to and from {remote}")),
+        Ok(refspecs::Standing::Set) => Finding::ok("refspecs", format!("git push and git fetch transfer {CARRIED} to and from {remote}")),
         Ok(refspecs::Standing::Missing) => Finding::warn(
             "refspecs",
-            format!("{CARRIED} are neither fetched from {remote} nor pushed to it by git push and git fetch; `agent sync` carries them"),
+            format!("git push and git fetch do not transfer {CARRIED} to and from {remote}; `agent sync` does"),
             "agent doctor --fix",
         ),
         Ok(refspecs::Standing::Old) => Finding::warn(
             "refspecs",
-            format!("the refspecs of {remote} are those of an earlier version, by which two clones refuse each other's pushes"),
+            format!("the refspecs of {remote} are those of an earlier version of `agent`, with which pushes of two clones are rejected"),
             "agent doctor --fix",
         ),
         Err(error) => Finding::of("refspecs", error),
     }
 }
 
-/// Where `active` is beside the remote's, as far as that was fetched.
+/// Compares `active` with the remote's, as of the last fetch.
 fn beside(git: &Git, remote: &str) -> Option<Finding> {
     const MEND: &str = "agent sync";
     let look = || -> Result<Option<Finding>, Failure> {
@@ -347,17 +355,17 @@ fn beside(git: &Git, remote: &str) -> Option<Finding> {
             git.first_parents(to).take_while(|commit| commit.as_ref().is_ok_and(|at| at.id != *from)).count()
         };
         let found = match git.merge_base(&ours, &theirs)? {
-            _ if ours == theirs => Finding::ok("remote", format!("active is where {remote}/active is")),
+            _ if ours == theirs => Finding::ok("remote", format!("active is up to date with {remote}/active")),
             Some(parted) if parted == ours => {
                 Finding::warn("remote", format!("active is {} versions behind {remote}/active", versions(&ours, &theirs)), MEND)
             }
             Some(parted) if parted == theirs => {
-                let text = format!("active is {} versions ahead of {remote}/active: they are not pushed", versions(&theirs, &ours));
+                let text = format!("active is {} versions ahead of {remote}/active; they are not pushed", versions(&theirs, &ours));
                 Finding::warn("remote", text, MEND)
             }
             _ => {
                 let text = format!(
-                    "active and {remote}/active have diverged: another clone was first, and {remote} does not have what was made here"
+                    "active and {remote}/active have diverged: another clone published first, and {remote} lacks the versions made here"
                 );
                 Finding::bad("remote", text, MEND)
             }
@@ -367,11 +375,13 @@ fn beside(git: &Git, remote: &str) -> Option<Finding> {
     look().unwrap_or_else(|error| Some(Finding::of("remote", error)))
 }
 
-/// Whether everything is here that the versions of `active` say they were made with.
+/// Whether this clone has the ledger and the feedback that the versions of `active` name.
 fn records(git: &Git) -> [Finding; 2] {
     let ledger = LedgerRef::new(git);
     let ledger = match ledger.lack().map(|lack| (lack, ledger.shown())) {
-        Ok((Some(lack), _)) => Finding::bad("ledger", format!("{lack}; nothing is judged here"), lack.mend(git)),
+        Ok((Some(lack), _)) => {
+            Finding::bad("ledger", format!("{lack}; no promotion or release is judged until it is complete"), lack.mend(git))
+        }
         Ok((None, Ok(shown))) => Finding::ok("ledger", shown),
         Ok((None, Err(error))) | Err(error) => Finding::of("ledger", error),
     };
@@ -390,7 +400,7 @@ fn staging(context: &Context) -> Finding {
     let look = || -> Result<String, Failure> {
         let repository = finished(context)?;
         if repository.tip()?.is_none() {
-            return Ok("begins with the first version".to_owned());
+            return Ok("none before the first version".to_owned());
         }
         let mut staging = repository.staging()?;
         let snapshot = staging.snapshot()?;

@@ -1,4 +1,4 @@
-//! The terminal of `agent`: arguments, verbs, reports, what is printed. What the verbs do is `agent_engine`, what others connect to is `agent_serve`.
+//! The terminal of `agent`: arguments, verbs, reports. `agent_engine` implements the verbs, `agent_serve` the servers.
 
 pub mod adoption;
 pub mod arguments;
@@ -14,7 +14,7 @@ pub mod scaffold;
 use agent_engine::world;
 use std::process::ExitCode;
 
-/// Parses argv, runs the verb, reports what went wrong, and says how it ended.
+/// Parses argv, runs the verb, reports its error, and returns the exit code.
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     if let Some(exit) = unseen() {
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     context.printer.end(exit).into()
 }
 
-/// What `agent` starts itself as, when argv says so.
+/// Internal verbs, which `agent` starts itself with.
 #[cfg(target_os = "linux")]
 fn unseen() -> Option<ExitCode> {
     use commands::{attempt, launch};

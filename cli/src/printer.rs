@@ -1,4 +1,4 @@
-//! The one place that writes to stdout and stderr and decides about colour and volume.
+//! Writes to stdout and stderr; decides about colour and volume.
 
 use crate::exit::Exit;
 use agent_core::formats::committed::{Warnings, WithWarnings};
@@ -27,23 +27,23 @@ pub enum Volume {
     Trace,
 }
 
-/// stdout is data, stderr is conversation.
+/// Data goes to stdout, everything else to stderr.
 #[derive(Debug, Clone)]
 pub struct Printer {
     json: bool,
     volume: Volume,
     color: Color,
-    shared: Arc<Mutex<Said>>,
+    shared: Arc<Mutex<Printed>>,
 }
 
-/// What is known of all that was printed, by every copy of the printer.
+/// What was printed so far, shared by all clones of the printer.
 #[derive(Debug, Default)]
-struct Said {
+struct Printed {
     /// Not in a JSON document yet.
     warnings: Warnings,
     /// Whether stdout has data already.
     has_data: bool,
-    /// Why stdout did not take what was written to it.
+    /// The first error of writing to stdout.
     not_written: Option<std::io::Error>,
 }
 
@@ -94,7 +94,7 @@ impl Printer {
         }
     }
 
-    /// What a command has done, as a sentence for people. Under `-q` stdout gets the result alone: a tag, an id, or nothing.
+    /// What a command has done, as a sentence. Under `-q` stdout gets the result alone: a tag, an id, or nothing.
     pub fn done(&self, sentence: impl AsRef<str>, result: Option<&str>) {
         match result {
             _ if !self.is_quiet() => self.data(sentence),
@@ -135,7 +135,7 @@ impl Printer {
         }
     }
 
-    /// What is going on; silent under `-q`.
+    /// A notice; silent under `-q`.
     pub fn say(&self, text: impl AsRef<str>) {
         self.write_stderr(Volume::Normal, text.as_ref());
     }
@@ -154,19 +154,19 @@ impl Printer {
         }
     }
 
-    /// The exit code, once all was printed: data that stdout did not take was not delivered. A reader that has gone away (`| head`) is no error.
+    /// The exit code, once all was printed: an error of writing to stdout counts, except a closed pipe (`| head`).
     pub fn end(&self, exit: Exit) -> Exit {
         let not_written = self.shared().not_written.take();
         match not_written.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
             Some(error) if exit == Exit::Done => {
                 let failed = Failure::new(FailureKind::Surroundings, format!("cannot write to stdout: {error}"));
-                self.error(&failed.with_hint("the command itself is done: look before it is run again"))
+                self.error(&failed.with_hint("the command itself was carried out; check its effect before you run it again"))
             }
             _ => exit,
         }
     }
 
-    fn shared(&self) -> std::sync::MutexGuard<'_, Said> {
+    fn shared(&self) -> std::sync::MutexGuard<'_, Printed> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -206,7 +206,7 @@ impl Printer {
         }
     }
 
-    /// Whether a progress bar would be seen and wanted.
+    /// Whether progress bars are shown.
     pub fn shows_progress(&self) -> bool {
         self.volume >= Volume::Normal && std::io::stderr().is_terminal()
     }
@@ -235,7 +235,7 @@ impl Printer {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stdout()),
             chosen => chosen,
         };
-        // data for a program stays as it is
+        // data for a program is not changed
         let text = if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
         writeln!(coloured, "{text}").expect("memory takes it");
@@ -257,8 +257,8 @@ const STRONG: &str = "\u{1b}[1m";
 const FAINT: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// Text as a terminal may have it. What children, commits and files say is printed too, and could erase lines or write others in their place: control
-/// characters are shown as escapes, but for line ends, tabs and our own styles.
+/// Text that is safe for a terminal. Output of children, commits and files could contain control sequences that erase or replace lines: control characters are shown
+/// as escapes, except line ends, tabs and our own styles.
 fn harmless(text: &str) -> Cow<'_, str> {
     const KEPT: [&str; 9] = [GOOD, BAD, WARNING, STRONG, FAINT, PLAIN, "\n", "\t", "\r\n"];
     if !text.contains(|letter: char| letter.is_control() && letter != '\n') {

@@ -1,5 +1,5 @@
-//! A new agent repository: planned as files, then written, put under git and committed, so that a kill at any moment leaves something
-//! `agent init` goes on from.
+//! `agent init`: a new agent repository is planned as files, then written, put under git and committed. A kill at any moment leaves a state that the next
+//! `agent init` continues from.
 
 use agent_core::formats::canonical;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -51,27 +51,27 @@ impl Diagnose for ScaffoldError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotEmpty { .. } => {
-                Some("name a folder that is empty or not there yet; `agent adopt` makes an agent repository of an existing one".to_owned())
+                Some("choose a folder that is empty or missing; use `agent adopt` for an existing repository".to_owned())
             }
-            Self::IsFile(_) => Some("name a folder".to_owned()),
+            Self::IsFile(_) => Some("choose a folder, not a file".to_owned()),
             Self::Git(error) => error.hint(),
             Self::Fs(error) => error.hint(),
         }
     }
 }
 
-/// A repository about to be made.
+/// The plan of a new repository.
 #[derive(Debug)]
 pub struct Scaffold {
     pub folder: PathBuf,
     pub name: String,
     pub template: &'static Template,
     pub files: Vec<NewFile>,
-    /// The repository around the folder, which will see the new one as a foreign body.
+    /// The enclosing repository, which will show the new one as untracked.
     pub inside: Option<PathBuf>,
 }
 
-/// What is there of a repository that was begun before.
+/// The progress of an interrupted `agent init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
     Nothing,
@@ -96,7 +96,7 @@ impl Scaffold {
         Ok(Self { folder, name, template, files, inside })
     }
 
-    /// The steps as `--dry-run` tells them.
+    /// The steps as `--dry-run` prints them.
     pub fn steps(&self) -> Vec<String> {
         vec![
             format!("write {} files from the template {} into {}", self.files.len(), self.template.name, self.folder.display()),
@@ -124,7 +124,7 @@ impl Scaffold {
         Ok(())
     }
 
-    /// The repository stands, its first version with it.
+    /// Removes the mark: the repository and its first version are complete.
     pub fn finish(&self) -> Result<(), ScaffoldError> {
         Ok(fs::remove_if_there(&Layout::new(&self.folder).unfinished())?)
     }
@@ -138,7 +138,7 @@ impl Scaffold {
         if !self.folder.join(".git").exists() {
             return Ok(if self.folder.join("agent.toml").exists() { Begun::Files } else { Begun::Nothing });
         }
-        // a killed git leaves its locks; before the first commit nobody else can be at work here
+        // a killed git leaves its locks; before the first commit no other git can run here
         if !git.has_commit()? {
             for lock in ["index.lock", "config.lock", "HEAD.lock"] {
                 fs::remove_if_there(&self.folder.join(".git").join(lock))?;
@@ -188,7 +188,7 @@ fn surrounding(folder: &Path) -> Result<Option<PathBuf>, ScaffoldError> {
     Ok(GitCommand::isolated(existing).top_level()?)
 }
 
-/// Everything a new repository holds, sorted by path.
+/// All files of a new repository, sorted by path.
 fn files(template: &Template, name: &str) -> Vec<NewFile> {
     let mut files = template.files();
     for file in &mut files {

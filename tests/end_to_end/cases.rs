@@ -369,7 +369,7 @@ fn a_conversation_becomes_a_case() {
     run("price", r#"{"item": "gold"}"#);
     let written = || shop.world.read("shop/tests/micro/conversations.jsonl");
 
-    add(&["--turn", "2"]).code(2).stderr_has("nothing says what the last turn should have answered").stderr_has("--golden");
+    add(&["--turn", "2"]).code(2).stderr_has("so an expectation is needed").stderr_has("--golden");
     add(&["--turn", "4"]).code(2).stderr_has("has 3 turns, not 4");
     add(&["--expect", "{"]).code(2).stderr_has("--expect: line 1, column 1: no JSON");
     add(&["--expect", r#"{"equal": 1}"#]).code(2).stderr_has("--expect: \"equal\" is not an expectation (did you mean \"equals\"?)");
@@ -391,7 +391,7 @@ fn a_conversation_becomes_a_case() {
     assert_eq!(shop.world.read("shop/tests/micro/golden/words.json"), "{\n  \"result\": [\n    \"a\",\n    \"b\"\n  ]\n}\n");
     add(&["--id", "two", "--turn", "2", "--expect", r#"{"equals": ["a"]}"#])
         .ok()
-        .stdout_has("it fails now, as it should until it is mended: turn 2: $: expected 1 items, got 2");
+        .stdout_has("it fails now, as it should until the fault is fixed: turn 2: $: expected 1 items, got 2");
     assert_eq!(written().lines().count(), 3);
     // nothing but the user's own git touches the index
     assert_eq!(shop.world.git("shop", ["status", "--porcelain", "--", "tests"]), "?? tests/micro/");

@@ -509,7 +509,7 @@ fn what_a_person_has_to_decide_changes_nothing() {
 fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
     let hub = Hub::new(&["a", "b"]);
     hub.tune("a", "tea", &["a-1"]);
-    hub.world.agent("a", ["promote"]).ok().stderr_has("v0.1.1 is not pushed: `agent sync` does that");
+    hub.world.agent("a", ["promote"]).ok().stderr_has("v0.1.1 is not pushed; run `agent sync` to push it");
     hub.sync("a");
     hub.tune("b", "mail", &["b-1", "b-2"]);
     let pushed = hub.world.agent("b", ["promote", "--push", "--json"]).ok().json();
@@ -518,7 +518,7 @@ fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
     assert_eq!(at("b"), at("hub"));
     assert_eq!((seen(&hub, "b", "tea"), seen(&hub, "b", "mail")), (json!(1), json!(2)));
     commit(&hub, "a", "runner/more.py");
-    hub.world.agent("a", ["release", "--push"]).ok().stderr_has("it is pushed to origin");
+    hub.world.agent("a", ["release", "--push"]).ok().stderr_has("pushed to origin");
     assert_eq!(hub.git("hub", ["rev-parse", "v0.2.0"]), hub.git("hub", ["rev-parse", "active"]));
     // without a remote there is nowhere to push to, and nothing is made
     hub.git("b", ["remote", "remove", "origin"]);
@@ -533,10 +533,10 @@ fn where_versions_are_pushed_every_verb_that_makes_one_pushes_it() {
     let hub = Hub::of(Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\npush = true\n"))]), &["a", "b"]);
     let tuned = hub.world.agent("a", ["tune", "took", "task=tea", "minutes=20", "--promote", "--json"]).ok();
     assert_eq!(tuned.json()["promotion"]["pushed"], "origin");
-    tuned.stderr_has("it is pushed to origin");
+    tuned.stderr_has("pushed to origin");
     // a run begins on what the remote serves
     let asked = "I want to ask it what is running, as a health check";
-    let run = hub.world.agent("b", ["architect", asked, "--json"]).ok().stderr_has("it is pushed to origin");
+    let run = hub.world.agent("b", ["architect", asked, "--json"]).ok().stderr_has("pushed to origin");
     assert_eq!(run.json()["version"], "v0.2.0");
     assert_eq!(hub.git("b", ["rev-parse", "main"]), hub.git("b", ["rev-parse", "active"]), "main came along");
     assert_eq!(hub.git("hub", ["rev-parse", "active", "v0.2.0", "v0.1.1"]), hub.git("b", ["rev-parse", "active", "v0.2.0", "v0.1.1"]));

@@ -104,7 +104,7 @@ fn a_stdout_that_takes_nothing_is_exit_6_and_one_that_nobody_reads_is_none() {
         ended.code(6);
     }
     let tuned = World::finish(served.command().args(["tune", "took", "task=tea", "minutes=3", "--json"]).stdout(full()));
-    tuned.code(6).stderr_has("cannot write to stdout").stderr_has("the command itself is done");
+    tuned.code(6).stderr_has("cannot write to stdout").stderr_has("the command itself was carried out");
     assert_eq!(served.staging()["tasks"]["tea"]["seen"], 1);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -166,7 +166,7 @@ fn hooks_run_in_a_checkout_with_crlf() {
     world.git("wt", ["commit", "--quiet", "--all", "--message", "docs: x"]);
     let text = world.read("wt/.githooks/pre-commit");
     world.write("wt/.githooks/pre-commit", text.replace('\n', "\r\n"));
-    world.agent("wt", ["hooks", "status"]).code(1).stdout_has("has CRLF line ends, and no shell runs it");
+    world.agent("wt", ["hooks", "status"]).code(1).stdout_has("has CRLF line ends, so no shell runs it");
     world.agent("wt", ["hooks", "install"]).ok();
 }
 

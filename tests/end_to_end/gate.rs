@@ -173,7 +173,12 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
     served.agent(["promote"]).ok().stdout_has("not worse: ");
     assert_eq!(ledger(&served), [] as [Value; 0]);
     served.agent(["state", "set", "usual_minutes=20"]).ok();
-    let refused = served.agent(["promote"]).code(1).stdout_has("refused: worse: ").stderr_has("agent state reset");
+    let refused = served
+        .agent(["promote"])
+        .code(1)
+        .stdout_has("refused: 3 cases got worse, `")
+        .stdout_has("the mean score fell: ")
+        .stderr_has("agent state reset");
     assert_eq!(refused.stdout.matches("passed 1.000 -> failed 0.000").count(), 3, "{}", refused.stdout);
     let refused = served.agent(["promote", "--json"]).code(1).json();
     let worse = refused["worse"].as_array().unwrap();

@@ -175,7 +175,7 @@ fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
     command.args(["mcp", "install", "--host", "codex", "--print", "--http", URL]).env("AGENT_TOKEN", "s3cret");
     World::finish(&mut command).ok().stdout_has("bearer_token_env_var = \"AGENT_TOKEN\"").stderr_has(".codex/config.toml");
     let token = |name: &str| install(&world, &["--host", "zed", "--http", URL, "--token-env", name]).code(2);
-    token("NOT_SET").stderr_has("holds the token itself").stderr_has("NOT_SET");
+    token("NOT_SET").stderr_has("needs the token itself").stderr_has("NOT_SET");
     token("not a name").stderr_has("not a name of a variable");
 }
 
@@ -229,7 +229,7 @@ fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
     let world = world();
     let broken = "{\n  \"mcpServers\": {\n    \"git\" {}\n  }\n}\n";
     world.write("home/.cursor/mcp.json", broken);
-    install(&world, &["--host", "cursor"]).code(3).stderr_has(".cursor/mcp.json:3:").stderr_has("left as it is");
+    install(&world, &["--host", "cursor"]).code(3).stderr_has(".cursor/mcp.json:3:").stderr_has("the file was not changed");
     assert_eq!(world.read("home/.cursor/mcp.json"), broken);
     world.write("home/.codex/config.toml", "x = 1\ny = = 2\n");
     install(&world, &["--host", "codex", "--edit"]).code(3).stderr_has("config.toml:2:5");
@@ -240,9 +240,7 @@ fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
     install(&world, &["--host", "cursor"]).code(3).stderr_has("`my-agent` already").stderr_has("--name");
     assert_eq!(world.read("home/.cursor/mcp.json"), other);
     install(&world, &["--host", "claude-desktop", "--scope", "project"]).code(2).stderr_has("no project configuration");
-    install(&world, &["--host", "claude-desktop", "--http", "http://127.0.0.1:1/mcp"])
-        .code(2)
-        .stderr_has("no server that is reached by a URL");
+    install(&world, &["--host", "claude-desktop", "--http", "http://127.0.0.1:1/mcp"]).code(2).stderr_has("supports no server at a URL");
     install(&world, &["--host", "cursor", "--name", "my agent"]).code(2).stderr_has("letters, digits");
     install(&world, &["--host", "cursor", "--server", "tuner", "--at", "^1"]).code(2).stderr_has("`--at` is for the Runner");
 }

@@ -73,7 +73,7 @@ fn main_is_brought_along_by_one_command() {
     // main is exactly behind, and its checkout clean
     let rolled_back = served.agent(["rollback", "--reason", "it breaks hosts", "--json"]).ok();
     assert_eq!(rolled_back.json()["main"], json!({"lacks": "0.4.1", "mend": "agent sync"}));
-    rolled_back.stderr_has("main lacks the code of v0.4.1; to bring it along: agent sync");
+    rolled_back.stderr_has("main lacks the code of v0.4.1; to add it: agent sync");
     served.agent(["sync"]).ok().stdout_has("main is at");
     assert_eq!(served.git(["rev-parse", "main"]), served.git(["rev-parse", "active"]));
     assert!(!served.world.read(format!("{FOLDER}/runner/__main__.py")).contains("# bad"), "the checkout came along");

@@ -146,7 +146,7 @@ fn errors_silence_and_lost_answers_lose_nothing() {
     let other = agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD", "--no-cache", "--json"]).ok();
     other.stderr_has("has an evaluation of its own, which stays");
     proxy.spoil("PUT", "/probe/", Fault::Unconditional, 2);
-    agent(&shop, proxy.address, &["doctor"]).code(6).stdout_has("writes over an object that it was asked to leave");
+    agent(&shop, proxy.address, &["doctor"]).code(6).stdout_has("overwrites an object despite If-None-Match");
 }
 
 #[test]

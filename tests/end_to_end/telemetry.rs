@@ -560,8 +560,8 @@ fn the_log_shows_a_conversation_as_a_tree_from_the_call_to_the_reward() {
     let names: Vec<_> = trace["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["tools/call ask", "tools/call ask", "tools/call reward"]);
     assert_eq!(trace["events"][0]["attributes"]["gen_ai.evaluation.score.value"], 0.5);
-    served.agent(["log", "--conversation", "c9"]).ok().stderr_has("nothing of that is on record here");
-    served.agent(["log", "--since", "2026-11-22T13:30:00Z"]).ok().stderr_has("nothing of that is on record here");
+    served.agent(["log", "--conversation", "c9"]).ok().stderr_has("no matching record was found");
+    served.agent(["log", "--since", "2026-11-22T13:30:00Z"]).ok().stderr_has("no matching record was found");
     served.agent(["log", "--since", "soon"]).code(2).stderr_has("how long ago");
     served.agent(["log", "--trace", "xyz"]).code(2).stderr_has("in hex");
 }

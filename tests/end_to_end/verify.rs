@@ -250,11 +250,11 @@ fn tags_that_are_gone_are_made_again_and_moved_ones_are_found() {
     world.git("a", ["tag", "-f", "v0.1.1", "v0.1.0"]);
     says(&found(&world, &["--all"], 1), &["tags: v0.1.1 is on ", "tag: its commit says it is v0.1.0"]);
     world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).code(3).stderr_has("which says it is v0.1.0");
-    assert!(doctor(&world, "tags").contains("the tag v0.1.1 is not on the commit that says it is that version"));
+    assert!(doctor(&world, "tags").contains("the tag v0.1.1 is not on the commit whose trailers name that version"));
     world.git("a", ["tag", "-f", "v0.1.1", &first]);
     world.git("a", ["tag", "v7.0.0", "main"]);
     says(&found(&world, &["--all"], 1), &["tag: its commit does not say that it is a version"]);
-    assert!(doctor(&world, "tags").contains("the tag v7.0.0 is on a commit that neither active nor a line has"));
+    assert!(doctor(&world, "tags").contains("the tag v7.0.0 is on a commit that is neither on active nor on a line"));
 }
 
 /// Health, finding and advice of one check of `agent doctor`.
@@ -273,12 +273,12 @@ fn an_active_that_was_moved_back_is_seen() {
     let newest = world.git("a", ["rev-parse", "active"]);
     world.git("a", ["update-ref", "refs/heads/active", "v0.1.0"]);
     let told = doctor(&world, "moved back");
-    assert!(told.starts_with("bad: active is at v0.1.0, and v0.1.2 was made on top of it: its tag is here"), "{told}");
+    assert!(told.starts_with("bad: active is at v0.1.0, but the tag v0.1.2 exists on top of it, on no branch"), "{told}");
     // without the tags the reflog tells
     world.git("a", ["tag", "-d", "v0.1.1", "v0.1.2"]);
     let told = doctor(&world, "moved back");
-    assert!(told.starts_with("bad: active is at v0.1.0, and was at v0.1.2 on top of it before"), "{told}");
-    let mend = told.split("to serve v0.1.2 again: ").nth(1).unwrap();
+    assert!(told.starts_with("bad: active was moved back: it is at v0.1.0, and its reflog has v0.1.2 on top of it"), "{told}");
+    let mend = told.split("serve v0.1.2 again: ").nth(1).unwrap();
     World::finish(world.command("sh", "a").args(["-c", mend])).ok();
     assert_eq!(world.git("a", ["rev-parse", "active"]), newest);
     assert!(doctor(&world, "moved back").starts_with("ok: "));
@@ -292,7 +292,7 @@ fn an_active_that_was_moved_back_is_seen() {
     let finding = document["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "moved back").unwrap().clone();
     assert_eq!(
         (&finding["health"], &finding["found"]),
-        (&json!("warn"), &json!("active is at v0.1.1, and origin has v0.1.2 on top of it"))
+        (&json!("warn"), &json!("active is at v0.1.1; origin has v0.1.2 on top of it"))
     );
 }
 

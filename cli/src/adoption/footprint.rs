@@ -1,4 +1,4 @@
-//! What an adoption has written so far, so that one that fails, or is killed, leaves nothing.
+//! A record of the files that an adoption has written, so that a failed or killed adoption can be undone.
 
 use crate::scaffold;
 use agent_engine::templates::NewFile;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const SCHEMA: &str = "agent/adoption@1";
-/// Kept in a file while the adoption goes on: the next one undoes what a killed one left.
+/// Kept in a file during the adoption: the next one undoes what a killed one left.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     schema: String,
-    /// Whether the folder of ours was there before.
+    /// Whether `.agent` existed before.
     had_home: bool,
-    /// Files that were written; of those that were there before, what they held.
+    /// Files that were written, with their former content where they existed.
     written: Vec<(PathBuf, Option<String>)>,
 }
 
@@ -40,7 +40,7 @@ impl Footprint {
         Ok(footprint)
     }
 
-    /// Writes a file, and notes before what was there.
+    /// Writes a file, and records its former content first.
     pub fn write(&mut self, file: &NewFile) -> Result<(), FsError> {
         if !self.record.written.iter().any(|(path, _)| *path == file.path) {
             let before = fs::read_if_there(&self.folder.join(&file.path))?;
@@ -73,7 +73,7 @@ impl Footprint {
         if self.record.had_home { fs::remove_if_there(&self.layout.adoption()) } else { fs::remove_stubborn_folder(&self.layout.home()) }
     }
 
-    /// Removes folders that hold nothing any more.
+    /// Removes folders that became empty.
     fn prune(&self, path: &Path) {
         for parent in path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
             if std::fs::remove_dir(self.folder.join(parent)).is_err() {

@@ -1,6 +1,7 @@
-//! An existing repository with an existing MCP server becomes an agent repository; the server stays as it is.
+//! `agent adopt`: an existing repository with an MCP server becomes an agent repository. The server is not changed.
 //!
-//! `observed` says what is there; it is then written, started as a tier starts it, and asked (`trying`). What fails on the way is undone (`footprint`).
+//! `observed` reads the repository. The files are then written, and the server is started as a tier starts it and called (`trying`). A failure removes
+//! everything that was written (`footprint`).
 
 mod footprint;
 mod observed;
@@ -52,17 +53,17 @@ const ABOUT_CASES: &str = "\
 
 `adopted.jsonl` was recorded by `agent adopt`: one test case a line. `agent test` runs them. A new version is made only where they pass.
 
-- `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer it is expected again (`equals`);
-  where they did not, or the answer tells the time or a folder, any answer will do (`schema`).
-- `TOOL-fails` is there where no call of any tool worked: it expects the error that came. Replace it first.
+- `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer, it is expected again (`equals`);
+  where they did not, or the answer holds the time or a folder, any valid answer passes (`schema`).
+- `TOOL-fails` exists where no call of any tool succeeded: it expects the error that occurred. Replace it first.
 - `recorded.jsonl` has the calls of a host, where `agent adopt --record` recorded some (`TOOL-recorded-N`), with the same two kinds of expectation.
-- `TOOL-needs-ARGUMENT` calls a tool without what it asks for, and expects an error that names it.
+- `TOOL-needs-ARGUMENT` calls a tool without a required argument, and expects an error that names it.
 
-The calls were made without a network and with empty folders, as tests are, so a tool that needs more has no case yet. Write some, and replace those
+The calls were made without a network and with empty folders, as in tests, so a tool that needs more has no case yet. Write some, and replace those
 that check little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
 ";
 
-/// What came of it.
+/// An adoption's result.
 #[derive(Debug)]
 pub struct Adopted {
     pub files: Vec<String>,
@@ -89,7 +90,7 @@ impl Adopted {
     }
 }
 
-/// What is known of the manifest so far.
+/// The manifest as far as it is known.
 struct Draft<'a> {
     adoption: &'a Adoption,
     command: Vec<String>,
@@ -120,7 +121,7 @@ impl Draft<'_> {
 }
 
 impl Adoption {
-    /// Writes all of it, or nothing. `say` is called with what takes time.
+    /// Writes all of it, or nothing. `say` reports each step that takes time.
     pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
         self.refuse_overwriting()?;
         let mut footprint = Footprint::begin(&self.folder)?;
@@ -168,13 +169,13 @@ impl Adoption {
         self.write_house(footprint)?;
         footprint.write(&draft.file())?;
         let manifest = manifest::Manifest::parse(&String::from_utf8_lossy(&draft.file().bytes), manifest::FILE)?;
-        // made here, where the installer is at hand; a child finds it made
+        // made here with the installer; a child uses the result
         Toolchain::by(|| installer, &layout, &self.folder, &manifest, say)?;
         if let Some(NodePackages::Named { .. }) = &self.node {
             draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
             footprint.write(&draft.file())?;
         }
-        say("starting the server: listing its tools, and recording calls of them as test cases");
+        say("starting the server: listing its tools and recording calls as test cases");
         let repository = context.repository()?;
         let target = repository.target_to_test(&What::Worktree)?;
         let tried = match Tried::of(&target, &repository, context) {
@@ -201,14 +202,14 @@ impl Adoption {
     ) -> Result<(), Failure> {
         draft.lock = Some(LOCK);
         let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
-        say("choosing and locking the versions of its packages");
+        say("locking its packages");
         let locking = |requires: &str| Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted);
         let built = Built::before(&self.folder)?;
         let locked = locking(&draft.requires);
         built.remove()?;
         let locked = match locked {
             Ok(locked) => locked,
-            // a package may want a newer Python than the oldest that is assumed where none is named
+            // a package may require a newer Python than the oldest that is assumed where none is named
             Err(error) if self.requires_is_assumed => {
                 let own = format!(">={}", minor(&bare.version));
                 let locked = locking(&own);
@@ -222,7 +223,10 @@ impl Adoption {
         let Locked { mut bytes, is_local } = locked;
         if is_local {
             draft.requires = format!("=={}.*", minor(&bare.version));
-            say(&format!("{LOCK} holds for Python {} on this platform alone: `uv` on PATH makes one for all", minor(&bare.version)));
+            say(&format!(
+                "{LOCK} is valid for Python {} on this platform only; install `uv` and adopt again for a lock of all platforms",
+                minor(&bare.version)
+            ));
         }
         if bytes.is_empty() {
             bytes = b"# no packages\n".to_vec();
@@ -230,7 +234,7 @@ impl Adoption {
         Ok(footprint.write(&NewFile::new(LOCK, bytes))?)
     }
 
-    /// Asks the build backend in a clone, since building leaves files; `None` where it does not say.
+    /// The version that the build backend computes, in a clone, since building leaves files; `None` where the build fails.
     fn computed_version(&self, installer: &Installer, bare: &Interpreter, place: &Path) -> Option<String> {
         let (clone, wheels) = (place.join("clone"), place.join("wheels"));
         let git = GitCommand::isolated(&self.folder).run().args(["clone", "--quiet", "--local", "."]).arg(&clone);
@@ -268,7 +272,7 @@ impl Adoption {
         files
     }
 
-    /// A file that is there with other bytes is refused, so that nothing of the user's is lost.
+    /// An existing file with other bytes is an error, so that no file of the user is overwritten.
     fn refuse_overwriting(&self) -> Result<(), Failure> {
         let mut files = self.house();
         files.extend([CASES, CASES_README].map(|path| NewFile::new(path, "")));
@@ -284,15 +288,15 @@ impl Adoption {
         if taken.is_empty() {
             return Ok(());
         }
-        Err(Failure::input(format!("these files are there already, and hold something else: {}", taken.join(", ")))
-            .with_hint("move them away; nothing was written"))
+        Err(Failure::input(format!("these files exist already with other content: {}", taken.join(", ")))
+            .with_hint("move or remove them, then run `agent adopt` again; nothing was written"))
     }
 }
 
-/// What a build backend leaves beside the code that it is asked about.
+/// What a build backend leaves beside the code that it builds.
 struct Built {
     folders: [std::path::PathBuf; 2],
-    /// What was there before.
+    /// What existed before.
     there: Vec<std::path::PathBuf>,
 }
 
@@ -317,7 +321,7 @@ impl Built {
     }
 }
 
-/// Of a server that does not start where it may not write: the files it writes beside itself that its command names go to the folder for data.
+/// For a server that does not start where its code folder is read-only: files that its command names and that it writes move to the data folder.
 fn with_data_apart(
     draft: &mut Draft<'_>,
     footprint: &mut Footprint,
@@ -329,12 +333,12 @@ fn with_data_apart(
     if moved.is_empty() {
         let Some(first) = own.first() else { return Err(error) };
         return Err(error.with_hint(format!(
-            "it writes `{}` into its code folder, which every version has anew and a test may not write: let it write into the folder that AGENT_DATA names",
+            "the server writes `{}` into its code folder, which is read-only in tests and new for each version; make it write to the folder in AGENT_DATA",
             first.display()
         )));
     }
     context.printer.warn(format!(
-        "the server writes {} into its code folder, which every version has anew; its command now names the folder for data, which all versions share",
+        "the server writes {} into its code folder, which is new for each version; its command now names the data folder, which all versions share",
         moved.join(", ")
     ));
     draft.command = command;
@@ -360,7 +364,7 @@ impl NodePackages {
             }
             Self::Named { .. } => pretty(&json!({"private": true})).into_bytes(),
         };
-        say("choosing and locking the versions of its packages of Node");
+        say("locking its Node packages");
         fs::write(&made.join(package::FILE), &description)?;
         if let Self::Named { package } = self {
             npm(&["install", package])?;
@@ -373,17 +377,17 @@ impl NodePackages {
     }
 }
 
-/// Has npm choose the versions of another tool's lock, where it reads that; what it cannot read is said.
+/// Makes npm use the versions of another tool's lock where it can read that; otherwise this is reported.
 fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> Result<(), Failure> {
     let bytes = fs::read_if_there(&folder.join(lock))?.unwrap_or_default();
     if lock == YARN_LOCK && package::npm_reads(&String::from_utf8_lossy(&bytes)) {
         return Ok(fs::write(&made.join(lock), &bytes)?);
     }
-    say(&format!("npm cannot read {lock}, so it chooses versions by package.json; `agent` installs those of package-lock.json"));
+    say(&format!("npm cannot read {lock}, so versions are chosen from package.json and locked in package-lock.json"));
     Ok(())
 }
 
-/// The program of a package that `npx` was to run.
+/// The program of a package that `npx` would run.
 fn program_of(layout: &Layout, folder: &Path, manifest: &manifest::Manifest, package: &str) -> Result<String, Failure> {
     let Some(node) = &manifest.node else { return Ok(package.to_owned()) };
     let read = |path: &Path| fs::read_if_there(&folder.join(path)).map_err(Failure::from);

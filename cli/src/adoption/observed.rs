@@ -1,4 +1,4 @@
-//! What is there: the server, its project, where its packages come from.
+//! What the repository holds: the server, its project, the source of its packages.
 
 use super::LOCK;
 use crate::context::Context;
@@ -27,7 +27,7 @@ const PINNED_PYTHON: &str = ".python-version";
 const OTHER_LOCKS: [&str; 4] = [YARN_LOCK, "pnpm-lock.yaml", "bun.lock", "bun.lockb"];
 pub const YARN_LOCK: &str = "yarn.lock";
 
-/// What the user says of it.
+/// The options of the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes<'a> {
     pub command: Option<&'a str>,
@@ -40,11 +40,11 @@ pub struct Wishes<'a> {
 /// Where the server's packages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requirements {
-    /// A lock with hashes that is there already.
+    /// An existing lock with hashes.
     Locked,
-    /// To be locked, and where that was found.
+    /// To be locked, and the file that lists them.
     Wanted { wanted: Wanted, origin: String },
-    /// The standard library is enough, or the interpreter brings the rest.
+    /// No packages beyond the interpreter's.
     None,
 }
 
@@ -56,7 +56,7 @@ pub enum NodePackages {
     Unlocked {
         other: Option<&'static str>,
     },
-    /// A package that `npx` was to fetch.
+    /// A package that `npx` would fetch.
     Named {
         package: String,
     },
@@ -71,21 +71,21 @@ impl NodePackages {
     }
 }
 
-/// What was found, and what will be made of it.
+/// What was found, and what will be written.
 #[derive(Debug)]
 pub struct Adoption {
     pub folder: PathBuf,
     pub name: String,
     pub command: Vec<String>,
     pub requires: String,
-    /// Nothing in the project says which Pythons it is for.
+    /// The project declares no Python versions.
     pub requires_is_assumed: bool,
-    /// What is to be said of the Python that was chosen.
+    /// A notice about the chosen Python.
     pub python_note: Option<String>,
     pub requirements: Requirements,
     /// The project file of a project with a name.
     pub project: Option<String>,
-    /// The project's own version, where its file says it.
+    /// The project's own version, where its file declares one.
     pub version: Option<String>,
     pub version_is_computed: bool,
     pub node: Option<NodePackages>,
@@ -93,26 +93,26 @@ pub struct Adoption {
     pub env: Vec<String>,
 }
 
-/// Whether the repository is an agent repository already, and no adoption was cut short in it.
+/// Whether the repository is an agent repository already, without an interrupted adoption.
 pub fn is_adopted(context: &Context) -> Result<bool, Failure> {
     let folder = GitCommand::isolated(&context.directory).top_level()?;
     Ok(folder.is_some_and(|folder| folder.join(manifest::FILE).exists() && !Layout::new(&folder).adoption().exists()))
 }
 
 impl Adoption {
-    /// Looks at the repository; starts nothing but Python, to ask which package an installed module belongs to.
+    /// Reads the repository; starts only Python, to find the package of an installed module.
     pub fn observe(context: &Context, wishes: Wishes<'_>) -> Result<Self, Failure> {
         let folder = GitCommand::isolated(&context.directory).top_level()?.ok_or_else(|| {
             Failure::input(format!("{} is in no git repository", context.directory.display()))
-                .with_hint("git init, and commit what is there")
+                .with_hint("run `git init`, commit the files, then run `agent adopt` again")
         })?;
-        // before anything is made in a repository that cannot be read
+        // before anything is written into an unreadable repository
         Git::discover(&folder)?;
         let layout = Layout::new(&folder);
         let had_home = layout.home().exists();
         let observed = Self::of(folder, wishes);
         if !had_home {
-            // looking for Python keeps what it found
+            // the search for Python writes a cache
             fs::remove_folder(&layout.home())?;
         }
         observed
@@ -121,7 +121,9 @@ impl Adoption {
     fn of(folder: PathBuf, wishes: Wishes<'_>) -> Result<Self, Failure> {
         let is_under_way = Layout::new(&folder).adoption().exists();
         if folder.join("agent.toml").exists() && !is_under_way {
-            return Err(Failure::input("this is an agent repository already: it has an agent.toml").with_hint("agent doctor"));
+            return Err(
+                Failure::input("this is an agent repository already: it has an agent.toml").with_hint("run `agent doctor` to check it")
+            );
         }
         let project = match fs::read_if_there(&folder.join(PROJECT))? {
             Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Failure::input(error.to_string()))?,
@@ -188,9 +190,9 @@ fn name(folder: &Path, own: [Option<&str>; 3], fetched: Option<&Fetched>) -> Str
 }
 
 /// A server of a workspace needs packages of the same repository installed, which no lock can name.
-/// Without a project at the root the members are no one's to need where requirements are named beside them.
+/// Without a project at the root, requirements named beside the members suffice.
 fn refuse_workspace(project: &Project, package: Option<&Package>, takes_others: bool) -> Result<(), Failure> {
-    let hint = "adopt the package of the server in a repository of its own, with its other packages named by version from a registry";
+    let hint = "adopt the server's package in a repository of its own, with its other packages taken by version from a registry";
     if let Some(folders) = package.and_then(Package::workspaces) {
         return Err(Failure::input(format!("package.json is the root of an npm workspace ({folders}), which `agent` cannot install"))
             .with_hint(hint));
@@ -231,7 +233,7 @@ fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     let layout = Layout::new(folder);
     match (python::find(&layout, &from), python::find(&layout, &assumed)) {
         (Err(_), Ok(other)) => {
-            let note = format!("{PINNED_PYTHON} names Python {version}, which is not here: Python {} is used", other.version);
+            let note = format!("{PINNED_PYTHON} names Python {version}, which is not here; Python {} is used instead", other.version);
             Ok((assumed, Some(note)))
         }
         _ => Ok((from, None)),
@@ -291,12 +293,12 @@ impl Sources<'_> {
             None => Ok(Requirements::None),
             Some(module) => {
                 let wanted = Wanted { listed: vec![installed(self.folder, module, requires)?], ..Wanted::default() };
-                Ok(Requirements::Wanted { origin: format!("what is installed ({})", wanted.listed[0]), wanted })
+                Ok(Requirements::Wanted { origin: format!("the installed packages ({})", wanted.listed[0]), wanted })
             }
         }
     }
 
-    /// What the repository's own files ask for: another tool's lock first, then the list of requirements, then the project.
+    /// The requirements of the repository's own files: another tool's lock first, then the list of requirements, then the project.
     fn wanted(&self) -> Result<Wanted, Failure> {
         let is_project = self.project.name.is_some();
         let of_project = || Wanted { files: vec![PROJECT.into()], ..Wanted::default() };

@@ -22,15 +22,15 @@ pub const CASES: &str = "tests/micro/recorded.jsonl";
 const KNOWN: [&str; 2] = [super::CASES, CASES];
 const NAME: &str = "recorded";
 
-/// What came of a call.
+/// The result of recording a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
     Case {
         id: String,
-        /// Whether the same answer is expected again, or any.
+        /// Whether the same answer is expected again; otherwise any answer passes.
         is_steady: bool,
     },
-    /// None, and why.
+    /// No case, and why.
     None(String),
 }
 
@@ -46,27 +46,27 @@ impl<'a> Gathering<'a> {
         Ok(Self { repository, worktree: repository.worktree()?, measured: Measured::default() })
     }
 
-    /// Writes the case of a call, where it makes one.
+    /// Writes a case for a call, where one can be made.
     pub async fn add(&mut self, call: &Recorded) -> Result<Made, Failure> {
         let Ok(arguments) = serde_json::from_str::<Value>(call.arguments.get()) else {
-            return Ok(Made::None("its arguments cannot be read".to_owned()));
+            return Ok(Made::None("its arguments are not valid JSON".to_owned()));
         };
         let there = self.there()?;
         if there.iter().any(|case| case["tool"] == call.tool.as_str() && case["arguments"] == arguments) {
-            return Ok(Made::None("it is a case already".to_owned()));
+            return Ok(Made::None("a case with the same arguments exists".to_owned()));
         }
         let given = CallResult::parse(call.result.clone()).and_then(|result| result.answer());
-        let Ok(given) = given else { return Ok(Made::None("its answer cannot be read".to_owned())) };
+        let Ok(given) = given else { return Ok(Made::None("its answer is not a valid result".to_owned())) };
         if given.is_error() {
             return Ok(Made::None("the tool failed".to_owned()));
         }
         let target = self.repository.target_to_test(&What::Worktree)?;
         let again = match self.again(&target, &call.tool, &arguments).await {
             Ok(again) => again,
-            Err(error) => return Ok(Made::None(format!("it could not be made again as a test: {}", error.messages.join(": ")))),
+            Err(error) => return Ok(Made::None(format!("it could not be repeated as a test: {}", error.messages.join(": ")))),
         };
         if adoption::is_offline(&again) || again.is_error() {
-            return Ok(Made::None("it fails where tests run: without a network, and with an empty folder for files of its own".to_owned()));
+            return Ok(Made::None("it fails under test conditions: no network, and an empty data folder".to_owned()));
         }
         let trial = Trial { tool: call.tool.clone(), arguments, required: None };
         let mut case = adoption::recorded(&trial, [&given, &again], &varying(&target, self.repository));
@@ -74,13 +74,13 @@ impl<'a> Gathering<'a> {
         case["id"] = id.as_str().into();
         case["tags"] = serde_json::json!([NAME]);
         if !adoption::holds(&case, &again) {
-            return Ok(Made::None("its answer is of no form that a case can expect".to_owned()));
+            return Ok(Made::None("no expectation can describe its answer".to_owned()));
         }
         self.write(&case)?;
         Ok(Made::Case { id, is_steady: case["expect"].get("equals").is_some() })
     }
 
-    /// At the end of a file of the user's, whose last line may lack its newline.
+    /// Appends to the user's file, whose last line may lack its newline.
     fn write(&self, case: &Value) -> Result<(), FsError> {
         let path = self.worktree.join(CASES);
         let before = fs::read_if_there(&path)?.unwrap_or_default();
@@ -88,7 +88,7 @@ impl<'a> Gathering<'a> {
         fs::append(&path, format!("{start}{case}\n").as_bytes(), Durability::Durable)
     }
 
-    /// The cases that are there.
+    /// The existing cases.
     fn there(&self) -> Result<Vec<Value>, Failure> {
         let mut cases = Vec::new();
         for file in KNOWN {
@@ -114,7 +114,7 @@ impl<'a> Gathering<'a> {
         Ok(answer?)
     }
 
-    /// Raises the budgets of the tier to what its new cases take, times the margin.
+    /// Raises the tier's budgets to the measured times of its new cases, with a margin.
     pub fn raise_budgets(&self) -> Result<(), Failure> {
         let path = self.worktree.join(super::BUDGETS);
         let Some(bytes) = fs::read_if_there(&path)? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! A running server shows what it can: its tools, and calls that work, which become the first cases.
+//! Starts the server once: lists its tools and records calls that succeed as first cases.
 
 use crate::context::Context;
 use agent_core::adoption::{self, Measured, Trial};
@@ -17,25 +17,25 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A first case is quick: a tool that takes longer gets none.
+/// A tool that takes longer gets no first case.
 pub const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// All calls together.
 const WALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a running server showed.
+/// What was observed of the running server.
 #[derive(Debug, Default)]
 pub struct Tried {
     pub tools: Vec<String>,
     pub cases: Vec<Value>,
     pub measured: Measured,
-    /// A call that failed alike each time: the one case there is where no call works.
+    /// A call that failed in the same way each time: the only case where no call succeeds.
     failure: Option<Value>,
-    /// What the server calls itself.
+    /// The server's own `serverInfo`.
     pub server: Value,
 }
 
 impl Tried {
-    /// Starts the server as a tier does: confined, and for the calls without a network, so that no call changes anything but folders that are thrown away.
+    /// Starts the server as a tier does: confined, and for the calls without a network, so that calls change temporary folders only.
     pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, Failure> {
         let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
         let online = confined(target, None, repository)?;
@@ -43,9 +43,9 @@ impl Tried {
         let [first, second] = scratches.each_ref().map(|scratch| scratch.given_to(offline.clone()));
         let mut tried = event_loop::block_on(Self::listed(&scratches[0].given_to(online)))??;
         let varies = varying(target, repository);
-        // a server that does not start without a network has no first cases of calls
+        // a server that needs a network to start gets no first cases
         if let Err(error) = event_loop::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
-            context.printer.warn(format!("no test case was recorded, because the server does not start without a network: {error}"));
+            context.printer.warn(format!("no test case was recorded: the server does not start without a network: {error}"));
         }
         Ok(tried.0)
     }
@@ -61,7 +61,7 @@ impl Tried {
         Ok((Self { tools: names, measured, server, ..Self::default() }, tools))
     }
 
-    /// Each call is made in two processes: what differs between them is no answer to hold a later version to.
+    /// Each call is made in two processes: an answer that differs between them is not expected of later versions.
     async fn record(&mut self, trials: &[Trial], specs: [&ChildSpec; 2], varies: &[String]) -> Result<(), ChildError> {
         let (one, two) = tokio::join!(Child::start(specs[0]), Child::start(specs[1]));
         let mut children = [Some(one?), Some(two?)];
@@ -78,7 +78,7 @@ impl Tried {
             }
             let [Some(one), Some(two)] = &children else { break };
             if self.answers(trial, [one, two], varies).await.is_err() {
-                // it hangs, or it ended
+                // it timed out or exited
                 children = [None, None];
             }
         }
@@ -100,12 +100,12 @@ impl Tried {
             } else if let Some(again) = self.answer(children[1], &trial.tool, &json!({})).await?
                 && !adoption::is_offline(&answer)
             {
-                // it refuses in words of its own
+                // its error does not name the argument
                 let bare = Trial { arguments: json!({}), ..trial.clone() };
                 self.failure = self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
             }
         }
-        // one after the other: what depends on the time is to differ
+        // one after the other, so that answers that depend on the time differ
         let mut answers = Vec::new();
         for child in children {
             match self.answer(child, &trial.tool, &trial.arguments).await? {
@@ -125,7 +125,7 @@ impl Tried {
         Ok(())
     }
 
-    /// `None` for an error of the protocol, which no case could expect.
+    /// `None` for a JSON-RPC error, which no case can expect.
     async fn answer(&mut self, child: &Child, tool: &str, arguments: &Value) -> Result<Option<Answer>, ChildError> {
         let began = Instant::now();
         let called = tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
@@ -145,7 +145,7 @@ impl Tried {
     }
 }
 
-/// Starts the server free, as a service would be, and says which files it wrote into its code folder by then. They are removed again.
+/// Starts the server unconfined, and returns the files it wrote into its code folder. They are removed again.
 pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
@@ -170,7 +170,7 @@ pub fn confined(target: &Target, network: Option<bool>, repository: &Repository)
     Ok(spec)
 }
 
-/// Words in an answer that come from where and when it was given: folders, the date, the time as a number.
+/// Text in an answer that depends on place and time: folders, the date, the time as a number.
 pub fn varying(target: &Target, repository: &Repository) -> Vec<String> {
     let folders = [repository.layout.root().to_owned(), target.directory.clone()];
     let mut words: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();

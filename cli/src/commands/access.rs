@@ -1,4 +1,4 @@
-//! The options of every verb that listens on a port.
+//! Options of the verbs that listen on a port.
 
 use agent_engine::world::env;
 use agent_serve::access::Access;
@@ -6,10 +6,10 @@ use agent_serve::access::Access;
 /// Who may connect.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
-    /// Ask for this token (`Authorization: Bearer TOKEN`); better given as `AGENT_TOKEN`, which no list of processes shows
+    /// Require this token (`Authorization: Bearer TOKEN`); prefer the variable `AGENT_TOKEN`, which process lists do not show
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// A name besides localhost that the server may be called by; can be given more than once
+    /// A Host name to accept besides localhost; can be repeated
     #[arg(long = "allow-host", value_name = "NAME")]
     hosts: Vec<String>,
 }
@@ -19,7 +19,7 @@ impl Arguments {
         Access::new(&self.hosts, self.token.clone().or_else(env::token).as_deref())
     }
 
-    /// Whether none was given.
+    /// Whether no option was given.
     pub fn is_default(&self) -> bool {
         self.token.is_none() && self.hosts.is_empty()
     }

@@ -13,35 +13,35 @@ use serde_json::{Value, json};
 /// Turn a repository with an MCP server into an agent repository
 ///
 /// No file of the server is changed. Written beside it: agent.toml (how the server is started), a lock of its packages with hashes, an empty learned state with its
-/// schema, test cases recorded from calls of its tools, limits of time for them, a GitHub workflow, and the package `agent_runtime` (for your own scorers, and for
-/// tools that learn, when you write some). git hooks are installed, which test each commit. The server may be one of Python (requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock) or of Node (package.json), or a line of
-/// a host's configuration (`uvx ...`, `npx ...`). Nothing is committed or staged: look at it, commit it, then `agent release`. If it fails, everything it wrote is removed.
+/// schema, test cases recorded from calls of its tools, time limits for them, a GitHub workflow, and the package `agent_runtime` (for scorers and for tools that
+/// learn). git hooks are installed, which test each commit. The server may be a Python project (requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock), a
+/// Node project (package.json), or a line of a host's configuration (`uvx ...`, `npx ...`). Nothing is committed or staged: review it, commit it, then run
+/// `agent release`. If it fails, everything it wrote is removed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent adopt\n  agent adopt --command \"python -m mcp_server_time\" --package mcp-server-time\n  agent adopt --command \"npx -y @modelcontextprotocol/server-everything\"\n  agent adopt --record --calls 10"
 )]
 pub struct Arguments {
-    /// How the server is started; found in pyproject.toml and the Python files when left out
+    /// The command that starts the server; by default found in pyproject.toml and the Python files
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
-    /// A package the server needs besides what the repository says; can be given more than once
+    /// A package the server needs besides those that the repository lists; can be repeated
     #[arg(long = "package", value_name = "REQUIREMENT")]
     packages: Vec<String>,
-    /// A group of optional dependencies of the project; can be given more than once
+    /// A group of optional dependencies of the project; can be repeated
     #[arg(long = "extra", value_name = "NAME")]
     extras: Vec<String>,
-    /// A variable that the server reads: NAME is taken from the host, NAME=VALUE is set; can be given more than once
+    /// A variable that the server reads: NAME is passed on from the host, NAME=VALUE is set; can be repeated
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     env: Vec<String>,
-    /// Make cases of the calls of a host: go on when the repository is written, until Ctrl-C or for `--calls`. Every call that `agent mcp runner` answers
-    /// meanwhile is made again as tests make it, and becomes a case in tests/micro/recorded.jsonl where that works. In an agent repository this is all that is
-    /// done
+    /// Record a host's calls as test cases, until Ctrl-C or for `--calls`. Each call that `agent mcp runner` answers meanwhile is repeated under test conditions
+    /// and, where that succeeds, becomes a case in tests/micro/recorded.jsonl. In an agent repository only this is done
     #[arg(long)]
     record: bool,
     /// End after so many calls
     #[arg(long, value_name = "N", requires = "record", value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,
-    /// Print what was found and would be done, and start nothing
+    /// Print what was found and what would be done; start nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let adoption = Adoption::observe(context, wishes)?;
     let say = |text: &str| context.printer.say(text);
     say(&format!("the server is started by: {}", adoption.command.join(" ")));
-    say(&told(&adoption.requirements));
+    say(&described(&adoption.requirements));
     adoption.python_note.iter().for_each(|note| say(note));
     if arguments.dry_run {
         context.printer.json(&json!({"schema": SCHEMA, "done": false, "name": adoption.name, "command": adoption.command}));
@@ -82,27 +82,28 @@ const SCHEMA: &str = "agent/adopt@1";
 
 fn report(adopted: &Adopted, context: &Context) {
     context.printer.say(format!("the server has {} tools: {}", adopted.tools().len(), adopted.tools().join(", ")));
-    context.printer.say(format!("{} test cases were recorded from calls of them", adopted.cases()));
+    context.printer.say(format!("{} test cases were recorded from calls", adopted.cases()));
     let untested = adopted.untested();
     if !untested.is_empty() {
         context
             .printer
-            .warn(format!("no case calls {}; write some in tests/micro, or record them: agent adopt --record", untested.join(", ")));
+            .warn(format!("no case calls {}; write cases in tests/micro, or record them with `agent adopt --record`", untested.join(", ")));
     }
     context.printer.done(adopted.files.join("\n"), None);
 }
 
-/// Makes cases of calls until there are enough, or Ctrl-C.
+/// Records calls as cases up to the limit, or until Ctrl-C.
 fn record(limit: Option<u64>, context: &Context) -> Result<Value, Failure> {
     let repository = context.repository()?;
     let recording = Recording::begin(&repository.layout)?.ok_or_else(|| {
-        Failure::new(FailureKind::Conflict, "another `agent adopt --record` is recording calls here").with_hint("end that one with Ctrl-C")
+        Failure::new(FailureKind::Conflict, "another `agent adopt --record` is running in this repository")
+            .with_hint("end it with Ctrl-C first")
     })?;
     let say = |text: &str| context.printer.say(text);
-    say("recording. Call the server through `agent` now, by a host or in another terminal:");
+    say("recording. Call the server through `agent` now, from a host or another terminal:");
     say("  agent mcp install --host claude-code --at worktree    (or another host; restart it)");
     say("  agent mcp runner --at worktree");
-    say(&format!("each call becomes a case in {RECORDED}, with its arguments: look at them before you commit. Ctrl-C ends this."));
+    say(&format!("each call becomes a case in {RECORDED}, with its arguments: review them before you commit. Press Ctrl-C to stop."));
     event_loop::block_on(gather(&repository, recording, limit, context))?
 }
 
@@ -114,7 +115,7 @@ async fn gather(repository: &Repository, mut recording: Recording, limit: Option
     loop {
         for call in recording.new_calls()? {
             calls += 1;
-            // a call of which no case can be made ends nothing
+            // a failed case does not end the recording
             let made = gathering.add(&call).await.unwrap_or_else(|error| Made::None(error.messages.join(": ")));
             let tool = &call.tool;
             context.printer.say(match &made {
@@ -139,10 +140,10 @@ async fn gather(repository: &Repository, mut recording: Recording, limit: Option
     Ok(json!({"calls": calls, "cases": cases}))
 }
 
-fn told(requirements: &Requirements) -> String {
+fn described(requirements: &Requirements) -> String {
     match requirements {
-        Requirements::Locked => format!("its packages are those of {LOCK}"),
+        Requirements::Locked => format!("its packages are locked in {LOCK}"),
         Requirements::Wanted { origin, .. } => format!("its packages come from {origin} and are locked in {LOCK}"),
-        Requirements::None => "it needs no packages of Python".to_owned(),
+        Requirements::None => "it needs no Python packages".to_owned(),
     }
 }

@@ -19,10 +19,10 @@ use serde_json::json;
 
 /// Give feedback in words and have the code changed for it
 ///
-/// The feedback goes to the inbox, a ref of the repository. A run has a coder change the code in a repository of its own, tests the change (micro, fast, then the
-/// release with its gate), hands failures back for another attempt, and ends in a version or in a branch `architect/RUN` with a report of why not. A run never
-/// releases what breaks the Contract, changes what judges (cases, scorers, budgets, gates, hooks, workflows), or makes no case come out better; `accept` does. Your index
-/// and working tree are not touched.
+/// The feedback goes to the inbox, a ref of the repository. In a run, a coder changes the code in a repository of its own. The change is tested (micro, fast,
+/// then the release with its gate), and failures are returned to the coder for another attempt. A run ends in a version, or in a branch `architect/RUN` with a report.
+/// A run does not release a change that breaks the Contract, changes evaluators (cases, scorers, budgets, gates, hooks, workflows) or improves no case; `accept`
+/// does. Your index and working tree are not changed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect 'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect show r-0a1b2c3d4e"
@@ -30,54 +30,54 @@ use serde_json::json;
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
-    /// What should be better
+    /// The feedback: what should be better
     #[arg(value_name = "TEXT")]
     text: Option<String>,
     /// The conversation it is about
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
-    /// What edits the code: builtin or command; agent.toml names the usual one
+    /// The coder: builtin or command [default: the one in agent.toml]
     #[arg(long, value_name = "NAME")]
     coder: Option<CoderKind>,
-    /// Put it into the inbox and do not run now
+    /// Add the feedback to the inbox without a run
     #[arg(long)]
     queue_only: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// The feedback and the runs there are
+    /// List feedback and runs
     List,
-    /// A feedback item, or the report of a run
+    /// Show a feedback item, or the report of a run
     Show {
-        /// Of the item or the run
+        /// Id of the item or the run
         id: String,
     },
-    /// Work on feedback: on the items named, else on the oldest that is open
+    /// Run for the named feedback, by default the oldest open item
     Run {
         /// Ids of feedback items
         #[arg(value_name = "FEEDBACK")]
         items: Vec<String>,
-        /// What edits the code: builtin or command; agent.toml names the usual one
+        /// The coder: builtin or command [default: the one in agent.toml]
         #[arg(long, value_name = "NAME")]
         coder: Option<CoderKind>,
-        /// Fail when another run is going on, in place of waiting for its end
+        /// Fail if another run is in progress, instead of waiting for its end
         #[arg(long)]
         no_wait: bool,
         /// Print one line of JSON, and nothing else: that the run is on record, or why there is none
         #[arg(long, hide = true)]
         announce: bool,
     },
-    /// Stop a run, or take a feedback item back
+    /// Stop a run, or withdraw a feedback item
     Cancel {
-        /// Of the run or the item
+        /// Id of the run or the item
         id: String,
     },
-    /// Release the branch a run left behind
+    /// Release the branch of a run
     Accept {
         /// The run's id
         run: String,
-        /// Serve code again that a rollback took out of service; why, for the commit message
+        /// Allow code that a rollback took out of service; the reason goes into the commit message
         #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
         again: Option<String>,
     },
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),
         (None, Some(text)) => say(text, arguments, &repository, context),
         (None, None) => Err(Failure::usage("there is no feedback")
-            .with_hint("agent architect 'what should be better'; `agent architect list` shows what there is")),
+            .with_hint("run agent architect 'what should be better'; `agent architect list` shows existing feedback")),
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
         (Some(Action::Run { items, coder, no_wait, announce }), _) => {
@@ -113,7 +113,7 @@ fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Con
         && conversations::load(&repository.layout, id)?.is_none()
     {
         return Err(Failure::input(format!("there is no conversation `{id}` here"))
-            .with_hint("leave `--conversation` out to give the feedback without one"));
+            .with_hint("run it without `--conversation` to give feedback on no conversation"));
     }
     let item = Feedback::new(text, conversation, "person", &clock::rfc3339(clock::now()))?;
     repository.settle(Inbox::new(&repository.git).add(&item)?);
@@ -178,12 +178,12 @@ fn carry_out(items: Vec<Feedback>, options: RunOptions, repository: &Repository,
     Ok(report.failure().into())
 }
 
-/// Pushes what came of a run. It is released: that it is not pushed is a warning.
+/// Pushes the version of a run. It is released already, so a failed push is a warning.
 fn pushed(report: &Report, repository: &Repository) -> Option<String> {
     let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
     let mut warnings = Warnings::none();
     let pushed = versions::push_made(repository, version, commit);
-    let pushed = warnings.note(pushed, &format!("{version} is made here and not pushed; `agent sync` pushes it"));
+    let pushed = warnings.note(pushed, &format!("{version} was released but not pushed; run `agent sync` to push it"));
     repository.say(warnings);
     pushed
 }
@@ -194,7 +194,7 @@ fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, cont
     }
 }
 
-/// What came of a run; the reason is left out where the reader saw it attempt by attempt.
+/// The result of a run, without the reason where each attempt was printed before.
 fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
     let why = match report.why.as_deref() {
         Some(_) if attempts_were_shown && report.is_why_said() => match report.attempts.len() {
@@ -224,7 +224,7 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
 }
 
 fn list(repository: &Repository, context: &Context) -> CommandResult {
-    // before the items, whose status an end that is told now may change
+    // before the items, whose status may change when an ended run is recorded
     let mut runs = operations::runs(repository)?;
     runs.reverse();
     let items = Inbox::new(&repository.git).items()?;
@@ -264,9 +264,9 @@ fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
 }
 
 fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult {
-    let told = architect::cancel(repository, id)?;
-    context.printer.json(&json!({"schema": SCHEMA, "cancelled": id, "message": told}));
-    context.printer.done(told, None);
+    let message = architect::cancel(repository, id)?;
+    context.printer.json(&json!({"schema": SCHEMA, "cancelled": id, "message": message}));
+    context.printer.done(message, None);
     Ok(Exit::Done)
 }
 

@@ -1,4 +1,4 @@
-//! `agent attempt AIMS`: what `agent doctor` runs confined, to find out what holds. Like `agent launch`, it is no verb for users.
+//! `agent attempt AIMS`: `agent doctor` runs it confined, to check which accesses are denied. Like `agent launch`, it is not a verb for users.
 
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -6,7 +6,7 @@ use agent_engine::world::sandbox::attempts::{self, ATTEMPT, Aims};
 use serde_json::json;
 use std::ffi::OsString;
 
-/// What is to be tried, when argv says so.
+/// The accesses to try, from argv.
 pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == ATTEMPT)?;

@@ -7,8 +7,8 @@ use agent_engine::versions::bisection::{Options, bisect};
 
 /// Find the version, and the signal, that broke a case
 ///
-/// Searches the versions before the bad one by halves: by stored results where there are any, else by running that one case. Where the version that
-/// broke it is a promotion, its signals are searched in the same way: the case is run under the state after so many of them.
+/// A binary search over the versions before the bad one, by stored results where they exist and otherwise by running the case. Where the version that broke it is a
+/// promotion, its signals are searched in the same way: the case is run under the state after each probed signal.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, 3 there is no such case."

@@ -16,14 +16,14 @@ use std::time::Instant;
 
 /// Run the whole loop on an example; every number is measured now
 ///
-/// Makes a repository in a temporary folder, tests it, feeds it a few hundred signals, promotes what it learned, hands the Architect a piece of feedback in words,
-/// and rolls back. Needs no network.
+/// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned state, gives the Architect feedback in words, and rolls back.
+/// Needs no network.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Leave the repository in DIR, which must be empty or not there yet
+    /// Keep the repository in DIR, which must be empty or missing
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Draw the held-out scores into FILE
+    /// Draw the held-out scores as SVG into FILE
     #[arg(long, value_name = "FILE")]
     svg: Option<Output>,
 }
@@ -35,12 +35,12 @@ const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
 const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds nothing; it should understand word forms.";
 
-/// One step of the loop, as it is told and as `--json` gives it.
+/// One step of the loop, as printed and in `--json`.
 #[derive(Debug, Clone, Serialize)]
 struct Step {
     #[serde(rename = "step")]
     name: &'static str,
-    /// What a user would type.
+    /// The command of the step.
     command: String,
     /// The version that is served after it, or `staging`.
     version: String,
@@ -74,11 +74,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn binary() -> Result<PathBuf, Failure> {
-    env::binary()
-        .ok_or_else(|| Failure::new(FailureKind::Surroundings, "this system does not say where `agent` lies, and the demo runs it"))
+    env::binary().ok_or_else(|| Failure::new(FailureKind::Surroundings, "cannot determine the path of `agent`, which the demo runs"))
 }
 
-/// A step under way.
+/// A step in progress.
 struct Begun {
     name: &'static str,
     command: String,
@@ -91,7 +90,7 @@ struct Demo<'a> {
     printer: &'a Printer,
     steps: Vec<Step>,
     agent: PathBuf,
-    /// Whether the narration goes to stdout; the picture may have it.
+    /// Whether text goes to stdout; the picture may be written there.
     has_stdout: bool,
 }
 
@@ -118,9 +117,9 @@ impl Demo<'_> {
         let tested = self.test("active")?;
         for tier in ["micro", "fast"] {
             let summary = self.agent(&["test", "--tier", tier, "--at", "active"])?;
-            self.tell(&told(tier, &summary["tiers"][tier]));
+            self.line(&summarized(tier, &summary["tiers"][tier]));
         }
-        self.tell(&told("full", &tested["tiers"]["full"]));
+        self.line(&summarized("full", &tested["tiers"]["full"]));
         self.done(begun, "v0.1.0", &tested)
     }
 
@@ -131,7 +130,7 @@ impl Demo<'_> {
             &format!("agent tune --signals {SIGNALS}"),
         );
         let tuned = self.agent(&["tune", "--signals", SIGNALS])?;
-        self.tell(&format!("{} signals applied, each durable before it was counted", tuned["applied"]));
+        self.line(&format!("{} signals applied, each durable before it was counted", tuned["applied"]));
         let changed = self.agent(&["state", "diff"])?;
         self.tell_changes(&changed);
         let tested = self.test("staging")?;
@@ -141,7 +140,7 @@ impl Demo<'_> {
     fn promote(&mut self) -> Result<(), Failure> {
         let begun = self.start("promote", "what it learned becomes a version", "agent promote");
         let outcome = self.agent(&["promote"])?;
-        self.tell(text(&outcome["why"]));
+        self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
         self.done(begun, tag(&outcome), &tested)
     }
@@ -151,11 +150,11 @@ impl Demo<'_> {
             self.start("architect", "feedback in words: the Architect changes the code", &format!("agent architect \"{FEEDBACK}\""));
         let report = self.agent(&["architect", FEEDBACK])?;
         for attempt in report["attempts"].as_array().into_iter().flatten() {
-            self.tell(&format!("the {} coder: {}", text(&report["coder"]), text(&attempt["said"])));
-            self.tell(&format!("changed {}", list(&attempt["changed"])));
+            self.line(&format!("the {} coder: {}", text(&report["coder"]), text(&attempt["said"])));
+            self.line(&format!("changed {}", list(&attempt["changed"])));
             for trial in attempt["trials"].as_array().into_iter().flatten() {
                 let verdict = if trial["passed"] == true { "passed" } else { "refused" };
-                self.tell(&format!(
+                self.line(&format!(
                     "{:<5} {verdict}, score {:.3} (was {:.3})",
                     text(&trial["tier"]),
                     number(&trial["score"]),
@@ -171,12 +170,12 @@ impl Demo<'_> {
     fn rollback(&mut self) -> Result<(), Failure> {
         let begun = self.start("rollback", "and back, if need be: nothing is ever rewritten", "agent rollback");
         let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
-        self.tell(text(&outcome["why"]));
+        self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
         self.done(begun, tag(&outcome), &tested)
     }
 
-    /// Every tier's cases of WHAT that nobody tuned on are in `full`.
+    /// The held-out score of WHAT; all held-out cases are in `full`.
     fn test(&self, what: &str) -> Result<Value, Failure> {
         self.agent(&["test", "--tier", "full", "--at", what])
     }
@@ -235,20 +234,20 @@ impl Demo<'_> {
         self.progress.aside(|| if self.has_stdout { self.printer.data(line) } else { self.printer.say(line) });
     }
 
-    fn tell(&self, text: &str) {
+    fn line(&self, text: &str) {
         self.print(format!("   {text}"));
     }
 
-    /// What was there before says more than what is new, so it comes first.
+    /// Changed values first, since new ones say less.
     fn tell_changes(&self, diff: &Value) {
         const SHOWN: usize = 6;
         let changes = diff["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let (known, new): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.get("old").is_some_and(|old| !old.is_null()));
         for change in known.iter().take(SHOWN) {
-            self.tell(&format!("  {:<28} {} -> {}", text(&change["path"]), change["old"], change["new"]));
+            self.line(&format!("  {:<28} {} -> {}", text(&change["path"]), change["old"], change["new"]));
         }
         let more = known.len().saturating_sub(SHOWN);
-        self.tell(&format!("  {more} more changed, {} learned anew", new.len()));
+        self.line(&format!("  {more} more changed, {} learned anew", new.len()));
     }
 
     /// The versions, as dots: staging was none.
@@ -298,7 +297,7 @@ const fn label(step: &str) -> &str {
     }
 }
 
-fn told(tier: &str, summary: &Value) -> String {
+fn summarized(tier: &str, summary: &Value) -> String {
     format!(
         "{tier:<5} {:>3} of {:>3} passed, score {:.3}",
         summary["passed"],

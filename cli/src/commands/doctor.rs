@@ -6,10 +6,10 @@ use serde_json::json;
 
 /// Check that everything `agent` needs is present and works
 ///
-/// Ends with exit code 6 when something is bad; what only works less well is a warning.
+/// Exits with code 6 when a check is bad. Restrictions that do not prevent work are warnings.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Set up what only has to be set up: the hooks, and the refspecs that send and fetch feedback and pins
+    /// Install the hooks, and the refspecs that transfer feedback and pins
     #[arg(long)]
     fix: bool,
 }

@@ -7,16 +7,16 @@ use serde_json::json;
 
 /// Remove unused checkouts, states and results
 ///
-/// Checkouts, states and results of cases can be made again: a case whose result is gone is run again. What a process uses stays, however old it is. Of killed commands
-/// go folders and files under way, unfinished Python environments, workplaces of coders, and evaluations of commits that no ref leads to. Conversations go that this command
-/// has seen to be silent for longer than `limits.conversation_days`, from one run of it to the next. Versions, their evaluations, the Journal, telemetry and finished Python
-/// environments are never touched, nor is anything in a bucket, which has lifecycle rules of its own.
+/// Removed are unused checkouts, states and results of cases, which can be made again, and what killed commands left: temporary files, unfinished Python environments,
+/// workplaces of coders, and evaluations of commits that no ref leads to. Conversations are removed once they were silent for longer than `limits.conversation_days`, as
+/// observed between runs of this command. Anything that a process uses is kept. Versions, their evaluations, the Journal, telemetry and finished Python environments are
+/// never removed, nor is anything in a bucket, which has lifecycle rules of its own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// How many days something must not have been used
+    /// Remove what was not used for so many days
     #[arg(long, value_name = "N", default_value_t = 7)]
     days: u32,
-    /// Say what would be removed, and remove nothing
+    /// Print what would be removed; remove nothing
     #[arg(long)]
     dry_run: bool,
 }

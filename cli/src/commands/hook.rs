@@ -21,15 +21,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What git's hooks call; the arguments and stdin are those git gives
+/// Run by git's hooks, with git's arguments and stdin
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The shim that calls
+    /// The calling shim
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// The hook
     name: HookName,
-    /// What git gave to it
+    /// The hook's arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     given: Vec<OsString>,
 }
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Asked { hook: arguments.name, began, context }.answer(&event)
 }
 
-/// The hook that is asked, and since when a person has been waiting.
+/// The hook, and the time since git started it.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     hook: HookName,
@@ -150,12 +150,12 @@ impl Asked<'_> {
             shared.warnings.into_iter().for_each(|warning| self.context.printer.warn(warning));
             Ok(())
         };
-        // the push that is under way is another matter
+        // the push in progress is not affected
         if let Err(error) = work() {
             let why = error.messages.join(": ");
             self.context
                 .printer
-                .warn(format!("feedback and the gate's ledger were not shared with {remote}: {why}; `agent sync` does that"));
+                .warn(format!("feedback and the gate's ledger were not shared with {remote}: {why}; run `agent sync` to share them"));
         }
     }
 
@@ -169,7 +169,7 @@ impl Asked<'_> {
             PrecheckOutcome::Fails(outcome) => {
                 let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
                 let cases = human::render(&[report]);
-                Err(self.refusal(format!("{} refuses this:\n{cases}\n      again: {again}", self.hook)))
+                Err(self.refusal(format!("{} refuses this:\n{cases}\n      run it again: {again}", self.hook)))
             }
         }
     }
@@ -192,7 +192,7 @@ impl Asked<'_> {
     fn refusal(self, message: String) -> Failure {
         let error = Failure::new(FailureKind::Refused, message);
         match judgement::skip(self.hook) {
-            Some(command) => error.with_hint(format!("to go past it once: {command}")),
+            Some(command) => error.with_hint(format!("to bypass it once: {command}")),
             None => error,
         }
     }
@@ -216,7 +216,7 @@ fn holds_an_agent(git: &Git, changes: &[RefChange]) -> Result<bool, GitError> {
     Ok(false)
 }
 
-/// The input of the hooks that git gives one; the others are never waited for.
+/// The stdin of hooks that have one; of others it is not read.
 fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
     if !matches!(hook, HookName::PrePush | HookName::PreReceive | HookName::ReferenceTransaction) {
         return Ok(Vec::new());
@@ -226,7 +226,7 @@ fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
         .map_err(|error| Failure::new(FailureKind::Surroundings, format!("cannot read what git gives to {hook}: {error}")))
 }
 
-/// Runs the hook that was there before ours; its refusal is the answer.
+/// Runs the hook that existed before ours; its refusal is final.
 fn run_before(arguments: &Arguments, context: &Context, stdin: &[u8]) -> Result<Option<Exit>, Failure> {
     let Some(from) = &arguments.from else { return Ok(None) };
     let from = context.directory.join(from);

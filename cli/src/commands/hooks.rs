@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Install, remove and inspect the git hooks
 ///
 /// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push` (legality, fast tier of what is pushed). In a
-/// bare repository: `update` (legality). A hook that is there already goes on running, before ours.
+/// bare repository: `update` (legality). An existing hook is kept and runs before ours.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -18,11 +18,11 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Put the hooks in; a hook that is there already runs before ours
+    /// Install the hooks; an existing hook runs before ours
     Install(Change),
-    /// Take the hooks out and put back what was there
+    /// Remove the hooks and restore those that existed before
     Uninstall(Change),
-    /// Say which hooks are in, and prove that git runs them
+    /// List the installed hooks, and check that git runs them
     Status,
 }
 
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         }
         Command::Uninstall(_) => {
             hooks.uninstall()?;
-            context.printer.say(format!("the hooks of agent are removed from {}", hooks.folder().display()));
+            context.printer.say(format!("removed the hooks of agent from {}", hooks.folder().display()));
             context.printer.json(&document(&seen(&hooks, false)?, &hooks));
             return Ok(Exit::Done);
         }
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     report(&hooks, context)
 }
 
-/// One hook as it was found.
+/// The state of a hook.
 struct Seen {
     hook: HookName,
     standing: Standing,
@@ -90,15 +90,15 @@ fn line(seen: &Seen, hooks: &Hooks) -> String {
     let path = hooks.folder().join(seen.hook.as_str());
     let (style, word) = match (seen.standing, seen.fires) {
         (Standing::Ours, true) => (Style::Good, "fires"),
-        (Standing::Chained, true) => (Style::Good, "fires, after the hook that was there"),
+        (Standing::Chained, true) => (Style::Good, "runs, after the previous hook"),
         (Standing::Ours | Standing::Chained, false) if hooks.has_carriage_returns(seen.hook) => {
-            (Style::Bad, "has CRLF line ends, and no shell runs it: `agent hooks install` mends it")
+            (Style::Bad, "has CRLF line ends, so no shell runs it; run `agent hooks install`")
         }
         (Standing::Ours | Standing::Chained, false) => {
-            (Style::Bad, "is in, but git does not run it: is it executable, and git 2.36 or newer?")
+            (Style::Bad, "is installed, but git does not run it; it has to be executable, and git 2.36 or newer")
         }
-        (Standing::SomebodyElses, _) => (Style::Warning, "belongs to another tool; `agent hooks install` chains it"),
-        (Standing::Missing, _) => (Style::Warning, "is not there; `agent hooks install` puts it in"),
+        (Standing::SomebodyElses, _) => (Style::Warning, "belongs to another tool; run `agent hooks install` to chain it"),
+        (Standing::Missing, _) => (Style::Warning, "is not installed; run `agent hooks install`"),
     };
     format!("{:16} {} {}", seen.hook.as_str(), Printer::styled(style, word), Printer::styled(Style::Faint, &path.display().to_string()))
 }

@@ -16,14 +16,13 @@ use std::path::PathBuf;
 
 /// Create an agent repository: files, git, hooks, a first version
 ///
-/// The folder must be empty or not there yet. `agent templates list` names what it can start from. A run that was stopped in the middle is
-/// taken up again by the same command.
+/// The folder must be empty or missing. `agent templates list` lists the templates. The same command continues an interrupted run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder to make
+    /// The folder to create
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// What to start from
+    /// The template
     #[arg(long, default_value = templates::DEFAULT, value_name = "NAME")]
     template: String,
     /// Print what would be done
@@ -45,7 +44,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     python::find(&Layout::new(&plan.folder), &manifest::Python::default().requires)?;
     if let Some(around) = &plan.inside {
         context.printer.warn(format!(
-            "{} lies inside the repository {}; list it in that one's .gitignore",
+            "{} lies inside the repository {}; add it to the .gitignore there",
             plan.folder.display(),
             around.display()
         ));
@@ -56,12 +55,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     report(&plan, &first, context)
 }
 
-/// `v0.1.0` on `active`, once its tests pass; one that an earlier run made stays.
+/// Makes `v0.1.0` on `active` once its tests pass; keeps one that an earlier run made.
 fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, Failure> {
     let inside = Context { directory: plan.folder.clone(), ..context.clone() };
     let repository = inside.repository()?;
     match repository.tip()? {
-        Some(tip) => Ok(Outcome::nothing(format!("v{} is there already", tip.version))),
+        Some(tip) => Ok(Outcome::nothing(format!("v{} exists already", tip.version))),
         None => release::release(&repository, &release::Options::default()),
     }
 }
@@ -80,12 +79,12 @@ fn show(plan: &Scaffold, context: &Context) -> Exit {
 fn report(plan: &Scaffold, first: &Outcome, context: &Context) -> CommandResult {
     let commit = GitCommand::isolated(&plan.folder).head()?;
     if env::binary().is_none() {
-        context.printer.warn("this system does not say where `agent` lies; the hooks look for it on PATH");
+        context.printer.warn("cannot determine the path of `agent`; the hooks look for it on PATH");
     }
     context.printer.json(&json!({
         "schema": "agent/init@1", "done": true, "directory": plan.folder, "name": plan.name,
         "template": plan.template.name, "commit": commit, "outcome": first,
     }));
     context.printer.done(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name), None);
-    Ok(outcome::told("released", first, &context.printer))
+    Ok(outcome::print("released", first, &context.printer))
 }

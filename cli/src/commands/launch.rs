@@ -1,6 +1,6 @@
 //! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: what `agent` starts its children through. It stays as their guard.
 //!
-//! It is nobody's verb: no help tells of it, and it is read without the reader of the others, which costs more than all the rest of a start.
+//! It is not a verb for users: help does not list it, and it is parsed without clap, which costs more than the rest of a start.
 
 use crate::exit::CommandResult;
 use agent_core::child::confinement::{Confinement, Kind};

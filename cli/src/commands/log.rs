@@ -17,25 +17,25 @@ use std::collections::BTreeSet;
 
 /// Show recorded calls, rewards, tests and versions by trace
 ///
-/// A conversation or a trace is shown as a tree with times; without either, the newest traces are, a line each. Times are UTC.
+/// Prints a conversation or a trace as a tree with times, or by default the newest traces, a line each. Times are UTC.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent log\n  agent log --conversation c1\n  agent log --trace 4bf92f35\n  agent log --since 2h --follow\n\nThe record is OTLP/JSON lines in the object store, under telemetry/."
 )]
 pub struct Arguments {
-    /// What belongs to this conversation: its calls, and what was said of them later
+    /// Show this conversation: its calls and their feedback
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
-    /// This trace, by its id or the beginning of it
+    /// Show this trace, by its id or a prefix of it
     #[arg(long, value_name = "ID", value_parser = trace_id)]
     trace: Option<String>,
-    /// From here on: a time (RFC 3339), or how long ago, such as 30m, 2h or 3d
+    /// Show records since a time (RFC 3339), or since 30m, 2h or 3d ago
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
     /// At most this many traces, the newest
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Go on with what comes, until Ctrl-C
+    /// Continue with new records, until Ctrl-C
     #[arg(long)]
     follow: bool,
 }
@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
 }
 
-/// A conversation has nothing on record from before it was opened.
+/// A conversation has no records from before it was opened.
 fn opened(arguments: &Arguments, repository: &Repository) -> Option<Timestamp> {
     let kept = conversations::load(&repository.layout, arguments.conversation.as_deref()?).ok().flatten()?;
     kept.header.opened.parse().ok()
@@ -99,7 +99,7 @@ struct Reader {
 impl Reader {
     fn take(&mut self, source: &Source) -> Result<(), Failure> {
         let text = self.records.read(source)?;
-        // a line that cannot be read is somebody else's
+        // lines of other programs may be unreadable
         self.spans.extend(text.lines().flat_map(|line| otlp::spans(line).unwrap_or_default()));
         Ok(())
     }
@@ -158,7 +158,7 @@ fn report(arguments: &Arguments, trees: &[Tree], context: &Context) {
         printer.data(if as_trees { traces::tree(tree).join("\n") } else { traces::line(tree) });
     }
     if trees.is_empty() && !arguments.follow {
-        printer.say("nothing of that is on record here");
+        printer.say("no matching record was found");
     }
     printer.json(&json!({"schema": "agent/log@1", "traces": trees.iter().map(traces::document).collect::<Vec<_>>()}));
 }

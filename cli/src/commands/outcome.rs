@@ -1,4 +1,4 @@
-//! How the verbs that make versions tell what came of it.
+//! The report of the verbs that make versions.
 
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -16,7 +16,7 @@ use agent_engine::versions::{self, Outcome};
 /// As many cases as fit beside the answer.
 const WORSE_SHOWN: usize = 3;
 
-/// Makes a version, pushes it where that is asked for by `--push` or agent.toml, and tells what came of it.
+/// Makes a version, pushes it where `--push` or agent.toml ask for that, and reports the outcome.
 pub fn published(
     verb: &str,
     repository: &Repository,
@@ -30,51 +30,53 @@ pub fn published(
     Ok(exit)
 }
 
-/// Makes a version, pushes it where that is asked for, and looks where `main` stands to it.
+/// Makes a version, pushes it on request, and compares `main` with it.
 pub fn made(repository: &Repository, push: bool, mut make: impl FnMut() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     let mut outcome = if push { versions::made_and_pushed(repository, make)? } else { make()? };
     outcome.main = outcome.commit.as_ref().filter(|made| is_of_code(repository, made)).and_then(|_| main_lacks(repository));
     Ok(outcome)
 }
 
-/// A promotion leaves `main` where it stands to what is served.
+/// A promotion changes no code, so `main` lacks nothing that it had before.
 fn is_of_code(repository: &Repository, version: &ObjectId) -> bool {
     repository.git.commit(version).is_ok_and(|made| made.trailers.kind != Some(Kind::Promotion))
 }
 
-/// Whether `main` has the code that is served now. The version is out: what cannot be found out is a warning.
+/// Whether `main` has the served code. The version is published already, so a failure here is a warning.
 pub fn main_lacks(repository: &Repository) -> Option<MainLacks> {
     let mut warnings = Warnings::none();
-    let lacks = warnings.note(sync::main_lacks(repository), "whether main has the code that is served is not known");
+    let lacks = warnings.note(sync::main_lacks(repository), "cannot determine whether main has the served code");
     repository.say(warnings);
     lacks.flatten()
 }
 
-/// What is left to do after a version was made: at the remote, and on `main`.
+/// What remains to be done at the remote and on `main` after a version was made.
 pub fn followed(repository: &Repository, tag: Option<&str>, pushed: Option<&str>, main: Option<&MainLacks>, printer: &Printer) {
     match (pushed, tag) {
-        (Some(remote), _) => printer.say(format!("it is pushed to {remote}")),
-        (None, Some(tag)) if !repository.git.remotes().is_empty() => printer.say(format!("{tag} is not pushed: `agent sync` does that")),
+        (Some(remote), _) => printer.say(format!("pushed to {remote}")),
+        (None, Some(tag)) if !repository.git.remotes().is_empty() => {
+            printer.say(format!("{tag} is not pushed; run `agent sync` to push it"));
+        }
         _ => {}
     }
     if let Some(MainLacks { lacks, mend }) = main {
-        printer.say(format!("main lacks the code of {}; to bring it along: {mend}", tag_of(lacks)));
+        printer.say(format!("main lacks the code of {}; to add it: {mend}", tag_of(lacks)));
     }
 }
 
-/// Whether a version is to be pushed: the manifest of what is served may say so for all.
-pub fn pushes(repository: &Repository, asked: bool, dry_run: bool) -> bool {
+/// Whether a version is pushed: on request, or by the served manifest.
+pub fn pushes(repository: &Repository, requested: bool, dry_run: bool) -> bool {
     let usual = || repository.served_manifest().and_then(|manifest| manifest.remote).is_some_and(|remote| remote.push);
-    !dry_run && (asked || usual())
+    !dry_run && (requested || usual())
 }
 
 pub fn report(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     printer.json(outcome);
-    told(verb, outcome, printer)
+    print(verb, outcome, printer)
 }
 
 /// The same, where the outcome is part of a larger document.
-pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
+pub fn print(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     for (number, step) in outcome.plan.iter().enumerate() {
         printer.data(format!("{}. {step}", number + 1));
     }
@@ -89,14 +91,28 @@ pub fn told(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
         (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
     let lines = difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all");
-    let told = std::iter::once(format!("{lead} {}", outcome.why)).chain(lines).collect::<Vec<_>>().join("\n");
+    let head = match worst(outcome) {
+        Some(worst) => format!("{lead} {worst}\n  {}", outcome.why),
+        None => format!("{lead} {}", outcome.why),
+    };
+    let message = std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n");
     if outcome.refusal.is_none() {
-        printer.done(told, outcome.tag.as_deref());
+        printer.done(message, outcome.tag.as_deref());
     } else {
-        printer.refused(told);
+        printer.refused(message);
     }
     if let Some(hint) = &outcome.hint {
         printer.hint(hint);
     }
     outcome.refusal.into()
+}
+
+/// The case that explains a refusal best: ``case `review` got worse (1.000 -> 0.129)``.
+fn worst(outcome: &Outcome) -> Option<String> {
+    let flip = outcome.worse.first().filter(|_| outcome.refusal == Some(FailureKind::Refused))?;
+    let scores = format!("{:.3} -> {:.3}", flip.from.score, flip.to.score);
+    Some(match outcome.worse.len() {
+        1 => format!("case `{}` got worse ({scores})", flip.id),
+        count => format!("{count} cases got worse, `{}` most ({scores})", flip.id),
+    })
 }

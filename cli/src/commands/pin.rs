@@ -7,16 +7,16 @@ use serde_json::json;
 
 /// Name a version or a range for hosts and scripts
 ///
-/// A pin of a range moves with the range; a pin of anything else is the version it is now. Without WHAT, the pins there are.
+/// A pin of a range moves with the range; a pin of anything else is the version it resolves to now. Without arguments, lists the pins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  agent sync   # shares it with the other clones")]
 pub struct Arguments {
-    /// The word to be told: letters, digits, `-`, `_` and `.`
+    /// The pin's name: letters, digits, `-`, `_` and `.`
     #[arg(requires = "what")]
     name: Option<String>,
     /// A version, a range, another pin, or any revision that is a version
     what: Option<String>,
-    /// Say what would be done, and do nothing
+    /// Print what would be done; do nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -9,19 +9,19 @@ use agent_engine::versions::promotion::{self, Options};
 /// Make the tuned state the next PATCH and serve it
 ///
 /// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate of `[promote]` in agent.toml judge it first, paired with
-/// what is served now. What may be chance does not pass: the gate wants evidence, and the ledger (refs/agent/ledger) wants more of it with every try.
+/// what is served now. A gain that may be noise does not pass: the gate requires evidence, and with every attempt the ledger (refs/agent/ledger) requires more.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The gate in place of the manifest's: better or not-worse
+    /// The gate, instead of the manifest's: better or not-worse
     #[arg(long, value_name = "MODE")]
     gate: Option<GateMode>,
-    /// The test in place of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
+    /// The test, instead of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
     #[arg(long, value_name = "TEST")]
     test: Option<GateTest>,
-    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    /// Fetch first, and push the version with its records; retried where another clone publishes first
     #[arg(long)]
     push: bool,
-    /// Say what would be done, and do nothing
+    /// Print the steps; do nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -8,25 +8,25 @@ use agent_engine::versions::release::{self, Options};
 
 /// Make a commit of `main` the next version and serve it
 ///
-/// Its code is joined with the state that is served now. The full tier judges it, paired with the version it replaces; the Contract, the code and the commit
-/// messages say how far the version moves.
+/// Its code is combined with the served state. The full tier judges it, paired with the version it replaces. The Contract, the code and the commit messages determine
+/// the bump.
 ///
-/// The commit has to contain the code of the newest release or rollback on `active`: otherwise this is refused with exit code 4, and `git merge active` mends it.
-/// Code that a rollback took out of service is not released again without `--again`.
+/// The commit has to contain the code of the newest release or rollback on `active`: otherwise it is refused with exit code 4; run `git merge active`
+/// first. Code that a rollback took out of service is not released again without `--again`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The commit to release; `main` when left out
+    /// The commit to release [default: main]
     revision: Option<String>,
-    /// Move the version further than computed: patch, minor or major; less is refused
+    /// Raise the computed bump to patch, minor or major; a lower one is refused
     #[arg(long, value_name = "LEVEL")]
     bump: Option<Bump>,
-    /// Serve code again that a rollback took out of service; why, for the commit message
+    /// Allow code that a rollback took out of service; the reason goes into the commit message
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    /// Fetch first, and push the version with its records; retried where another clone publishes first
     #[arg(long)]
     push: bool,
-    /// Say what would be done, and do nothing
+    /// Print the steps; do nothing
     #[arg(long)]
     dry_run: bool,
 }

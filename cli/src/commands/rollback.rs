@@ -10,21 +10,21 @@ use semver::Version;
 
 /// Serve an earlier version again, as a new PATCH
 ///
-/// Nothing is rewritten: `active` gets a commit whose tree is that of the earlier version, and what came after that one counts as yanked.
+/// Nothing is rewritten: `active` gets a commit whose tree is that of the earlier version, and the versions after it count as yanked.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The version to go back to; the newest good one before what is served when left out
+    /// The version to go back to [default: the newest good one before the served one]
     version: Option<What>,
-    /// Why, for the commit message
+    /// The reason, for the commit message
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Go back to a version that an earlier rollback took out of service; why, for the commit message
+    /// Allow a version that an earlier rollback took out of service; the reason goes into the commit message
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Look at the remote first, and push the version with all that belongs to it; made again where another clone is first
+    /// Fetch first, and push the version with its records; retried where another clone publishes first
     #[arg(long)]
     push: bool,
-    /// Say what would be done, and do nothing
+    /// Print the steps; do nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 /// Call a tool of the Runner once
 ///
-/// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any other as text. What the tool answers goes to stdout.
+/// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any other as text. The tool's result goes to stdout.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent run search query='for loops' k=3\n  agent run ask '{\"question\": \"What is a slice?\"}' --conversation c1\n  agent run search query=slices --at staging"
@@ -27,10 +27,10 @@ pub struct Arguments {
     /// `{"key": "value"}` or key=value words
     #[arg(value_name = "ARGUMENTS")]
     words: Vec<String>,
-    /// What to run: active, staging, worktree (its code, with the state that a release would serve), a version, a range such as ^1.2, a pin, or any commit
+    /// The target: active, staging, worktree (its code, with the state that a release would serve), a version, a range such as ^1.2, a pin, or any commit
     #[arg(long, value_name = "WHAT")]
     at: Option<What>,
-    /// The conversation this call belongs to; its version stays the one it began with
+    /// The conversation of this call; it keeps the version it began with
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
 }
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     })
 }
 
-/// Takes the conversation, after the calls that are under way in it.
+/// Locks the conversation, after its calls in progress.
 fn hold(id: &str, repository: &Repository) -> Result<Held, Failure> {
     if let Some(held) = Held::try_take(&repository.layout, id)? {
         return Ok(held);
@@ -58,7 +58,7 @@ fn hold(id: &str, repository: &Repository) -> Result<Held, Failure> {
     Ok(event_loop::block_on(Held::take(&repository.layout, id, limits.longest_call()))??)
 }
 
-/// A conversation that has begun keeps what it began with.
+/// A conversation keeps the version it began with.
 fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository) -> Result<Target, Failure> {
     match (kept, &arguments.at) {
         (Some(kept), None) => repository.pinned(kept),
@@ -68,7 +68,7 @@ fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository)
             same.then_some(asked).ok_or_else(|| {
                 let began = kept.version.as_ref().map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
                 Failure::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.id))
-                    .with_hint("leave `--at` out, or begin another conversation")
+                    .with_hint("run it without `--at`, or begin another conversation")
             })
         }
         (None, at) => repository.target(at.as_ref().unwrap_or(&What::Active)),

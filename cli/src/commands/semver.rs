@@ -9,12 +9,12 @@ use agent_engine::target::contracts;
 
 /// Show what changed in the Contract and the bump it requires
 ///
-/// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. Other code asks for a MINOR at least, and commit messages
-/// in the form of Conventional Commits can raise the bump further, except those of reverted commits.
+/// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. A change of the code requires a MINOR at least, and Conventional
+/// Commits can raise the bump further, except those of reverted commits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent semver\n  agent semver v0.1.0..v0.2.0\n  agent semver v0.1.0..worktree --json")]
 pub struct Arguments {
-    /// From A to B, each a WHAT; left out, A is active and B is HEAD
+    /// From A to B, each a WHAT [default: active..HEAD]
     #[arg(value_name = "A..B", default_value = "active..HEAD", hide_default_value = true)]
     range: String,
 }

@@ -7,15 +7,15 @@ use agent_engine::sync::{self, Options, Outcome};
 
 /// Synchronize this clone with its remote
 ///
-/// Fetches `active`, tags and `refs/agent/*`, joins the records (the gate's ledger, feedback, counted signals), and pushes what the remote lacks. Where another clone published first,
+/// Fetches `active`, tags and `refs/agent/*`, merges the records (the gate's ledger, feedback, counted signals), and pushes what the remote lacks. Where another clone published first,
 /// `active` follows the remote: versions of this clone are superseded and kept below `refs/agent-own/`, and the signals that they counted are replayed into staging, each once.
-/// `main` is moved forward where it lacks the code that is served and has nothing of its own.
+/// `main` is moved forward where it lacks the served code and has no commits of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The remote: `origin`, or the only one there is, when not said
+    /// The remote [default: `origin`, or the only one]
     remote: Option<String>,
-    /// Say what would be done, and change nothing; what the remote serves is fetched
+    /// Print what would be done after a fetch; change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -48,7 +48,7 @@ fn report(outcome: &Outcome, printer: &Printer) {
         printer.done(format!("{} {line}", Printer::styled(Style::Good, "synced:")), None);
     }
     if outcome.plan().is_some() {
-        printer.say("this is a dry run: nothing was changed");
+        printer.say("dry run: nothing was changed");
     } else if !outcome.done {
         let served = outcome.served().map_or_else(|| "nothing is served yet".to_owned(), |version| format!("active serves {version}"));
         let with = outcome.remote().map(|remote| format!(", as {remote} does")).unwrap_or_default();

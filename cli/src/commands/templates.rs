@@ -14,13 +14,13 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Name every template with what it is
+    /// List the templates with a description
     List,
-    /// Print a template's files, or one of them
+    /// List a template's files, or print one of them
     Show {
         /// The template
         name: String,
-        /// Print this file of it
+        /// The file to print
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,
     },

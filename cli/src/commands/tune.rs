@@ -24,22 +24,22 @@ use tokio::sync::mpsc;
 
 /// Give the Tuner feedback: one signal, or a file of signals
 ///
-/// A signal is a call of a Tuner tool; what it learns goes to staging, durably, before this command says so. The arguments are one JSON object or
+/// A signal is a call of a Tuner tool. The new state is durable in staging before this command reports it. The arguments are one JSON object or
 /// key=value words, as for `agent run`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The Tuner's tool; with --signals, the one for lines that name none
+    /// The Tuner's tool; with --signals, the tool of lines without one
     #[arg(required_unless_present = "signals")]
     tool: Option<String>,
     /// `{"key": "value"}` or key=value words
     #[arg(value_name = "ARGUMENTS", conflicts_with = "signals")]
     words: Vec<String>,
-    /// The conversation the feedback is about: its turns are shown to the Tuner
+    /// The conversation of the feedback; the Tuner receives its turns
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
-    /// The signal's id; a signal whose id was counted before is not counted again, and refused where it says something else
+    /// The signal's id; a known id is not counted again, and refused with other content
     #[arg(long, value_name = "ID", conflicts_with = "signals")]
     id: Option<String>,
     /// Signals from a file, one JSON object a line, or `-` for stdin
@@ -48,13 +48,13 @@ pub struct Arguments {
     /// Print each signal's id on stdout once it is durable
     #[arg(long, conflicts_with = "json", requires = "signals")]
     acknowledge: bool,
-    /// Promote afterwards, when no signal was rejected
+    /// Promote afterwards, if no signal was rejected
     #[arg(long, conflicts_with = "dry_run")]
     promote: bool,
-    /// Count signals though it is not known here whether their ids were counted before, in a version of another clone
+    /// Count signals even if another clone may have counted their ids before
     #[arg(long)]
     unchecked: bool,
-    /// Show what staging would become, and append nothing
+    /// Print the resulting staging state; append nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -64,9 +64,9 @@ const AFTER_HELP: &str = r#"Examples:
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
 
-A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. `id` makes it safe to send again; the same id with something else is refused. Without one, a line of a file counts by what it says: the same file again counts nothing twice, and a line that was added counts wherever it stands. What comes from stdin or a pipe counts each time it comes. A wrong line is reported by number and the rest goes on.
+A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. A signal with an `id` can be sent again safely; the same id with other content is refused. Without an id, a line of a file counts by its content: sending the same file again counts no line twice, and added lines count at any position. Lines from stdin or a pipe count each time. An invalid line is reported by number, and the rest continues.
 
-Exit codes: 1 when the Tuner refused a signal, 3 when a line is no signal, 5 when the Tuner itself failed (what was applied before stays), 7 when it is not known here whether a signal was counted before: `active` has a version of another clone, which has not shared what it counted."#;
+Exit codes: 1 the Tuner refused a signal, 3 a line is not a signal, 5 the Tuner failed (signals applied before it remain), 7 it is unknown whether a signal was counted before: `active` has a version of another clone that has not shared its counted signals."#;
 
 /// How many rejected lines are reported one by one.
 const REJECTED_SHOWN: usize = 1000;
@@ -80,11 +80,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut report = event_loop::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source);
     let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
-    // what staging has is said whole, whatever came of the promotion
+    // staging is reported in full, whatever the outcome of the promotion
     report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
     let Some(promotion) = promotion? else { return Ok(ended) };
-    let exit = outcome::told("promoted", &promotion, &context.printer);
+    let exit = outcome::print("promoted", &promotion, &context.printer);
     outcome::followed(&repository, promotion.tag.as_deref(), promotion.pushed.as_deref(), promotion.main.as_ref(), &context.printer);
     Ok(exit)
 }
@@ -93,7 +93,7 @@ fn promote(repository: &Repository) -> Result<versions::Outcome, Failure> {
     outcome::made(repository, outcome::pushes(repository, false, false), || promotion::promote(repository, &promotion::Options::default()))
 }
 
-/// Where the signals come from, and what goes wrong while they are read.
+/// The source of the signals, and errors of reading them.
 struct Source {
     signals: Option<mpsc::Receiver<Incoming>>,
     reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
@@ -131,9 +131,9 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Fai
     Ok(Signal { line: None, id, is_new, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
 }
 
-/// What becomes of lines without an id.
+/// How lines without an id are counted.
 enum Unnamed {
-    /// What comes through a pipe cannot be sent again, so each counts.
+    /// A pipe cannot be read again, so each line counts.
     New,
     OfAFile(Occurrences),
 }
@@ -147,7 +147,7 @@ impl Unnamed {
     }
 }
 
-/// Reads signals line by line until the end, or until nobody wants more.
+/// Reads signals line by line until the end, or until the receiver is closed.
 fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed, sender: &mpsc::Sender<Incoming>) -> std::io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
@@ -220,7 +220,7 @@ async fn batch(
     Ok(report)
 }
 
-/// What is said at the end.
+/// The summary.
 struct Report {
     single: Option<String>,
     applied: u64,
@@ -287,7 +287,7 @@ impl Report {
         }
     }
 
-    /// A wrong line is said while the rest goes on.
+    /// Reports a rejected line; the rest continues.
     fn announce(&self, settled: &Settled, warn: impl FnOnce(String)) {
         if let Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) = settled {
             match self.rejected.len() {
@@ -303,10 +303,10 @@ impl Report {
         self.failure = outcome.failure.map(Failure::from);
     }
 
-    /// What the reader met, once it is done; after a failure it may still wait for input that nobody wants.
+    /// The reader's result, once it is done; after a failure it may still wait for input.
     fn close(&mut self, source: Source) {
         if let (Some(reader), None) = (source.reader, &self.failure) {
-            let given_up = || Failure::new(FailureKind::Surroundings, "`agent` failed while it read the signals; the cause is above");
+            let given_up = || Failure::new(FailureKind::Surroundings, "reading the signals failed; the cause is printed above");
             self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(Failure::from));
         }
     }
@@ -342,7 +342,7 @@ impl Report {
         }
         let change =
             if self.before == self.after { "staging is unchanged".to_owned() } else { format!("staging is {} now", &self.after[..9]) };
-        let change = if dry_run { "a dry run: staging is as it was".to_owned() } else { change };
+        let change = if dry_run { "dry run: staging was not changed".to_owned() } else { change };
         format!("{}; {change}", parts.join(", "))
     }
 

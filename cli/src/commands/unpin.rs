@@ -11,7 +11,7 @@ use serde_json::json;
 pub struct Arguments {
     /// The pin to remove
     name: String,
-    /// Say what would be done, and do nothing
+    /// Print what would be done; do nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -12,28 +12,28 @@ use serde_json::json;
 
 /// Check the evidence of a version again
 ///
-/// Checks its tag, branch, objects, evaluation, gate, Journal and feedback. Reads git objects as they are stored, folds the stored results again to their figures, and computes the gate's decision again from its pairs. The
-/// branches are followed back to the first version. A tag that is missing is made again.
+/// Checks its tag, branch, objects, evaluation, gate, Journal and feedback. Reads git objects as they are stored, recomputes the figures from the stored results and the
+/// gate's decision from its pairs, and follows the branches back to the first version. A missing tag is made again.
 ///
-/// With `--run` the cases are run again, and compared by outcome and score. A case that comes out in two ways is flaky, and speaks against nothing.
+/// With `--run` the cases are run again, and compared by outcome and score. A case with two outcomes is flaky and counts as no contradiction.
 ///
-/// Exit 1 when something is wrong, 7 when something is only missing here. A gap is neither: it is made again from what is here.
+/// Exit code 1: something is wrong. 7: something is missing in this clone. A gap that can be filled from this clone is neither.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent verify --all -q")]
 pub struct Arguments {
     /// A version, a range, a pin, or `active`
     #[arg(value_name = "VERSION", default_value = "active", value_parser = |text: &str| text.parse::<What>())]
     what: What,
-    /// Every version there is, and every pack of the repository
+    /// Check all versions, and all packs of the repository
     #[arg(long, conflicts_with = "what")]
     all: bool,
-    /// Run the evidence again as well: the tiers under the evaluators that judged, without the cache, and the Journal through the Tuner
+    /// Also run the evidence again: the tiers under their evaluators without the cache, and the Journal through the Tuner
     #[arg(long)]
     run: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    // a tag that is missing is first looked at
+    // a missing tag is reported before it is made again
     let repository = context.look()?;
     let mut verifier = Verifier::new(&repository)?;
     let subjects: Vec<Subject> = if arguments.all { verifier.all()? } else { repository.subject(&arguments.what)?.into_iter().collect() };
@@ -45,16 +45,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         {
             report = report.with(verifier.run_again(&commit)?);
         }
-        tell(&tag(&report.version), report.status, &report.checks, arguments.all, context);
+        show(&tag(&report.version), report.status, &report.checks, arguments.all, context);
         reports.push(report);
     }
     let branches = verifier.branches();
     for branch in &branches {
-        tell(&branch.branch, branch.status, &branch.checks, arguments.all, context);
+        show(&branch.branch, branch.status, &branch.checks, arguments.all, context);
     }
     let whole = if arguments.all { Some(verifier.repository_report()?) } else { None };
     if let Some(whole) = whole.as_ref().filter(|whole| whole.status != Status::Ok) {
-        tell("the repository", whole.status, &whole.checks, true, context);
+        show("the repository", whole.status, &whole.checks, true, context);
     }
     let status = worst(&reports, &branches).max(whole.as_ref().map_or(Status::Ok, |whole| whole.status));
     context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports, "branches": branches, "repository": whole}));
@@ -76,8 +76,8 @@ fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context
     Ok(())
 }
 
-/// All links of one version; of many, only those that do not hold.
-fn tell(name: &str, status: Status, checks: &[Check], briefly: bool, context: &Context) {
+/// All checks of one version; of many, only the failed ones.
+fn show(name: &str, status: Status, checks: &[Check], briefly: bool, context: &Context) {
     let printer = &context.printer;
     let print = |status, line: String| if status == Status::Ok { printer.done(line, None) } else { printer.data(line) };
     print(status, format!("{}  {}", mark(status), Printer::styled(Style::Strong, name)));

@@ -1,4 +1,4 @@
-//! Whether `active` is where it was left, and whether the tags of versions are where their commits say.
+//! Whether `active` was moved back, and whether each version's tag is on its commit.
 
 use super::Finding;
 use agent_core::formats::object_id::ObjectId;
@@ -10,10 +10,10 @@ use agent_engine::world::git::{ACTIVE, CommitInfo, Git, remote_active};
 use semver::Version;
 use std::collections::HashSet;
 
-/// So many versions of a kind are named.
+/// At most so many versions are named.
 const SHOWN: usize = 5;
 
-/// A version on top of what is served, and where it was seen.
+/// A version on top of the served one, and the evidence for it.
 struct Ahead {
     version: Version,
     commit: ObjectId,
@@ -23,13 +23,13 @@ struct Ahead {
 enum Seen {
     /// Its tag.
     Tag,
-    /// `active` was there, says its reflog.
+    /// The reflog of `active`.
     Moved,
-    /// A remote has it, as it was when it was last fetched.
+    /// A remote's branch, as of the last fetch.
     Remote(String),
 }
 
-/// Whether something is known that `active` should have, and has not.
+/// Whether a version on top of `active` is known.
 pub(super) fn forced_back(git: &Git) -> Finding {
     const CHECK: &str = "moved back";
     let look = || -> Result<Option<(CommitInfo, Ahead)>, Failure> {
@@ -39,25 +39,21 @@ pub(super) fn forced_back(git: &Git) -> Finding {
     };
     let (tip, ahead) = match look() {
         Ok(Some(found)) => found,
-        Ok(None) => return Finding::ok(CHECK, "nothing is on top of what active serves"),
+        Ok(None) => return Finding::ok(CHECK, "no version is known on top of active"),
         Err(error) => return Finding::of(CHECK, error),
     };
     let newer = tag(&ahead.version);
     let served = tip.trailers.version.as_ref().map_or_else(|| tip.id.short().to_owned(), tag);
-    let mend = format!("to serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
+    let mend = format!("serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
     match ahead.seen {
-        Seen::Tag => Finding::bad(
-            CHECK,
-            format!("active is at {served}, and {newer} was made on top of it: its tag is here, and no branch has it"),
-            mend,
-        ),
+        Seen::Tag => Finding::bad(CHECK, format!("active is at {served}, but the tag {newer} exists on top of it, on no branch"), mend),
         Seen::Moved => {
-            Finding::bad(CHECK, format!("active is at {served}, and was at {newer} on top of it before: it was moved back"), mend)
+            Finding::bad(CHECK, format!("active was moved back: it is at {served}, and its reflog has {newer} on top of it"), mend)
         }
         Seen::Remote(remote) => Finding::warn(
             CHECK,
-            format!("active is at {served}, and {remote} has {newer} on top of it"),
-            format!("agent sync (by git alone: git fetch {remote} active:active --tags)"),
+            format!("active is at {served}; {remote} has {newer} on top of it"),
+            format!("run agent sync (or git fetch {remote} active:active --tags)"),
         ),
     }
 }
@@ -108,8 +104,11 @@ pub(super) fn tags(git: &Git) -> Finding {
     };
     let newest = git.versions().unwrap_or_default().pop();
     if let (true, Some(newest)) = (chains.is_empty(), newest) {
-        let mend = format!("git fetch origin active:active --tags, or from the tag: git branch active {}", tag(&newest));
-        return Finding::warn(CHECK, format!("there are tags of versions up to {}, and no branch has them", tag(&newest)), mend);
+        let mend = format!(
+            "fetch the branch (git fetch origin active:active --tags), or make it from the tag (git branch active {})",
+            tag(&newest)
+        );
+        return Finding::warn(CHECK, format!("tags of versions up to {} exist, but no branch contains them", tag(&newest)), mend);
     }
     let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();
     let moved: Vec<_> = links.iter().filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit)).collect();
@@ -117,16 +116,16 @@ pub(super) fn tags(git: &Git) -> Finding {
         let (name, commit) = (tag(link.version()), &link.commit);
         return Finding::bad(
             CHECK,
-            format!("{} not on the commit that says it is that version", named(moved.iter().map(|link| link.version()))),
-            format!("git fetch origin tag {name} --force, or from the branch: {SKIP_HOOKS}=1 git tag --force {name} {commit}"),
+            format!("{} not on the commit whose trailers name that version", named(moved.iter().map(|link| link.version()))),
+            format!("restore it: git fetch origin tag {name} --force, or from the branch: {SKIP_HOOKS}=1 git tag --force {name} {commit}"),
         );
     }
     let gone: Vec<_> = links.iter().filter(|link| link.tagged.is_none()).collect();
     if !gone.is_empty() && !git.is_shallow() {
         return Finding::warn(
             CHECK,
-            format!("{} gone", named(gone.iter().map(|link| link.version()))),
-            "agent verify --all makes them again",
+            format!("{} missing", named(gone.iter().map(|link| link.version()))),
+            "run agent verify --all; it makes them again",
         );
     }
     let foreign = match foreign(git, &links) {
@@ -134,11 +133,11 @@ pub(super) fn tags(git: &Git) -> Finding {
         Err(error) => return Finding::of(CHECK, error),
     };
     match foreign.first() {
-        None => Finding::ok(CHECK, "each version of a branch has its tag, and each tag of a version is on a branch"),
+        None => Finding::ok(CHECK, "each version on a branch has its tag, and each version tag is on a branch"),
         Some(first) => Finding::warn(
             CHECK,
-            format!("{} on a commit that neither active nor a line has", named(foreign.iter())),
-            format!("fetch the branch that has it, or where it was never published: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
+            format!("{} on a commit that is neither on active nor on a line", named(foreign.iter())),
+            format!("fetch the branch that contains it, or if it was never published: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! What holds Runners in tiers and Tuners.
+//! Whether Runners in tiers and Tuners are confined.
 
 use super::Finding;
 #[cfg(target_os = "linux")]
@@ -8,7 +8,7 @@ use agent_engine::repository::Repository;
 #[cfg(target_os = "linux")]
 use agent_engine::target::confinement::probe::{self, Held, Subject};
 
-/// By trying, as a Runner in a tier and as a Tuner.
+/// Tries forbidden access, as a Runner in a tier and as a Tuner.
 #[cfg(target_os = "linux")]
 pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
     let none = EntryPoint::default();
@@ -18,39 +18,39 @@ pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
         Ok(held) => ["runner", "tuner"].into_iter().zip(&held).map(|(check, held)| kept(check, held)).collect(),
         Err(error) => vec![Finding::warn(
             "confinement",
-            format!("what holds Runners and Tuners cannot be tried: {error}"),
-            "without it nothing is known of it: do not rely on what tests say of code that you do not trust",
+            format!("cannot check the confinement of Runners and Tuners: {error}"),
+            "do not run untrusted code until this check works",
         )],
     }
 }
 
 #[cfg(target_os = "linux")]
 fn kept(check: &'static str, held: &Held) -> Finding {
-    let untried = if held.untried.is_empty() { String::new() } else { format!(" (could not be tried here: {})", held.untried.join(", ")) };
-    let who = if check == "runner" { "a Runner in a tier" } else { "a Tuner" };
+    let untried = if held.untried.is_empty() { String::new() } else { format!(" (not checked here: {})", held.untried.join(", ")) };
+    let role = if check == "runner" { "a Runner in a tier" } else { "a Tuner" };
     if held.done.is_empty() {
         let (count, names) = (held.stopped.len(), held.stopped.join(", "));
-        return Finding::ok(check, format!("{who} was stopped in each of {count} attempts to reach what is not its own: {names}{untried}"));
+        return Finding::ok(check, format!("{role} was denied each of {count} forbidden accesses: {names}{untried}"));
     }
     let done = held.done.iter().map(|name| format!("{name} ({})", meaning(name))).collect::<Vec<_>>().join(", ");
     Finding::warn(
         check,
-        format!("{who} is not stopped from: {done}{untried}"),
-        "a kernel with Landlock (Linux 6.12 or newer has all of it) and seccomp holds it; until then do not run code that you do not trust",
+        format!("{role} is not denied: {done}{untried}"),
+        "use a kernel with Landlock (complete from Linux 6.12) and seccomp; until then do not run untrusted code",
     )
 }
 
-/// What it means that an attempt is not stopped.
+/// The consequence of an access that is not denied.
 #[cfg(target_os = "linux")]
 fn meaning(attempt: &str) -> &'static str {
     match attempt {
         "write" | "create" => "it can change your files",
         "read" => "it can read your files",
-        "repository" => "it can read the cases it is judged by",
+        "repository" => "it can read the cases that judge it",
         "store" => "it can read the results of other versions",
         "mode" | "time" | "attribute" => "it can change modes, times or attributes of your files",
-        "tcp" | "udp" => "it has the network",
-        "unix" | "abstract" => "it can talk to other programs of yours, such as Docker",
+        "tcp" | "udp" => "it can use the network",
+        "unix" | "abstract" => "it can connect to other programs of yours, such as Docker",
         "signal" => "it can end other processes of yours",
         "memory" | "environment" => "it can read the memory or the environment of other processes of yours",
         _ => "it can leave data for other programs",
@@ -61,7 +61,7 @@ fn meaning(attempt: &str) -> &'static str {
 pub(super) fn tried(_of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
     vec![Finding::warn(
         "confinement",
-        "this platform confines no Runner and no Tuner: what they read and write is not held",
-        "run tiers that judge code you do not trust on Linux; that a promotion touches only state/ is still checked",
+        "this platform does not confine Runners and Tuners",
+        "run tiers with untrusted code on Linux; promotions are still checked to change state/ only",
     )]
 }

@@ -1,5 +1,5 @@
-//! An MCP bundle (`.mcpb`, manifest 0.3): `agent` itself, which asks whoever installs it where the agent repository is. A repository is git history and a learned
-//! state, which go on in the place they are in; a copy of it in an archive would be another agent from that day on.
+//! An MCP bundle (`.mcpb`, manifest 0.3) with `agent` itself; the user chooses the agent repository when installing it. The repository is not in the bundle: a
+//! copy would stop receiving its history and learned state.
 
 use crate::installation::Passed;
 use crate::installation::zip::{Entry, archive};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 const PROGRAM: &str = "server/agent";
 
-/// What a bundle says of the agent it was made for.
+/// The agent that a bundle is made for.
 #[derive(Debug)]
 pub struct About {
     pub name: String,
@@ -17,12 +17,12 @@ pub struct About {
     pub author: String,
     /// Name and description of each tool.
     pub tools: Vec<(String, Option<String>)>,
-    /// What the Runner reads from its environment: asked for where the bundle is installed.
+    /// The Runner's environment variables: the user fills them in when installing the bundle.
     pub variables: Vec<Passed>,
 }
 
 impl About {
-    /// The one sentence a registry shows; it takes 100 characters.
+    /// The sentence that a registry shows; at most 100 characters.
     fn description(&self) -> String {
         format!("The Runner of {}, versioned and served by agent", self.name).chars().take(100).collect()
     }
@@ -56,7 +56,7 @@ impl About {
         })
     }
 
-    /// Each variable has what is filled in under its name.
+    /// Each variable takes the value of the field with its name.
     fn environment(&self) -> Map<String, Value> {
         self.variables.iter().map(|Passed { name, .. }| (name.clone(), format!("${{user_config.{name}}}").into())).collect()
     }
@@ -94,7 +94,7 @@ pub fn bundle(about: &About, program: &[u8]) -> Option<Vec<u8>> {
     ])
 }
 
-/// What the MCP registry wants to know of a bundle that lies at a URL.
+/// `server.json` of the MCP registry, for a bundle at a URL.
 pub fn server_json(about: &About, name: &str, url: &str, sha256: &str) -> Value {
     json!({
         "$schema": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json",

@@ -1,18 +1,18 @@
-//! An entry put into a configuration, with everything else in it left as it was written.
+//! Puts an entry into a configuration and preserves everything else.
 
 use crate::installation::host::{Field, Format, LAUNCH_KEYS, TOKEN_KEYS, VARIABLE_KEYS};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 use toml_edit::{DocumentMut, Item, TableLike};
 
-/// An entry to be: its name and its keys.
+/// The entry to write: its name and its keys.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub name: String,
     pub fields: Vec<(&'static str, Field)>,
-    /// A secret that the host asks its user for, by the id that a field names.
+    /// The id of a secret that the host asks its user for.
     pub input: Option<&'static str>,
-    /// Variables that an entry may have another value of already, which stays.
+    /// Variables whose existing values are kept.
     pub lenient: Vec<String>,
 }
 
@@ -22,18 +22,18 @@ impl Entry {
     }
 }
 
-/// What an entry met in the configuration.
+/// The state of an entry in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Met {
     /// Nothing of that name.
     Missing,
-    /// An entry of ours that said something else.
+    /// An entry of ours with other content.
     Changed,
     Same,
 }
 
-/// Why nothing was put in. Lines and columns count from 1; 0 is unknown.
+/// Why nothing was written. Lines and columns count from 1; 0 is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     Broken {
@@ -51,7 +51,7 @@ fn wrong_kind(key: &str, wanted: &str) -> Problem {
     Problem::Broken { line: 0, column: 0, message: format!("`{key}` is not {wanted}") }
 }
 
-/// The text with the entry in it, and what was there of that name.
+/// The text with the entry in it, and the entry's former state.
 pub fn with_entry(text: &str, format: Format, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
     match format {
         Format::Json => in_json(text, key, entry),
@@ -64,9 +64,9 @@ fn serves(arguments: &[String]) -> bool {
     arguments.windows(2).any(|pair| pair[0] == "mcp" && ["runner", "tuner", "architect"].contains(&pair[1].as_str()))
 }
 
-/// What an entry that is there already means for the one to be; `read` gives its keys.
+/// Compares an existing entry with the one to write; `read` gives its keys.
 fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Problem> {
-    // a host that needs no type takes one all the same
+    // a host that needs no type accepts one
     let is_free = |key: &str| key == "type" && entry.field(key).is_none();
     let is_reached_so = LAUNCH_KEYS.iter().all(|key| read(key).as_ref() == entry.field(key) || is_free(key));
     let has_token = TOKEN_KEYS.iter().all(|key| entry.field(key).is_none_or(|wanted| read(key).is_some_and(|there| holds(&there, wanted))));
@@ -82,7 +82,7 @@ fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Probl
     }
 }
 
-/// The fields with variables as they are to be, of those that are not so yet. What the user wrote there besides stays.
+/// The fields with variables that have to change. Other variables of the user are kept.
 fn lacking(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Vec<(&'static str, Field)> {
     let map = |key: &str| match read(key) {
         Some(Field::Map(map)) => map,
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_is_somebody_elses_is_refused() {
+    fn an_unreadable_configuration_or_a_foreign_server_of_that_name_is_an_error() {
         let refused = |text: &str, format| with_entry(text, format, "s", &entry(&["mcp", "runner"])).unwrap_err();
         for (text, format, line, column, part) in [
             ("{\n  \"s\": {\n    \"b\" 1\n", Json, 3, 9, "colon"),

@@ -1,4 +1,4 @@
-//! What is known of each host, as data: where its configuration lies, how an entry of it looks, and which command of its own adds one.
+//! Each MCP host as data: where its configuration lies, how an entry of it looks, and which command of its own adds one.
 
 use crate::installation::{Launch, Passed, Server, Token};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum Host {
 pub enum Scope {
     /// For you, wherever you work
     User,
-    /// For whoever works in this repository: a file in its working tree
+    /// For everyone who works in this repository: a file in its working tree
     Project,
 }
 
@@ -33,11 +33,11 @@ impl Scope {
     }
 }
 
-/// The folders that configurations lie in.
+/// The folders with configurations.
 #[derive(Debug, Clone)]
 pub struct Places {
     pub home: PathBuf,
-    /// `XDG_CONFIG_HOME`, or what stands for it.
+    /// `XDG_CONFIG_HOME`, or its default.
     pub config: PathBuf,
     /// `CLAUDE_CONFIG_DIR`, where it is set.
     pub claude: Option<PathBuf>,
@@ -62,15 +62,15 @@ pub enum Field {
     Map(Vec<(String, String)>),
 }
 
-/// All keys that say how a server is reached, in any host. An entry keeps its other keys.
+/// The keys with a server's command or URL, of all hosts. An entry keeps its other keys.
 pub const LAUNCH_KEYS: [&str; 5] = ["type", "command", "args", "url", "httpUrl"];
-/// Those that say where its token comes from: an entry keeps them too, where no token is wanted.
+/// The keys with its token: an entry keeps them too, where no token is needed.
 pub const TOKEN_KEYS: [&str; 2] = ["headers", "bearer_token_env_var"];
-/// Those that hold environment variables of the server: what the user wrote there stays.
+/// The keys with its environment variables: those of the user are kept.
 pub const VARIABLE_KEYS: [&str; 3] = ["env", "environment", FORWARDED];
 /// The names of variables that Codex passes on; it passes on few others.
 pub const FORWARDED: &str = "env_vars";
-/// What VS Code asks its user for, and keeps as a secret.
+/// The id of the secret that VS Code asks its user for.
 pub const TOKEN_INPUT: &str = "agent-token";
 
 impl Host {
@@ -105,7 +105,7 @@ impl Host {
         }
     }
 
-    /// The file that holds the servers of a scope; `None` where the host knows no such scope.
+    /// The file that holds the servers of a scope; `None` where the host has no such scope.
     pub fn file(self, scope: Scope, places: &Places) -> Option<PathBuf> {
         Some(match scope {
             Scope::User => self.user_file(places),
@@ -122,7 +122,7 @@ impl Host {
         })
     }
 
-    /// The name that the file may have as well, and is used where it is there.
+    /// An alternative name of the file, used where it exists.
     pub fn other_file(self, file: &Path) -> Option<PathBuf> {
         (self == Self::Opencode).then(|| file.with_extension("jsonc"))
     }
@@ -148,7 +148,7 @@ impl Host {
         }
     }
 
-    /// The entry of a server; `None` where the host cannot be told of such a one.
+    /// The entry of a server; `None` where the host does not support it.
     pub fn entry(self, launch: &Launch) -> Option<Vec<(&'static str, Field)>> {
         let text = |text: &str| Field::Text(text.to_owned());
         match launch {
@@ -192,12 +192,12 @@ impl Host {
         fields
     }
 
-    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot say that the host's value is meant.
+    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot refer to the host's value.
     fn written(self, variable: &Passed) -> Option<String> {
         variable.value.clone().or_else(|| self.reference(&variable.name))
     }
 
-    /// How the host's configuration names a variable of the host's environment.
+    /// The host's syntax for a reference to a variable of its environment.
     fn reference(self, name: &str) -> Option<String> {
         match self {
             Self::ClaudeCode | Self::Gemini => Some(format!("${{{name}}}")),
@@ -236,8 +236,8 @@ impl Host {
         self == Self::Zed
     }
 
-    /// The host's own command that adds a server, where it has one that says all there is to say. A value of a variable is written without it: the words of a
-    /// command can be read by every user of the machine.
+    /// The host's own command that adds a server, where it supports every field. A value of a variable is written without it: every user of the machine can read a
+    /// command's arguments.
     pub fn command(self, scope: Scope, server: &Server) -> Option<Vec<String>> {
         let name = server.name.as_str();
         let variables = self.variable_options(server)?;
@@ -261,7 +261,7 @@ impl Host {
             (Self::Gemini, Launch::Url { url, .. }) => {
                 vec!["gemini", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
             }
-            // what its user is asked for is no part of what it takes
+            // the command cannot declare the input that asks its user for the token
             (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. }) if scope == Scope::User => {
                 return Some(vec!["code".into(), "--add-mcp".into(), self.as_json(server)?]);
             }
@@ -293,7 +293,7 @@ impl Host {
         ["--header".to_owned(), format!("Authorization: Bearer {}", self.token(token))]
     }
 
-    /// A server as VS Code's command wants it: its entry, with its name in it.
+    /// A server in the form of VS Code's command: its entry with its name.
     fn as_json(self, server: &Server) -> Option<String> {
         let name = [("name".to_owned(), serde_json::Value::from(server.name.as_str()))];
         let fields = self.entry(&server.launch)?.into_iter().map(|(key, field)| (key.to_owned(), field.into()));
@@ -351,10 +351,10 @@ mod tests {
             assert_eq!(host.file(Scope::User, &places(true)), Some(macos.into()));
             assert_eq!(host.file(Scope::Project, &places(false)), project.map(Into::into));
         }
-        let told = Places { claude: Some("/c".into()), codex: Some("/x".into()), config: "/xdg".into(), ..places(false) };
-        assert_eq!(Host::ClaudeCode.file(Scope::User, &told), Some("/c/.claude.json".into()));
-        assert_eq!(Host::Codex.file(Scope::User, &told), Some("/x/config.toml".into()));
-        assert_eq!(Host::Zed.file(Scope::User, &told), Some("/xdg/zed/settings.json".into()));
+        let places_set = Places { claude: Some("/c".into()), codex: Some("/x".into()), config: "/xdg".into(), ..places(false) };
+        assert_eq!(Host::ClaudeCode.file(Scope::User, &places_set), Some("/c/.claude.json".into()));
+        assert_eq!(Host::Codex.file(Scope::User, &places_set), Some("/x/config.toml".into()));
+        assert_eq!(Host::Zed.file(Scope::User, &places_set), Some("/xdg/zed/settings.json".into()));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The doors of an agent repository, told to an MCP host: by the host's own command where that is on PATH, else by an edit of its configuration that leaves the rest
-//! of it as it was written.
+//! Adds the MCP servers of an agent repository to a host: by the host's own command where that is on PATH, else by an edit of its configuration that preserves
+//! everything else.
 
 pub mod bundle;
 mod document;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// A backup is the configuration's own path and this.
 const KEPT_AS: &str = ".before-agent";
 
-/// A server as a host is told of it.
+/// A server as it is added to a host.
 #[derive(Debug, Clone, Serialize)]
 pub struct Server {
     pub name: String,
@@ -69,12 +69,12 @@ pub enum Launch {
     },
 }
 
-/// What a server asks for as `Authorization: Bearer TOKEN`.
+/// What a server requires as `Authorization: Bearer TOKEN`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Token {
     /// The variable that the host takes it from.
     pub variable: String,
-    /// As it is set here.
+    /// Its value in this environment.
     #[serde(skip)]
     pub value: Option<String>,
 }
@@ -85,7 +85,7 @@ pub struct Passed {
     pub name: String,
     /// `None`: the host's own value.
     pub value: Option<String>,
-    /// It was asked for. One that agent.toml declares is left as the configuration has it, where it has it.
+    /// Given by `--env`. A variable that only agent.toml declares is left as the configuration has it.
     pub is_asked: bool,
 }
 
@@ -96,7 +96,7 @@ impl Serialize for Passed {
     }
 }
 
-/// The variables that were asked for, and of those that agent.toml declares the others that are taken from the host.
+/// The variables given by `--env`, then those that agent.toml declares without a value.
 pub fn passed<'a>(asked: &[Variable], declared: impl IntoIterator<Item = &'a Variable>) -> Vec<Passed> {
     let mut passed: Vec<Passed> = Vec::new();
     let asked = asked.iter().map(|variable| (variable, true));
@@ -117,15 +117,15 @@ pub enum InstallationError {
     Taken { file: PathBuf, name: String },
     #[error("{} has no {} configuration", host.as_str(), scope.as_str())]
     NoScope { host: Host, scope: Scope },
-    #[error("{}'s configuration knows no server that is reached by a URL", host.as_str())]
+    #[error("the configuration of {} supports no server at a URL", host.as_str())]
     NoUrl { host: Host },
-    #[error("{} reads no token from a variable: its configuration holds the token itself, and `{variable}` is not set", host.as_str())]
+    #[error("{} cannot read a token from a variable, so its configuration needs the token itself, and `{variable}` is not set", host.as_str())]
     NoToken { host: Host, variable: String },
-    #[error("{}'s configuration cannot name a variable of the host's environment, and `{variable}` has no value", host.as_str())]
+    #[error("the configuration of {} cannot refer to environment variables, and `{variable}` has no value", host.as_str())]
     NoReference { host: Host, variable: String },
-    #[error("this system does not say where your home folder or `agent` itself lies")]
+    #[error("cannot determine your home folder, or the path of `agent` itself")]
     NoHome,
-    #[error("{} was changed by another program meanwhile", .0.display())]
+    #[error("{} was changed by another program at the same time", .0.display())]
     Overtaken(PathBuf),
     #[error(transparent)]
     Command(#[from] ProcessError),
@@ -151,30 +151,32 @@ impl Diagnose for InstallationError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Broken { .. } => Some("mend it and run this again; it was left as it is".to_owned()),
-            Self::Taken { .. } => Some("choose another name with `--name`, or remove that server first; it was left as it is".to_owned()),
-            Self::NoScope { .. } => Some("leave `--scope` out".to_owned()),
-            Self::NoUrl { .. } => Some("leave `--http` out: the host starts `agent` itself".to_owned()),
-            Self::NoToken { variable, .. } => Some(format!("set {variable} to the server's token and run it again")),
+            Self::Broken { .. } => Some("fix it and run this command again; the file was not changed".to_owned()),
+            Self::Taken { .. } => {
+                Some("choose another name with `--name`, or remove that server first; the file was not changed".to_owned())
+            }
+            Self::NoScope { .. } => Some("run it without `--scope`".to_owned()),
+            Self::NoUrl { .. } => Some("run it without `--http`; the host then starts `agent` itself".to_owned()),
+            Self::NoToken { variable, .. } => Some(format!("set {variable} to the server's token and run this command again")),
             Self::NoReference { variable, .. } => {
-                Some(format!("write the value into the configuration with `--env {variable}=VALUE`, or set it for the host itself"))
+                Some(format!("write the value with `--env {variable}=VALUE`, or set the variable for the host itself"))
             }
             Self::NoHome => None,
-            Self::Overtaken(_) => Some("nothing was changed; run it again".to_owned()),
-            Self::Command(_) => Some("`--edit` edits the configuration itself".to_owned()),
+            Self::Overtaken(_) => Some("nothing was changed; run this command again".to_owned()),
+            Self::Command(_) => Some("run it with `--edit` to edit the configuration directly".to_owned()),
             Self::Fs(error) => error.hint(),
         }
     }
 }
 
-/// What is to be told, to whom.
+/// Which servers to add to which host.
 #[derive(Debug)]
 pub struct Request {
     pub host: Host,
     pub scope: Scope,
     pub servers: Vec<Server>,
     pub repository: PathBuf,
-    /// Leave the host's own command alone.
+    /// Edit the configuration, without the host's own command.
     pub edit: bool,
 }
 
@@ -182,7 +184,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Plan {
     pub file: PathBuf,
-    /// Each server, and what is there of it now.
+    /// Each server, and its present entry.
     pub servers: Vec<(Server, Met)>,
     /// The host's own commands, one for each server that is missing; empty where the file is edited.
     pub commands: Vec<Vec<String>>,
@@ -192,7 +194,7 @@ pub struct Plan {
     repository: PathBuf,
 }
 
-/// Looks at the host's configuration and says what is to be done about it.
+/// Reads the host's configuration and plans the change.
 pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     let (host, scope) = (request.host, request.scope);
     let file = file(request)?;
@@ -202,7 +204,7 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
         InstallationError::Broken { file: file.clone(), line, column: 1, message: "it is not UTF-8".to_owned() }
     })?;
     let (after, servers) = merged(text, request, &file)?;
-    // what adds a server may not know how to change one
+    // a host's command that adds a server may not be able to change one
     let adds_only = servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit;
     let missing = servers.iter().filter(|(_, met)| *met == Met::Missing).map(|(server, _)| server);
     let commands = missing.map(|server| host.command(scope, server).filter(|command| on_path(OsStr::new(&command[0])).is_some()));
@@ -210,7 +212,7 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     Ok(Plan { file, servers, commands, before, after, repository: request.repository.clone() })
 }
 
-/// The file that holds the host's configuration, whether it is there or not.
+/// The path of the host's configuration; the file may be missing.
 fn file(request: &Request) -> Result<PathBuf, InstallationError> {
     let places = places(&request.repository).ok_or(InstallationError::NoHome)?;
     let (host, scope) = (request.host, request.scope);
@@ -219,7 +221,7 @@ fn file(request: &Request) -> Result<PathBuf, InstallationError> {
     Ok(other.unwrap_or(file))
 }
 
-/// What a configuration with nothing else in it would be, and the file that it is for.
+/// A configuration with these servers alone, and the path that it belongs to.
 pub fn fragment(request: &Request) -> Result<(String, PathBuf), InstallationError> {
     let file = file(request)?;
     Ok((merged(String::new(), request, &file)?.0, file))
@@ -254,7 +256,7 @@ fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, V
 /// What carrying a plan out did.
 #[derive(Debug)]
 pub struct Done {
-    /// The configuration as it was before.
+    /// The backup of the configuration.
     pub backup: Option<PathBuf>,
     /// Whether the servers are in the file now; a host's own command may keep them elsewhere.
     pub is_there: bool,
@@ -265,7 +267,7 @@ impl Plan {
         self.servers.iter().any(|(_, met)| *met != Met::Same)
     }
 
-    /// The variables whose values stand in the configuration.
+    /// The variables whose values the configuration holds.
     pub fn held_values(&self) -> Vec<&str> {
         let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
         let mut names: Vec<_> = variables.filter(|variable| variable.value.is_some()).map(|variable| variable.name.as_str()).collect();
@@ -274,7 +276,7 @@ impl Plan {
         names
     }
 
-    /// The variables that agent.toml declares and the host cannot be told to pass on.
+    /// The variables that agent.toml declares and that the host's configuration cannot pass on.
     pub fn unreachable(&self, host: Host) -> Vec<&str> {
         let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
         let mut names: Vec<_> = variables.filter(|variable| variable.value.is_none()).map(|variable| variable.name.as_str()).collect();
@@ -288,11 +290,11 @@ impl Plan {
         host.keeps_token() && self.servers.iter().any(|(server, _)| server.token().is_some())
     }
 
-    /// The configuration before and after, as far as the edit is ours to show: without tokens and values of variables.
+    /// The configuration before and after, without tokens and values of variables.
     pub fn texts(&self) -> (String, String) {
         let servers = || self.servers.iter().map(|(server, _)| server);
         let tokens: Vec<_> = servers().filter_map(|server| server.token()?.value.as_deref()).collect();
-        // as a whole string: a value may be as short as a digit
+        // as a whole string: a value may be a single digit
         let written = |value: &str| [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()];
         let values: Vec<_> = servers().flat_map(Server::values).flat_map(written).collect();
         let shown = |text: &str| {
@@ -330,7 +332,7 @@ fn places(repository: &Path) -> Option<Places> {
     })
 }
 
-/// The absolute path of `agent` that a host is told: the one on PATH where that is this very program, since it outlives an update.
+/// The absolute path of `agent` for a host: the one on PATH where that is this program, since it stays valid after an update.
 pub fn program() -> Result<PathBuf, InstallationError> {
     let binary = env::binary().ok_or(InstallationError::NoHome)?;
     let named = on_path(OsStr::new("agent")).filter(|named| named.canonicalize().is_ok_and(|leads_to| leads_to == binary));

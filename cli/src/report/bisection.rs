@@ -5,7 +5,7 @@ use crate::report::value::{shown, shown_or};
 use agent_core::bisection::{Bisection, How, Look, PointOutcome, Signal};
 use agent_core::version::tag;
 
-/// More than this many commits or values nobody reads in a terminal.
+/// At most so many commits or values are printed.
 const SHOWN: usize = 20;
 
 /// One point that was looked at.

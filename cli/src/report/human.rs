@@ -12,7 +12,7 @@ const LINES_SHOWN: usize = 40;
 pub fn render(reports: &[TierReport]) -> String {
     let mut lines = failures(reports);
     for report in reports {
-        lines.extend(report.quarantines().iter().map(|(result, told)| entry(Style::Warning, "NOTE ", result, told)));
+        lines.extend(report.quarantines().iter().map(|(result, why)| entry(Style::Warning, "NOTE ", result, why)));
     }
     lines.extend(reports.iter().map(tier));
     lines.join("\n")
@@ -24,13 +24,13 @@ fn failures(reports: &[TierReport]) -> Vec<String> {
     let mut shown = Vec::new();
     let mut room = LINES_SHOWN;
     for ((outcome, _, why), results) in &reasons {
-        let told = failure(*outcome, why, results);
-        let height = told.lines().count();
+        let shown_failure = failure(*outcome, why, results);
+        let height = shown_failure.lines().count();
         if height > room && !shown.is_empty() {
             break;
         }
         room = room.saturating_sub(height);
-        shown.push(told);
+        shown.push(shown_failure);
     }
     let left: usize = reasons[shown.len()..].iter().map(|(_, results)| results.len()).sum();
     if left > 0 {
@@ -66,10 +66,10 @@ fn one_line(text: &str) -> String {
     cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
 }
 
-fn entry(style: Style, word: &str, result: &CaseResult, told: &str) -> String {
+fn entry(style: Style, word: &str, result: &CaseResult, why: &str) -> String {
     let must = if result.must { " (must pass)" } else { "" };
     let place = Printer::styled(Style::Faint, result.place.as_deref().unwrap_or_default());
-    format!("{} {}{must}  {place}\n      {}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id), indented(told))
+    format!("{} {}{must}  {place}\n      {}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id), indented(why))
 }
 
 fn indented(text: &str) -> String {

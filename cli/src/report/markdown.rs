@@ -6,7 +6,7 @@ use agent_core::testing::comparison::Direction;
 use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
-/// More than this nobody reads in a summary, and GitHub takes no more than a mebibyte of it.
+/// At most so many are listed; GitHub limits a summary to one mebibyte.
 const FAILURES_SHOWN: usize = 50;
 const FLIPS_SHOWN: usize = 20;
 const SLOWEST: usize = 5;
@@ -122,13 +122,13 @@ fn failures(text: &mut String, report: &TierReport) {
 }
 
 fn quarantines(text: &mut String, report: &TierReport) {
-    let told = report.quarantines();
-    if told.is_empty() {
+    let quarantined = report.quarantines();
+    if quarantined.is_empty() {
         return;
     }
     let _ = write!(text, "\n### Quarantine in {}\n\n| case | where | what |\n| --- | --- | --- |\n", report.tier);
-    for (result, told) in told {
-        let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), in_table(&told));
+    for (result, why) in quarantined {
+        let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), in_table(&why));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people and other programs are shown: folds over events and outcomes.
+//! Reports for people and programs: folds over events and outcomes.
 
 pub mod annotations;
 pub mod bisection;
@@ -76,8 +76,8 @@ impl TierReport {
 
     /// What a quarantine has to say, case by case: that it is in force, or that it has ended.
     pub fn quarantines(&self) -> Vec<(&CaseResult, String)> {
-        let told = |result| Some((result, quarantine_of(result)?));
-        self.results.iter().filter_map(told).collect()
+        let with_reason = |result| Some((result, quarantine_of(result)?));
+        self.results.iter().filter_map(with_reason).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A bar on stderr while something takes time; nothing where nobody would see it.
+//! A progress bar on stderr, where that is a terminal.
 
 use crate::printer::Printer;
 use agent_core::formats::manifest::Tier;
@@ -24,7 +24,7 @@ impl Progress {
         Self::open(printer, title, total, template)
     }
 
-    /// A bar that is told how long it will take.
+    /// A bar with an estimate of the remaining time.
     fn foretold(printer: &Printer, title: &str, total: u64) -> Self {
         Self::open(printer, title, Some(total), "{msg} {wide_bar} {pos}/{len}{prefix}")
     }
@@ -50,7 +50,7 @@ impl Progress {
         }
     }
 
-    /// Says how long it will take.
+    /// Sets the estimate.
     fn expect(&self, left: impl FnOnce(Duration) -> Duration) {
         if let Some(bar) = &self.bar {
             // the start of the children is none of the cases' time
@@ -64,7 +64,7 @@ impl Progress {
         }
     }
 
-    /// Says something above the bar.
+    /// Prints a line above the bar.
     pub fn aside(&self, say: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(say),

@@ -48,8 +48,8 @@ pub fn draw(points: &[Point]) -> String {
 }
 
 fn description(points: &[Point]) -> String {
-    let told: Vec<_> = points.iter().map(|point| format!("{} ({}) {:.3}", point.version, point.label, point.score)).collect();
-    format!("Held-out score by version: {}", told.join(", "))
+    let labels: Vec<_> = points.iter().map(|point| format!("{} ({}) {:.3}", point.version, point.label, point.score)).collect();
+    format!("Held-out score by version: {}", labels.join(", "))
 }
 
 /// Where each dot stands: even steps to the right, heights over the range that occurs.

@@ -28,7 +28,7 @@ pub fn line(tree: &Tree) -> String {
     let spans = tree.spans();
     let began = tree.began();
     let Some(first) = spans.first() else {
-        return format!("{}  {:>10}  something was said of a span that is not on record  {}", shown_time(began), "", faint(&tree.trace));
+        return format!("{}  {:>10}  an event of a span that is not recorded  {}", shown_time(began), "", faint(&tree.trace));
     };
     let calls: Vec<&str> = spans.iter().filter(|span| span.kind == Kind::Client).map(|span| span.name.as_str()).collect();
     let calls = if calls.is_empty() || first.kind == Kind::Client { String::new() } else { format!("  {}", some(&calls)) };
@@ -91,21 +91,21 @@ fn add(nodes: &[Node], lead: &str, began: u64, is_top: bool, rows: &mut Vec<Row>
                 add(children, &format!("{lead}{below}"), began, false, rows);
             }
             Node::Event(event) => {
-                rows.push(Row { what: format!("{lead}{branch}{}", said(event)), after, took: String::new(), note: String::new() });
+                rows.push(Row { what: format!("{lead}{branch}{}", labelled(event)), after, took: String::new(), note: String::new() });
             }
         }
     }
 }
 
-/// What was said of something: `reward 0.5`, `tier micro 0.9 (pass)`.
-fn said(event: &Event) -> String {
+/// An event: `reward 0.5`, `tier micro 0.9 (pass)`.
+fn labelled(event: &Event) -> String {
     let name = event.text(names::EVALUATION_NAME).unwrap_or(&event.name);
     let score = event.number(names::SCORE).map(|score| format!(" {score}")).unwrap_or_default();
     let label = event.text(names::LABEL).map(|label| format!(" ({label})")).unwrap_or_default();
     format!("* {name}{score}{label}")
 }
 
-/// Who was asked, which version, which conversation, how many cases.
+/// The server, version, conversation, and number of cases.
 fn about(span: &Span) -> String {
     let asked = span.text(names::ROLE).map(|role| format!("the {role}"));
     let version = span.text(names::VERSION).map(|version| format!("v{version}"));
@@ -119,26 +119,26 @@ fn about(span: &Span) -> String {
 fn failure(span: &Span) -> String {
     let kind = span.text(names::ERROR_TYPE).unwrap_or("failed");
     let message = span.message.lines().next().unwrap_or_default();
-    let told = if message.is_empty() { kind.to_owned() } else { format!("{kind}: {message}") };
-    Printer::styled(Style::Bad, &told)
+    let shown = if message.is_empty() { kind.to_owned() } else { format!("{kind}: {message}") };
+    Printer::styled(Style::Bad, &shown)
 }
 
 fn faint(text: &str) -> String {
     Printer::styled(Style::Faint, text)
 }
 
-/// A span that has just ended, while somebody follows.
+/// A span that has just ended, for `--follow`.
 pub fn ended(span: &Span) -> String {
     let failed = if span.failed { format!("  {}", failure(span)) } else { String::new() };
     format!("{}  {:>10}  {}{}{failed}  {}", shown_time(span.began), shown_duration(span.took()), span.name, about(span), faint(&span.trace))
 }
 
-/// The same for what was said of something.
+/// The same for an event.
 pub fn said_now(event: &Event) -> String {
-    format!("{}  {:>10}  {}  {}", shown_time(event.at), "", said(event), faint(event.trace.as_deref().unwrap_or_default()))
+    format!("{}  {:>10}  {}  {}", shown_time(event.at), "", labelled(event), faint(event.trace.as_deref().unwrap_or_default()))
 }
 
-/// A trace for programs: its spans, parents before their children, and what was said of them.
+/// A trace for programs: its spans, parents before their children, and their events.
 pub fn document(tree: &Tree) -> Value {
     fn events<'a>(nodes: &'a [Node], found: &mut Vec<&'a Event>) {
         for node in nodes {
@@ -159,13 +159,13 @@ pub fn document(tree: &Tree) -> Value {
             })
         })
         .collect();
-    let mut said = Vec::new();
-    events(&tree.roots, &mut said);
-    let said: Vec<_> = said
+    let mut all = Vec::new();
+    events(&tree.roots, &mut all);
+    let all: Vec<_> = all
         .into_iter()
         .map(|event| json!({"span": event.span, "name": event.name, "at": time(event.at), "attributes": event.attributes}))
         .collect();
-    json!({"trace": tree.trace, "began": time(tree.began()), "spans": spans, "events": said})
+    json!({"trace": tree.trace, "began": time(tree.began()), "spans": spans, "events": all})
 }
 
 #[cfg(test)]

@@ -189,7 +189,9 @@ impl Comparison {
         let (gain, margin, seen) = (self.pairs.gain(), self.question.margin, self.seen());
         match self.question.mode {
             GateMode::NotWorse if self.is_plainly_not_worse() => (Verdict::Pass, format!("not worse, no case scored lower: {seen}")),
-            GateMode::NotWorse if gain < -margin - ROUNDING => (Verdict::Fail, format!("worse{}: {seen}", by_more_than(margin))),
+            GateMode::NotWorse if gain < -margin - ROUNDING => {
+                (Verdict::Fail, format!("the mean score fell{}: {seen}", by_more_than(margin)))
+            }
             GateMode::Better if self.pairs.better() + self.pairs.worse() == 0 => (Verdict::Fail, format!("no case changed: {seen}")),
             GateMode::Better if gain <= margin + ROUNDING => (Verdict::Fail, format!("not better{}: {seen}", by_more_than(margin))),
             _ if self.proof.shows(level.value) => (Verdict::Pass, format!("{}: {seen}; {}", self.question.claim(), self.evidence(level))),

@@ -35,7 +35,7 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &new,
         Verdict::Fail,
-        "worse: score 0.7250, was 0.7500, on 4 shared cases (1 better, 2 worse)",
+        "the mean score fell: score 0.7250, was 0.7500, on 4 shared cases (1 better, 2 worse)",
     );
     check(
         asked(GateMode::NotWorse, 0.03),

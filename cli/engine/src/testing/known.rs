@@ -35,7 +35,7 @@ impl RunKey {
     }
 
     fn folder(&self) -> String {
-        format!("cached_results/{}", self.0)
+        format!("traces/{}", self.0)
     }
 
     fn pack(&self, number: u64, text: &str) -> Pack {
@@ -265,7 +265,7 @@ mod tests {
 
         /// The packs there are, and how many cached results they hold: what the next run reads.
         fn kept(&self) -> (usize, usize) {
-            let packs = self.store.list("cached_results/run").unwrap();
+            let packs = self.store.list("traces/run").unwrap();
             let lines = |key: &String| String::from_utf8(self.store.get(key).unwrap().unwrap()).unwrap().lines().count();
             (packs.len(), packs.iter().map(lines).sum())
         }
@@ -312,7 +312,7 @@ mod tests {
     fn packs_of_an_earlier_agent_are_read_and_count_as_the_oldest() {
         let world = World::new();
         let old = cached_result(0, 7).to_line();
-        let key = |text: &str| format!("cached_results/run/{}.jsonl", short_digest(text.as_bytes()));
+        let key = |text: &str| format!("traces/run/{}.jsonl", short_digest(text.as_bytes()));
         world.store.put(&key(&old), old.clone().into_bytes()).unwrap();
         world.store.put(&key("torn"), cached_result(0, 8).to_line().into_bytes()).unwrap();
         assert!(world.knows(7) && !world.knows(8));
@@ -322,7 +322,7 @@ mod tests {
         assert!(
             world.knows(7)
                 && world.knows(9)
-                && world.folder.path().join(key(&old).replace("cached_results", "store/cached_results")).is_file()
+                && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file()
         );
     }
 }

@@ -18,26 +18,26 @@ use std::path::Path;
 
 /// Make an MCP bundle (.mcpb) of `agent` for this platform, and the server.json of a registry
 ///
-/// The bundle holds `agent` itself and asks whoever installs it for the folder of an agent repository: what is learned goes on being learned there.
+/// The bundle holds `agent` itself. Its user chooses the folder of an agent repository when installing it, and learning continues there.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as io.github.me/estimates --url https://example.org/estimates.mcpb > server.json"
 )]
 pub struct Arguments {
-    /// A variable that the server reads: NAME is asked for where the bundle is installed, NAME=VALUE as well with the value as its default, which the bundle
-    /// then holds; can be given more than once. The names under `env` in agent.toml are asked for without it
+    /// A variable that the server reads: the user is asked for NAME when installing the bundle; NAME=VALUE stores a default in the bundle; can be repeated. Names under
+    /// `env` in agent.toml are included by default
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse)]
     env: Vec<Variable>,
-    /// Where the bundle goes; NAME-VERSION.mcpb where it is left out
+    /// The bundle's file [default: NAME-VERSION.mcpb]
     #[arg(long, value_name = "FILE")]
     out: Option<Output>,
     /// The name in the MCP registry, such as io.github.me/estimates; server.json is printed on stdout
     #[arg(long, value_name = "NAME", requires = "url")]
     publish_as: Option<String>,
-    /// Where the bundle will lie
+    /// The URL of the published bundle
     #[arg(long, requires = "publish_as")]
     url: Option<String>,
-    /// Say what would be written
+    /// Print what would be written
     #[arg(long)]
     dry_run: bool,
 }

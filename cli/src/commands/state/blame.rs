@@ -12,7 +12,7 @@ use agent_engine::world::git::{CommitInfo, STATE_FILE};
 use semver::Version;
 use serde_json::{Value, json};
 
-/// Show which signals and versions made a key what it is, newest first
+/// Show the signals and versions that changed a key, newest first
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A path such as `ranking.k1` or `/ranking/k1`

@@ -17,10 +17,10 @@ use semver::Version;
 use serde_json::{Value, json};
 use std::io::Read as _;
 
-/// Replace staging by the state on stdin, if it still has the Revision it was made from
+/// Replace staging by the state on stdin if its Revision is unchanged
 ///
-/// The door for a Tuner in any language: read `agent state show --json`, compute, and hand the new state back. Exit 4 says that somebody else was first:
-/// nothing was changed, read again. The new Revision goes to stdout.
+/// For Tuners in any language: read `agent state show --json`, compute, and pass the new state. Exit code 4 means that another process was first and nothing was
+/// changed: read again. The new Revision goes to stdout.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < new.json")]
 pub struct Arguments {
@@ -30,7 +30,7 @@ pub struct Arguments {
     /// An id under which this update is counted once, so that it can be sent again
     #[arg(long)]
     id: Option<String>,
-    /// Check the new state, and append nothing
+    /// Check the new state; append nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -9,14 +9,14 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
-/// Show where two states differ, path by path
+/// Show the differences of two states, path by path
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent state diff\n  agent state diff v0.1.0 staging\n  agent state diff active worktree")]
 pub struct Arguments {
-    /// The one end
+    /// The first state
     #[arg(default_value = "active")]
     from: What,
-    /// The other end
+    /// The second state
     #[arg(default_value = "staging")]
     to: What,
 }

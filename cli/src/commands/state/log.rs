@@ -5,7 +5,7 @@ use crate::report::value::shown;
 use agent_core::state::journal::{self, Record};
 use serde_json::json;
 
-/// List what staging was told since it began, newest first
+/// List the updates of staging since it began, newest first
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// At most this many updates

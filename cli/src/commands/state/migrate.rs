@@ -6,10 +6,10 @@ use agent_engine::target::contracts::state_schema;
 use agent_engine::target::migrations;
 use serde_json::json;
 
-/// Print the state that is served as a later schema wants it, by its migrations; a release does the same on its own
+/// Print the served state migrated to a later schema, as a release migrates it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Whose schema and migrations: the files you are editing when left out
+    /// The target with schema and migrations
     #[arg(long, value_name = "WHAT", default_value = "worktree")]
     at: What,
 }

@@ -4,12 +4,12 @@ use agent_engine::repository::Writes;
 use agent_engine::staging::{Discarded, Staging};
 use serde_json::json;
 
-/// Discard staging and begin again from active
+/// Discard staging and start again from active
 ///
 /// The Journal is kept aside in .agent/journal/set-aside/ (the last few of them), and the discarded signals may be sent again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Say what would be discarded, and discard nothing
+    /// Print what would be discarded; discard nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -10,16 +10,16 @@ use agent_engine::staging::{Append, Snapshot, Staging};
 use agent_engine::world::clock::fresh_id;
 use serde_json::{Value, json};
 
-/// Put values into staging by hand
+/// Set values in staging by hand
 ///
-/// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe beside a Tuner that is at work.
+/// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe beside a running Tuner.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set /tasks/review/minutes=20 note='by hand'")]
 pub struct Arguments {
     /// PATH=VALUE: a path such as `ranking.k1` or `/ranking/k1`; a value that is JSON is taken as JSON, any other as text
     #[arg(required = true, value_name = "PATH=VALUE")]
     changes: Vec<String>,
-    /// Check the edit and show what it would lead to, and append nothing
+    /// Check the edit and print the result; append nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -62,7 +62,7 @@ fn edited(before: &Snapshot, changes: &[(Path, Value)], rules: &Rules) -> Result
     rules.check(&state).map_err(Failure::input)
 }
 
-/// The edit, made again on the fresh state as often as somebody else was first.
+/// Repeats the edit on the new state after each lost race.
 fn append(
     repository: &Repository,
     staging: &mut Staging,
@@ -83,5 +83,5 @@ fn append(
             return Ok((before.revision, revision));
         }
     }
-    unreachable!("while staging is held nobody else is first")
+    unreachable!("no other process can be first while staging is locked")
 }

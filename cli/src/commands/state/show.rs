@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 /// Print a state: staging (the default) or active
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Which of the two
+    /// The state to print
     #[arg(value_enum, default_value_t = Which::Staging)]
     which: Which,
-    /// Only what is at this path: `ranking.k1` or `/ranking/k1`
+    /// Print only the value at this path: `ranking.k1` or `/ranking/k1`
     #[arg(long, value_name = "PATH")]
     key: Option<Path>,
 }

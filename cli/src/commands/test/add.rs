@@ -1,4 +1,4 @@
-//! `agent test add`: a conversation that went wrong becomes a case.
+//! `agent test add`: makes a case from a conversation.
 
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -22,11 +22,10 @@ use std::path::Path;
 
 const FILE: &str = "conversations.jsonl";
 
-/// Make a case of a conversation
+/// Make a case from a conversation
 ///
-/// The turns go to the end of tests/TIER/conversations.jsonl in the working tree, with an expectation of the last one: what you say with `--expect`, or what the
-/// Runner answers now with `--golden`; a last turn that failed is expected to succeed. Then the case is run once, to see whether it fails, as a case of something
-/// that went wrong should until it is mended.
+/// The turns are appended to tests/TIER/conversations.jsonl in the working tree, with an expectation for the last one: the one given by `--expect`, or the Runner's
+/// present answer with `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of an unfixed fault should fail.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent test add --conversation c1\n  agent test add --conversation c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\n  agent test add --conversation c1 --golden --tier fast --id greets-twice"
@@ -50,7 +49,7 @@ pub struct Arguments {
     /// Expect what the Runner answers now, kept in a golden file
     #[arg(long)]
     golden: bool,
-    /// Show the case, and neither write nor run it
+    /// Print the case; neither write nor run it
     #[arg(long)]
     dry_run: bool,
 }
@@ -125,8 +124,8 @@ fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Fa
         // of any form, as long as the tool does not fail
         return Ok(json!({"schema": {}}));
     }
-    Err(Failure::usage("nothing says what the last turn should have answered: it did not fail")
-        .with_hint("say it with `--expect JSON`, or take what the Runner answers now with `--golden`"))
+    Err(Failure::usage("the last turn did not fail, so an expectation is needed")
+        .with_hint("give it with `--expect JSON`, or expect the present answer with `--golden`"))
 }
 
 /// An id may hold anything; the name of a file should not.
@@ -134,7 +133,7 @@ fn file_name(id: &str) -> String {
     id.chars().map(|character| if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '-' }).collect()
 }
 
-/// At the end of a file of the user's, whose last line may lack its newline.
+/// Appends to the user's file, whose last line may lack its newline.
 fn append(path: &Path, line: &str) -> Result<(), FsError> {
     let before = fs::read_if_there(path)?.unwrap_or_default();
     fs::create_dir(path.parent().unwrap_or(Path::new(".")))?;
@@ -165,19 +164,19 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
 }
 
 fn report(arguments: &Arguments, added: &Added, result: &Result<CaseResult, Failure>, context: &Context) {
-    context.printer.data(told(arguments, result));
+    context.printer.data(described(arguments, result));
     context.printer.json(&document(arguments, added, Some(result)));
 }
 
-fn told(arguments: &Arguments, result: &Result<CaseResult, Failure>) -> String {
+fn described(arguments: &Arguments, result: &Result<CaseResult, Failure>) -> String {
     match result {
         Ok(result) if result.outcome != Outcome::Passed => {
             let why = result.why.as_deref().unwrap_or("no reason was given");
-            let wanted = if arguments.golden { "now" } else { "now, as it should until it is mended" };
+            let wanted = if arguments.golden { "now" } else { "now, as it should until the fault is fixed" };
             format!("it fails {wanted}: {why}")
         }
-        Ok(_) if arguments.golden => "it passes now, and holds the answer to what it is".to_owned(),
-        Ok(_) => "it passes now: either this is mended already, or more should be expected of it (`--expect`)".to_owned(),
+        Ok(_) if arguments.golden => "it passes now, and expects the present answer".to_owned(),
+        Ok(_) => "it passes now: the fault is fixed already, or the expectation is too weak (`--expect`)".to_owned(),
         Err(error) => format!("it could not be run: {}", error.messages.join(": ")),
     }
 }

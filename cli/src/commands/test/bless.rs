@@ -1,4 +1,4 @@
-//! `--bless`: the golden files as the Runner answers now.
+//! `--bless`: writes the Runner's present answers into the golden files.
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;

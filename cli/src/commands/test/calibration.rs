@@ -1,4 +1,4 @@
-//! `--calibrate`: what is served against itself, to see how often the gate would take noise for a gain.
+//! `--calibrate`: compares a target with itself, to measure how often the gate takes noise for a gain.
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub(super) fn calibrate(arguments: &Arguments, repository: &Repository, rounds: 
     Ok(Exit::Done)
 }
 
-/// Runs the tier once more than there are rounds, afresh each time.
+/// Runs the tier once more than there are rounds, without stored results.
 fn measure(
     arguments: &Arguments,
     repository: &Repository,
@@ -81,7 +81,7 @@ fn keep(repository: &Repository, target: &Target, calibration: &Calibration) -> 
 
 fn shown(calibration: &Calibration) -> String {
     let Calibration { what, tier, cases, rounds, changed, .. } = calibration;
-    let head = ["TEST", "SAID BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
+    let head = ["TEST", "BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(head).chain(calibration.tests.iter().map(row)).collect();
     format!(
         "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them a case came out otherwise\n{}",

@@ -1,4 +1,4 @@
-//! `--events FILE`: what a run says, line by line as it comes, for `agent test merge`.
+//! `--events FILE`: the events of a run as JSON lines, for `agent test merge`.
 
 use agent_core::testing::event::Event;
 use agent_engine::world::fs::FsError;

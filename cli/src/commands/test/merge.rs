@@ -1,4 +1,4 @@
-//! `agent test merge`: parts that other machines ran, as the one tier they are parts of.
+//! `agent test merge`: joins the parts of a tier that several machines ran.
 
 use super::comparison::{self, Comparison};
 use super::{judged, keep, reporting, tiers};
@@ -20,28 +20,28 @@ use std::path::{Path, PathBuf};
 
 /// Join the parts of a tier that were run with `--shard I/N`
 ///
-/// Parts may come in any order, more than once, and overlap: what comes of them is the same. Of two results for one case the worse one counts. Parts of
-/// another tree, state, or of other cases, scorers or budgets are refused; where parts are missing the tier is not enough evidence.
+/// Parts may be given in any order, repeatedly, and may overlap; the result is the same. Of two results for one case the worse one counts. Parts of another tree or
+/// state, or with other cases, scorers or budgets, are refused. If parts are missing, the verdict is "not enough evidence".
 ///
-/// Without FILEs, the parts are those that lie in the object store, where each part of a commit is put as well.
+/// Without FILEs, the parts are read from the object store, where each part of a commit is stored as well.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 no parts of the same, 7 not enough evidence."
 )]
 pub struct Arguments {
-    /// What `agent test --shard I/N --events FILE` wrote
+    /// Files written by `agent test --shard I/N --events FILE`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Without FILEs: micro, fast or full; can be given more than once [default: micro]
+    /// Without FILEs: micro, fast or full; can be repeated [default: micro]
     #[arg(long = "tier", value_name = "TIER", conflicts_with = "files")]
     tiers: Vec<Tier>,
-    /// Without FILEs: whose parts to join: a version, a range, a pin, or any commit
+    /// Without FILEs: the target of the parts: a version, a range, a pin, or any commit
     #[arg(long, value_name = "WHAT", default_value = "HEAD", conflicts_with = "files")]
     at: What,
-    /// What to compare with, case by case
+    /// The target to compare with, case by case
     #[arg(long, value_name = "WHAT")]
     against: Option<What>,
-    /// Write a report as well: html=FILE, junit=FILE or markdown=FILE
+    /// Also write a report: html=FILE, junit=FILE or markdown=FILE
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<reporting::File>,
 }
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let report = reporting::gather(what, outcomes, verdict, comparison.as_ref());
     reporting::write(&arguments.reports, &report, context)?;
     if !has_stdout {
-        reporting::tell(&report, &evaluation, comparison.as_ref(), context);
+        reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
     Ok(evaluation.failure(verdict).into())
 }
@@ -119,7 +119,7 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
     Ok(merge)
 }
 
-/// The commit the parts were run for, if they tell, it is here, and it is what they say.
+/// The commit of the parts, where they name one that exists here with the same trees.
 fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<ObjectId>, Failure> {
     let named = tiers.iter().flat_map(|tier| &tier.commits).filter_map(|commit| ObjectId::parse(commit));
     for commit in named.filter(|commit| repository.git.exists(commit)) {

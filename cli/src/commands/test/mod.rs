@@ -31,15 +31,14 @@ use agent_engine::world::store::Store;
 
 /// Run the cases of a tier and compare them with its budget
 ///
-/// Tests the working tree, unless `--at` names something else: the files as they are, under the state that a release would serve. What is committed is tested as it is there. Results are kept
-/// case by case in the object store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the results are compared case by case by the gate of
-/// [promote] in agent.toml.
+/// Tests the working tree by default: its files under the state that a release would serve. `--at` tests another target. Results are stored case by case in the object
+/// store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the gate of [promote] in agent.toml
+/// compares the results case by case.
 ///
-/// `--bless` writes what the Runner answers now into the golden files the cases name: it shows the difference, then writes it, without asking;
-/// `--dry-run` only shows it. Then the tier is run once more.
+/// `--bless` writes the Runner's present answers into the golden files of the cases, after printing the difference; with `--dry-run` it only prints it. Then the tier is
+/// run once more.
 ///
-/// `--shard I/N` runs one part, on one of many machines; `agent test merge` joins what they wrote with `--events`, and judges it: then a part that was
-/// run ends with 0, whatever came out of it.
+/// `--shard I/N` runs one part, on one of many machines. `agent test merge` joins the files of `--events` and judges them; a part itself exits with 0 once it was run.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
@@ -49,53 +48,53 @@ use agent_engine::world::store::Store;
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
-    /// micro, fast or full; can be given more than once [default: micro]
+    /// micro, fast or full; can be repeated [default: micro]
     #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<Tier>,
-    /// What to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or any commit
+    /// The target to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or any commit
     #[arg(long, value_name = "WHAT", default_value = "worktree")]
     at: What,
-    /// What to compare with, case by case
+    /// The target to compare with, case by case
     #[arg(long, value_name = "WHAT")]
     against: Option<What>,
-    /// Where the tier is run: on this machine, or in parts on the Ray cluster that `RAY_ADDRESS` names
+    /// Run the tier on this machine, or in parts on the Ray cluster at `RAY_ADDRESS`
     #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with_all = ["shard", "cases", "watch", "explain", "calibrate", "bless"])]
     executor: Place,
-    /// How many Runners at once [default: as many as there are cores, or as the cluster has CPUs]
+    /// The number of concurrent Runners [default: cores of the machine, or CPUs of the cluster]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
     /// Run only part I of N, for a matrix of machines
     #[arg(long, value_name = "I/N")]
     shard: Option<Part>,
-    /// Write what is run as it comes, a JSON object a line, for `agent test merge`; `-` is stdout
+    /// Write events as JSON lines, for `agent test merge`; `-` is stdout
     #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "bless", "watch"])]
     events: Option<Output>,
     /// Run each case at least N times; it passes when every run does
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
     repeats: Option<u32>,
-    /// Run only this case; can be given more than once
+    /// Run only this case; can be repeated
     #[arg(long = "case", value_name = "ID")]
     cases: Vec<String>,
-    /// Run again whatever a save can have changed, until Ctrl-C
+    /// After each save, run the cases it can have changed, until Ctrl-C
     #[arg(long, conflicts_with_all = ["bless", "shard", "explain"])]
     watch: bool,
-    /// Say why a case would be run or not, and run nothing
+    /// Print why a case would be run or not; run nothing
     #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless", "no_cache", "reports"])]
     explain: Option<String>,
-    /// Run what is served (or `--at` a version) against itself, afresh each time, and say how often each test of the gate would have called it better; 20 rounds when not said
+    /// Compare the served version (or `--at`) with itself and print how often each test of the gate reports it as better [default: 20 rounds]
     #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["against", "bless", "watch", "explain", "reports"])]
     calibrate: Option<u32>,
-    /// Write the golden files anew, after showing the difference
+    /// Rewrite the golden files, after printing the difference
     #[arg(long, conflicts_with_all = ["against", "shard"])]
     bless: bool,
-    /// With `--bless`: show the difference and write nothing
+    /// With `--bless`: print the difference; write nothing
     #[arg(long, requires = "bless")]
     dry_run: bool,
-    /// Run even what was run before
+    /// Run every case, without stored results
     #[arg(long)]
     no_cache: bool,
-    /// Write a report as well: html=FILE, junit=FILE or markdown=FILE
+    /// Also write a report: html=FILE, junit=FILE or markdown=FILE
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<reporting::File>,
 }
@@ -167,7 +166,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
     let report = reporting::gather(target.shown(), outcomes, verdict, comparison.as_ref());
     reporting::write(&arguments.reports, &report, context)?;
     if !has_stdout {
-        reporting::tell(&report, &evaluation, comparison.as_ref(), context);
+        reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
     Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { evaluation.failure(verdict).into() })

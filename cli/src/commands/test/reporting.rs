@@ -1,4 +1,4 @@
-//! What `agent test` says in the end: to people, to programs, to files, and to GitHub.
+//! The reports of `agent test`: for terminals, programs, files and GitHub.
 
 use super::comparison::Comparison;
 use crate::context::Context;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// More cases that changed than this nobody reads in a terminal.
+/// At most so many changed cases are printed.
 const FLIPS_SHOWN: usize = 10;
 
 /// `--report KIND=FILE`.
@@ -39,7 +39,7 @@ impl std::str::FromStr for File {
 }
 
 impl File {
-    /// In place of what was there; the summary of a GitHub step is added to, since other tools write there as well.
+    /// Replaces the file; the summary of a GitHub step is appended to, since other tools write there too.
     fn write(&self, directory: &Path, report: &TestReport) -> Result<(), FsError> {
         let text = (self.render)(report);
         match self.output.within(directory) {
@@ -65,7 +65,7 @@ pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict,
     }
 }
 
-/// Whether what goes to stdout is one of the files that were asked for, and nothing beside it.
+/// Whether stdout carries one requested file and nothing else.
 pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &Context) -> Result<bool, Failure> {
     let wanted = reports.iter().map(|file| &file.output).chain(events).filter(|output| output.is_stdout()).count();
     if wanted + usize::from(context.printer.is_json()) > 1 {
@@ -75,7 +75,7 @@ pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &
     Ok(wanted > 0)
 }
 
-/// The files that were asked for; on GitHub, annotations as well.
+/// The requested files; on GitHub, annotations as well.
 pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> Result<(), FsError> {
     for file in wanted {
         file.write(&context.directory, report)?;
@@ -88,7 +88,7 @@ pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> 
     Ok(())
 }
 
-pub(super) fn tell(report: &TestReport, evaluation: &Evaluation, comparison: Option<&Comparison>, context: &Context) {
+pub(super) fn print(report: &TestReport, evaluation: &Evaluation, comparison: Option<&Comparison>, context: &Context) {
     let printer = &context.printer;
     let mut lines = vec![human::render(&report.tiers)];
     lines.extend(comparison.map(Comparison::shown));
@@ -101,7 +101,7 @@ pub(super) fn tell(report: &TestReport, evaluation: &Evaluation, comparison: Opt
     printer.json(&document(evaluation, &report.tiers, comparison));
 }
 
-/// The evaluation, and beside it what only this run can tell.
+/// The evaluation, with the facts of this run.
 fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<&Comparison>) -> Value {
     let mut document = evaluation.to_value();
     document["failures"] = reports

@@ -1,4 +1,4 @@
-//! `--watch`: what a save can have changed is run again, until Ctrl-C.
+//! `--watch`: after each save, the cases that it can have changed are run, until Ctrl-C.
 
 use super::{Arguments, once};
 use crate::context::Context;
@@ -28,7 +28,7 @@ pub(super) fn watch(arguments: &Arguments, repository: &Repository, context: &Co
             if let Err(error) = once(arguments, repository, context) {
                 context.printer.error(&error);
             }
-            context.printer.say("watching; Ctrl-C ends it");
+            context.printer.say("watching; press Ctrl-C to stop");
         }
         changes.wait()?;
     }

@@ -7,14 +7,13 @@ use agent_core::version::what::What;
 use agent_engine::repository::Repository;
 use agent_engine::versions::difference::difference;
 
-/// More than a screenful of changes nobody reads in a terminal.
+/// At most so many changes are printed.
 const SHOWN: usize = 20;
 
-/// Show what differs between two versions: Contract, code, learned state, and how each case came out
+/// Show the differences of two versions: Contract, code, learned state, and outcomes of cases
 ///
-/// Everything comes from git and from stored results: nothing is run. Where results of a tier are not stored, it says which command makes them. The
-/// probabilities are how often chance alone would give as much difference; cases are paired only where the same cases and scorers judged both. `worktree` is the
-/// working tree as a release of it would be served, as a commit that no branch has.
+/// Reads git and stored results, and runs nothing. Where results of a tier are missing, the command that makes them is printed. A p-value is the probability of a
+/// difference at least as large by chance. Cases are paired only where the same cases and scorers judged both. `worktree` is the working tree as a release would serve it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A version, a range, a pin, worktree, or any revision
@@ -23,7 +22,7 @@ pub struct Arguments {
     /// The same
     #[arg(value_name = "TO", default_value = "active", value_parser = parse_what)]
     to: What,
-    /// Only this tier; can be given more than once [default: those that are stored]
+    /// Only this tier; can be repeated [default: the stored ones]
     #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<Tier>,
     /// How many changes of each kind to show [default: 20; with --json all cases]
@@ -37,7 +36,7 @@ pub(super) fn run(arguments: &Arguments, repository: &Repository, context: &Cont
     let mut found = difference(repository, &from, &to, &arguments.tiers.iter().copied().collect())?;
     let printer = &context.printer;
     if found.is_empty() {
-        printer.say("they are the same");
+        printer.say("no differences");
     }
     let text = report::difference::render(&found, arguments.limit.unwrap_or(SHOWN));
     if !text.is_empty() {

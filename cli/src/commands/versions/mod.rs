@@ -34,7 +34,7 @@ enum Action {
         what: What,
     },
     Diff(diff::Arguments),
-    /// Print the newest version in service that a range means
+    /// Print the newest version of a range that is not yanked
     Resolve {
         /// A range such as `^0.1`, a version, a pin, or `active`
         #[arg(value_name = "RANGE", value_parser = parse_what)]
@@ -44,7 +44,7 @@ enum Action {
 
 #[derive(Debug, Clone, clap::Args)]
 struct ListArguments {
-    /// How many to show at most
+    /// The maximum number of versions
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
     /// Only versions below this one: the `next` of the page before
@@ -82,12 +82,12 @@ fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -
     let printer = &context.printer;
     printer.json(&listing);
     if listing.versions.is_empty() {
-        printer.say("there are no versions here");
+        printer.say("there are no versions yet");
     } else {
         printer.data(table::lines(&rows(&listing.versions, arguments.tier)).join("\n"));
     }
     if let Some(next) = &listing.next {
-        printer.say(format!("there are more: --after {next}"));
+        printer.say(format!("more versions: --after {next}"));
     }
     Ok(Exit::Done)
 }
