@@ -290,10 +290,7 @@ fn an_active_that_was_moved_back_is_seen() {
     world.git("b", ["reflog", "expire", "--expire=now", "--all"]);
     let document = world.agent("b", ["doctor", "--json"]).json();
     let finding = document["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "moved back").unwrap().clone();
-    assert_eq!(
-        (&finding["health"], &finding["found"]),
-        (&json!("warn"), &json!("active is at v0.1.1; origin has v0.1.2 on top of it"))
-    );
+    assert_eq!((&finding["health"], &finding["found"]), (&json!("warn"), &json!("active is at v0.1.1; origin has v0.1.2 on top of it")));
 }
 
 #[test]

@@ -259,7 +259,11 @@ mod tests {
         // what a Coder works on does not make up for what it never sees
         check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &["the mean score fell: score", "and 1 more"]);
         check(&[("a", 1.0, a), ("b", 0.5, b)], &[("a", 0.0, a), ("b", 1.0, b)], &[]);
-        check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 0.0, a), ("b", 0.0, b)], &["the mean score fell: score", "worse: a (0.00)", "and 1 more"]);
+        check(
+            &[("a", 1.0, a), ("b", 1.0, b)],
+            &[("a", 0.0, a), ("b", 0.0, b)],
+            &["the mean score fell: score", "worse: a (0.00)", "and 1 more"],
+        );
     }
 
     #[test]

@@ -319,10 +319,6 @@ mod tests {
         world.run(9);
         let packs = world.known().packs;
         assert_eq!(packs.iter().map(|pack| pack.number).collect::<Vec<_>>(), [0, 0, 1]);
-        assert!(
-            world.knows(7)
-                && world.knows(9)
-                && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file()
-        );
+        assert!(world.knows(7) && world.knows(9) && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file());
     }
 }
