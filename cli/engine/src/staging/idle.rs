@@ -1,9 +1,8 @@
 //! Staging between two uses of one process: open, with nothing locked.
 
 use super::{Staging, StagingError};
-use crate::world::fs::{self, FileLock};
+use crate::world::fs::{self, FileLock, Stamp};
 use agent_core::formats::object_id::ObjectId;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 #[derive(Debug)]
@@ -12,19 +11,9 @@ pub struct Idle {
     view: Option<Stamp>,
 }
 
-/// What a file looks like: another file in its place, and an edit, look different.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = path.metadata().ok()?;
-        Some(Self { inode: found.ino(), length: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
-    }
+/// What the view looks like: another file in its place, and an edit, look different.
+fn stamp(view: &Path) -> Option<Stamp> {
+    view.metadata().ok().map(|found| Stamp::of(&found))
 }
 
 impl Staging {
@@ -33,7 +22,7 @@ impl Staging {
     pub fn into_idle(mut self) -> Idle {
         self.release();
         self.presence = None;
-        Idle { view: Stamp::of(&self.places.view), staging: self }
+        Idle { view: stamp(&self.places.view), staging: self }
     }
 }
 
@@ -61,7 +50,7 @@ impl Idle {
             }
             staging.presence = Some(FileLock::share(&staging.places.presence())?);
             staging.catch_up()?;
-            if Stamp::of(&staging.places.view) == *view {
+            if stamp(&staging.places.view) == *view {
                 return Ok(true);
             }
             let found = fs::read_if_there(&staging.places.view)?;

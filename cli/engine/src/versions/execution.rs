@@ -53,13 +53,12 @@ pub(super) struct Execution<'a> {
     /// Why there is no version, though it was measured; nothing where there may be one.
     pub refusal: &'a dyn Fn(&Evidence) -> Option<Outcome>,
     pub words: &'a dyn Fn(&Evidence) -> Words,
+    /// What a version that was made is reported with.
+    pub why: &'a dyn Fn(&Tip, &Evidence) -> String,
 }
 
-pub(super) enum Executed {
-    Version {
-        tip: Tip,
-        evidence: Box<Evidence>,
-    },
+/// Why the steps end before the last one.
+enum End {
     Refused(Box<Outcome>),
     /// Another process moved the branch or staging first; nothing points to what was written.
     Lost,
@@ -85,20 +84,23 @@ impl Made {
 }
 
 impl Execution<'_> {
-    /// Carries out the steps of a plan. Once the branch has moved the version is out: what fails after that is a warning.
-    pub fn carry_out(mut self, steps: &[Step]) -> Result<Executed, Failure> {
+    /// Carries out the steps of a plan; nothing where another process was first. Once the branch has moved the version is out: what fails after that is a
+    /// warning.
+    pub fn carry_out(mut self, steps: &[Step]) -> Result<Option<Outcome>, Failure> {
         let mut made = Made::default();
         for step in steps {
-            if let Some(end) = self.step(step, &mut made)? {
-                return Ok(end);
+            match self.step(step, &mut made)? {
+                None => {}
+                Some(End::Refused(refusal)) => return Ok(Some(*refusal)),
+                Some(End::Lost) => return Ok(None),
             }
         }
-        let evidence = Box::new(made.evidence.expect("a plan begins with evidence"));
-        Ok(Executed::Version { tip: made.tip.expect("a plan ends with a version"), evidence })
+        let (tip, evidence) = (made.tip.as_ref().expect("a plan ends with a version"), made.evidence());
+        Ok(Some(Outcome::published(tip, evidence, (self.why)(tip, evidence))))
     }
 
     /// Carries out one step; something where it was the last.
-    fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<Executed>, Failure> {
+    fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<End>, Failure> {
         let repository = self.repository;
         match (step, &self.basis) {
             (Step::RunTier { .. }, Basis::Tier(judged)) => made.evidence = Some(Evidence::measure(repository, judged)?),
@@ -109,16 +111,16 @@ impl Execution<'_> {
             (Step::RunTier { .. } | Step::RecordAttempt, Basis::Version(_)) | (Step::ReuseEvaluation { .. }, Basis::Tier(_)) => {
                 unreachable!("a plan takes its evidence from what it was made for")
             }
-            (Step::Decide, _) => return Ok((self.refusal)(made.evidence()).map(|refusal| Executed::Refused(Box::new(refusal)))),
+            (Step::Decide, _) => return Ok((self.refusal)(made.evidence()).map(|refusal| End::Refused(Box::new(refusal)))),
             (Step::ArchiveJournal { .. }, _) => match self.archive_journal()? {
                 Some(digest) => made.journal = Some(digest),
-                None => return Ok(Some(Executed::Lost)),
+                None => return Ok(Some(End::Lost)),
             },
             (Step::WriteCommit { undoes, .. }, _) => made.commit = Some(self.write_commit(undoes, made)?),
             (Step::StoreEvaluation, _) => made.evidence().store(repository, made.commit())?,
             (Step::Publish { .. }, _) => match self.publish(made.commit())? {
                 Some(tip) => made.tip = Some(tip),
-                None => return Ok(Some(Executed::Lost)),
+                None => return Ok(Some(End::Lost)),
             },
             (Step::SealStaging, _) => self.seal(made.tip.as_ref().expect("staging is sealed by a version")),
         }

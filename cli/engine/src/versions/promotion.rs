@@ -6,7 +6,7 @@ use crate::staging::Staging;
 use crate::sync;
 use crate::target::tuner;
 use crate::versions::evidence::{Judged, Judges};
-use crate::versions::execution::{Basis, Executed, Execution, Staged, Words};
+use crate::versions::execution::{Basis, Execution, Staged, Words};
 use crate::versions::publish::{self, Outcome};
 use agent_core::formats::manifest::{GateMode, GateTest, Gated};
 use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
@@ -49,7 +49,7 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> 
     Err(publish::too_many_races("active"))
 }
 
-/// One try; `None` when somebody else moved active meanwhile.
+/// One try; `None` when another process moved active meanwhile.
 fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, Failure> {
     let tip = repository.expect_tip()?;
     let active = repository.active_at(&tip)?;
@@ -109,13 +109,7 @@ fn judge(
             body: evidence.told(),
             ..Words::default()
         },
+        why: &|tip, evidence| format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told()),
     };
-    Ok(match execution.carry_out(steps)? {
-        Executed::Version { tip, evidence } => {
-            let why = format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told());
-            Some(Outcome::published(&tip, &evidence, why))
-        }
-        Executed::Refused(refusal) => Some(*refusal),
-        Executed::Lost => None,
-    })
+    execution.carry_out(steps)
 }

@@ -11,7 +11,7 @@ use crate::target::migrations;
 use crate::target::spec;
 use crate::versions::evaluators;
 use crate::versions::evidence::{Judged, Judges};
-use crate::versions::execution::{Basis, Executed, Execution, Words};
+use crate::versions::execution::{Basis, Execution, Words};
 use crate::versions::publish::{self, Outcome};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
@@ -75,7 +75,7 @@ struct Observation {
     assessment: Option<Assessment>,
 }
 
-/// One try; `None` when somebody else moved active meanwhile.
+/// One try; `None` when another process moved active meanwhile.
 fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, Failure> {
     let seen = observe(repository, source, options)?;
     if let Some(refused) = for_a_person(repository, &seen, options)? {
@@ -224,19 +224,13 @@ fn judge(
             feedback: options.feedback.clone(),
             coder: options.coder.clone(),
         },
-    };
-    Ok(match execution.carry_out(steps)? {
-        Executed::Version { tip, evidence } => {
+        why: &|tip, evidence| {
             let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
-            let mut why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
-            if let Some(again) = again {
-                why = format!("{why}; {again}");
-            }
-            Some(Outcome::published(&tip, &evidence, why))
-        }
-        Executed::Refused(refusal) => Some(*refusal),
-        Executed::Lost => None,
-    })
+            let why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+            again.iter().fold(why, |why, again| format!("{why}; {again}"))
+        },
+    };
+    execution.carry_out(steps)
 }
 
 /// What is served again, and why.

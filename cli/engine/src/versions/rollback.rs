@@ -3,7 +3,7 @@
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::sync;
-use crate::versions::execution::{Basis, Executed, Execution, Words};
+use crate::versions::execution::{Basis, Execution, Words};
 use crate::versions::publish::{self, Outcome};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::rollback::{self, Past, Plan, Publish, Snapshot};
@@ -81,16 +81,12 @@ fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<O
             body: options.reason.iter().chain(&options.again).cloned().collect::<Vec<_>>().join("\n\n"),
             ..Words::default()
         },
-    };
-    Ok(match execution.carry_out(steps)? {
-        Executed::Version { tip, evidence } => {
+        why: &|tip, _| {
             let undone: Vec<_> = undoes.iter().map(tag).collect();
-            let why = format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "));
-            Some(Outcome::published(&tip, &evidence, why))
-        }
-        Executed::Refused(refusal) => Some(*refusal),
-        Executed::Lost => None,
-    })
+            format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "))
+        },
+    };
+    execution.carry_out(steps)
 }
 
 fn is_taken_out(version: &Version) -> Failure {

@@ -43,18 +43,35 @@ impl FsError {
 /// Why nothing can be made in a folder, or in the one that it would be made in; `None` where something can be. Where a file is in its place, `None` too: whatever
 /// uses the folder then fails with the reason.
 pub fn refusal(folder: &Path) -> Option<FsError> {
-    use rustix::fs::{Access, access, statvfs};
-    use rustix::io::Errno;
     let there = folder.ancestors().find(|folder| folder.exists()).filter(|there| there.is_dir())?;
-    let look = || {
-        access(there, Access::WRITE_OK | Access::EXEC_OK)?;
-        let Ok(room) = statvfs(there) else { return Ok(()) };
-        let blocks = if rustix::process::geteuid().is_root() { room.f_bfree } else { room.f_bavail };
-        // some file systems count nothing
-        let is_full = (room.f_blocks > 0 && blocks == 0) || (room.f_files > 0 && room.f_ffree == 0);
-        if is_full { Err(Errno::NOSPC) } else { Ok(()) }
+    may_write(there).and_then(|()| has_room(there)).err().map(|error| FsError::while_doing("write to", folder)(error.into()))
+}
+
+/// The same of folders by their names below one that can be written; those that are not there are left out. The room of a file system is looked at once.
+pub fn refusals_below(writable: &Path, names: &[&'static str]) -> Vec<(&'static str, FsError)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(above) = writable.metadata() else { return Vec::new() };
+    let refusal = |name: &&'static str| {
+        let folder = writable.join(name);
+        let found = folder.metadata().ok().filter(std::fs::Metadata::is_dir)?;
+        let room = || if found.dev() == above.dev() { Ok(()) } else { has_room(&folder) };
+        let error = may_write(&folder).and_then(|()| room()).err()?;
+        Some((*name, FsError::while_doing("write to", &folder)(error.into())))
     };
-    look().err().map(|error| FsError::while_doing("write to", folder)(error.into()))
+    names.iter().filter_map(refusal).collect()
+}
+
+fn may_write(folder: &Path) -> rustix::io::Result<()> {
+    use rustix::fs::{Access, access};
+    access(folder, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+fn has_room(folder: &Path) -> rustix::io::Result<()> {
+    let Ok(room) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let blocks = if rustix::process::geteuid().is_root() { room.f_bfree } else { room.f_bavail };
+    // some file systems count nothing
+    let is_full = (room.f_blocks > 0 && blocks == 0) || (room.f_files > 0 && room.f_ffree == 0);
+    if is_full { Err(rustix::io::Errno::NOSPC) } else { Ok(()) }
 }
 
 impl Diagnose for FsError {
@@ -385,22 +402,27 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
+impl Stamp {
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            inode: metadata.ino(),
+            mode: metadata.mode(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
 /// The stamps of the files at or below a path, which need not exist; links are not followed.
 pub fn stamp_below(path: &Path, leaves_out: &dyn Fn(&Path) -> bool, into: &mut BTreeMap<PathBuf, Stamp>) -> Result<(), FsError> {
-    use std::os::unix::fs::MetadataExt as _;
     let mut paths = vec![path.to_owned()];
     while let Some(path) = paths.pop() {
         // what goes meanwhile is not there
         let Ok(metadata) = path.symlink_metadata() else { continue };
         if !metadata.is_dir() {
-            let stamp = Stamp {
-                inode: metadata.ino(),
-                mode: metadata.mode(),
-                length: metadata.len(),
-                modified: (metadata.mtime(), metadata.mtime_nsec()),
-                changed: (metadata.ctime(), metadata.ctime_nsec()),
-            };
-            into.insert(path, stamp);
+            into.insert(path, Stamp::of(&metadata));
             continue;
         }
         let names = names(&path)?;

@@ -24,7 +24,7 @@ impl Folder {
         Arc::clone(folders.entry(root.to_owned()).or_default())
     }
 
-    /// Where none can be made, whoever writes there is told why.
+    /// Where none can be made, each write fails with the reason.
     fn path(&self) -> &Path {
         self.made.get_or_init(|| Temporary::outside(OVERLAY).map_or_else(|_| std::env::temp_dir(), Temporary::kept_to_the_end))
     }
@@ -49,7 +49,8 @@ impl Overlay {
         if let Some(refusal) = fs::refusal(lower) {
             return over(Vec::new(), refusal);
         }
-        let refused: Vec<_> = parts.iter().filter_map(|part| Some((*part, refusal_of_part(&lower.join(part))?))).collect();
+        // a part that is missing is made in the place itself
+        let refused = fs::refusals_below(lower, parts);
         let first = refused.first()?.1.again();
         over(refused.into_iter().map(|(part, _)| part).collect(), first)
     }
@@ -99,11 +100,6 @@ impl Overlay {
         let upper = self.upper.made.get()?.join(self.lower.file_name().unwrap_or_default());
         path.strip_prefix(upper).ok().map(|below| self.lower.join(below))
     }
-}
-
-/// A part that is missing is made in the place itself.
-fn refusal_of_part(part: &Path) -> Option<FsError> {
-    if part.is_dir() { fs::refusal(part) } else { None }
 }
 
 #[cfg(test)]

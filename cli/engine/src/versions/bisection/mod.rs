@@ -31,7 +31,7 @@ pub struct Options {
     pub bad: What,
 }
 
-/// Finds the version, and what in it. `on_look` hears of each point that is looked at.
+/// Finds the version, and what in it. `on_look` is called with each point that is looked at.
 pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMut(&Look)) -> Result<Bisection, Failure> {
     let history = history(repository, &options.bad)?;
     let good = options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
