@@ -1,4 +1,4 @@
-//! What a coder is told, as data and as a page to read.
+//! The brief of a coder, as data and as a page to read.
 
 use crate::architect::feedback::Feedback;
 use crate::formats::manifest::Tier;

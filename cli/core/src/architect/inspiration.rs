@@ -1,6 +1,6 @@
 //! Inspirations: changes that are known to help, as data. The builtin coder applies them; every other coder may read them.
 //!
-//! The format is told in `templates/inspirations/README.md`.
+//! The format is described in `templates/inspirations/README.md`.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;

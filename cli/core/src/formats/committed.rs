@@ -59,7 +59,7 @@ impl IntoIterator for Warnings {
     }
 }
 
-/// A document, and beside it the warnings of what it tells of.
+/// A document with the warnings of the work that it describes.
 #[derive(Debug, Serialize)]
 pub struct WithWarnings<'a, T> {
     #[serde(flatten)]

@@ -144,7 +144,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// A misspelt key is told before whatever it makes missing.
+    /// A misspelt key is reported before what it makes missing.
     pub fn new(value: Value, place: &str, what: &str, known: &[&str]) -> Result<Self, DocumentError> {
         let Value::Object(map) = value else {
             let problem = format!("{what} is {}, not an object", kind(&value));

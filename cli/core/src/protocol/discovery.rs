@@ -38,7 +38,7 @@ pub const LISTS: [(&str, &str, &str); 3] = [
     ("resources", "resources/templates/list", "resourceTemplates"),
 ];
 
-/// For how long a host may rely on what it was told, in milliseconds.
+/// For how long a host may cache an answer, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetime(pub u64);
 
@@ -199,7 +199,7 @@ impl Discovery {
     }
 }
 
-/// What a host is told of who answers: the agent and the version that is served, in place of the name and version that its server has in its code. All else that
+/// `serverInfo` for a host: the agent and the version that is served, in place of the name and version that its server has in its code. All else that
 /// the server says of itself (title, icons) stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

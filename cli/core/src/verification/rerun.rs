@@ -1,7 +1,7 @@
 //! Evidence that was run again, beside what is on record: case by case, outcome and score.
 //!
 //! A case that comes out otherwise is run several times more. One that then comes out in two ways is flaky, and speaks against nothing; one that always comes out
-//! otherwise than it did is wrong. How long it took is told and not compared.
+//! otherwise than it did is wrong. How long it took is reported and not compared.
 
 use super::{Finding, ok, wrong};
 use crate::testing::evaluation::{CaseResult, Outcome, TierSummary};

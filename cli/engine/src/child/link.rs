@@ -52,7 +52,7 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// The first thing a child is told: many servers keep to the era it belongs to.
+/// The first message to a child: many servers keep to the era it belongs to.
 #[derive(Debug, Clone)]
 pub enum Opening {
     /// `initialize` with these parameters.
@@ -335,7 +335,7 @@ struct Reply<'a> {
     error: Option<&'a RpcError>,
 }
 
-/// What a child is told that asks for something nobody offers.
+/// The answer to a child's request for a capability that is not offered.
 pub fn not_offered(method: &str) -> RpcError {
     RpcError::new(METHOD_NOT_FOUND, format!("`{method}` is not offered by this client"))
 }

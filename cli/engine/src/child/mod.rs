@@ -505,12 +505,12 @@ for line in sys.stdin:
     #[test]
     fn a_banner_on_stdout_is_skipped_and_warned_of_once() {
         let (said, heard) = std::sync::mpsc::channel();
-        let hear = |kind: &'static str| -> crate::world::child_process::Listener {
+        let listener = |kind: &'static str| -> crate::world::child_process::Listener {
             let said = said.clone();
             Arc::new(move |line: &str| drop(said.send(format!("{kind}: {line}"))))
         };
         let mut spec = spec(&format!("print('Server started')\n{SERVER}"));
-        spec.skipping = Some(Skipping::new(hear("warning"), hear("log")));
+        spec.skipping = Some(Skipping::new(listener("warning"), listener("log")));
         with_child(&spec, async |child| assert_eq!(call(child, "print").await.unwrap(), "printed"));
         let heard: Vec<_> = heard.try_iter().collect();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The end of conversations: whoever cleans up ends those that were seen to be silent for longer than their limit. See `agent_core::protocol::silence`.
+//! The end of conversations: `agent gc` ends those that were idle for longer than their limit. See `agent_core::protocol::silence`.
 //!
 //! What was seen is kept in `.agent/conversations/silence.json`. Lost, the watch begins anew.
 

@@ -129,7 +129,7 @@ impl Repository {
     fn on(git: Git, location: &Location) -> Self {
         let layout = git.layout();
         if layout.home().exists() || git.worktree().is_some_and(|folder| folder.join(manifest::FILE).exists()) {
-            // who has to write there hears why it cannot be
+            // a command that has to write there reports why it cannot
             let _ = layout.make_home();
         }
         let Location { directory, notices } = location.clone();
@@ -154,7 +154,7 @@ impl Repository {
         }
     }
 
-    /// Makes what a killed command left undone; what cannot be made now is said, and hinders nobody who only reads.
+    /// Finishes what a killed command left undone. What cannot be finished now is a warning, and does not stop a command that only reads.
     pub fn finish(&self) -> Result<(), Failure> {
         for line in self.git.heal()?.lines() {
             self.notices.warn(line);

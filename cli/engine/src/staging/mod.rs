@@ -2,7 +2,7 @@
 //!
 //! What lies where, under `.agent/journal/`:
 //! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It alone says what staging is.
-//! - `lock`: held by whoever changes anything here. `open`: shared by every process that has staging open.
+//! - `lock`: held while anything here is changed. `open`: shared by every process that has staging open.
 //! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
 //! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
 //!
@@ -10,7 +10,7 @@
 //! the Journal says.
 //!
 //! An update, in order: lock; read what others appended; compare the Revision; write the group into reserved space; fdatasync (here it is
-//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that nobody was told of: both are what the next
+//! acknowledged); unlock. A kill before the sync leaves a torn tail, or a whole group that was not acknowledged: both are what the next
 //! reader makes of the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and their folder synced.
 
 mod counted;

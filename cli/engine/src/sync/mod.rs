@@ -132,7 +132,7 @@ pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, Failure>
     Ok(main.mend().map(|(lacks, mend)| MainLacks { lacks: lacks.clone(), mend }))
 }
 
-/// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. Whoever is offline goes on, and is told.
+/// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. An offline clone goes on with a warning.
 pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     let git = &repository.git;
     let Some(remote) = repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name) else { return Ok(()) };

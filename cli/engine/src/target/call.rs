@@ -158,7 +158,7 @@ pub fn conversation_of(meta: Option<&RawObject>, params: &RawObject) -> Option<S
     in_meta.or_else(in_arguments).filter(|id| !id.is_empty())
 }
 
-/// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` is told the one named beside the arguments.
+/// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` gets the one named beside the arguments.
 pub async fn typed_params(
     child: &Child,
     tool: &str,

@@ -15,10 +15,10 @@ use std::sync::OnceLock;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Whoever holds it has what was recorded written and shipped in the end.
+/// When it is dropped, what was recorded is written and shipped.
 #[must_use = "what was recorded is written when this is dropped"]
 pub struct Guard<'a> {
-    /// Hears what could not be kept; `None` when another guard sees to it.
+    /// Called with what could not be kept; `None` when another guard does it.
     complain: Option<Complain<'a>>,
 }
 
@@ -60,7 +60,7 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn
     Guard { complain: is_first.then(|| Box::new(complain) as Complain<'a>) }
 }
 
-/// From here on spans of ours are recorded, and nobody else's.
+/// From here on spans of `agent` alone are recorded.
 fn listen(tracers: &SdkTracerProvider) {
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracers.tracer_with_scope(scope()))

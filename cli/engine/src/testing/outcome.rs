@@ -27,7 +27,7 @@ impl TierOutcome {
         Self { results: OnceCell::from(fold.into_results()), ..Self::stored(tier, summary, definitions, lines) }
     }
 
-    /// As it was stored: `lines` are read when somebody asks for the results.
+    /// As it was stored: `lines` are read when the results are first used.
     pub fn stored(tier: Tier, summary: TierSummary, definitions: Definitions, lines: String) -> Self {
         Self { tier, summary, definitions, goldens: Vec::new(), lines, results: OnceCell::new() }
     }

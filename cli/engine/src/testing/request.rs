@@ -34,7 +34,7 @@ pub struct Request {
     /// Which stored results of the same code are taken.
     pub reuse: Reuse,
     pub keep_goldens: bool,
-    /// `on_event` hears the whole story, as a part to merge: of what it is a part, and what was known as well.
+    /// `on_event` gets every event, as a part to merge: of what it is a part, and what was known as well.
     pub tells_all: bool,
     /// When it is given up, having said nothing.
     pub deadline: Option<Instant>,

@@ -19,7 +19,7 @@ pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> 
     history::History::read(&repository.layout, tier).slow_ms
 }
 
-/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event` hears of each case.
+/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event` gets each event.
 pub fn run_tier(
     repository: &Repository,
     target: &Target,

@@ -1,4 +1,4 @@
-//! A copy of the Runner's own files, for a child that nobody is answered by: what it writes changes nothing of what is served.
+//! A copy of the Runner's own files, for a shadow child, whose answers are dropped: what it writes changes nothing of what is served.
 
 use super::fs::{self, FsError};
 use super::layout::Layout;

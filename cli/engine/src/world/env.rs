@@ -211,7 +211,7 @@ pub fn binary() -> Option<std::path::PathBuf> {
     std::env::current_exe().ok()
 }
 
-/// What the object store of an `s3://` URL is told: keys, region, endpoint, timeouts.
+/// The settings of an object store at an `s3://` URL: keys, region, endpoint, timeouts.
 pub fn aws() -> Vec<(String, String)> {
     let told = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     told.filter(|(name, _)| name.starts_with("AWS_")).collect()

@@ -268,7 +268,7 @@ pub fn own_program() -> OsString {
     crate::world::env::binary().map_or_else(|| "agent".into(), PathBuf::into_os_string)
 }
 
-/// What the `git push` that runs this hook was told, and does not tell the hook: as far as its command line can be seen (Linux).
+/// The arguments of the `git push` that runs this hook, which the hook does not get: as far as its command line can be seen (Linux).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PushFlags {
     /// It changes nothing, and runs the hook all the same.

@@ -105,7 +105,7 @@ struct Files {
     unsynced: Objects,
 }
 
-/// Hears what a command waits for.
+/// Called with what a command waits for.
 #[derive(Clone)]
 struct Waits(Arc<dyn Fn(&str) + Send + Sync>);
 

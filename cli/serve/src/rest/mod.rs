@@ -103,7 +103,7 @@ fn start<W: 'static>(
     Ok((shared, lanes))
 }
 
-/// Runs the door on this thread until it is told to end.
+/// Serves connections on this thread until a signal ends it.
 fn front(
     listener: TcpListener,
     shared: Arc<Shared>,

@@ -108,7 +108,7 @@ impl From<Denied> for Problem {
 }
 
 impl From<Failure> for Problem {
-    /// What a command would say, with the status for its kind. Whoever looks for what may not be there says 404 itself.
+    /// What a command would say, with the status for its kind. A handler of what may not be there answers 404 itself.
     fn from(error: Failure) -> Self {
         let status = match error.kind {
             FailureKind::Usage => 400,

@@ -214,7 +214,7 @@ impl Git {
         Ok(())
     }
 
-    /// Whoever reads in this process finds these as if they were tagged.
+    /// In this process these are found as if they were tagged.
     fn stand_in(&self, untagged: Vec<(Version, ObjectId)>) -> Result<(), GitError> {
         for (version, commit) in untagged {
             if self.breach(&self.commit(&commit)?)?.is_none() {

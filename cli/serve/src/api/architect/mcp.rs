@@ -137,7 +137,7 @@ impl Desk {
         .await
     }
 
-    /// A run as it is, or as it ended; what happens meanwhile is told as progress.
+    /// A run as it is, or as it ended; events meanwhile are sent as progress.
     async fn status(&self, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, Failure> {
         const LOOK: Duration = Duration::from_millis(200);
         let wish: Watched = parsed(arguments)?;
@@ -167,7 +167,7 @@ impl Desk {
     }
 }
 
-/// A host that asked for progress hears of an event.
+/// Sends an event to a host that asked for progress.
 async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
     let Some(token) = context.meta.get_progress_token() else { return };
     let message = if event.text.is_empty() { &event.status } else { &event.text };

@@ -1,6 +1,6 @@
 //! Parameters that a tool wants in a header as well (`x-mcp-header` in its input schema), and whether a call has them there.
 //!
-//! What is known of tools is what was last listed to anybody: who has an older list is told of the mismatch, and lists again.
+//! What is known of tools is what was listed last: a client with an older list gets the mismatch error, and lists again.
 
 use crate::mcp::http::envelope::{decoded, mismatch};
 use agent_core::protocol::raw_object::RawObject;
